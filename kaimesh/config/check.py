@@ -1,0 +1,105 @@
+"""What must hold between keys: contradictions (problems) and what will merely be slow or surprising (warnings)."""
+
+from __future__ import annotations
+
+import os
+
+from kaimesh.config.keys import App
+
+
+def preload_samples(app: App) -> int:
+    """Samples that a replay table holds before the first learn. Kaiwu: a ratio > 1 divides, one <= 1 is a fraction."""
+    ratio = app.preload_ratio
+    wanted = app.replay_buffer_capacity / ratio if ratio > 1 else app.replay_buffer_capacity * ratio
+    return max(1, app.train_batch_size, int(min(wanted, app.replay_buffer_capacity)))
+
+
+def active_trigger(app: App) -> str:
+    """Which training trigger holds, in one sentence; logged once by the learner."""
+    if app.algorithm_on_policy_or_off_policy == "on-policy":
+        return f"on-policy: learn on every {app.train_batch_size} samples of the current model, then wait until all use the new one"
+    if app.learner_train_by_while_true:
+        pause = f", then pause {app.learner_train_sleep_seconds:g} s" if app.learner_train_sleep_seconds else ""
+        return f"off-policy, while true: learn whenever {app.train_batch_size} samples can be drawn{pause}"
+    fresh = app.train_batch_size / app.production_consume_ratio
+    return (
+        f"off-policy, by ratio: learn after every {fresh:g} new samples (train_batch_size / production_consume_ratio)"
+    )
+
+
+def problems(app: App) -> list[str]:
+    """Contradictions, each with the values, the consequence and the remedy."""
+    found = []
+    if len(app.buffer_addrs) != len(app.buffer_ingest_addrs):
+        found.append(
+            f"buffer_addrs has {len(app.buffer_addrs)} servers, buffer_ingest_addrs {len(app.buffer_ingest_addrs)}; "
+            "samples would go where nobody reads. Give each server one of both, in the same order."
+        )
+    addresses = [*app.buffer_addrs, *app.buffer_ingest_addrs, *app.actor_addrs, app.learner_addr, app.model_pool_addr]
+    for address in sorted({a for a in addresses if addresses.count(a) > 1}):
+        found.append(f"{address} is given to two ports; the second would not start. Change one of them.")
+    if app.replay_buffer_capacity < app.train_batch_size:
+        found.append(
+            f"replay_buffer_capacity = {app.replay_buffer_capacity} is below train_batch_size = {app.train_batch_size}; "
+            "a batch could never be drawn and training would wait for ever. Raise the first or lower the second."
+        )
+    if app.aisrv_connect_to_kaiwu_env_count < app.aisrv_env_groups:
+        found.append(
+            f"aisrv_env_groups = {app.aisrv_env_groups} exceeds aisrv_connect_to_kaiwu_env_count = "
+            f"{app.aisrv_connect_to_kaiwu_env_count}; a group would be empty. Lower it or raise the environments."
+        )
+    if app.algorithm_on_policy_or_off_policy == "on-policy":
+        if app.dump_model_freq != 1:
+            found.append(
+                f"on-policy with dump_model_freq = {app.dump_model_freq}: aisrv waits for the next model, which comes only after "
+                f"{app.dump_model_freq} learns; it would wait for ever. Set dump_model_freq = 1."
+            )
+        for key in ("model_file_sync_per_minutes", "model_file_load_per_minutes"):
+            if getattr(app, key) > 0:
+                found.append(
+                    f"on-policy with {key} = {getattr(app, key):g}: every learn would wait for that timer. Set {key} = 0."
+                )
+    if app.wrapper_type == "local" and app.aisrv_count != 1:
+        found.append(
+            f"wrapper_type = local with aisrv_count = {app.aisrv_count}: each would train an agent of its own. Set aisrv_count = 1."
+        )
+    if app.preload_model and not app.preload_model_dir:
+        found.append(
+            "preload_model = true without preload_model_dir; there is nothing to load. Set preload_model_dir and preload_model_id."
+        )
+    return found
+
+
+def warnings(app: App) -> list[str]:
+    """What runs, but not as one may think."""
+    found = []
+    cores, shares = os.cpu_count() or 1, share_threads(app)
+    busy = shares["actor"] * len(app.actor_addrs) + shares["learner"] + app.aisrv_count + len(app.buffer_addrs)
+    if app.actor_threads + app.learner_threads > cores:
+        found.append(
+            f"actor_threads = {app.actor_threads} and learner_threads = {app.learner_threads} on {cores} cores "
+            f"({busy} busy threads in all): they will take turns and both be slower. Lower them, or set 0 to share out."
+        )
+    if app.aisrv_count > 2 * cores:
+        found.append(
+            f"aisrv_count = {app.aisrv_count} on {cores} cores: environments will wait for a core. Lower it to {2 * cores}."
+        )
+    envs = app.aisrv_count * app.aisrv_connect_to_kaiwu_env_count
+    if app.predict_max_wait_us and app.predict_batch_size > envs:
+        found.append(
+            f"predict_batch_size = {app.predict_batch_size} exceeds the {envs} environments of all aisrv: batches only leave after "
+            f"predict_max_wait_us = {app.predict_max_wait_us}. Lower it or raise the environments."
+        )
+    if app.bind_host not in ("127.0.0.1", "localhost", "::1"):
+        found.append(
+            f"bind_host = {app.bind_host}: the ports are open to other machines; only the token protects them."
+        )
+    return found
+
+
+def share_threads(app: App) -> dict[str, int]:
+    """Threads per process: the learner gets what the other processes leave of the cores, at least one."""
+    cores = os.cpu_count() or 1
+    actor = app.actor_threads or max(1, cores // (4 * len(app.actor_addrs)))
+    rest = cores - actor * len(app.actor_addrs) - min(app.aisrv_count, cores // 2)
+    return {"actor": actor, "learner": app.learner_threads or max(1, rest)}

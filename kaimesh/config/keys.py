@@ -1,0 +1,230 @@
+"""Every key of `[app]` in conf/configure_app.toml: type, range, default and meaning. docs/config.md is made from this file.
+
+The names are Kaiwu's where Kaiwu has the key. None means "as the algorithm declares" (conf/algo_conf.toml, `defaults`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _addresses(value: Any) -> Any:
+    """Kaiwu writes `{train_one = ["ip:port"]}`; we also take the bare list, or one address."""
+    if isinstance(value, dict):
+        value = [address for group in value.values() for address in group]
+    return [value] if isinstance(value, str) else value
+
+
+def _hyphen(value: Any) -> Any:
+    return value.replace("_", "-") if isinstance(value, str) else value
+
+
+Address = Annotated[str, Field(pattern=r"^[^:\s]+:\d{1,5}$")]
+Addresses = Annotated[list[Address], BeforeValidator(_addresses), Field(min_length=1)]
+Selector = Literal[
+    "reverb.selectors.Fifo", "reverb.selectors.Lifo", "reverb.selectors.Uniform", "reverb.selectors.Prioritized"
+]
+
+
+class App(BaseModel):
+    """The `[app]` table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+    # What runs
+    app: str = Field(
+        "gym:CartPole-v1",
+        description="The environment: `gym:<id>`, `ale:<game>`, `catch`, or a name that envs/ registers.",
+    )
+    algo: str = Field("ppo", description="The algorithm: a table of conf/algo_conf.toml.")
+    run_mode: Literal["train", "eval"] = Field("train", description="`train`, or `eval` (tools/evaluate.sh).")
+    wrapper_type: Literal["remote", "local", "none"] = Field(
+        "remote",
+        description="`remote`: five kinds of processes. `local`: one aisrv process, the agent unwrapped. `none`: agent calls return None.",
+    )
+    random_seed: int = Field(1, ge=0, description="Seeds environments, networks and sampling.")
+    runs_dir: str = Field("runs", description="Where run directories are made.")
+
+    # aisrv
+    aisrv_count: int = Field(2, ge=1, le=256, description="aisrv processes.")
+    aisrv_connect_to_kaiwu_env_count: int = Field(32, ge=1, le=4096, description="Environments of each aisrv.")
+    aisrv_env_groups: int = Field(
+        2,
+        ge=1,
+        le=8,
+        description="Native workflows: groups that an aisrv's environments are split into; one group steps while the others' predictions travel.",
+    )
+    env_conf: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Keyword arguments of the environment; Kaiwu-style workflows find it as `usr_conf`.",
+    )
+    max_episode_steps: int = Field(
+        0, ge=0, description="Truncates episodes after so many steps; 0: as the environment does."
+    )
+    send_sample_size: int = Field(
+        10000, ge=1, description="A longer list given to `learn` is sent in pieces of this many samples."
+    )
+    sample_window: int = Field(
+        64,
+        ge=1,
+        description="Sample frames that an aisrv may have under way, not yet acknowledged; then `learn` blocks (back-pressure).",
+    )
+
+    # actor
+    actor_addrs: Addresses = Field(
+        ["127.0.0.1:8888"],
+        validate_default=True,
+        description="The actors; an aisrv picks one by hash and moves on when it dies.",
+    )
+    predict_batch_size: int = Field(256, ge=1, le=65536, description="Most rows in one prediction batch.")
+    predict_max_wait_us: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="How long the actor waits for more requests before it predicts; 0: it takes what is there (greedy).",
+    )
+    model_file_load_per_minutes: float = Field(
+        0, ge=0, description="Minutes between an actor's looks for a newer model; 0: at once when there is one."
+    )
+    predict_timeout_seconds: float = Field(
+        30, gt=0, description="An aisrv's deadline for one answer; then it moves to another actor."
+    )
+
+    # buffer
+    buffer_addrs: Addresses = Field(
+        ["127.0.0.1:9999"], validate_default=True, description="Reverb servers (learner side)."
+    )
+    buffer_ingest_addrs: Addresses = Field(
+        ["127.0.0.1:9998"],
+        validate_default=True,
+        description="The same servers' ingest ports (aisrv side), in the same order.",
+    )
+    replay_buffer_capacity: int = Field(10000, ge=1, description="Most samples kept, over all tables of one server.")
+    preload_ratio: float = Field(
+        1.0,
+        gt=0,
+        description="Training starts at capacity x ratio samples where ratio <= 1, at capacity / ratio where it is > 1, and never below train_batch_size. Applies to replay tables.",
+    )
+    reverb_remover: Selector | None = Field(
+        None, description="Which sample goes when a replay table is full (default Fifo)."
+    )
+    reverb_sampler: Selector | None = Field(
+        None, description="Which sample is drawn from a replay table (default Uniform)."
+    )
+    reverb_rate_limiter: Literal["MinSize", "SampleToInsertRatio"] | None = Field(
+        None, description="When drawing may go on (default MinSize)."
+    )
+    reverb_samples_per_insert: float = Field(
+        8, gt=0, description="SampleToInsertRatio: how often each sample is drawn, on average."
+    )
+    reverb_error_buffer: float | None = Field(
+        None, gt=0, description="SampleToInsertRatio: slack, in samples drawn; default wide enough not to deadlock."
+    )
+    buffer_checkpoint_seconds: float = Field(
+        600, ge=0, description="Seconds between buffer checkpoints; one more is made at the end. 0: none at all."
+    )
+
+    # learner
+    learner_addr: Address = Field("127.0.0.1:9997", description="The learner's gRPC port.")
+    train_batch_size: int = Field(64, ge=1, description="Samples in one `learn`.")
+    learner_train_by_while_true: bool = Field(
+        True,
+        description="true: learn whenever a batch can be drawn. false: learn once per train_batch_size / production_consume_ratio new samples.",
+    )
+    learner_train_sleep_seconds: float = Field(0, ge=0, description="Pause between two learns.")
+    production_consume_ratio: float = Field(
+        1, gt=0, description="With learner_train_by_while_true = false: how often each sample is used, on average."
+    )
+    algorithm_on_policy_or_off_policy: Annotated[Literal["on-policy", "off-policy"], BeforeValidator(_hyphen)] = Field(
+        "off-policy",
+        description="`on-policy`: only samples of the current model are used, and aisrv waits for the next one. `off-policy`: neither waits for the other.",
+    )
+    dump_model_freq: int = Field(100, ge=1, description="Learns between two dumps.")
+    max_save_model_file_count: int = Field(20, ge=1, description="Dumps kept.")
+    max_save_model_bytes: int = Field(
+        2_000_000_000, ge=0, description="Most bytes of dumps kept (the newest always stays); 0: no limit."
+    )
+    preload_model: bool = Field(False, description="Start from an existing model.")
+    preload_model_dir: str = Field("", description="Its folder; `{agent_name}` stands for the agent's folder.")
+    preload_model_id: int = Field(0, ge=0, description="Its id: the file is model.ckpt-<id>.*")
+    user_save_mode_max_count: int = Field(
+        200, description="Most models that `agent.save_model` may save in a run; 0 or less: no limit."
+    )
+
+    # model_pool
+    model_pool_addr: Address = Field("127.0.0.1:10014", description="The model pool's gRPC port.")
+    model_file_sync_per_minutes: float = Field(
+        0, ge=0, description="Minutes between the learner's pushes of its newest dump; 0: every dump at once."
+    )
+    modelpool_max_save_model_count: int = Field(
+        10, ge=1, le=10000, description="Models the pool keeps, for `latest`, `random` and ids."
+    )
+
+    # evaluation
+    eval_model_dir: str = Field("", description="run_mode = eval: the model's folder.")
+    eval_model_id: int | str = Field(0, description="run_mode = eval: the model's id.")
+
+    # the process
+    bind_host: str = Field(
+        "127.0.0.1",
+        description="The address that every port binds to. Reverb's own port ignores it and listens on all interfaces.",
+    )
+    actor_threads: int = Field(
+        0, ge=0, description="Threads of the actor's numerical library; 0: shared out from the cores."
+    )
+    learner_threads: int = Field(0, ge=0, description="The same for the learner.")
+    watchdog_seconds: float = Field(
+        120, ge=5, description="A process whose main loop is silent for so long is ended and restarted."
+    )
+    max_restarts: int = Field(
+        5, ge=0, description="Unexpected ends of one process within ten minutes after which the run fails."
+    )
+    report_seconds: float = Field(
+        10, gt=0, description="Seconds between log lines and lines of the plain progress view."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="The least level that is logged."
+    )
+    log_max_bytes: int = Field(10_000_000, ge=10_000, description="A log file is rotated at this size.")
+    log_backups: int = Field(3, ge=0, description="Rotated log files kept.")
+    sample_dim: int = Field(
+        0, ge=0, description="Kaiwu's width of a flat sample. Only compared with what the first sample has."
+    )
+
+
+# Kaiwu's own keys that mean nothing here: accepted, and named once in the log.
+IGNORED = frozenset(
+    [
+        "algo_conf",
+        "selfplay_app_conf",
+        "noselfplay_app_conf",
+        "self_play",
+        "set_name",
+        "self_play_set_name",
+        "rainbow_env_name",
+        "predict_local_or_remote",
+        "aisrv_framework",
+        "framework_integration_patterns",
+        "use_which_deep_learning_framework",
+        "copy_dir",
+        "log_dir",
+        "level",
+        "tensorflow_log_level",
+        "learner_addrs",
+        "need_to_sync",
+        "alloc_process_address",
+        "learning_rate",
+        "var_beta",
+        "ppo_clip_range",
+        "feature_process_lib_interface_configure",
+        "torch_num_threads",
+        "queue_size",
+        "use_prometheus",
+        "prometheus_pushgateway",
+        "reverb_table_name",
+        "reverb_table_size",
+        "replay_buffer_type",
+    ]
+)

@@ -1,0 +1,55 @@
+"""Errors that name the value, the consequence and the remedy, and the exit codes that the supervisor reads."""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_CRASH = 1  # restarted with back-off
+EXIT_CONFIG = 2  # nothing was started
+EXIT_AGENT = 3  # the user's code raised: the same again after a restart, so the mesh stops
+EXIT_WATCHDOG = 70  # a thread that no deadline could reach; restarted
+
+
+class MeshError(Exception):
+    """A fault of a user, a peer or the machine, told in words. Its process restarts unless a subclass says otherwise."""
+
+    exit_code = EXIT_CRASH
+
+
+class ConfigError(MeshError):
+    """The configuration is wrong; nothing may start."""
+
+    exit_code = EXIT_CONFIG
+
+
+class AgentError(MeshError):
+    """The user's agent, workflow or environment raised. `remote_traceback` is the original text, when it ran elsewhere."""
+
+    exit_code = EXIT_AGENT
+
+    def __init__(self, message: str, remote_traceback: str = "") -> None:
+        super().__init__(message)
+        self.remote_traceback = remote_traceback
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return (
+            f"{text}\n--- traceback in the other process ---\n{self.remote_traceback}"
+            if self.remote_traceback
+            else text
+        )
+
+
+class SampleError(AgentError):
+    """A sample or an observation does not have the fields, shapes or dtypes that were declared."""
+
+
+class PeerError(MeshError):
+    """The other end of a connection is gone, late, or speaks something else. Callers reconnect."""
+
+
+class Refused(PeerError):
+    """A server refused this client, with its reason (token, protocol version, specs)."""
+
+
+class Stopped(Exception):
+    """The process was asked to stop; unwinds a workflow out of any blocking call. Not an error."""

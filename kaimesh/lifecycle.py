@@ -1,0 +1,192 @@
+"""The life of one process: arguments, threads, logging, signals, watchdog, exit code; every `__main__` calls `main`."""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import importlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn, Protocol
+
+from kaimesh.agent import Monitor, user_code
+from kaimesh.config import Config, load
+from kaimesh.errors import EXIT_CONFIG, EXIT_CRASH, EXIT_OK, EXIT_WATCHDOG, ConfigError, MeshError, Stopped
+from kaimesh.metrics import Meter
+from kaimesh.run import RunDir
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+@dataclass
+class Context:
+    """What every service is built from. `stop` is set when the process should end; every wait must notice it within 1 s."""
+
+    name: str
+    index: int
+    config: Config
+    run: RunDir
+    token: str
+    threads: int
+    meter: Meter
+    logger: logging.Logger
+    stop: threading.Event
+
+    def make_agent(self, agent_type: str) -> Any:
+        """The user's agent for this process: "aisrv", "actor" or "learner" (see kaimesh.agent). Raises AgentError."""
+        entry = self.config.algo
+        path = {"aisrv": entry.aisrv_agent, "actor": entry.actor_agent, "learner": entry.learner_agent}[agent_type]
+        with user_code(f"{path}({agent_type=})"):
+            cls = dotted(path)
+            return cls(agent_type=agent_type, device="cpu", logger=self.logger, monitor=Monitor(self.meter.gauge))
+
+
+class Service(Protocol):
+    """A process's work."""
+
+    def run(self) -> None:
+        """Works until `context.stop` is set, or until there is nothing left to do."""
+
+    def close(self) -> None:
+        """Ends cleanly (dumps, checkpoints, closes ports); called after `run`, also when it raised."""
+
+
+def set_threads(count: int) -> None:
+    """Thread counts of the numerical libraries; must come before their import."""
+    for variable in _THREAD_VARIABLES:
+        os.environ[variable] = str(count)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # the same bits on every machine, and no banner
+
+
+def set_tensorflow_threads(count: int) -> None:
+    """The same for TensorFlow, for a process that uses it; must come before its first operation."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(count)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def configure_logging(name: str, level: str = "INFO") -> logging.Logger:
+    """One line per message on stdout, which supervisord writes to the process's log file and rotates."""
+    logging.basicConfig(
+        level=level,
+        stream=sys.stdout,
+        force=True,
+        format=f"%(asctime)s %(levelname)-7s {name} | %(message)s",
+        datefmt="%H:%M:%S",
+    )
+    return logging.getLogger(name)
+
+
+def dotted(path: str) -> Any:
+    """The object at "package.module.name". Raises ConfigError: there is none; the module's own errors pass through."""
+    module_name, _, name = path.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise ConfigError(f"conf/algo_conf.toml names {path!r}, but there is no module {error.name!r}") from error
+        raise
+    if not hasattr(module, name):
+        raise ConfigError(f"conf/algo_conf.toml names {path!r}, but module {module_name!r} has no {name!r}")
+    return getattr(module, name)
+
+
+def main(role: str, service: str) -> NoReturn:
+    """Runs one process: `role` is the package's name, `service` the dotted class, imported after the threads are set."""
+    parser = argparse.ArgumentParser(prog=f"python -m {role}", description=f"The {role} process of a kaimesh run.")
+    parser.add_argument("--conf", default="conf/configure_app.toml", help="configuration (default: %(default)s)")
+    parser.add_argument("--run-dir", help="the run's directory (default: a new one under runs_dir)")
+    parser.add_argument("--index", type=int, default=0, help="which of several processes of this kind (default: 0)")
+    arguments = parser.parse_args()
+    name = f"{role}_{arguments.index}"
+    logger = configure_logging(name)
+    try:
+        config = load(arguments.conf)
+    except ConfigError as error:
+        logger.error("%s", error)
+        sys.exit(EXIT_CONFIG)
+    run = (
+        RunDir(arguments.run_dir)
+        if arguments.run_dir
+        else RunDir.create(config.app.runs_dir, config.app.app, config.app.algo)
+    )
+    run.prepare()
+    threads = config.threads_of(role)
+    set_threads(threads)
+    logger.setLevel(config.app.log_level)
+    meter = Meter(name, run.status / f"{name}.json", report_s=config.app.report_seconds, logger=logger)
+    context = Context(name, arguments.index, config, run, run.token(), threads, meter, logger, threading.Event())
+    _handle_signals(context)
+    meter.start()
+    _start_watchdog(context)
+    sys.path.insert(0, str(Path.cwd()))
+    code = _work(context, lambda: dotted(service)(context))
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)  # no C++ destructor of Reverb or TensorFlow may hold the process
+
+
+def _work(context: Context, build: Callable[[], Service]) -> int:
+    code, reason, service = EXIT_OK, "", None
+    try:
+        service = build()
+        service.run()
+    except Stopped:
+        pass
+    except Exception as error:
+        code, reason = (
+            (error.exit_code if isinstance(error, MeshError) else EXIT_CRASH),
+            f"{type(error).__name__}: {error}",
+        )
+        context.logger.exception("%s ends: %s", context.name, reason.splitlines()[0])
+    finally:
+        context.stop.set()
+    if not reason:
+        context.meter.state("stopping")
+    if service is not None:
+        try:
+            service.close()
+        except Exception as error:
+            code, reason = code or EXIT_CRASH, reason or f"{type(error).__name__}: {error}"
+            context.logger.exception("%s could not end cleanly", context.name)
+    context.meter.state("failed" if code else "done", reason)
+    context.meter.stop()
+    return code
+
+
+def _handle_signals(context: Context) -> None:
+    def handle(number: int, _frame: FrameType | None) -> None:
+        context.stop.set()
+        context.logger.info("%s: stopping", signal.Signals(number).name)
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+
+
+def _start_watchdog(context: Context) -> None:
+    limit_s = context.config.app.watchdog_seconds
+
+    def watch() -> None:
+        while not context.stop.wait(1.0):
+            if context.meter.silent_s() > limit_s:
+                break
+        else:
+            if context.stop.wait() and not threading.Event().wait(limit_s):  # a clean end may take that long, no longer
+                context.logger.error("still not ended %d s after the stop", limit_s)
+        context.meter.state("failed", f"its main loop was silent for {limit_s:.0f} s")
+        context.logger.error("the main loop was silent for %d s; ending, the supervisor restarts this process", limit_s)
+        faulthandler.dump_traceback(file=sys.stdout)
+        sys.stdout.flush()
+        context.meter.publish()
+        os._exit(EXIT_WATCHDOG)
+
+    threading.Thread(target=watch, name="watchdog", daemon=True).start()

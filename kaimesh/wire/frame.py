@@ -1,0 +1,77 @@
+"""The frame: a fixed header of 32 bytes, then `length` bytes of payload."""
+
+from __future__ import annotations
+
+import json
+import struct
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from kaimesh.errors import PeerError
+
+PROTOCOL = 1
+MAGIC = b"KM\x00\x01"
+HEADER = struct.Struct("<4sBBHIIqq")
+HEADER_BYTES = HEADER.size
+MAX_HELLO_BYTES = 1 << 20
+MAX_FRAME_BYTES = 1 << 30
+
+
+class Kind(IntEnum):
+    """What a frame is."""
+
+    HELLO = 1  # client: JSON
+    WELCOME = 2  # server: JSON
+    REFUSED = 3  # server: JSON {"reason"}, then it closes
+    DATA = 4  # rows, both ways
+    SPECS = 5  # server: JSON, the specs of the DATA frames that follow
+    ACK = 6  # server: the DATA frame of this tag is done with
+    ERROR = 7  # server: JSON {"message", "traceback"}, answers one frame; the connection lives on
+    CONTROL = 8  # JSON both ways: load_model, info, ...
+
+
+class Header(NamedTuple):
+    """rows: of a DATA frame. version: the model version that made an answer. method: a small number, by role."""
+
+    kind: int
+    method: int
+    flags: int
+    length: int
+    rows: int
+    tag: int
+    version: int
+
+
+class BadFrame(PeerError):
+    """The bytes are not a frame of this protocol, or a frame over the limit."""
+
+
+def encode(kind: int, length: int, *, method: int = 0, rows: int = 0, tag: int = 0, version: int = 0) -> bytes:
+    """The 32 header bytes."""
+    return HEADER.pack(MAGIC, kind, method, 0, length, rows, tag, version)
+
+
+def decode(data: bytes | bytearray | memoryview, max_bytes: int) -> Header:
+    """Reads a header. Raises BadFrame: another magic (not kaimesh, or another version), or a length over `max_bytes`."""
+    magic, kind, method, flags, length, rows, tag, version = HEADER.unpack_from(data)
+    if magic != MAGIC:
+        raise BadFrame(f"the bytes {bytes(magic)!r} do not begin a kaimesh frame of this version ({MAGIC!r})")
+    if length > max_bytes:
+        raise BadFrame(f"a frame of {length} bytes is over the limit of {max_bytes}")
+    return Header(kind, method, flags, length, rows, tag, version)
+
+
+def to_json(data: Any) -> bytes:
+    """Compact UTF-8 JSON."""
+    return json.dumps(data, separators=(",", ":")).encode()
+
+
+def from_json(payload: bytes | bytearray | memoryview) -> dict[str, Any]:
+    """A JSON object. Raises BadFrame: anything else."""
+    try:
+        data = json.loads(bytes(payload))
+    except (ValueError, RecursionError) as error:
+        raise BadFrame(f"not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise BadFrame(f"a JSON object was expected, not {type(data).__name__}")
+    return data
