@@ -39,6 +39,10 @@ class AgentError(MeshError):
         )
 
 
+class EnvError(MeshError):
+    """An environment raised. It may be the game server's fault, so the process restarts; max_restarts bounds it."""
+
+
 class SampleError(AgentError):
     """A sample or an observation does not have the fields, shapes or dtypes that were declared."""
 

@@ -1,0 +1,12 @@
+"""aisrv: runs environments and the algorithm's workflow; everything an agent does with the mesh starts here.
+
+It calls the actor (predictions), the buffer's ingest (samples) and the learner (save_model); nobody calls it. When it dies,
+the supervisor starts it again and the others only notice that fewer samples come; unacknowledged samples are lost and counted.
+
+rollout   the native workflow: vectorised environments in groups, trajectories as samples
+slots     Kaiwu-style workflows: one environment and one thread each
+proxy     the agent that a workflow sees in remote mode
+links     what a proxy is connected to: actor, buffer, learner
+local     wrapper_type = "local": the user's agent itself, trained at once
+service   wiring
+"""

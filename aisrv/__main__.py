@@ -1,0 +1,6 @@
+"""`python -m aisrv`."""
+
+from kaimesh.lifecycle import main
+
+if __name__ == "__main__":
+    main("aisrv", "aisrv.service.AisrvService")

@@ -1,0 +1,104 @@
+"""What an agent in an aisrv process is connected to, as protocols, and the real connections of remote mode."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from actor.client import ActorClient
+from buffer.client import SampleSender
+from kaimesh.agent import Spaces
+from kaimesh.arrays import Batch
+from kaimesh.lifecycle import Context
+from learner.client import LearnerClient
+
+
+class Policy(Protocol):
+    """Predictions, one request under way at a time. Answers are valid until the next `receive`."""
+
+    def send(self, batch: Batch, exploit: bool = False) -> None:
+        """Asks for the rows of `batch`."""
+
+    def receive(self) -> tuple[Batch, int]:
+        """The answer, and the version of the model that made it."""
+        ...
+
+    def predict(self, batch: Batch, exploit: bool = False) -> tuple[Batch, int]:
+        """`send` and `receive`."""
+        ...
+
+    def load_model(self, id: int | str) -> int:
+        """Asks for a model ("latest", "random" or a number); returns the version that then predicts."""
+        ...
+
+    def version(self) -> int:
+        """The version that predicts now."""
+        ...
+
+    def close(self) -> None:
+        """Ends the connection."""
+
+
+class Sender(Protocol):
+    """The way of samples to the learner."""
+
+    def put(self, batch: Batch) -> None:
+        """Takes a copy; blocks under back-pressure."""
+
+    def flush(self, timeout_s: float) -> bool:
+        """Waits until all is stored; False if it took longer."""
+        ...
+
+    def close(self) -> None:
+        """Ends the connection."""
+
+
+class Links(Protocol):
+    """Everything one aisrv is connected to."""
+
+    @property
+    def sender(self) -> Sender:
+        """Shared by all slots."""
+        ...
+
+    def policy(self, name: str) -> Policy:
+        """A policy of its own for each group or slot."""
+        ...
+
+    def save_model(self) -> int:
+        """A user save; returns its id."""
+        ...
+
+
+class RemoteLinks:
+    """Links over the network: ActorClient, SampleSender, LearnerClient."""
+
+    def __init__(self, context: Context, spaces: Spaces | None) -> None:
+        self._context, self._spaces = context, spaces
+        app = context.config.app
+        self.sender = SampleSender(
+            app.buffer_ingest_addrs,
+            token=context.token,
+            name=context.name,
+            window=app.sample_window,
+            meter=context.meter,
+            stop=context.stop,
+            spaces=spaces,
+        )
+        self._learner = LearnerClient(app.learner_addr, context.token)
+
+    def policy(self, name: str) -> ActorClient:
+        """A connection of its own to one of the actors."""
+        app = self._context.config.app
+        return ActorClient(
+            app.actor_addrs,
+            token=self._context.token,
+            name=f"{self._context.name}/{name}",
+            meter=self._context.meter,
+            stop=self._context.stop,
+            spaces=self._spaces,
+            timeout_s=app.predict_timeout_seconds,
+        )
+
+    def save_model(self) -> int:
+        """Asks the learner, which saves between two learns."""
+        return self._learner.save_model(timeout_s=60.0)

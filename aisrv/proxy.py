@@ -1,0 +1,125 @@
+"""The agent that a workflow sees in remote mode, and the gate that keeps on-policy training in step."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from aisrv.links import Links, Policy
+from kaimesh.agent import MODEL_VERSION, RUN_ID, protocol, sample_columns
+from kaimesh.arrays import Batch, Specs
+from kaimesh.errors import Stopped
+from kaimesh.metrics import Meter
+
+_POLL_S = 0.002
+_FLUSH_S = 60.0
+
+
+class OnPolicyGate:
+    """Holds an aisrv once it has sent its share of a batch, until the model made from that batch predicts.
+
+    share: samples that this aisrv owes per model version: train_batch_size / aisrv_count, rounded up.
+    """
+
+    def __init__(self, share: int, stop: threading.Event, meter: Meter) -> None:
+        self._share, self._stop, self._meter = share, stop, meter
+        self._lock = threading.Lock()
+        self._version, self._sent = -1, 0
+
+    def pass_through(self, samples: int, version: int, links: Links, current: Callable[[], int]) -> None:
+        """Counts `samples` made with `version`; returns at once, or after the next version is there. Raises Stopped."""
+        with self._lock:
+            if version > self._version:
+                self._version, self._sent = version, 0
+            self._sent += samples
+            if self._sent < self._share:
+                return
+        links.sender.flush(_FLUSH_S)
+        while current() <= version:
+            self._meter.state(
+                "waiting", f"learner: model {version + 1}, on-policy ({self._sent} samples of {version} sent)"
+            )
+            if self._stop.wait(_POLL_S):
+                raise Stopped
+        self._meter.state("working")
+
+
+class RemoteAgent:
+    """predict, exploit and load_model go to the actor, learn to the buffer, save_model to the learner; the rest is local.
+
+    Attributes that a workflow reads or sets are the local instance's: they never reach the actor's or the learner's.
+    """
+
+    _OWN = frozenset(
+        {"_gate", "_links", "_local", "_policy", "_run_id", "_send_size", "_specs", "_version", "on_policy"}
+    )
+
+    def __init__(
+        self, local: Any, links: Links, policy: Policy, *, run_id: int, send_size: int, gate: OnPolicyGate | None
+    ) -> None:
+        self._local, self._links, self._policy = local, links, policy
+        self._run_id, self._send_size, self._gate = run_id, send_size, gate
+        self._specs: Specs | None = None
+        self._version = -1
+        self.on_policy = gate is not None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._local, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._OWN:
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._local, name, value)
+
+    def send(self, batch: Batch) -> None:
+        """Asks the actor for the rows of `batch` and goes on; `receive` fetches the answer."""
+        self._policy.send(batch)
+
+    def receive(self) -> tuple[Batch, int]:
+        """The answer to `send` (valid until the next one) and the model version that made it."""
+        acts, self._version = self._policy.receive()
+        return acts, self._version
+
+    def predict(self, list_obs_data: Sequence[Any]) -> list[Any]:
+        """One ActData per observation, from the actor's predict."""
+        return self._ask(list_obs_data, exploit=False)
+
+    def exploit(self, list_obs_data: Sequence[Any]) -> list[Any]:
+        """One ActData per observation, from the actor's exploit."""
+        return self._ask(list_obs_data, exploit=True)
+
+    def learn(self, list_sample_data: Sequence[Any]) -> None:
+        """Sends the samples to the buffer and returns; blocks under back-pressure, and on-policy until the next model."""
+        if list_sample_data is None or len(list_sample_data) == 0:
+            return
+        batch = sample_columns(list_sample_data)
+        for name, value in ((MODEL_VERSION, self._version), (RUN_ID, self._run_id)):
+            if name not in batch.columns:
+                batch.columns[name] = np.full(len(batch), value, np.int64)
+        for start in range(0, len(batch), self._send_size):
+            self._links.sender.put(batch[start : start + self._send_size])
+        if self._gate is not None:
+            oldest = int(batch.columns[MODEL_VERSION].min())
+            self._gate.pass_through(len(batch), oldest, self._links, self._policy.version)
+
+    def save_model(self, path: str | None = None, id: str | int = "1") -> None:
+        """Asks the learner to save; path and id are its own to choose, as in Kaiwu."""
+        del path, id
+        self._links.save_model()
+
+    def load_model(self, path: str | None = None, id: str | int = "latest") -> None:
+        """Asks the actor to predict with "latest", "random" or a numbered model of the pool."""
+        del path
+        self._version = self._policy.load_model(id)
+
+    def _ask(self, rows: Sequence[Any], exploit: bool) -> list[Any]:
+        batch = Batch.of(rows, self._specs)
+        if self._specs is None:
+            self._specs = batch.specs
+        columns = {**batch.columns, RUN_ID: np.full(len(batch), self._run_id, np.int64)}
+        answer, self._version = self._policy.predict(Batch(columns), exploit)
+        return list(Batch({name: column.copy() for name, column in answer.columns.items()}, protocol("ActData")))

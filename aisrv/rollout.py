@@ -1,0 +1,194 @@
+"""The native workflow: groups of vectorised environments, stepped in turn while the other groups' predictions travel.
+
+Shape legend: N environments of one group, T steps of an unroll; `...` one observation.
+
+A sample is one environment's unroll of T steps: entry t of `reward`, `terminated`, `truncated` and `mask` `[T]` is what
+action t led to; observations and predictions have one entry more, `[T+1, ...]`, whose last is the bootstrap and the first
+of the next unroll. Environments autoreset on the *next* step, so obs[t+1] of a truncated step t is the true final
+observation; the reset step itself is masked out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from kaimesh.agent import MODEL_VERSION, RUN_ID, user_code
+from kaimesh.arrays import Batch
+from kaimesh.errors import EnvError
+from kaimesh.metrics import Meter
+
+
+class Direct:
+    """Predictions of an agent in this process, with the two halves (`send`, `receive`) that a remote one has."""
+
+    on_policy = False
+
+    def __init__(self, agent: Any) -> None:
+        self._agent = agent
+        self._answer: Batch | None = None
+
+    def send(self, batch: Batch) -> None:
+        """Predicts at once."""
+        with user_code("aisrv: Agent.predict"):
+            answer = self._agent.predict(batch)
+        self._answer = (
+            answer if isinstance(answer, Batch) else Batch(answer) if isinstance(answer, dict) else Batch.of(answer)
+        )
+
+    def receive(self) -> tuple[Batch, int]:
+        """What `send` found."""
+        assert self._answer is not None
+        return self._answer, self._agent.train_count
+
+    def learn(self, samples: Batch) -> None:
+        """Trains at once."""
+        self._agent.learn(samples)
+
+
+class Group:
+    """N environments and their unroll under way.
+
+    agent: RemoteAgent, or Direct around a local one. unroll_length: T, steps in a sample.
+    """
+
+    def __init__(
+        self, env: gym.vector.VectorEnv, agent: Any, unroll_length: int, meter: Meter, run_id: int, seed: int
+    ) -> None:
+        self.env, self.agent, self.length, self._meter = env, agent, unroll_length, meter
+        n = env.num_envs
+        self._run_id = run_id + np.arange(n, dtype=np.int64)
+        self._t = 0
+        self._done = np.zeros(n, bool)
+        self._return = np.zeros(n, np.float64)
+        self._steps = np.zeros(n, np.int64)
+        self._version = np.zeros(n, np.int64)  # of the unroll's first action
+        self._latest = 0
+        self._env_phase, self._predict_phase, self._send_phase = (meter.phase(p) for p in ("env", "predict", "send"))
+        with _environment("reset"):
+            observation, _ = env.reset(seed=seed)
+        self._observed = {
+            name: np.zeros((n, unroll_length + 1, *c.shape[1:]), c.dtype) for name, c in self._see(observation)
+        }
+        self._predicted: dict[str, np.ndarray] = {}
+        self._reward = np.zeros((n, unroll_length), np.float32)
+        self._flags = {name: np.zeros((n, unroll_length), bool) for name in ("terminated", "truncated", "mask")}
+        self._ask(observation)
+
+    def advance(self) -> int:
+        """One step of every environment; a full unroll goes out on the way. Returns the valid environment steps."""
+        with self._predict_phase:
+            acts, version = self.agent.receive()
+        self._write_prediction(acts, version)
+        if self._t == self.length:
+            with self._send_phase:
+                self.agent.learn(self._unroll())
+            self._carry_over()
+            if self.agent.on_policy:  # the next unroll's first action must be the new model's
+                self.agent.send(self._request())
+                acts, version = self.agent.receive()
+                self._write_prediction(acts, version)
+        with self._env_phase, _environment("step"):
+            observation, reward, terminated, truncated, _ = self.env.step(self._predicted["action"][:, self._t])
+        valid = self._record(reward, terminated, truncated)
+        self._t += 1
+        self._ask(observation)
+        return valid
+
+    def _see(self, observation: np.ndarray) -> list[tuple[str, np.ndarray]]:
+        columns = [("obs", observation)]
+        legal = getattr(self.env, "legal_actions", None)
+        if legal is not None:
+            columns.append(("legal_act", legal))
+        return columns
+
+    def _ask(self, observation: np.ndarray) -> None:
+        for name, column in self._see(observation):
+            self._observed[name][:, self._t] = column
+        self.agent.send(self._request())
+
+    def _request(self) -> Batch:
+        columns = {name: np.ascontiguousarray(column[:, self._t]) for name, column in self._observed.items()}
+        return Batch({**columns, RUN_ID: self._run_id})
+
+    def _write_prediction(self, acts: Batch, version: int) -> None:
+        if not self._predicted:
+            shape = (self.env.num_envs, self.length + 1)
+            self._predicted = {name: np.zeros((*shape, *c.shape[1:]), c.dtype) for name, c in acts.columns.items()}
+        for name, column in acts.columns.items():
+            self._predicted[name][:, self._t] = column
+        self._latest = version
+        if self._t == 0:
+            self._version[:] = version
+
+    def _record(self, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray) -> int:
+        """Stores step t and keeps the episodes' books; a step after the end of an episode is its reset and counts nothing."""
+        t, valid = self._t, ~self._done
+        self._reward[:, t] = reward
+        self._flags["terminated"][:, t] = terminated
+        self._flags["truncated"][:, t] = truncated
+        self._flags["mask"][:, t] = valid
+        self._return += np.where(valid, reward, 0.0)
+        self._steps += valid
+        self._done = np.logical_or(terminated, truncated)
+        if self._done.any():
+            for i in np.flatnonzero(self._done):
+                self._meter.episode(self._return[i], int(self._steps[i]))
+            self._return[self._done] = 0.0
+            self._steps[self._done] = 0
+        return int(np.count_nonzero(valid))
+
+    def _unroll(self) -> Batch:
+        meta = {MODEL_VERSION: self._version, RUN_ID: self._run_id}
+        return Batch({**self._observed, **self._predicted, "reward": self._reward, **self._flags, **meta})
+
+    def _carry_over(self) -> None:
+        for column in (*self._observed.values(), *self._predicted.values()):
+            column[:, 0] = column[:, self.length]
+        self._version[:] = self._latest
+        self._t = 0
+
+
+class _environment:
+    """Turns what an environment raises into an EnvError with the original as its cause."""
+
+    __slots__ = ("_verb",)
+
+    def __init__(self, verb: str) -> None:
+        self._verb = verb
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, Exception):
+            raise EnvError(f"the environment raised {type(error).__name__} in {self._verb}: {error}") from error
+
+
+def workflow(envs: Sequence[gym.vector.VectorEnv], agents: Sequence[Any], logger: Any, monitor: Any) -> None:
+    """Rolls out until the mesh stops. `agents[i]` predicts for the group `envs[i]`.
+
+    monitor: aisrv.service.WorkflowMonitor, for the meter, the stop event and the seed.
+    """
+    meter = monitor.meter
+    groups = [
+        Group(env, agent, agent.unroll_length, meter, monitor.run_id + 1000 * i, monitor.seed + 1000 * i)
+        for i, (env, agent) in enumerate(zip(envs, agents, strict=True))
+    ]
+    logger.info(
+        "rolling out %s environments in %d groups, unrolls of %d steps",
+        "+".join(str(group.env.num_envs) for group in groups),
+        len(groups),
+        groups[0].length,
+    )
+    meter.state("working")
+    while not monitor.stop.is_set():
+        for group in groups:
+            meter.count("env_steps", group.advance())
+        meter.beat()
+
+
+workflow.vectorised = True  # type: ignore[attr-defined]

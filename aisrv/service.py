@@ -1,0 +1,118 @@
+"""Wiring of an aisrv process: environments, links, agents, and the workflow that the algorithm names."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import envs
+from aisrv.links import Links, RemoteLinks
+from aisrv.local import train_in_place
+from aisrv.proxy import OnPolicyGate, RemoteAgent
+from aisrv.rollout import Direct
+from aisrv.slots import CountedEnv, run_slots
+from kaimesh.agent import Monitor, Spaces, user_code
+from kaimesh.lifecycle import Context, dotted
+
+
+class WorkflowMonitor(Monitor):
+    """Kaiwu's monitor, and for native workflows the meter, the stop event, the seed and the life's id."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context.meter.gauge)
+        self.meter, self.stop = context.meter, context.stop
+        self.seed = context.config.app.random_seed + 1_000_000 * context.index
+        self.run_id = secrets.randbits(40) << 20
+
+
+class NoAgent:
+    """wrapper_type = "none": every wrapped call returns None; the rest is the agent's own."""
+
+    def __init__(self, agent: Any) -> None:
+        self._agent = agent
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("predict", "exploit", "learn", "save_model", "load_model"):
+            return lambda *args, **kwargs: None
+        return getattr(self._agent, name)
+
+
+class AisrvService:
+    """One aisrv process. `make_links` connects its agents: over the network, or in one process (train_test.py)."""
+
+    def __init__(self, context: Context, make_links: Callable[[Context, Spaces], Links] = RemoteLinks) -> None:
+        self._context = context
+        app = context.config.app
+        self._monitor = WorkflowMonitor(context)
+        self._workflow = dotted(context.config.algo.train_workflow)
+        self._vectorised = getattr(self._workflow, "vectorised", False)
+        self._local = context.make_agent("learner" if app.wrapper_type == "local" else "aisrv")
+        self._envs, spaces = self._make_envs()
+        if hasattr(self._local, "setup"):
+            with user_code("aisrv: Agent.setup"):
+                self._local.setup(spaces)
+        self._links: Links | None = None
+        if app.wrapper_type == "local":
+            train_in_place(self._local, context)
+            agents = [Direct(self._local) if self._vectorised else self._local for _ in self._envs]
+        elif app.wrapper_type == "none":
+            agents = [NoAgent(self._local) for _ in self._envs]
+        else:
+            self._links = make_links(context, spaces)
+            agents = self._proxies(self._links)
+        self._agents = agents
+
+    def run(self) -> None:
+        """Runs the workflow until it returns, raises, or the mesh stops."""
+        context = self._context
+        context.logger.info(
+            "workflow %s, wrapper_type %s", context.config.algo.train_workflow, context.config.app.wrapper_type
+        )
+        if self._vectorised:
+            with user_code("aisrv: workflow"):
+                self._workflow(self._envs, self._agents, context.logger, self._monitor)
+        else:
+            context.meter.state("working")
+            run_slots(self._workflow, self._envs, self._agents, context.logger, self._monitor, context.stop)
+
+    def close(self) -> None:
+        """Waits for the last acknowledgements, then ends the connections and the environments."""
+        if self._links is not None:
+            self._links.sender.flush(5.0)
+            self._links.sender.close()
+        for env in self._envs:
+            env.close()
+
+    def _make_envs(self) -> tuple[list[Any], Spaces]:
+        context, app = self._context, self._context.config.app
+        count, limit = app.aisrv_connect_to_kaiwu_env_count, app.max_episode_steps
+        if self._vectorised:
+            groups = 1 if app.algorithm_on_policy_or_off_policy == "on-policy" else app.aisrv_env_groups
+            sizes = [count // groups + (i < count % groups) for i in range(groups)]
+            made = [
+                envs.make_vector(
+                    app.app, n, env_conf=app.env_conf, seed=self._monitor.seed + i, max_episode_steps=limit
+                )
+                for i, n in enumerate(sizes)
+            ]
+            return made, envs.spaces_of(made[0])
+        facades = [envs.facade(app.app, env_conf=app.env_conf, seed=self._monitor.seed + i) for i in range(count)]
+        return [CountedEnv(facade, context.meter, context.stop) for facade in facades], facades[0].spaces
+
+    def _proxies(self, links: Links) -> list[RemoteAgent]:
+        app, context = self._context.config.app, self._context
+        gate = None
+        if app.algorithm_on_policy_or_off_policy == "on-policy":
+            gate = OnPolicyGate(-(-app.train_batch_size // app.aisrv_count), context.stop, context.meter)
+        return [
+            RemoteAgent(
+                self._local,
+                links,
+                links.policy(str(i)),
+                run_id=self._monitor.run_id + i,
+                send_size=app.send_sample_size,
+                gate=gate,
+            )
+            for i in range(len(self._envs))
+        ]

@@ -1,0 +1,85 @@
+"""Kaiwu-style workflows: each slot is a thread with one environment facade and one agent, running the user's workflow."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from kaimesh.agent import user_code
+from kaimesh.errors import EnvError, MeshError, Stopped
+from kaimesh.metrics import Meter
+
+Workflow = Callable[..., None]
+
+
+class CountedEnv:
+    """A facade that also keeps the mesh's books, ends at a stop, and says when the environment itself raised.
+
+    The user's code may set attributes on it; what it reads is the facade's.
+    """
+
+    def __init__(self, facade: Any, meter: Meter, stop: threading.Event) -> None:
+        self._facade, self._meter, self._stop = facade, meter, stop
+        self._return, self._length = 0.0, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._facade, name)
+
+    def reset(self, usr_conf: Any = None) -> Any:
+        """As the facade's."""
+        self._check_stop()
+        self._return, self._length = 0.0, 0
+        return self._call("reset", usr_conf)
+
+    def step(self, act: Any, *args: Any, **kwargs: Any) -> Any:
+        """As the facade's `(frame_no, obs, score, terminated, truncated, env_info)`."""
+        self._check_stop()
+        result = self._call("step", act, *args, **kwargs)
+        self._length += 1
+        self._meter.count("env_steps")
+        self._meter.beat()
+        if result[3] or result[4]:
+            self._meter.episode(float(getattr(self._facade, "score", 0.0)), self._length)
+        return result
+
+    def _call(self, verb: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return getattr(self._facade, verb)(*args, **kwargs)
+        except MeshError:
+            raise
+        except Exception as error:
+            raise EnvError(f"the environment raised {type(error).__name__} in {verb}: {error}") from error
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise Stopped
+
+
+def run_slots(
+    workflow: Workflow, envs: Sequence[Any], agents: Sequence[Any], logger: Any, monitor: Any, stop: threading.Event
+) -> None:
+    """Runs one thread per environment until all have returned; the first error stops the others and is raised here."""
+    errors: list[BaseException] = []
+
+    def run(slot: int) -> None:
+        try:
+            with user_code(f"aisrv: workflow in slot {slot}"):
+                workflow([envs[slot]], [agents[slot]], logger, monitor)
+            logger.info("slot %d: the workflow returned", slot)
+        except Stopped:
+            pass
+        except BaseException as error:
+            errors.append(error)
+            stop.set()
+
+    threads = [
+        threading.Thread(target=run, args=(slot,), name=f"slot-{slot}", daemon=True) for slot in range(len(envs))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(1.0)
+    if errors:
+        raise errors[0]

@@ -1,0 +1,124 @@
+"""The native rollout against a scripted environment: what lands in a sample, and when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from aisrv.rollout import Group
+from kaimesh.agent import MODEL_VERSION, RUN_ID
+from kaimesh.arrays import Batch
+from kaimesh.errors import EnvError
+from kaimesh.metrics import Meter
+
+
+class Counter(gym.vector.VectorEnv):
+    """Observation = steps since reset; environment i's episode ends after 3 + i steps, with reset on the next step."""
+
+    def __init__(self, n: int) -> None:
+        self.num_envs = n
+        self._age = np.zeros(n, np.int64)
+        self._done = np.zeros(n, bool)
+        self.actions: list[np.ndarray] = []
+
+    def reset(self, **_: Any) -> Any:
+        return self._observe(), {}
+
+    def step(self, action: np.ndarray) -> Any:
+        self.actions.append(np.array(action))
+        self._age = np.where(self._done, 0, self._age + 1)
+        reward = np.where(self._done, 0.0, 1.0)
+        self._done = (self._age == 3 + np.arange(self.num_envs)) & ~self._done
+        odd = np.arange(self.num_envs) % 2 == 1
+        return self._observe(), reward, self._done & ~odd, self._done & odd, {}
+
+    def _observe(self) -> np.ndarray:
+        return np.stack([self._age, 100 + np.arange(self.num_envs)], 1).astype(np.float32)
+
+
+class Echo:
+    """Answers with the observation's age, and a version that grows with every request."""
+
+    on_policy = False
+
+    def __init__(self) -> None:
+        self.sent: list[Batch] = []
+        self.requests = 0
+
+    def send(self, batch: Batch) -> None:
+        self._age = batch.obs[:, 0].copy()
+
+    def receive(self) -> tuple[Batch, int]:
+        self.requests += 1
+        return Batch({"action": self._age.astype(np.int32), "value": self._age * 10}), self.requests
+
+    def learn(self, batch: Batch) -> None:
+        self.sent.append(Batch({name: column.copy() for name, column in batch.columns.items()}))
+
+
+@pytest.fixture
+def group() -> Group:
+    return Group(Counter(2), Echo(), 4, Meter("aisrv_0"), run_id=7, seed=0)
+
+
+def test_unrolls_overlap_by_their_bootstrap_and_mask_the_reset_step(group: Group) -> None:
+    steps = sum(group.advance() for _ in range(13))
+    first, second, third = group.agent.sent
+    np.testing.assert_array_equal(first.obs[0, :, 0], [0, 1, 2, 3, 0])
+    np.testing.assert_array_equal(first.terminated[0], [False, False, True, False])
+    np.testing.assert_array_equal(first.mask[0], [True, True, True, False])
+    np.testing.assert_array_equal(first.reward[0], [1, 1, 1, 0])
+    np.testing.assert_array_equal(first.truncated[1], [False, False, False, True])
+    np.testing.assert_array_equal(first.obs[1, :, 0], [0, 1, 2, 3, 4])  # the true final observation is the bootstrap's
+    np.testing.assert_array_equal(first.value[1], [0, 10, 20, 30, 40])
+    np.testing.assert_array_equal(second.mask[1], [False, True, True, True])
+    for before, after in ((first, second), (second, third)):
+        for name in ("obs", "action", "value"):
+            np.testing.assert_array_equal(before.columns[name][:, -1], after.columns[name][:, 0])
+    assert steps == 13 - 3 + 13 - 2
+
+
+def test_versions_are_those_of_the_first_action(group: Group) -> None:
+    for _ in range(9):
+        group.advance()
+    assert [int(batch.columns[MODEL_VERSION][0]) for batch in group.agent.sent] == [1, 5]
+    np.testing.assert_array_equal(group.agent.sent[0].columns[RUN_ID], [7, 8])
+
+
+def test_the_action_taken_is_the_one_predicted_for_that_observation(group: Group) -> None:
+    for _ in range(9):
+        group.advance()
+    taken = np.stack(group.env.actions[:8], 1)
+    np.testing.assert_array_equal(taken[:, :4], group.agent.sent[0].action[:, :4])
+    np.testing.assert_array_equal(taken[:, 4:], group.agent.sent[1].action[:, :4])
+
+
+def test_episodes_are_counted_without_their_reset_steps() -> None:
+    meter = Meter("aisrv_0")
+    group = Group(Counter(2), Echo(), 4, meter, run_id=0, seed=0)
+    for _ in range(8):
+        group.advance()
+    assert meter.snapshot()["counters"]["episodes"] == 3
+    assert [(ret, length) for _, ret, length in meter.snapshot()["recent_episodes"]] == [(3.0, 3), (4.0, 4), (3.0, 3)]
+
+
+def test_an_environment_that_raises_says_where(group: Group) -> None:
+    def broken(_: np.ndarray) -> Any:
+        raise ZeroDivisionError("the game is broken")
+
+    group.env.step = broken  # type: ignore[method-assign]
+    with pytest.raises(EnvError, match="ZeroDivisionError in step: the game is broken") as error:
+        group.advance()
+    assert isinstance(error.value.__cause__, ZeroDivisionError)
+
+
+def test_on_policy_asks_again_so_that_an_unroll_is_of_one_model() -> None:
+    agent = Echo()
+    agent.on_policy = True
+    group = Group(Counter(1), agent, 4, Meter("aisrv_0"), run_id=0, seed=0)
+    for _ in range(9):
+        group.advance()
+    assert [int(batch.columns[MODEL_VERSION][0]) for batch in agent.sent] == [1, 6]

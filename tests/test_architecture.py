@@ -1,0 +1,70 @@
+"""Dependencies point down only (docs/architecture.md); this walks every import in the source to keep it so."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SERVICES = {"aisrv", "actor", "learner", "model_pool", "buffer"}
+PACKAGES = SERVICES | {"kaimesh", "algorithms", "diy", "envs"}
+SERVICE_FILES = {"__init__.py", "__main__.py", "service.py"}
+FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that the file imports, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def allowed(package: str, module: str) -> bool:
+    """Whether a file of `package` may import `module`, one of ours."""
+    target, *inside = module.split(".")
+    if target == package or target == "kaimesh":
+        return True
+    if package in SERVICES and target in SERVICES:
+        return not inside or inside[0] == "client"
+    if package == "aisrv" and target == "envs":
+        return True
+    return False
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_down(path: Path) -> None:
+    package = path.relative_to(ROOT).parts[0]
+    for module in imports(path):
+        if module.split(".")[0] in PACKAGES:
+            assert allowed(package, module), f"{path.relative_to(ROOT)} imports {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_heavy_libraries_stay_where_they_belong(path: Path) -> None:
+    package = path.relative_to(ROOT).parts[0]
+    roots = {module.split(".")[0] for module in imports(path)}
+    if package not in ("buffer", "learner"):
+        assert "reverb" not in roots
+    if package == "algorithms":
+        assert not roots & {"grpc", "reverb", "gymnasium", "socket"}
+    if package in ("aisrv", "envs"):
+        assert "tensorflow" not in roots
+    assert not roots & {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}, "nothing is pickled"
+
+
+@pytest.mark.parametrize("package", sorted(SERVICES))
+def test_every_service_has_the_same_files(package: str) -> None:
+    assert {path.name for path in (ROOT / package).glob("*.py")} >= SERVICE_FILES
+    assert len((ROOT / package / "__main__.py").read_text().splitlines()) <= 40
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_stay_short(path: Path) -> None:
+    if not path.stem.endswith(("_pb2", "_pb2_grpc")):
+        assert len(path.read_text().splitlines()) <= 350
