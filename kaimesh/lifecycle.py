@@ -62,6 +62,8 @@ def set_threads(count: int) -> None:
     """Thread counts of the numerical libraries; must come before their import."""
     for variable in _THREAD_VARIABLES:
         os.environ[variable] = str(count)
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(count)
+    os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # the same bits on every machine, and no banner
 
