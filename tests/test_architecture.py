@@ -32,9 +32,7 @@ def allowed(package: str, module: str) -> bool:
         return True
     if package in SERVICES and target in SERVICES:
         return not inside or inside[0] == "client"
-    if package == "aisrv" and target == "envs":
-        return True
-    return False
+    return package == "aisrv" and target == "envs"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
