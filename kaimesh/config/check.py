@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import os
+import socket
 
 from kaimesh.config.keys import App
+
+
+def is_local(address: str) -> bool:
+    """Whether "host:port" is this machine: exactly then a socket can be bound to the host."""
+    host = address.rpartition(":")[0]
+    try:
+        with socket.socket() as probe:
+            probe.bind((host, 0))
+    except OSError:
+        return False
+    return True
 
 
 def preload_samples(app: App) -> int:
@@ -59,6 +71,14 @@ def problems(app: App) -> list[str]:
                 found.append(
                     f"on-policy with {key} = {getattr(app, key):g}: every learn would wait for that timer. Set {key} = 0."
                 )
+    slack = app.reverb_error_buffer
+    if app.reverb_rate_limiter == "SampleToInsertRatio" and slack is not None:
+        least = max(1.0, app.reverb_samples_per_insert)
+        if slack < least:
+            found.append(
+                f"reverb_error_buffer = {slack:g} is below max(1, reverb_samples_per_insert) = {least:g}; Reverb refuses such a "
+                "table. Raise it, or leave it out for a default that cannot deadlock."
+            )
     if app.wrapper_type == "local" and app.aisrv_count != 1:
         found.append(
             f"wrapper_type = local with aisrv_count = {app.aisrv_count}: each would train an agent of its own. Set aisrv_count = 1."
@@ -89,6 +109,23 @@ def warnings(app: App) -> list[str]:
         found.append(
             f"predict_batch_size = {app.predict_batch_size} exceeds the {envs} environments of all aisrv: batches only leave after "
             f"predict_max_wait_us = {app.predict_max_wait_us}. Lower it or raise the environments."
+        )
+    if app.reverb_sampler in ("reverb.selectors.Fifo", "reverb.selectors.Lifo"):
+        found.append(
+            f"reverb_sampler = {app.reverb_sampler}: a replay table draws the same sample again and again until it is removed. "
+            "Use reverb.selectors.Uniform, unless the algorithm's table is a queue."
+        )
+    if app.reverb_rate_limiter == "SampleToInsertRatio" and app.reverb_error_buffer is not None:
+        wide = app.reverb_samples_per_insert * app.train_batch_size
+        if app.reverb_error_buffer < wide:
+            found.append(
+                f"reverb_error_buffer = {app.reverb_error_buffer:g} is below reverb_samples_per_insert x train_batch_size = {wide:g}: "
+                "inserting and learning will take turns. Raise it, or leave it out."
+            )
+    if app.wrapper_type == "remote" and any(is_local(address) for address in app.buffer_addrs):
+        found.append(
+            "Reverb (buffer_addrs) has no authentication and listens on all interfaces, whatever bind_host says: close its "
+            "port to other machines by a firewall or a private network."
         )
     if app.bind_host not in ("127.0.0.1", "localhost", "::1"):
         found.append(

@@ -5,23 +5,41 @@ The names are Kaiwu's where Kaiwu has the key. None means "as the algorithm decl
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def _addresses(value: Any) -> Any:
     """Kaiwu writes `{train_one = ["ip:port"]}`; we also take the bare list, or one address."""
     if isinstance(value, dict):
-        value = [address for group in value.values() for address in group]
+        groups = [[group] if isinstance(group, str) else group for group in value.values()]
+        value = [address for group in groups for address in (group if isinstance(group, list) else [group])]
     return [value] if isinstance(value, str) else value
+
+
+def _address(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not re.fullmatch(r"[^:\s\[\]/]+", host):
+        raise ValueError("an address is host:port, such as 127.0.0.1:8888 (IPv6 needs a host name)")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+        raise ValueError(f"the port must be 1 to 65535, not {port!r}")
+    return value
 
 
 def _hyphen(value: Any) -> Any:
     return value.replace("_", "-") if isinstance(value, str) else value
 
 
-Address = Annotated[str, Field(pattern=r"^[^:\s]+:\d{1,5}$")]
+def _filled(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+Text = Annotated[str, AfterValidator(_filled)]
 Addresses = Annotated[list[Address], BeforeValidator(_addresses), Field(min_length=1)]
 Selector = Literal[
     "reverb.selectors.Fifo", "reverb.selectors.Lifo", "reverb.selectors.Uniform", "reverb.selectors.Prioritized"
@@ -29,23 +47,23 @@ Selector = Literal[
 
 
 class App(BaseModel):
-    """The `[app]` table."""
+    """The `[app]` table. Nothing is converted: "32", 32.0 and true are not the integer 32."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     # What runs
-    app: str = Field(
+    app: Text = Field(
         "gym:CartPole-v1",
         description="The environment: `gym:<id>`, `ale:<game>`, `catch`, or a name that envs/ registers.",
     )
-    algo: str = Field("ppo", description="The algorithm: a table of conf/algo_conf.toml.")
+    algo: Text = Field("ppo", description="The algorithm: a table of conf/algo_conf.toml.")
     run_mode: Literal["train", "eval"] = Field("train", description="`train`, or `eval` (tools/evaluate.sh).")
     wrapper_type: Literal["remote", "local", "none"] = Field(
         "remote",
         description="`remote`: five kinds of processes. `local`: one aisrv process, the agent unwrapped. `none`: agent calls return None.",
     )
     random_seed: int = Field(1, ge=0, description="Seeds environments, networks and sampling.")
-    runs_dir: str = Field("runs", description="Where run directories are made.")
+    runs_dir: Text = Field("runs", description="Where run directories are made.")
 
     # aisrv
     aisrv_count: int = Field(2, ge=1, le=256, description="aisrv processes.")
@@ -167,7 +185,7 @@ class App(BaseModel):
     eval_model_id: int | str = Field(0, description="run_mode = eval: the model's id.")
 
     # the process
-    bind_host: str = Field(
+    bind_host: Text = Field(
         "127.0.0.1",
         description="The address that every port binds to. Reverb's own port ignores it and listens on all interfaces.",
     )

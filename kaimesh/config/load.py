@@ -1,29 +1,29 @@
 """Reading a configuration: file < environment < overrides, with the algorithm's defaults below all of them.
 
-Every problem of every key is collected into one ConfigError.
+Every problem of every key is collected into one ConfigError. A run's own conf.toml is *resolved*: it names every key, so
+neither the environment nor the algorithm's defaults are applied to it again.
 """
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import os
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import toml
 from pydantic import ValidationError
 
-from kaimesh.config import check
+from kaimesh.config import check, hyper
 from kaimesh.config.keys import IGNORED, App
+from kaimesh.config.nearest import nearest
+from kaimesh.config.reading import Document, parse, read
 from kaimesh.errors import ConfigError
 
-ALGO_CONF = Path("conf/algo_conf.toml")
-_SECTION = re.compile(r"^\s*\[\s*([^\[\]]+?)\s*\]\s*(#.*)?$")
-_KEY = re.compile(r"^\s*([A-Za-z0-9_\-]+)\s*=")
+ROOT = Path(__file__).resolve().parents[2]
+ALGO_CONF = ROOT / "conf" / "algo_conf.toml"
+RESOLVED = "resolved"  # the top-level key that marks a run's own conf.toml
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class AlgoEntry:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole, valid configuration. `hyper` is what `[<algo>]` of the file overrides in the algorithm's config class."""
+    """A whole, valid configuration. `hyper` is the algorithm's config class as this configuration left it."""
 
     app: App
     algo: AlgoEntry
@@ -54,10 +54,11 @@ class Config:
         return check.share_threads(self.app).get(role, 1)
 
     def dump(self, path: Path) -> None:
-        """Writes the resolved configuration, every key named, so that another process loads the same."""
+        """Writes the resolved configuration, every key named, so that another process loads exactly the same."""
         data = {
+            RESOLVED: f"every key of {self.source}, the environment and --set; neither is applied to this file again",
             "app": {k: v for k, v in self.app.model_dump().items() if v is not None},
-            self.algo.name: dict(self.hyper),
+            self.algo.name: {k: list(v) if isinstance(v, tuple) else v for k, v in self.hyper.items()},
         }
         path.write_text(toml.dumps(data))
 
@@ -70,32 +71,28 @@ def load(
     Applies `[<algo>]` to the algorithm's config class. Raises ConfigError: one report of everything that is wrong.
     """
     problems: list[str] = []
-    data = _read(Path(path), problems)
-    table = {**data.get("app", {})}
-    algo_tables = {name: dict(value) for name, value in data.items() if name != "app" and isinstance(value, dict)}
-    origin = {key: str(path) for key in table}
-    for key, text in (os.environ if environ is None else environ).items():
-        if key in App.model_fields:
-            table[key], origin[key] = _parse(text), "environment"
-    for key, text in (overrides or {}).items():
-        section, _, name = key.rpartition(".")
-        if section and section != "app":
-            algo_tables.setdefault(section, {})[name] = _parse(text)
-        else:
-            table[name], origin[name] = _parse(text), "--set"
-    entry = _algo_entry(str(table.get("algo", App.model_fields["algo"].default)), problems)
-    table = {**(entry.defaults if entry else {}), **table}
-    warnings = _drop_ignored(table, problems, origin)
+    document = read(Path(path), problems)
+    resolved = RESOLVED in document.data
+    table, tables, origin = _tables(document, path, problems)
+    notes = [] if resolved else _from_environment(os.environ if environ is None else environ, table, origin)
+    _from_overrides(overrides or {}, table, tables, origin)
+    registry = _registry(problems)
+    entry = _entry(str(table.get("algo", App.model_fields["algo"].default)), registry, problems)
+    _check_tables(tables, registry, entry, document, overrides or {}, path, problems)
+    if entry is not None and not resolved:
+        for key, value in entry.defaults.items():
+            if key not in table:
+                table[key], origin[key] = value, f"{ALGO_CONF}, [{entry.name}.defaults]"
+    notes += _drop_ignored(table, problems, origin)
     app = _validate(table, problems, origin)
-    hyper = algo_tables.get(entry.name, {}) if entry else {}
-    if entry is not None:
-        _apply_hyper(entry, hyper, app.random_seed if app else 0, problems)
-    if app is not None:
-        problems += check.problems(app)
-        warnings += check.warnings(app)
+    values: Mapping[str, Any] = {}
+    if entry is not None and entry.config:
+        values = hyper.apply(
+            entry.name, entry.config, tables.get(entry.name, {}), app.random_seed if app else 0, problems
+        )
     if problems or app is None or entry is None:
         raise ConfigError(_report(path, problems))
-    return Config(app, entry, hyper, tuple(warnings), str(path))
+    return Config(app, entry, values, (*notes, *check.warnings(app)), str(path))
 
 
 def _report(path: str | Path, problems: list[str]) -> str:
@@ -103,113 +100,137 @@ def _report(path: str | Path, problems: list[str]) -> str:
     return f"{path}: {len(problems)} problem{'s' * (len(problems) > 1)}; nothing was started.\n{lines}"
 
 
-def _read(path: Path, problems: list[str]) -> dict[str, Any]:
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error.strerror}. Name the file with --conf, or copy conf/configure_app.toml."
-        ) from error
-    kept: list[str] = []
-    seen: dict[tuple[str, str], int] = {}
-    section = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if match := _SECTION.match(line):
-            section = match[1]
-        elif match := _KEY.match(line):
-            name = (section, match[1])
-            if name in seen:
-                problems.append(
-                    f"{path}, line {number}: {match[1]} is set twice (first in line {seen[name]}); which one holds is a guess. Delete one."
-                )
-                line = ""
-            seen.setdefault(name, number)
-        kept.append(line)
-    try:
-        return toml.loads("\n".join(kept))
-    except (toml.TomlDecodeError, IndexError) as error:
-        problems.append(f"{path} is not TOML: {error}")
-        return {}
+def _tables(
+    document: Document, path: str | Path, problems: list[str]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, str]]:
+    """`[app]`, the algorithms' tables, and where each key of `[app]` stands."""
+    tables: dict[str, dict[str, Any]] = {}
+    for name, value in document.data.items():
+        if isinstance(value, dict):
+            tables[name] = dict(value)
+        elif name != RESOLVED:
+            problems.append(f"{path}: {name} stands before any table and would have no effect. Move it below [app].")
+    table = tables.pop("app", {})
+    lines = document.lines
+    origin = {key: f"{path}, line {lines['app', key]}" if ("app", key) in lines else str(path) for key in table}
+    return table, tables, origin
 
 
-def _parse(text: str) -> Any:
-    """A TOML value, or the text itself."""
-    try:
-        return toml.loads(f"value = {text}")["value"]
-    except (toml.TomlDecodeError, IndexError):
-        return text
+def _wanted(key: str) -> Any:
+    return App.model_fields[key].annotation if key in App.model_fields else None
 
 
-def _algo_entry(name: str, problems: list[str]) -> AlgoEntry | None:
-    registry = toml.load(ALGO_CONF)
+def _from_environment(environ: Mapping[str, str], table: dict[str, Any], origin: dict[str, str]) -> list[str]:
+    """Environment variables by key; each is named in the log, for a variable called `app` may be there by accident."""
+    notes = []
+    for key in App.model_fields:
+        if key in environ:
+            table[key], origin[key] = parse(environ[key], _wanted(key)), f"environment variable {key}"
+            notes.append(f"{key} = {table[key]!r} comes from the environment variable of that name")
+    return notes
+
+
+def _from_overrides(
+    overrides: Mapping[str, str],
+    table: dict[str, Any],
+    tables: dict[str, dict[str, Any]],
+    origin: dict[str, str],
+) -> None:
+    for key, text in overrides.items():
+        section, _, name = key.rpartition(".")
+        if section and section != "app":
+            tables.setdefault(section, {})[name] = parse(text)
+        else:
+            table[name], origin[name] = parse(text, _wanted(name)), f"--set {name}"
+
+
+def _registry(problems: list[str]) -> dict[str, AlgoEntry]:
+    known = {item.name for item in fields(AlgoEntry)} - {"name"}
+    entries = {}
+    for name, table in read(ALGO_CONF, problems).data.items():
+        for key in [key for key in table if key not in known]:
+            problems.append(
+                f"{ALGO_CONF}, [{name}]: unknown key {key!r}{nearest(key, known)}. It would have no effect."
+            )
+            del table[key]
+        if missing := [f"{part}_agent" for part in ("actor", "learner", "aisrv") if f"{part}_agent" not in table]:
+            problems.append(f"{ALGO_CONF}, [{name}]: {', '.join(missing)} is missing; that process would load nothing.")
+            continue
+        if "train_workflow" not in table:
+            problems.append(
+                f"{ALGO_CONF}, [{name}]: train_workflow is missing; aisrv would do nothing. Name a function."
+            )
+            continue
+        entries[name] = AlgoEntry(name=name, **table)
+    return entries
+
+
+def _entry(name: str, registry: Mapping[str, AlgoEntry], problems: list[str]) -> AlgoEntry | None:
     if name not in registry:
         problems.append(
-            f"algo = {name!r} is not in {ALGO_CONF}{_nearest(name, registry)}. It has: {', '.join(registry)}."
+            f"algo = {name!r} is not in {ALGO_CONF}{nearest(name, registry)}; nothing could be loaded. "
+            f"It has: {', '.join(registry)}."
         )
-        return None
-    return AlgoEntry(name=name, **registry[name])
+    return registry.get(name)
+
+
+def _check_tables(
+    tables: Mapping[str, Any],
+    registry: Mapping[str, AlgoEntry],
+    entry: AlgoEntry | None,
+    document: Document,
+    overrides: Mapping[str, str],
+    path: str | Path,
+    problems: list[str],
+) -> None:
+    for name in tables:
+        if name not in registry:
+            where = path if name in document.data else "--set"
+            problems.append(
+                f"{where}: [{name}] is neither app nor an algorithm{nearest(name, ['app', *registry])}. "
+                "It would have no effect."
+            )
+        elif entry and name != entry.name and any(key.startswith(f"{name}.") for key in overrides):
+            problems.append(
+                f"--set {name}.*: the algorithm is {entry.name}; it would have no effect. Add --algo {name}."
+            )
 
 
 def _drop_ignored(table: dict[str, Any], problems: list[str], origin: Mapping[str, str]) -> list[str]:
-    warnings = []
-    for key in list(table):
+    notes = []
+    for key, value in list(table.items()):
         if key in IGNORED:
             del table[key]
-            warnings.append(f"{key} is a Kaiwu key that has no effect here")
+            notes.append(f"{key} is a Kaiwu key that has no effect here")
         elif key not in App.model_fields:
             del table[key]
             problems.append(
-                f"{origin.get(key)}: unknown key {key!r}{_nearest(key, App.model_fields)}. It would have no effect."
+                f"{origin.get(key, '?')}: unknown key {key!r}{nearest(key, App.model_fields)}. It would have no effect."
             )
-    return warnings
-
-
-def _nearest(name: str, known: Any) -> str:
-    match = difflib.get_close_matches(name, list(known), 1, 0.6)
-    return f"; did you mean {match[0]!r}?" if match else ""
+        elif isinstance(value, str) and "${" in value:
+            del table[key]
+            problems.append(
+                f"{origin[key]}: {key} = {value!r} is a placeholder that nobody replaced; it would be taken literally. "
+                "Write the value."
+            )
+    return notes
 
 
 def _validate(table: Mapping[str, Any], problems: list[str], origin: Mapping[str, str]) -> App | None:
     try:
-        return App(**table)
+        app = App(**table)
     except ValidationError as error:
+        wrong = set()
         for item in error.errors():
-            key = str(item["loc"][0]) if item["loc"] else "?"
-            description = App.model_fields[key].description if key in App.model_fields else ""
+            key = str(item["loc"][0])
+            wrong.add(key)
+            message = item["msg"].removeprefix("Value error, ")
             problems.append(
-                f"{origin.get(key, 'defaults')}: {key} = {item['input']!r}: {item['msg']}. {key}: {description}"
+                f"{origin.get(key, 'default')}: {key} = {item['input']!r}: {message}. "
+                f"{key}: {App.model_fields[key].description}"
             )
+        rest = App(**{key: value for key, value in table.items() if key not in wrong})
+        problems += [text for text in check.problems(rest) if not any(key in text for key in wrong)]
         return None
-
-
-def _apply_hyper(entry: AlgoEntry, hyper: Mapping[str, Any], seed: int, problems: list[str]) -> None:
-    """Sets the file's `[<algo>]` values on the algorithm's config class: a plain class whose attributes are the defaults.
-
-    `seed`, where the class has it, is random_seed unless the file says otherwise.
-    """
-    if not entry.config:
-        return
-    module, _, name = entry.config.rpartition(".")
-    target = getattr(importlib.import_module(module), name)
-    known = [key for key in dir(target) if not key.startswith("_") and not callable(getattr(target, key))]
-    if "seed" in known:
-        target.seed = seed
-    for key, value in hyper.items():
-        if key not in known:
-            problems.append(
-                f"[{entry.name}] unknown key {key!r}{_nearest(key, known)}. {entry.config} has: {', '.join(known)}."
-            )
-            continue
-        default = getattr(target, key)
-        if isinstance(default, float) and type(value) is int:
-            value = float(value)
-        if isinstance(default, tuple) and isinstance(value, list):
-            value = tuple(value)
-        if type(value) is not type(default):
-            problems.append(
-                f"[{entry.name}] {key} = {value!r} is {type(value).__name__}; it must be {type(default).__name__}."
-            )
-            continue
-        setattr(target, key, value)
-    if not problems and hasattr(target, "check"):
-        problems += target.check()
+    problems += check.problems(app)
+    return app

@@ -1,0 +1,74 @@
+"""Reading a TOML file and the text of single values, with every problem told by file and line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import toml
+
+from kaimesh.errors import ConfigError
+
+_SECTION = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(#.*)?$")
+_KEY = re.compile(r"^\s*([A-Za-z0-9_\-]+)\s*=")
+# Kaiwu's platform appends these when it packs a model, whether they are there or not.
+_APPENDED_BY_KAIWU = frozenset(["eval_model_dir", "eval_model_id"])
+
+
+class Document(NamedTuple):
+    """A file's tables, and in which line each (section, key) stands."""
+
+    data: dict[str, Any]
+    lines: Mapping[tuple[str, str], int]
+
+
+def read(path: Path, problems: list[str]) -> Document:
+    """The file; what is wrong with it is added to `problems`. Raises ConfigError: it cannot be read at all."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        why = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise ConfigError(
+            f"{path} cannot be read: {why}; nothing was started. Name the file with --conf, or copy conf/configure_app.toml."
+        ) from error
+    kept, lines = _without_duplicates(path, text, problems)
+    try:
+        return Document(toml.loads("\n".join(kept)), lines)
+    except (toml.TomlDecodeError, IndexError) as error:  # toml raises IndexError for some unfinished lines
+        problems.append(f"{path} is not TOML: {error}. Nothing after that place was read; correct it.")
+        return Document({}, lines)
+
+
+def _without_duplicates(path: Path, text: str, problems: list[str]) -> tuple[list[str], dict[tuple[str, str], int]]:
+    kept: list[str] = []
+    seen: dict[tuple[str, str], int] = {}
+    section = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if match := _SECTION.match(line):
+            section = match[2] if match[1] == "[" else f"{match[2]} of line {number}"
+        elif match := _KEY.match(line):
+            name = (section, match[1])
+            if name in seen and match[1] in _APPENDED_BY_KAIWU:
+                kept[seen[name] - 1] = ""
+            elif name in seen:
+                problems.append(
+                    f"{path}, line {number}: {match[1]} is set twice (first in line {seen[name]}); which one holds "
+                    "is a guess. Delete one."
+                )
+                line = ""
+            seen[name] = number if name not in seen or match[1] in _APPENDED_BY_KAIWU else seen[name]
+        kept.append(line)
+    return kept, seen
+
+
+def parse(text: str, wanted: Any = None) -> Any:
+    """A value given as text: TOML, or the text itself; `wanted` str keeps text, and True and False are taken as Python writes them."""
+    if wanted is not str and text in ("True", "False"):
+        return text == "True"
+    try:
+        value = toml.loads(f"value = {text}")["value"]
+    except (toml.TomlDecodeError, IndexError):
+        return text
+    return text if wanted is str and not isinstance(value, str) else value
