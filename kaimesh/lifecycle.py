@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import faulthandler
 import importlib
 import logging
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, Protocol
+
+import psutil
 
 from kaimesh.agent import Monitor, user_code
 from kaimesh.config import Config, load
@@ -111,6 +114,7 @@ def main(role: str, service: str) -> NoReturn:
     arguments = parser.parse_args()
     name = f"{role}_{arguments.index}"
     logger = configure_logging(name)
+    _end_with_supervisor(logger)
     try:
         config = load(arguments.conf)
     except ConfigError as error:
@@ -160,6 +164,7 @@ def _work(context: Context, build: Callable[[], Service]) -> int:
         except Exception as error:
             code, reason = code or EXIT_CRASH, reason or f"{type(error).__name__}: {error}"
             context.logger.exception("%s could not end cleanly", context.name)
+    context.meter.info["exit_code"] = code
     context.meter.state("failed" if code else "done", reason)
     context.meter.stop()
     return code
@@ -167,6 +172,9 @@ def _work(context: Context, build: Callable[[], Service]) -> int:
 
 def _handle_signals(context: Context) -> None:
     def handle(number: int, _frame: FrameType | None) -> None:
+        context.meter.info["signal"] = signal.Signals(
+            number
+        ).name  # told to end, so the end says nothing of the workflow
         context.stop.set()
         context.logger.info("%s: stopping", signal.Signals(number).name)
 
@@ -174,18 +182,31 @@ def _handle_signals(context: Context) -> None:
     signal.signal(signal.SIGINT, handle)
 
 
+def _end_with_supervisor(logger: logging.Logger) -> None:
+    """Makes the kernel send SIGTERM when supervisord is gone, also by kill -9: no process lives on without a mesh."""
+    if "SUPERVISOR_ENABLED" not in os.environ or not sys.platform.startswith("linux"):
+        return
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    if not any("supervis" in word for word in psutil.Process(os.getppid()).cmdline()):  # it was gone before that call
+        logger.error("supervisord is gone; ending")
+        sys.exit(EXIT_CRASH)
+
+
 def _start_watchdog(context: Context) -> None:
     limit_s = context.config.app.watchdog_seconds
 
     def watch() -> None:
+        reason = f"its main loop was silent for {limit_s:.0f} s"
         while not context.stop.wait(1.0):
             if context.meter.silent_s() > limit_s:
                 break
         else:
-            if context.stop.wait() and not threading.Event().wait(limit_s):  # a clean end may take that long, no longer
-                context.logger.error("still not ended %d s after the stop", limit_s)
-        context.meter.state("failed", f"its main loop was silent for {limit_s:.0f} s")
-        context.logger.error("the main loop was silent for %d s; ending, the supervisor restarts this process", limit_s)
+            threading.Event().wait(limit_s)  # a clean end may take that long, no longer
+            reason = f"it had not ended {limit_s:.0f} s after it was told to"
+        context.meter.info["exit_code"] = EXIT_WATCHDOG
+        context.meter.state("failed", reason)
+        context.logger.error("watchdog: %s; ending the process. Every thread was here:", reason)
         faulthandler.dump_traceback(file=sys.stdout)
         sys.stdout.flush()
         context.meter.publish()

@@ -60,7 +60,7 @@ class Meter:
         previous = read_json(path) if path is not None else {}
         self.counters: dict[str, float] = dict(previous.get("counters", {}))
         self.gauges: dict[str, float] = {}
-        self.info: dict[str, Any] = {}
+        self.info: dict[str, Any] = {"previous_state": previous["state"]} if previous else {}
         self._phases: dict[str, Phase] = {}
         self._episodes: deque[tuple[float, float, int]] = deque(
             (tuple(episode) for episode in previous.get("recent_episodes", [])), RECENT_EPISODES
