@@ -1,0 +1,11 @@
+"""Parts of networks that the algorithms share. Weights are a flat dict, name to array; a forward pass is a function of them.
+
+| file | library | what |
+|---|---|---|
+| `layers` | NumPy | initial weights of dense layers, MLPs and the Nature CNN |
+| `numpy_mlp` | NumPy | the forward pass of an MLP, for actors: a call costs a tenth of TensorFlow's |
+| `sampling` | NumPy | draws actions and gives their log-probabilities |
+| `torsos` | TensorFlow | the forward passes that gradients flow through |
+| `heads` | TensorFlow | log-probabilities and entropies |
+| `compiled` | TensorFlow | one forward pass as one concrete function, for actors with a CNN |
+"""

@@ -1,0 +1,82 @@
+"""Hyper-parameters of PPO. The defaults learn CartPole; each can be set in the `[ppo]` table of conf/configure_app.toml."""
+
+from __future__ import annotations
+
+
+class Config:
+    """Plain attributes; the paper is arXiv:1707.06347.
+
+    For gym:Pendulum-v1 use `gamma = 0.9`, `reward_scale = 0.1`, `learning_rate = 1e-3`, `epochs = 10`, `minibatches = 8`.
+    """
+
+    # Data
+    unroll_length = 64  # T: steps of one sample (a trajectory of one environment); a batch is train_batch_size of them
+    gamma = 0.99  # discount per step
+    gae_lambda = 0.95  # generalized advantage estimation: 0 is one-step, 1 is Monte Carlo
+    reward_scale = 1.0  # rewards are multiplied by this; returns of some tens or less suit the value loss
+
+    # Network
+    network = "auto"  # mlp | cnn | auto: cnn for uint8 images of at least 36 x 36, else mlp
+    hidden_sizes = (64, 64)  # of the mlp
+    activation = "tanh"  # of the mlp: tanh | relu
+    torso = "auto"  # of policy and value: separate | shared | auto: shared for cnn, separate for mlp
+    normalize_observations = False  # mlp: standardise by a running mean and deviation, which travel with the model
+    initial_log_std = 0.0  # continuous actions: logarithm of the initial standard deviation, in units of the action
+
+    # Update
+    epochs = 4  # passes over each batch
+    minibatches = 4  # per pass
+    learning_rate = 1e-3
+    learning_rate_schedule = "constant"  # constant | linear: down to 0 after total_learner_steps
+    total_learner_steps = 0  # learns (batches) that the linear schedule spans
+    max_grad_norm = 0.5  # global norm that gradients are clipped to; 0: not clipped
+    adam_epsilon = 1e-5
+
+    # Objective
+    clip = 0.2  # of the probability ratio
+    value_clip = 0.0  # of the new value's distance from the recorded one; 0: not clipped
+    value_cost = 0.5  # weight of the value loss
+    entropy_cost = 0.01  # weight of the entropy bonus
+    normalize_advantages = True  # to mean 0 and deviation 1 in each minibatch
+    target_kl = 0.03  # the rest of an update is skipped where the KL from the behaviour policy exceeds 1.5 x this; 0: never
+
+    seed = 0  # set from random_seed
+
+    @classmethod
+    def check(cls) -> list[str]:
+        """What contradicts itself or is out of range, one sentence each with the consequence and the remedy."""
+        choices = {
+            "network": ("auto", "mlp", "cnn"),
+            "activation": ("tanh", "relu"),
+            "torso": ("auto", "separate", "shared"),
+            "learning_rate_schedule": ("constant", "linear"),
+        }
+        found = [
+            f"[ppo] {key} = {getattr(cls, key)!r} is unknown. Use one of {', '.join(known)}."
+            for key, known in choices.items()
+            if getattr(cls, key) not in known
+        ]
+        for key in ("epochs", "minibatches"):
+            if getattr(cls, key) < 1:
+                found.append(f"[ppo] {key} = {getattr(cls, key)}: nothing would be learned. Set at least 1.")
+        if cls.unroll_length < 2:
+            found.append(
+                f"[ppo] unroll_length = {cls.unroll_length}: a sample could consist of an automatic reset alone. Set at least 2."
+            )
+        for key in ("gamma", "gae_lambda"):
+            if not 0 <= getattr(cls, key) <= 1:
+                found.append(f"[ppo] {key} = {getattr(cls, key)}: returns would diverge. Set it within [0, 1].")
+        for key in ("learning_rate", "clip", "adam_epsilon", "reward_scale"):
+            if not getattr(cls, key) > 0:
+                found.append(f"[ppo] {key} = {getattr(cls, key)}: nothing would be learned. Set it above 0.")
+        for key in ("value_clip", "value_cost", "entropy_cost", "target_kl", "max_grad_norm"):
+            if not getattr(cls, key) >= 0:
+                found.append(f"[ppo] {key} = {getattr(cls, key)} is negative. Set 0 to switch it off.")
+        if not cls.hidden_sizes or any(type(size) is not int or size < 1 for size in cls.hidden_sizes):
+            found.append(f"[ppo] hidden_sizes = {cls.hidden_sizes}: give at least one positive integer, like [64, 64].")
+        if cls.learning_rate_schedule == "linear" and cls.total_learner_steps < 1:
+            found.append(
+                f"[ppo] learning_rate_schedule = linear with total_learner_steps = {cls.total_learner_steps}: the rate would be 0 "
+                "from the start. Set total_learner_steps to the learns of the whole run, or the schedule to constant."
+            )
+        return found

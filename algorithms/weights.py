@@ -1,0 +1,55 @@
+"""The file of a model: named arrays and a header that says what they are for, as an uncompressed `.npz` without pickle.
+
+The same arrays and header always give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kaimesh.errors import AgentError
+
+_HEADER = "header.json"
+
+
+def save(path: Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes `arrays`, and `header` (plain JSON data) in an array of its own, to `path`."""
+    text = json.dumps(header, sort_keys=True).encode()
+    with path.open("wb") as file:
+        np.savez(file, **{_HEADER: np.frombuffer(text, np.uint8)}, **dict(sorted(arrays.items())))
+
+
+def load(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The header and the arrays of `path`.
+
+    Raises AgentError: there is no such file, or it is damaged or was not written by `save`.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        return json.loads(bytes(arrays.pop(_HEADER))), arrays
+    except FileNotFoundError:
+        raise AgentError(f"there is no model {path}. Give the id of a model that was saved.") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise AgentError(f"{path} is damaged or no model of this algorithm ({error}). Load another one.") from error
+
+
+def check(path: Path, header: Mapping[str, Any], wanted: Mapping[str, Any], keys: Mapping[str, str]) -> None:
+    """Compares a loaded header with the one that this process would write; `keys` says what to change, by entry.
+
+    Raises AgentError: they differ; the message names each entry, both values and the remedy.
+    """
+    wanted = json.loads(json.dumps(wanted))  # tuples become lists, as in the file
+    problems = [
+        f"{name} is {header.get(name)!r} in the file and {value!r} here ({keys.get(name, 'another version wrote it')})"
+        for name, value in wanted.items()
+        if header.get(name) != value
+    ]
+    if problems:
+        raise AgentError(f"{path} does not fit this run: {'; '.join(problems)}. Nothing was loaded.")
