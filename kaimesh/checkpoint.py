@@ -1,0 +1,225 @@
+"""Models on disk: whole or not there at all, listed with their digests, kept by count and by bytes.
+
+A folder of models holds `model.ckpt-<id>.<ext>` (one file or several an id, written by the user's `save_model`), Kaiwu's
+`id_list`, and `manifest.json`, which is the truth about the folder: what it does not list is not a model. User code
+cleans such folders by itself, so any model file may be gone at any moment; what is under way stands in hidden folders,
+without the prefix that those cleaners look for.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kaimesh.errors import AgentError, MeshError
+
+MANIFEST = "manifest.json"
+ID_LIST = "id_list"
+_WORKING = ".dump-"
+_MODEL_FILE = re.compile(r"model\.ckpt-(\d+)\..+")
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_log = logging.getLogger("kaimesh.checkpoint")
+
+
+class FileInfo(NamedTuple):
+    """One file of a model. name: without folder. bytes: its size. sha256: hexadecimal digest of its content."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class ModelInfo(NamedTuple):
+    """One model: `id` is the learner's train_count, `time` when it was dumped (Unix seconds)."""
+
+    id: int
+    files: tuple[FileInfo, ...]
+    time: float
+
+    @property
+    def bytes(self) -> int:
+        """The size of all files."""
+        return sum(file.bytes for file in self.files)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"id": self.id, "time": self.time, "files": [file._asdict() for file in self.files]}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ModelInfo:
+        """The inverse of `to_json`. Raises KeyError, TypeError, ValueError: it is something else."""
+        files = (FileInfo(str(f["name"]), int(f["bytes"]), str(f["sha256"])) for f in data["files"])
+        return cls(int(data["id"]), tuple(files), float(data["time"]))
+
+
+def prefix(id: int) -> str:
+    """What the names of a model's files begin with."""
+    return f"model.ckpt-{id}."
+
+
+def dump(folder: Path, id: int, save: Callable[[str, int], None]) -> ModelInfo:
+    """Lets `save(path, id)` write a model into a working folder and takes it over as a whole; its entry comes last.
+
+    Raises MeshError: the disk is full (the models that were there stay). AgentError: `save` wrote no
+    `model.ckpt-<id>.*`. What `save` raises passes through.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(f"{_WORKING}*"):  # of a process that was killed; a folder has one writer
+        shutil.rmtree(leftover, ignore_errors=True)
+    working = folder / f"{_WORKING}{id}"
+    try:
+        working.mkdir()
+        save(str(working), id)
+        info = ModelInfo(id, tuple(_take_files(working, id)), time.time())
+        others = [model for model in models(folder) if model.id != id]
+        if any(model.id == id for model in models(folder)):  # never list new files under old digests
+            _write_manifest(folder, others)
+        for file in info.files:
+            os.replace(working / file.name, folder / file.name)
+        sync(folder)
+        _write_manifest(folder, [*others, info])
+    except Exception as error:
+        if is_full(error, folder):
+            raise MeshError(full_disk(folder, f"model {id}")) from error
+        raise
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+    return info
+
+
+def models(folder: Path) -> list[ModelInfo]:
+    """The models whose files are all there, oldest (lowest id) first. Raises MeshError: the manifest is damaged."""
+    return [info for info in listed(folder) if all((folder / file.name).is_file() for file in info.files)]
+
+
+def listed(folder: Path) -> list[ModelInfo]:
+    """What the manifest lists, whether or not the files are still there; lowest id first. Raises MeshError as `models`."""
+    path = folder / MANIFEST
+    try:
+        entries = [ModelInfo.from_json(entry) for entry in json.loads(path.read_text())["models"]]
+    except FileNotFoundError:
+        return []
+    except (KeyError, TypeError, ValueError) as error:
+        raise MeshError(
+            f"{path} is damaged ({error}); it is not known which models are whole, so none is loaded. Delete it to start "
+            "from nothing, or restore it."
+        ) from error
+    return sorted(entries)
+
+
+def verify(folder: Path, info: ModelInfo) -> None:
+    """Compares a model's files with their digests. Raises MeshError naming the file and the remedy."""
+    for file in info.files:
+        path = folder / file.name
+        try:
+            size, digest = path.stat().st_size, digest_of(path)
+        except FileNotFoundError as error:
+            raise MeshError(f"{path} is gone; model {info.id} cannot be loaded. Load another id.") from error
+        if (size, digest) != (file.bytes, file.sha256):
+            raise MeshError(
+                f"{path} is damaged: {size} bytes, sha256 {digest[:12]}..., but {file.bytes} bytes, {file.sha256[:12]}... "
+                f"were written. Model {info.id} will not be loaded. Delete the file, or load another id."
+            )
+
+
+def retain(folder: Path, max_count: int, max_bytes: int) -> None:
+    """Removes the oldest models beyond `max_count`, and beyond `max_bytes` in all (0: no limit); the newest always stays."""
+    kept = models(folder)
+    while len(kept) > 1 and (len(kept) > max_count or 0 < max_bytes < sum(info.bytes for info in kept)):
+        kept.pop(0)
+    if not kept:
+        return
+    if listed(folder) != kept:
+        _write_manifest(
+            folder, kept
+        )  # before the files go: a kill in between leaves files nobody lists, not the reverse
+    names = {file.name for info in kept for file in info.files}
+    for path in folder.iterdir():
+        match = _MODEL_FILE.fullmatch(path.name)
+        if match and int(match[1]) < kept[-1].id and path.name not in names:
+            path.unlink(missing_ok=True)
+
+
+def digest_of(path: Path) -> str:
+    """The file's sha256, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """fsync of a file or a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all, and durably."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text)
+    sync(temporary)
+    temporary.replace(path)
+
+
+def is_full(error: BaseException, folder: Path) -> bool:
+    """Whether `error` comes of a full disk; libraries bury the errno, so an exhausted file system counts too."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return os.statvfs(folder).f_bavail == 0
+
+
+def full_disk(folder: Path, what: str) -> str:
+    """The words for it."""
+    last = [info.id for info in models(folder)][-1:]
+    good = f"the last good model stays: {last[0]}" if last else "there is no model yet"
+    return (
+        f"no room for {what} in {folder} ({shutil.disk_usage(folder).free:,} bytes free); it was not kept, {good}. Free some "
+        "space, or lower max_save_model_file_count or max_save_model_bytes."
+    )
+
+
+def _take_files(working: Path, id: int) -> Iterable[FileInfo]:
+    """Syncs and describes what the agent wrote."""
+    paths = sorted(path for path in working.iterdir())
+    taken = [path for path in paths if path.name.startswith(prefix(id)) and path.is_file()]
+    if not taken:
+        raise AgentError(
+            f"Agent.save_model(path, id={id}) wrote {[path.name for path in paths] or 'nothing'}; a model is one file or several "
+            f"in `path` named {prefix(id)}<ext>, or nothing can be loaded again. Name them so."
+        )
+    _warn_left_out(tuple(path.name.replace(str(id), "<id>") for path in paths if path not in taken))
+    for path in taken:
+        sync(path)
+        yield FileInfo(path.name, path.stat().st_size, digest_of(path))
+
+
+@lru_cache
+def _warn_left_out(names: tuple[str, ...]) -> None:
+    if names:
+        _log.warning(
+            "Agent.save_model also wrote %s; only files named model.ckpt-<id>.<ext> are kept", ", ".join(names)
+        )
+
+
+def _write_manifest(folder: Path, infos: list[ModelInfo]) -> None:
+    infos = sorted(infos)
+    write_text(folder / MANIFEST, json.dumps({"models": [info.to_json() for info in infos]}, indent=1))
+    lines = ["all id list", *(f"model.ckpt-{info.id}" for info in infos)]
+    temporary = folder / f".{ID_LIST}.tmp"
+    temporary.write_text("\n".join(lines) + "\n")
+    temporary.replace(folder / ID_LIST)

@@ -1,0 +1,148 @@
+"""gRPC as the mesh uses it: the token in the metadata, one set of limits at both ends, and peers' errors in words.
+
+For what is not on the per-step path. A stream holds a thread of the server for as long as it lives, so servers have
+more threads than they admit streams; calls beyond the threads are refused at once, never queued.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import grpc
+
+from kaimesh.errors import ConfigError, MeshError, PeerError, Refused
+
+TOKEN_KEY = "kaimesh-token"
+THREADS = 64
+MAX_MESSAGE_BYTES = 16 << 20  # models travel in chunks far below this
+KEEPALIVE_MS = 10_000
+_COMMON = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+]
+_SERVER = [
+    *_COMMON,
+    ("grpc.so_reuseport", 0),  # else a second server shares the port and takes half of the calls
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_MS // 2),  # pings of our clients are not abuse
+]
+_CLIENT = [
+    *_COMMON,
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.enable_http_proxy", 0),
+]
+
+
+class _TokenCheck(grpc.ServerInterceptor):
+    """Lets calls through whose metadata carry the mesh token."""
+
+    def __init__(self, token: str, logger: logging.Logger) -> None:
+        self._token, self._log = token.encode(), logger
+        # A handler for streams: one for single messages would wait for the message of a peer that has been refused.
+        self._refusal = grpc.stream_stream_rpc_method_handler(self._refuse)
+
+    def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
+        """The handler that was asked for, or the refusal."""
+        given = dict(handler_call_details.invocation_metadata).get(TOKEN_KEY, b"")
+        given = given.encode() if isinstance(given, str) else given
+        return continuation(handler_call_details) if hmac.compare_digest(given, self._token) else self._refusal
+
+    def _refuse(self, _requests: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        self._log.warning("refused a call from %s: wrong token or none", context.peer())
+        context.abort(grpc.StatusCode.UNAUTHENTICATED, "wrong mesh token: KAIMESH_TOKEN differs, or another run's")
+        yield
+
+
+def serve(
+    registrations: Iterable[Callable[[grpc.Server], None]],
+    bind: str,
+    token: str,
+    *,
+    key: str = "",
+    threads: int = THREADS,
+    logger: logging.Logger | None = None,
+) -> tuple[grpc.Server, int]:
+    """A started server and its port.
+
+    registrations: each adds a servicer, `lambda server: add_XServicer_to_server(servicer, server)`.
+    bind: "host:port"; port 0 takes a free one. key: the configuration key that the address comes from, for the error.
+    Raises ConfigError: the port is taken, or the address is not this machine's.
+    """
+    server = grpc.server(
+        ThreadPoolExecutor(threads, thread_name_prefix="rpc"),
+        interceptors=[_TokenCheck(token, logger or logging.getLogger("kaimesh.rpc"))],
+        options=_SERVER,
+        maximum_concurrent_rpcs=threads,
+    )
+    for register in registrations:
+        register(server)
+    try:
+        port = server.add_insecure_port(bind)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{key or 'address'} = {bind} cannot be listened on: another process has the port, or the address is not this "
+            f"machine's. Change {key or 'it'}, or stop that process."
+        ) from error
+    server.start()
+    return server, port
+
+
+def refuse(context: grpc.ServicerContext, error: MeshError, code: grpc.StatusCode) -> NoReturn:
+    """Ends a call with an error's words."""
+    context.abort(code, str(error)[:4000])
+    raise AssertionError("abort() raises")
+
+
+class Channel:
+    """A client's way to one server: the gRPC channel, the token's metadata, errors in words.
+
+    Connects on the first call and reconnects by itself. address: "host:port".
+    """
+
+    def __init__(self, address: str, token: str, what: str) -> None:
+        self.address, self._what = address, what
+        self.metadata = ((TOKEN_KEY, token),)
+        self.grpc = grpc.insecure_channel(address, options=_CLIENT)
+
+    @contextmanager
+    def errors(self, verb: str) -> Iterator[None]:
+        """Turns what gRPC raises inside into PeerError, or Refused where the server said no."""
+        try:
+            yield
+        except grpc.RpcError as error:
+            code, details = error.code(), error.details()
+            where = f"{self._what} at {self.address}"
+            if code in _REFUSALS:
+                raise Refused(f"{where} refused to {verb}: {details}") from error
+            words = _WORDS.get(code, f"failed ({code.name})")
+            raise PeerError(f"{where} {words}, asked to {verb}: {details}") from error
+
+    def close(self) -> None:
+        """Ends what is under way."""
+        self.grpc.close()
+
+
+_REFUSALS = {
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+}
+_WORDS = {
+    grpc.StatusCode.UNAVAILABLE: "does not answer",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "did not answer in time",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "has no room",
+    grpc.StatusCode.DATA_LOSS: "received damaged data",
+    grpc.StatusCode.CANCELLED: "ended the call",
+    grpc.StatusCode.UNIMPLEMENTED: "does not know the call (another version of kaimesh?)",
+}

@@ -1,0 +1,136 @@
+"""The other end of the model pool: what the learner and the actors call."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+
+from kaimesh.checkpoint import ModelInfo
+from kaimesh.errors import PeerError
+from kaimesh.rpc import Channel
+from model_pool import model_pool_pb2 as pb
+from model_pool import model_pool_pb2_grpc as pb_grpc
+from model_pool.transfer import BadModel, chunks, from_proto, open_files, take, to_proto
+
+_WATCH_S = 86_400.0  # a watch is renewed after that; every call has a deadline
+_STOP_POLL_S = 0.1
+_RETRY_S = 0.2
+
+
+class ModelPoolClient:
+    """A connection to the pool at `addr` ("host:port"), made on the first call and made again when it is lost.
+
+    Every method may be called from any thread and raises PeerError when the pool is gone, late or refuses.
+    timeout_s: deadline of one call.
+    """
+
+    def __init__(self, addr: str, token: str, *, timeout_s: float = 60.0, logger: logging.Logger | None = None) -> None:
+        self._channel = Channel(addr, token, "model_pool")
+        self._metadata, self._timeout_s = self._channel.metadata, timeout_s
+        self._stub = pb_grpc.ModelPoolStub(self._channel.grpc)
+        self._log = logger or logging.getLogger("model_pool.client")
+
+    def push(self, folder: Path, info: ModelInfo) -> None:
+        """Sends the model's files from `folder`. Raises MeshError: one of them is gone."""
+        files = open_files(folder, info)
+
+        def parts() -> Iterator[pb.Part]:
+            yield pb.Part(model=to_proto(info))
+            for piece in chunks(files):
+                yield pb.Part(data=piece)
+
+        with self._channel.errors(f"push model {info.id}"):
+            self._stub.Push(parts(), timeout=self._timeout_s, metadata=self._metadata)
+
+    def list(self) -> list[ModelInfo]:
+        """What the pool has, oldest first."""
+        with self._channel.errors("list"):
+            answer = self._stub.List(pb.Nothing(), timeout=self._timeout_s, metadata=self._metadata)
+        return [from_proto(model) for model in answer.models]
+
+    def pull(self, id: int | str, into: Path) -> ModelInfo:
+        """Fetches a model ("latest", "random" or its id) to `into/model.ckpt-<id>.*`; the files appear once verified.
+
+        `into` is the caller's to clean. Raises Refused: there is no such model.
+        """
+        into.mkdir(parents=True, exist_ok=True)
+        with self._channel.errors(f"pull model {id}"):
+            call = self._stub.Pull(pb.Which(id=str(id)), timeout=self._timeout_s, metadata=self._metadata)
+            try:
+                first = next(call, pb.Part())
+                if first.WhichOneof("part") != "model":
+                    raise BadModel("the pool's answer does not begin with a model")
+                return take(into, from_proto(first.model), (part.data for part in call))
+            finally:
+                call.cancel()
+
+    def watch(self, stop: threading.Event) -> Iterator[ModelInfo]:
+        """The newest model at once if there is one, then each newer; ends within 0.2 s of `stop`.
+
+        Models that were superseded before the caller came back are skipped. Reconnects for ever, saying so once.
+        """
+        known: ModelInfo | None = None
+        complained = False
+        while not stop.is_set():
+            try:
+                for info in _Watch(self._channel, self._stub).until(stop):
+                    if complained:
+                        self._log.info("model_pool at %s answers again", self._channel.address)
+                        complained = False
+                    if info != known:
+                        known = info
+                        yield info
+            except PeerError as error:
+                if not complained:
+                    self._log.warning("%s; trying again", error)
+                complained = True
+                stop.wait(_RETRY_S)
+
+    def close(self) -> None:
+        """Ends what is under way."""
+        self._channel.close()
+
+
+class _Watch:
+    """One watching call. A thread reads it, so that the caller can notice `stop`, and skips what nobody fetched in time."""
+
+    def __init__(self, channel: Channel, stub: pb_grpc.ModelPoolStub) -> None:
+        self._channel, self._stub = channel, stub
+        self._changed = threading.Condition()
+        self._newest: ModelInfo | None = None
+        self._ended: PeerError | None = None
+
+    def until(self, stop: threading.Event) -> Iterator[ModelInfo]:
+        """The models as they come. Raises PeerError: the connection ended."""
+        call = self._stub.Watch(pb.Nothing(), timeout=_WATCH_S, metadata=self._channel.metadata)
+        reader = threading.Thread(target=self._read, args=(call,), name="model_pool watch", daemon=True)
+        reader.start()
+        try:
+            while not stop.is_set():
+                with self._changed:
+                    self._changed.wait_for(lambda: self._newest is not None or self._ended is not None, _STOP_POLL_S)
+                    newest, self._newest = self._newest, None
+                    if newest is None and self._ended is not None:
+                        raise self._ended
+                if newest is not None:
+                    yield newest
+        finally:
+            call.cancel()
+
+    def _read(self, call: grpc.Call) -> None:
+        ended: PeerError | None = None
+        try:
+            with self._channel.errors("watch"):
+                for model in call:  # type: ignore[attr-defined]
+                    with self._changed:
+                        self._newest = from_proto(model)
+                        self._changed.notify_all()
+        except PeerError as error:
+            ended = error
+        with self._changed:
+            self._ended = ended or PeerError(f"model_pool at {self._channel.address} ended the watch")
+            self._changed.notify_all()

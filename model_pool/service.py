@@ -1,0 +1,37 @@
+"""The model pool's process."""
+
+from __future__ import annotations
+
+from kaimesh.lifecycle import Context
+from model_pool.server import ModelPoolServer
+from model_pool.store import Store
+
+
+class ModelPoolService:
+    """Wires the store to its port; works until the process is asked to stop."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        app = context.config.app
+        self._store = Store(context.run.model_pool, app.modelpool_max_save_model_count, logger=context.logger)
+        self._server = ModelPoolServer(self._store, context.meter, context.logger)
+        port = app.model_pool_addr.rpartition(":")[2]
+        context.meter.info["port"] = self._server.start(f"{app.bind_host}:{port}", context.token)
+        context.logger.info("%d models on disk; port %s", len(self._store.list()), context.meter.info["port"])
+
+    def run(self) -> None:
+        """Reports what is there once a second; the work is done in the server's threads."""
+        meter = self._context.meter
+        meter.state("ready")
+        known = None
+        while not self._context.stop.is_set():
+            models = self._store.list()
+            meter.gauge("models", len(models))
+            if models:
+                meter.info["model_version"] = models[-1].id
+            meter.beat()
+            known = self._store.wait_newer(known, 0.5) or known
+
+    def close(self) -> None:
+        """Ends the calls."""
+        self._server.stop()

@@ -1,0 +1,159 @@
+"""Models on the pool's disk: one folder an id, which appears and goes as a whole.
+
+Nothing is fsynced: the learner's own dumps are the durable copy, and what a power cut damages here fails its digest at the
+next start and is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import BinaryIO
+
+from kaimesh import checkpoint
+from kaimesh.checkpoint import ModelInfo
+from kaimesh.errors import MeshError, PeerError
+from model_pool.transfer import Incoming, chunks, open_files, take
+
+_INFO = "info.json"
+_INCOMING, _OUTGOING = ".incoming-", ".old-"
+
+
+class NoSuchModel(PeerError):
+    """The pool has no model of that id, or none at all yet."""
+
+
+class Store:
+    """The newest `max_count` models, by id. Every method may be called from any thread.
+
+    folder: the pool's own; leftovers of a killed process are cleaned away, damaged models dropped with a log line.
+    rng: picks for "random".
+    """
+
+    def __init__(
+        self, folder: Path, max_count: int, *, logger: logging.Logger | None = None, rng: random.Random | None = None
+    ) -> None:
+        self._folder, self._max_count = folder, max_count
+        self._log = logger or logging.getLogger("model_pool")
+        self._rng = rng or random.Random()
+        self._changed = threading.Condition()
+        self._serial = count()
+        self._models: dict[int, ModelInfo] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        self._restore()
+
+    def list(self) -> list[ModelInfo]:
+        """What is there, oldest (lowest id) first."""
+        with self._changed:
+            return [self._models[id] for id in sorted(self._models)]
+
+    def latest(self) -> ModelInfo | None:
+        """The model of the highest id, or None while there is none."""
+        with self._changed:
+            return self._models[max(self._models)] if self._models else None
+
+    def random(self) -> ModelInfo | None:
+        """Any of the models, uniformly, or None while there is none."""
+        models = self.list()
+        return self._rng.choice(models) if models else None
+
+    def find(self, id: int | str) -> ModelInfo:
+        """The model meant by a number, "latest" or "random". Raises NoSuchModel."""
+        info = self.latest() if id == "latest" else self.random() if id == "random" else None
+        with self._changed:
+            if info is None and str(id).isdecimal():
+                info = self._models.get(int(id))
+        if info is None:
+            have = ", ".join(str(info.id) for info in self.list()) or "none yet"
+            raise NoSuchModel(
+                f"no model {id!r}; there are: {have} (modelpool_max_save_model_count = {self._max_count})"
+            )
+        return info
+
+    def put(self, folder: Path, info: ModelInfo) -> None:
+        """Takes over a copy of the model's files from `folder`. Raises BadModel, MeshError: not what `info` says, or no room."""
+        with self.receive(info) as incoming:
+            for piece in chunks(open_files(folder, info)):
+                incoming.write(piece)
+
+    def get(self, id: int | str, into: Path) -> ModelInfo:
+        """Copies a model's files, verified, to `into/model.ckpt-<id>.*`. Raises NoSuchModel."""
+        info, files = self.open(id)
+        return take(into, info, chunks(files))
+
+    @contextmanager
+    def receive(self, info: ModelInfo) -> Iterator[Incoming]:
+        """Write the model's bytes to what this yields; on leaving it is checked and takes its place, or nothing of it stays."""
+        working = self._folder / f"{_INCOMING}{info.id}-{next(self._serial)}"
+        try:
+            with Incoming(working, info) as incoming:
+                yield incoming
+                incoming.finish()
+                (working / _INFO).write_text(json.dumps(info.to_json()))
+                self._admit(incoming)
+        except OSError as error:
+            if checkpoint.is_full(error, self._folder):
+                raise MeshError(
+                    f"no room for model {info.id} in {self._folder} ({error}); it was not pooled, the others stay. Free some "
+                    "space or lower modelpool_max_save_model_count."
+                ) from error
+            raise
+
+    def open(self, id: int | str) -> tuple[ModelInfo, Sequence[BinaryIO]]:
+        """A model and its opened files, which stay readable when the model is dropped meanwhile. Raises NoSuchModel."""
+        with self._changed:  # re-entrant; keeps `_trim` away between finding and opening
+            info = self.find(id)
+            return info, open_files(self._folder / str(info.id), info)
+
+    def wait_newer(self, known: ModelInfo | None, timeout_s: float) -> ModelInfo | None:
+        """The newest model as soon as it is another than `known`; None after `timeout_s`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.latest() not in (None, known), timeout_s)
+            newest = self.latest()
+            return newest if newest != known else None
+
+    def wake(self) -> None:
+        """Makes every `wait_newer` look again, for a server that stops."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def _admit(self, incoming: Incoming) -> None:
+        """The working folder becomes the model's; older ones beyond the count go."""
+        info = incoming.info
+        with self._changed:
+            if info.id in self._models:
+                self._remove(info.id)
+            incoming.working.rename(self._folder / str(info.id))
+            self._models[info.id] = info
+            for id in sorted(self._models)[: -self._max_count]:
+                self._remove(id)
+            self._changed.notify_all()
+
+    def _remove(self, id: int) -> None:
+        del self._models[id]
+        gone = self._folder / f"{_OUTGOING}{id}-{next(self._serial)}"
+        (self._folder / str(id)).rename(gone)  # first: half a folder must never stand under an id
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def _restore(self) -> None:
+        for path in sorted(self._folder.iterdir()):
+            if path.name.startswith((_INCOMING, _OUTGOING)):
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name.isdecimal() and path.is_dir():
+                try:
+                    info = ModelInfo.from_json(json.loads((path / _INFO).read_text()))
+                    checkpoint.verify(path, info)
+                except (OSError, ValueError, KeyError, TypeError, MeshError) as error:
+                    self._log.warning("model %s of the pool is damaged and dropped: %s", path.name, error)
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    self._models[info.id] = info
+        for id in sorted(self._models)[: -self._max_count]:
+            self._remove(id)
