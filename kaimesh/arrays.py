@@ -8,6 +8,7 @@ wire and in the buffer a batch of `count` rows is its columns one after the othe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import SimpleNamespace
@@ -30,7 +31,7 @@ class ArraySpec(NamedTuple):
     @property
     def nbytes(self) -> int:
         """Bytes of one row's field."""
-        return int(np.dtype(self.dtype).itemsize * np.prod(self.shape, dtype=np.int64))
+        return np.dtype(self.dtype).itemsize * math.prod(self.shape)  # exact: a stranger's shape may overflow int64
 
 
 class Field(NamedTuple):

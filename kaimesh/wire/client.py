@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import socket
+import struct
+import threading
 import time
 from typing import Any
 
 from kaimesh.arrays import Batch, Specs, view_columns, wire_buffers
-from kaimesh.errors import AgentError, PeerError, Refused
+from kaimesh.errors import AgentError, PeerError, Refused, Stopped
 from kaimesh.wire import frame as wire
-from kaimesh.wire.frame import HEADER_BYTES, Header, Kind
+from kaimesh.wire.frame import HEADER_BYTES, Header, Kind, Late
 
 _MAX_IOV = 512
+_FIRST_BUFFER_BYTES = 1 << 16
+_STOP_CHECK_S = 0.5
 
 
 class FrameClient:
     """A connection that has shaken hands. Not thread-safe; `welcome` is what the server said.
 
-    address: "host:port". Raises PeerError: nobody listens, or it does not answer in time. Refused: it said no.
+    address: "host:port". stop: ends the wait for the handshake.
+    read_ahead: one system call may take the next frames too; then fileno() says nothing about frames that are here already.
+    Raises PeerError: nobody listens, or it does not answer in time. Refused: it said no. Stopped.
     """
 
     def __init__(
@@ -29,26 +35,51 @@ class FrameClient:
         name: str,
         hello: dict[str, Any] | None = None,
         timeout_s: float = 10.0,
+        stop: threading.Event | None = None,
+        read_ahead: bool = False,
     ) -> None:
         self.address = address
         self.timeout_s = timeout_s
         host, _, port = address.rpartition(":")
         try:
-            self._sock = socket.create_connection((host, int(port)), timeout_s)
+            self._sock = socket.create_connection((host, int(port)), timeout_s if stop is None else min(timeout_s, 1.0))
         except OSError as error:
             raise PeerError(f"nothing answers at {address}: {error}") from error
+        # The kernel's timeouts: Python's own would cost one more system call per read and write.
+        self._sock.settimeout(None)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeout_s))
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._buffer = bytearray(4096)
+        self._wait_s = 0.0
+        self._read_ahead = read_ahead
+        self._buffer = bytearray(_FIRST_BUFFER_BYTES)
         self._view = memoryview(self._buffer)
+        self._filled = 0  # bytes in the buffer
+        self._frame_end = 0  # where the frame ends that was handed out; 0: none was
         self._answer_specs: Specs | None = None
-        message = {"protocol": wire.PROTOCOL, "token": token, "role": role, "name": name, **(hello or {})}
+        try:
+            self.welcome = self._shake_hands(
+                {"protocol": wire.PROTOCOL, "token": token, "role": role, "name": name, **(hello or {})}, stop
+            )
+        except BaseException:
+            self.close()
+            raise
+
+    def _shake_hands(self, message: dict[str, Any], stop: threading.Event | None) -> dict[str, Any]:
         self.send(Kind.HELLO, [wire.to_json(message)])
-        header, payload = self.receive()
+        deadline = time.monotonic() + self.timeout_s
+        while True:
+            try:
+                header, payload = self.receive(self.timeout_s if stop is None else min(self.timeout_s, _STOP_CHECK_S))
+                break
+            except Late:
+                if stop is not None and stop.is_set():
+                    raise Stopped from None
+                if time.monotonic() >= deadline:
+                    raise
         data = wire.from_json(payload)
         if header.kind != Kind.WELCOME:
-            self.close()
-            raise Refused(f"{address} refused {name}: {data.get('reason', data)}")
-        self.welcome = data
+            raise Refused(f"{self.address} refused {message['name']}: {data.get('reason', data)}")
+        return data
 
     def send(self, kind: Kind, buffers: list[memoryview | bytes], **header: int) -> None:
         """Writes one frame. Raises PeerError: the peer is gone, or took nothing for `timeout_s`."""
@@ -74,39 +105,58 @@ class FrameClient:
         self.send(Kind.DATA, wire_buffers(batch, specs), method=method, rows=len(batch), tag=tag)
 
     def receive(self, timeout_s: float | None = None) -> tuple[Header, memoryview]:
-        """The next frame; the payload is valid until the next call. Raises PeerError: late, gone, or not a frame."""
-        self._sock.settimeout(self.timeout_s if timeout_s is None else timeout_s)
-        self._fill(0, HEADER_BYTES)
+        """The next frame; the payload is valid until the next call.
+
+        Raises Late: not all of it came in time; call again. PeerError: the peer is gone, or this is not a frame.
+        """
+        wait_s = self.timeout_s if timeout_s is None else timeout_s
+        if wait_s != self._wait_s:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(wait_s))
+            self._wait_s = wait_s
+        if self._frame_end:
+            rest = self._filled - self._frame_end
+            if rest:
+                self._view[:rest] = bytes(self._view[self._frame_end : self._filled])
+            self._filled, self._frame_end = rest, 0
+        self._fill(HEADER_BYTES)
         header = wire.decode(self._view, wire.MAX_FRAME_BYTES)
         size = HEADER_BYTES + header.length
         if size > len(self._buffer):
-            self._buffer = bytearray(size)
-            self._view = memoryview(self._buffer)
-        self._fill(HEADER_BYTES, size)
+            grown = bytearray(size)
+            grown[: self._filled] = self._view[: self._filled]
+            self._buffer, self._view = grown, memoryview(grown)
+        self._fill(size)
+        self._frame_end = size
         return header, self._view[HEADER_BYTES:size]
+
+    def answer(self, timeout_s: float | None = None) -> tuple[Header, memoryview]:
+        """The next frame that is not SPECS; those are kept for `rows`."""
+        while True:
+            header, payload = self.receive(timeout_s)
+            if header.kind != Kind.SPECS:
+                return header, payload
+            self._answer_specs = Specs.from_json(wire.from_json(payload)["specs"])
+
+    def rows(self, header: Header, payload: memoryview) -> Batch:
+        """The rows of a DATA frame, as views into the receive buffer. Raises AgentError for an ERROR frame, PeerError for others."""
+        if header.kind == Kind.ERROR:
+            raise error_of(payload)
+        if header.kind != Kind.DATA or self._answer_specs is None:
+            raise PeerError(f"{self.address} sent a frame of kind {header.kind} where rows were expected")
+        return view_columns(payload, self._answer_specs, header.rows)
 
     def receive_rows(self, timeout_s: float | None = None) -> tuple[Header, Batch]:
         """The next DATA frame as views into the receive buffer; reads past SPECS. Raises AgentError for an ERROR frame."""
-        while True:
-            header, payload = self.receive(timeout_s)
-            if header.kind == Kind.SPECS:
-                self._answer_specs = Specs.from_json(wire.from_json(payload)["specs"])
-                continue
-            if header.kind == Kind.ERROR:
-                data = wire.from_json(payload)
-                raise AgentError(str(data.get("message")), str(data.get("traceback", "")))
-            if header.kind != Kind.DATA or self._answer_specs is None:
-                raise PeerError(f"{self.address} sent a frame of kind {header.kind} where rows were expected")
-            return header, view_columns(payload, self._answer_specs, header.rows)
+        header, payload = self.answer(timeout_s)
+        return header, self.rows(header, payload)
 
     def call(self, request: dict[str, Any], timeout_s: float | None = None) -> dict[str, Any]:
-        """One CONTROL round trip. Raises AgentError: the server's own code failed at it."""
+        """One CONTROL round trip, with nothing else under way. Raises AgentError: the server's own code failed at it."""
         self.send(Kind.CONTROL, [wire.to_json(request)])
         header, payload = self.receive(timeout_s)
-        data = wire.from_json(payload)
         if header.kind == Kind.ERROR:
-            raise AgentError(str(data.get("message")), str(data.get("traceback", "")))
-        return data
+            raise error_of(payload)
+        return wire.from_json(payload)
 
     def fileno(self) -> int:
         """For select()."""
@@ -116,17 +166,33 @@ class FrameClient:
         """Closes the socket."""
         self._sock.close()
 
-    def _fill(self, start: int, end: int) -> None:
-        deadline = time.monotonic() + (self._sock.gettimeout() or 0.0)
-        while start < end:
+    def _fill(self, size: int) -> None:
+        """Reads until the buffer holds `size` bytes."""
+        if self._filled >= size:
+            return
+        deadline = time.monotonic() + self._wait_s
+        while self._filled < size:
+            end = len(self._buffer) if self._read_ahead else size
             try:
-                received = self._sock.recv_into(self._view[start:end])
-            except TimeoutError as error:
-                raise PeerError(f"{self.address} did not answer within {self._sock.gettimeout()} s") from error
+                received = self._sock.recv_into(self._view[self._filled : end])
+            except BlockingIOError:
+                raise Late(f"{self.address} did not answer within {self._wait_s:g} s") from None
             except OSError as error:
                 raise PeerError(f"{self.address}: receiving failed: {error}") from error
             if received == 0:
                 raise PeerError(f"{self.address} closed the connection")
-            start += received
-            if start < end and time.monotonic() > deadline:
-                raise PeerError(f"{self.address} sent {start} of {end} bytes within {self._sock.gettimeout()} s")
+            self._filled += received
+            if self._filled < size and time.monotonic() > deadline:
+                raise Late(f"{self.address} sent {self._filled} of {size} bytes within {self._wait_s:g} s")
+
+
+def error_of(payload: memoryview) -> AgentError:
+    """What an ERROR frame says."""
+    data = wire.from_json(payload)
+    return AgentError(str(data.get("message")), str(data.get("traceback", "")))
+
+
+def _timeval(seconds: float) -> bytes:
+    """struct timeval; zero would mean "for ever"."""
+    micros = max(int(seconds * 1e6), 1000)
+    return struct.pack("ll", micros // 1_000_000, micros % 1_000_000)

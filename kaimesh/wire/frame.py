@@ -42,6 +42,10 @@ class Header(NamedTuple):
     version: int
 
 
+class Late(PeerError):
+    """Nothing, or not the whole frame, came in time. The connection is whole: the same call may be made again."""
+
+
 class BadFrame(PeerError):
     """The bytes are not a frame of this protocol, or a frame over the limit."""
 

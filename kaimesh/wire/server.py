@@ -4,101 +4,26 @@ from __future__ import annotations
 
 import hmac
 import logging
+import select
 import selectors
 import socket
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from kaimesh.errors import MeshError, Refused
 from kaimesh.wire import frame as wire
-from kaimesh.wire.frame import HEADER_BYTES, BadFrame, Header, Kind
+from kaimesh.wire.connection import Connection, Hello
+from kaimesh.wire.frame import HEADER_BYTES, BadFrame, Kind
 
 HANDSHAKE_S = 5.0  # a peer that has not said HELLO by then is dropped
 STALL_S = 10.0  # a peer that stops in the middle of a frame is dropped; between frames it may be silent for ever
 _WRITE_LIMIT_BYTES = 1 << 28  # a peer that does not read its answers is dropped
-_FIRST_BUFFER_BYTES = 4096
+_MAX_IOV = 512  # the kernel takes 1024 buffers at once
+_FINE_WAIT_S = 1e-3  # epoll counts in milliseconds; shorter waits need select()
+_ACCEPT_PAUSE_S = 1.0  # when no file descriptor is left
 
-Hello = dict[str, Any]
 OnHello = Callable[["Connection", Hello], dict[str, Any]]
-
-
-class Connection:
-    """One peer. `payload` is the current frame's, valid until the server is polled again. `state` is the service's own."""
-
-    __slots__ = (
-        "_buffer",
-        "_filled",
-        "_view",
-        "_writes",
-        "header",
-        "hello",
-        "name",
-        "opened",
-        "progress",
-        "sock",
-        "state",
-    )
-
-    def __init__(self, sock: socket.socket, name: str, now: float) -> None:
-        self.sock = sock
-        self.name = name
-        self.opened = now
-        self.progress = now  # when the last bytes came
-        self.hello: Hello | None = None
-        self.state: Any = None
-        self.header: Header | None = None
-        self._buffer = bytearray(_FIRST_BUFFER_BYTES)
-        self._view = memoryview(self._buffer)
-        self._filled = 0
-        self._writes: deque[memoryview] = deque()
-
-    @property
-    def payload(self) -> memoryview:
-        """The payload of the frame that `poll` returned."""
-        assert self.header is not None
-        return self._view[HEADER_BYTES : HEADER_BYTES + self.header.length]
-
-    def fill(self) -> bool:
-        """Reads what has come; True when a whole frame stands in the buffer. Raises BadFrame, ConnectionError, BlockingIOError."""
-        while True:
-            wanted = HEADER_BYTES if self.header is None else HEADER_BYTES + self.header.length
-            if self._filled >= wanted:
-                if self.header is not None:
-                    return True
-                limit = wire.MAX_FRAME_BYTES if self.hello is not None else wire.MAX_HELLO_BYTES
-                self.header = wire.decode(self._view, limit)
-                self._reserve(HEADER_BYTES + self.header.length)
-                continue
-            received = self.sock.recv_into(self._view[self._filled :])
-            if received == 0:
-                raise ConnectionResetError("closed by the peer" + (" in the middle of a frame" if self._filled else ""))
-            self._filled += received
-
-    def release(self) -> None:
-        """Forgets the frame that was served; bytes of the next one that came along stay."""
-        if self.header is None:
-            return
-        end = HEADER_BYTES + self.header.length
-        rest = self._filled - end
-        if rest:
-            self._view[:rest] = bytes(self._view[end : self._filled])
-        self._filled = rest
-        self.header = None
-
-    @property
-    def mid_frame(self) -> bool:
-        """Whether a frame has begun and not ended."""
-        return self._filled > 0
-
-    def _reserve(self, size: int) -> None:
-        if size <= len(self._buffer):
-            return
-        grown = bytearray(size)
-        grown[: self._filled] = self._view[: self._filled]
-        self._view.release()
-        self._buffer, self._view = grown, memoryview(grown)
 
 
 class FrameServer:
@@ -128,6 +53,7 @@ class FrameServer:
         self._served: list[Connection] = []
         self._paused: set[Connection] = set()
         self._last_sweep = clock()
+        self._deaf_since: float | None = None  # since when no connection is accepted
         self.refused = 0
         self._listener = socket.create_server(bind, backlog=256)
         self._listener.setblocking(False)
@@ -144,11 +70,11 @@ class FrameServer:
 
         Frames that the last call returned are released first. Never raises for what a peer does.
         """
-        ready: list[Connection] = []
         for connection in self._served:
             connection.release()
-            if connection.mid_frame and connection in self._connections:
+            if connection.mid_frame:
                 self._leftover.append(connection)
+        ready: list[Connection] = []
         self._served = ready
         leftover, self._leftover = self._leftover, []
         for connection in leftover:
@@ -156,17 +82,23 @@ class FrameServer:
                 self._leftover.append(connection)
             elif connection in self._connections:
                 self._read(connection, ready)
-        for key, events in self._selector.select(0.0 if ready else timeout_s):
+        for key, events in self._select(0.0 if ready else timeout_s):
             connection = key.data
             if connection is None:
                 self._accept()
                 continue
             if events & selectors.EVENT_WRITE:
                 self._flush(connection)
-            if events & selectors.EVENT_READ and connection.header is None and connection in self._connections:
+            if events & selectors.EVENT_READ and not connection.complete and connection in self._connections:
                 self._read(connection, ready)
         self._sweep()
         return ready
+
+    def _select(self, timeout_s: float) -> list[tuple[selectors.SelectorKey, int]]:
+        if 0 < timeout_s < _FINE_WAIT_S:
+            select.select([self._selector], [], [], timeout_s)
+            timeout_s = 0.0
+        return self._selector.select(timeout_s)
 
     def send(self, connection: Connection, kind: Kind, buffers: list[memoryview | bytes], **header: int) -> None:
         """Writes a frame, or queues what the socket does not take; the queue keeps copies. Never blocks, never raises."""
@@ -174,9 +106,9 @@ class FrameServer:
             return
         length = sum(map(len, buffers))
         parts: list[memoryview | bytes] = [wire.encode(kind, length, **header), *buffers]
-        if not connection._writes:
+        if not connection.writes:
             try:
-                sent = connection.sock.sendmsg(parts) if len(parts) > 1 else connection.sock.send(parts[0])
+                sent = connection.sock.sendmsg(parts[:_MAX_IOV])
             except BlockingIOError:
                 sent = 0
             except OSError as error:
@@ -184,12 +116,11 @@ class FrameServer:
                 return
             if sent == HEADER_BYTES + length:
                 return
-            rest = b"".join(parts)[sent:]
         else:
-            rest = b"".join(parts)
-        connection._writes.append(memoryview(rest))
-        self._selector.modify(connection.sock, self._events(connection), connection)
-        if sum(map(len, connection._writes)) > _WRITE_LIMIT_BYTES:
+            sent = 0
+        connection.writes.append(memoryview(b"".join(parts))[sent:])
+        self._watch(connection)
+        if sum(map(len, connection.writes)) > _WRITE_LIMIT_BYTES:
             self.close(connection, "it does not read its answers")
 
     def send_json(self, connection: Connection, kind: Kind, data: dict[str, Any], **header: int) -> None:
@@ -197,11 +128,22 @@ class FrameServer:
         self.send(connection, kind, [wire.to_json(data)], **header)
 
     def pause(self, connection: Connection, paused: bool) -> None:
-        """Stops (or resumes) reading from one peer: back-pressure through its socket."""
+        """Stops (or resumes) reading from one peer: back-pressure through its socket.
+
+        That a paused peer is gone shows when it is resumed.
+        """
         if connection not in self._connections or paused == (connection in self._paused):
             return
         (self._paused.add if paused else self._paused.discard)(connection)
-        self._selector.modify(connection.sock, self._events(connection), connection)
+        self._watch(connection)
+
+    def refuse(self, connection: Connection, reason: str) -> None:
+        """Tells one peer why, and drops it."""
+        if connection not in self._connections:
+            return
+        self.refused += 1
+        self.send_json(connection, Kind.REFUSED, {"reason": reason})
+        self.close(connection, f"refused: {reason}")
 
     def close(self, connection: Connection, why: str, *, expected: bool = False) -> None:
         """Drops one peer and logs why."""
@@ -209,7 +151,8 @@ class FrameServer:
             return
         self._connections.discard(connection)
         self._paused.discard(connection)
-        self._selector.unregister(connection.sock)
+        if connection.sock in self._selector.get_map():
+            self._selector.unregister(connection.sock)
         connection.sock.close()
         self._log.log(logging.DEBUG if expected else logging.WARNING, "%s: connection closed: %s", connection.name, why)
         if connection.hello is not None and self._on_close is not None:
@@ -219,20 +162,30 @@ class FrameServer:
         """Closes the listener and every connection."""
         for connection in list(self._connections):
             self.close(connection, "the server stops", expected=True)
-        self._selector.unregister(self._listener)
         self._listener.close()
         self._selector.close()
 
-    def _events(self, connection: Connection) -> int:
+    def _watch(self, connection: Connection) -> None:
+        """Selects for what this peer is wanted for now; not at all if it is paused and owes nothing."""
         read = 0 if connection in self._paused else selectors.EVENT_READ
-        write = selectors.EVENT_WRITE if connection._writes else 0
-        return read | write or selectors.EVENT_WRITE  # a selector takes no empty set; a paused peer only reports errors
+        events = read | (selectors.EVENT_WRITE if connection.writes else 0)
+        if connection.sock not in self._selector.get_map():
+            if events:
+                self._selector.register(connection.sock, events, connection)
+        elif events:
+            self._selector.modify(connection.sock, events, connection)
+        else:
+            self._selector.unregister(connection.sock)
 
     def _accept(self) -> None:
         try:
             sock, address = self._listener.accept()
-        except OSError as error:  # the peer is gone already, or no file descriptor is left
-            self._log.warning("could not accept a connection: %s", error)
+        except (BlockingIOError, ConnectionAbortedError):  # the peer is gone already
+            return
+        except OSError as error:  # no file descriptor is left: the listener would wake the selector for ever
+            self._log.warning("could not accept a connection (trying again in %.0f s): %s", _ACCEPT_PAUSE_S, error)
+            self._selector.unregister(self._listener)
+            self._deaf_since = self._clock()
             return
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -243,22 +196,22 @@ class FrameServer:
     def _read(self, connection: Connection, ready: list[Connection]) -> None:
         connection.progress = self._clock()
         try:
-            complete = connection.fill()
+            connection.fill()
         except BlockingIOError:
             return
         except BadFrame as error:
-            self._refuse(connection, str(error))
+            self.refuse(connection, str(error))
             return
         except OSError as error:
             self.close(connection, str(error), expected=not connection.mid_frame)
-            return
-        if not complete:
             return
         if connection.hello is not None:
             ready.append(connection)
             return
         self._shake_hands(connection)
         connection.release()
+        if connection.mid_frame:  # it did not wait for the WELCOME
+            self._leftover.append(connection)
 
     def _shake_hands(self, connection: Connection) -> None:
         assert connection.header is not None
@@ -277,38 +230,36 @@ class FrameServer:
             connection.name = f"{hello.get('name', '?')!s:.64} ({connection.name})"
             welcome = self._on_hello(connection, hello)
         except MeshError as error:
-            self._refuse(connection, str(error))
+            self.refuse(connection, str(error))
             return
         connection.hello = hello
         self.send_json(connection, Kind.WELCOME, {"protocol": wire.PROTOCOL, **welcome})
 
-    def _refuse(self, connection: Connection, reason: str) -> None:
-        self.refused += 1
-        self.send_json(connection, Kind.REFUSED, {"reason": reason})
-        self.close(connection, f"refused: {reason}")
-
     def _flush(self, connection: Connection) -> None:
         try:
-            while connection._writes:
-                sent = connection.sock.send(connection._writes[0])
-                if sent == len(connection._writes[0]):
-                    connection._writes.popleft()
+            while connection.writes:
+                sent = connection.sock.send(connection.writes[0])
+                if sent == len(connection.writes[0]):
+                    connection.writes.popleft()
                 else:
-                    connection._writes[0] = connection._writes[0][sent:]
+                    connection.writes[0] = connection.writes[0][sent:]
         except BlockingIOError:
             pass
         except OSError as error:
             self.close(connection, f"writing failed: {error}")
             return
-        self._selector.modify(connection.sock, self._events(connection), connection)
+        self._watch(connection)
 
     def _sweep(self) -> None:
         now = self._clock()
         if now - self._last_sweep < 1.0:
             return
         self._last_sweep = now
+        if self._deaf_since is not None and now - self._deaf_since >= _ACCEPT_PAUSE_S:
+            self._deaf_since = None
+            self._selector.register(self._listener, selectors.EVENT_READ, None)
         for connection in list(self._connections):
             if connection.hello is None and now - connection.opened > HANDSHAKE_S:
-                self._refuse(connection, f"no HELLO within {HANDSHAKE_S:.0f} s")
+                self.refuse(connection, f"no HELLO within {HANDSHAKE_S:.0f} s")
             elif connection.mid_frame and connection not in self._paused and now - connection.progress > STALL_S:
-                self._refuse(connection, f"stalled for {STALL_S:.0f} s in the middle of a frame")
+                self.refuse(connection, f"stalled for {STALL_S:.0f} s in the middle of a frame")
