@@ -81,8 +81,9 @@ def dump(folder: Path, id: int, save: Callable[[str, int], None]) -> ModelInfo:
         working.mkdir()
         save(str(working), id)
         info = ModelInfo(id, tuple(_take_files(working, id)), time.time())
-        others = [model for model in models(folder) if model.id != id]
-        if any(model.id == id for model in models(folder)):  # never list new files under old digests
+        before = models(folder)
+        others = [model for model in before if model.id != id]
+        if others != before:  # never list new files under old digests
             _write_manifest(folder, others)
         for file in info.files:
             os.replace(working / file.name, folder / file.name)

@@ -1,0 +1,41 @@
+"""The other end of the learner: what aisrv calls."""
+
+from __future__ import annotations
+
+from kaimesh.rpc import Channel
+from learner import learner_pb2 as pb
+from learner import learner_pb2_grpc as pb_grpc
+
+
+class LearnerClient:
+    """A connection to the learner at `addr` ("host:port"), made on the first call and made again when it is lost.
+
+    Every method raises PeerError when the learner is gone or late, Refused when it says no.
+    """
+
+    def __init__(self, addr: str, token: str) -> None:
+        self._channel = Channel(addr, token, "learner")
+        self._stub = pb_grpc.LearnerStub(self._channel.grpc)
+
+    def save_model(self, timeout_s: float = 60.0) -> int:
+        """Has the current model saved in the run's user_ckpt, between two learns; returns its id.
+
+        Raises Refused: user_save_mode_max_count is reached, or the learner is stopping.
+        """
+        with self._channel.errors("save the model"):
+            answer = self._stub.SaveModel(pb.Nothing(), timeout=timeout_s, metadata=self._channel.metadata)
+        return int(answer.id)
+
+    def status(self, timeout_s: float = 5.0) -> dict[str, int]:
+        """`train_count`, `model_version` (the newest dump) and `user_saves`."""
+        with self._channel.errors("tell its status"):
+            answer = self._stub.GetStatus(pb.Nothing(), timeout=timeout_s, metadata=self._channel.metadata)
+        return {
+            "train_count": answer.train_count,
+            "model_version": answer.model_version,
+            "user_saves": answer.user_saves,
+        }
+
+    def close(self) -> None:
+        """Ends what is under way."""
+        self._channel.close()

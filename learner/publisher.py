@@ -1,0 +1,113 @@
+"""Takes the learner's dumps to the model pool, from a thread of its own, so that training never waits for the network."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from kaimesh.checkpoint import ModelInfo
+from kaimesh.errors import MeshError, PeerError, Stopped
+from kaimesh.metrics import Meter
+
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 5.0
+
+Push = Callable[[Path, ModelInfo], None]
+
+
+class Publisher:
+    """Pushes the newest dump, at most every `every_s` seconds (0: at once); the first and the last one are never skipped.
+
+    A dump that is superseded before its turn is left out. While the pool does not answer, it is tried again with
+    back-off, and `meter.info["model_pool"]` says so. Counter models_pushed, gauge pushed_version.
+    """
+
+    def __init__(self, push: Push, *, every_s: float, meter: Meter, logger: logging.Logger) -> None:
+        self._push, self._every_s = push, every_s
+        self._meter, self._log = meter, logger
+        self._changed = threading.Condition()
+        self._pending: tuple[Path, ModelInfo] | None = None
+        self._busy = False
+        self._closing = False
+        self._not_before = 0.0
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._thread.start()
+
+    def submit(self, folder: Path, info: ModelInfo) -> None:
+        """Has the model pushed; returns at once."""
+        with self._changed:
+            self._pending = (folder, info)
+            self._changed.notify_all()
+
+    def submit_and_wait(self, folder: Path, info: ModelInfo, stop: threading.Event) -> None:
+        """Returns when the pool has the model (on-policy: nothing goes on before that). Raises Stopped: `stop` was set."""
+        self.submit(folder, info)
+        with self._changed:
+            while not self._changed.wait_for(self._is_done, 0.5):
+                self._meter.state(
+                    "waiting", str(self._meter.info.get("model_pool") or f"model_pool: pushing {info.id}")
+                )
+                if stop.is_set():
+                    raise Stopped
+
+    def close(self, timeout_s: float) -> None:
+        """Pushes what is pending now, without waiting for its turn, for at most `timeout_s`."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+            if not self._changed.wait_for(self._is_done, timeout_s):
+                pending = self._pending
+                self._log.warning("model %s did not reach the pool", pending[1].id if pending else "under way")
+
+    def _is_done(self) -> bool:
+        return self._pending is None and not self._busy
+
+    def _run(self) -> None:
+        retry_s = _FIRST_RETRY_S
+        while True:
+            folder, info = self._next()
+            try:
+                self._push(folder, info)
+            except PeerError as error:
+                self._complain(error)
+                self._again(folder, info, retry_s)
+                retry_s = min(2 * retry_s, _LAST_RETRY_S)
+            except MeshError as error:  # a file is gone: a user's cleaner took it, or a newer dump did
+                self._log.warning("model %d was not pushed: %s", info.id, error)
+                self._done()
+            else:
+                if self._meter.info.pop("model_pool", None):
+                    self._log.info("the model pool answers again")
+                self._meter.count("models_pushed")
+                self._meter.gauge("pushed_version", info.id)
+                retry_s, self._not_before = _FIRST_RETRY_S, time.monotonic() + self._every_s
+                self._done()
+
+    def _next(self) -> tuple[Path, ModelInfo]:
+        """Waits for a model, and for its turn."""
+        with self._changed:
+            while self._pending is None or (not self._closing and time.monotonic() < self._not_before):
+                wait_s = None if self._pending is None else self._not_before - time.monotonic()
+                self._changed.wait(wait_s)
+            taken, self._pending, self._busy = self._pending, None, True
+            return taken
+
+    def _again(self, folder: Path, info: ModelInfo, retry_s: float) -> None:
+        """Puts the model back unless there is a newer one, and rests; a newer one does not hurry a pool that is gone."""
+        with self._changed:
+            self._pending = self._pending or (folder, info)
+            self._busy = False
+            self._changed.notify_all()
+        time.sleep(retry_s)
+
+    def _done(self) -> None:
+        with self._changed:
+            self._busy = False
+            self._changed.notify_all()
+
+    def _complain(self, error: PeerError) -> None:
+        if "model_pool" not in self._meter.info:
+            self._log.warning("%s; training goes on, the push is tried again", error)
+        self._meter.info["model_pool"] = str(error)

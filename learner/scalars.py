@@ -1,0 +1,32 @@
+"""The learner's curves for TensorBoard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tensorboardX import SummaryWriter
+
+
+class Scalars:
+    """Writes the last values every `every_s` seconds, not on every learn. clock: seconds, monotonic."""
+
+    def __init__(self, folder: Path, every_s: float, step: int, clock: Callable[[], float]) -> None:
+        self._writer = SummaryWriter(
+            str(folder), purge_step=step or None
+        )  # a resumed run overwrites what it does again
+        self._every_s, self._clock = every_s, clock
+        self._next = clock() + every_s
+
+    def write(self, step: int, values: Mapping[str, float], *, now: bool = False) -> None:
+        """Writes each value at `step` if the time has come, or `now`."""
+        if not now and self._clock() < self._next:
+            return
+        self._next = self._clock() + self._every_s
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Flushes and closes the file."""
+        self._writer.close()

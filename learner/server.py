@@ -1,0 +1,79 @@
+"""gRPC of the learner. Saves are carried out by the training thread, between two learns; calls wait for it."""
+
+from __future__ import annotations
+
+import logging
+import queue
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+
+import grpc
+
+from kaimesh import rpc
+from kaimesh.errors import AgentError, MeshError, Refused
+from learner import learner_pb2 as pb
+from learner import learner_pb2_grpc as pb_grpc
+
+MAX_SAVE_S = 600.0
+
+
+class LearnerServer(pb_grpc.LearnerServicer):  # type: ignore[misc]
+    """Takes requests; the training thread calls `serve_saves`. status: the current pb.Status, called from any thread."""
+
+    def __init__(self, status: Callable[[], pb.Status], logger: logging.Logger) -> None:
+        self._status, self._log = status, logger
+        self._saves: queue.SimpleQueue[Future[int]] = queue.SimpleQueue()
+
+    def start(self, bind: str, token: str, *, key: str = "learner_addr") -> int:
+        """Listens; returns the port."""
+        self._server, port = rpc.serve(
+            [lambda server: pb_grpc.add_LearnerServicer_to_server(self, server)], bind, token, key=key, logger=self._log
+        )
+        return port
+
+    def stop(self, grace_s: float = 1.0) -> None:
+        """Turns down the saves that wait and ends the calls."""
+        self._drain(lambda: _raise(Refused("the learner is stopping; the model was not saved")))
+        self._server.stop(grace_s).wait()
+
+    def serve_saves(self, save: Callable[[], int]) -> None:
+        """Carries out the saves that were asked for. Raises AgentError: the agent's save_model raised."""
+        self._drain(save)
+
+    def SaveModel(self, _request: pb.Nothing, context: grpc.ServicerContext) -> pb.Saved:
+        """Waits for the training thread to save."""
+        done: Future[int] = Future()
+        self._saves.put(done)
+        try:
+            return pb.Saved(id=done.result(min(context.time_remaining() or MAX_SAVE_S, MAX_SAVE_S)))
+        except FutureTimeout:
+            done.cancel()
+            context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the training thread did not come to it in time")
+        except MeshError as error:
+            code = grpc.StatusCode.FAILED_PRECONDITION if isinstance(error, Refused) else grpc.StatusCode.INTERNAL
+            rpc.refuse(context, error, code)
+
+    def GetStatus(self, _request: pb.Nothing, _context: grpc.ServicerContext) -> pb.Status:
+        """How far training is."""
+        return self._status()
+
+    def _drain(self, save: Callable[[], int]) -> None:
+        while True:
+            try:
+                request = self._saves.get_nowait()
+            except queue.Empty:
+                return
+            if not request.set_running_or_notify_cancel():
+                continue
+            try:
+                request.set_result(save())
+            except MeshError as error:
+                request.set_exception(error)
+                if isinstance(error, AgentError):
+                    raise
+                self._log.warning("a save was refused: %s", error)
+
+
+def _raise(error: MeshError) -> int:
+    raise error

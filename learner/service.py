@@ -1,0 +1,101 @@
+"""The learner's process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kaimesh.agent import user_code
+from kaimesh.checkpoint import ModelInfo
+from kaimesh.lifecycle import Context, set_tensorflow_threads
+from learner import learner_pb2 as pb
+from learner.publisher import Publisher
+from learner.server import LearnerServer
+from learner.trainer import Trainer
+from model_pool.client import ModelPoolClient
+
+_STEP_S = 0.25  # how long a save or a stop may wait for a step that has no samples
+_LAST_PUSH_S = 10.0
+
+
+class LearnerService:
+    """Wires agent, reader, trainer, publisher and port; one thread trains and saves."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        app = context.config.app
+        self._agent = context.make_agent("learner")  # before any heavy library: users' modules set theirs up on import
+        self._set_threads()
+        from learner.reader import Reader  # imports Reverb and TensorFlow
+
+        self._reader = Reader(
+            app.buffer_addrs,
+            app.buffer_ingest_addrs,
+            context.token,
+            batch_size=app.train_batch_size,
+            table=self._agent.table,
+            config=context.config,
+            meter=context.meter,
+        )
+        self._pool = ModelPoolClient(app.model_pool_addr, context.token, logger=context.logger)
+        self._publisher = Publisher(
+            self._pool.push,
+            every_s=60.0 * app.model_file_sync_per_minutes,
+            meter=context.meter,
+            logger=context.logger,
+        )
+        self._on_policy = app.algorithm_on_policy_or_off_policy == "on-policy"
+        self._trainer = Trainer(
+            self._agent,
+            self._reader,
+            config=context.config,
+            run=context.run,
+            meter=context.meter,
+            logger=context.logger,
+            publish=self._publish,
+        )
+        self._server = LearnerServer(self._status, context.logger)
+        port = app.learner_addr.rpartition(":")[2]
+        context.meter.info["port"] = self._server.start(f"{app.bind_host}:{port}", context.token)
+
+    def run(self) -> None:
+        """Waits for the first aisrv to say what samples look like, resumes or begins, then trains until the stop."""
+        stop, meter = self._context.stop, self._context.meter
+        meter.state("waiting", "the first aisrv, which tells what samples look like")
+        _, spaces = self._reader.describe(stop)
+        if hasattr(self._agent, "setup"):
+            with user_code("learner: Agent.setup"):
+                self._agent.setup(spaces)
+        self._trainer.start()
+        while not stop.is_set():
+            self._server.serve_saves(self._trainer.user_save)
+            self._trainer.step(_STEP_S)
+
+    def close(self) -> None:
+        """The last dump, its push, then the ports."""
+        try:
+            self._trainer.close()
+        finally:
+            self._publisher.close(_LAST_PUSH_S)
+            self._server.stop()
+            self._pool.close()
+            self._reader.close()
+
+    def _publish(self, folder: Path, info: ModelInfo) -> None:
+        if self._on_policy and not self._context.stop.is_set():
+            self._publisher.submit_and_wait(folder, info, self._context.stop)
+        else:
+            self._publisher.submit(folder, info)
+
+    def _status(self) -> pb.Status:
+        return pb.Status(
+            train_count=self._trainer.train_count,
+            model_version=self._trainer.dumped_id,
+            user_saves=int(self._context.meter.counters.get("user_saves", 0)),
+        )
+
+    def _set_threads(self) -> None:
+        """TensorFlow's threads; Reverb brings TensorFlow into this process whatever the agent uses."""
+        try:
+            set_tensorflow_threads(self._context.threads)
+        except RuntimeError as error:  # the agent's constructor ran TensorFlow already; its own setting stays
+            self._context.logger.warning("learner_threads = %d has no effect: %s", self._context.threads, error)
