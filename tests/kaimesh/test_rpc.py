@@ -1,0 +1,182 @@
+"""gRPC with the token: refusals in words, service for the others."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from kaimesh import rpc
+from kaimesh.errors import ConfigError, PeerError, Refused
+
+
+class Echo:
+    """Raw bytes in and out; `hold` answers once it is released, `stream` sends until its caller goes."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self.held = threading.Semaphore(0)
+
+    def register(self, server: grpc.Server) -> None:
+        def hold(request: bytes, _context: grpc.ServicerContext) -> bytes:
+            self.held.release()
+            self.release.wait(20)
+            return request
+
+        def stream(_requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+            while context.is_active():
+                yield b"tick"
+                self.release.wait(0.05)
+
+        handlers = {
+            "echo": grpc.unary_unary_rpc_method_handler(lambda request, _context: request),
+            "hold": grpc.unary_unary_rpc_method_handler(hold),
+            "collect": grpc.stream_unary_rpc_method_handler(lambda requests, _context: b"".join(requests)),
+            "stream": grpc.stream_stream_rpc_method_handler(stream),
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test", handlers),))
+
+
+@pytest.fixture
+def echo():
+    return Echo()
+
+
+@pytest.fixture
+def port(echo):
+    server, port = rpc.serve([echo.register], "127.0.0.1:0", "secret", threads=4)
+    yield port
+    echo.release.set()
+    server.stop(0).wait()
+
+
+@pytest.fixture
+def connect(port):
+    opened = []
+
+    def make(token: str = "secret", to: int = port) -> rpc.Channel:
+        opened.append(rpc.Channel(f"127.0.0.1:{to}", token, "echo"))
+        return opened[-1]
+
+    yield make
+    for channel in opened:
+        channel.close()
+
+
+def call(channel: rpc.Channel, request: bytes = b"hello", method: str = "echo", timeout_s: float = 5.0) -> bytes:
+    with channel.errors(method):
+        return channel.grpc.unary_unary(f"/test/{method}")(request, timeout=timeout_s, metadata=channel.metadata)
+
+
+def test_the_token_opens(connect):
+    assert call(connect()) == b"hello"
+
+
+def test_big_messages_pass_and_absurd_ones_are_refused(connect):
+    assert len(call(connect(), bytes(8 << 20))) == 8 << 20
+    with pytest.raises(PeerError, match="has no room"):
+        call(connect(), bytes(rpc.MAX_MESSAGE_BYTES + 1))
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "secret2", "secre"])
+def test_another_token_is_refused_and_logged(connect, port, token, caplog):
+    with pytest.raises(Refused, match=rf"echo at 127.0.0.1:{port} refused to echo: wrong mesh token"):
+        call(connect(token))
+    assert "refused a call from" in caplog.text
+    assert call(connect()) == b"hello"
+
+
+def test_no_token_at_all_is_refused(port):
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary("/test/echo")(b"x", timeout=5)
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_strangers_that_stall_hold_no_thread(connect):
+    """Streams of a wrong token, which never send anything, end at once; four of them would fill the server."""
+    stall = threading.Event()
+
+    def silent() -> Iterator[bytes]:
+        stall.wait(20)
+        yield b""
+
+    try:
+        for _ in range(6):
+            stranger = connect("wrong")
+            pending = stranger.grpc.stream_unary("/test/collect").future(
+                silent(), metadata=stranger.metadata, timeout=10
+            )
+            assert pending.exception(5).code() is grpc.StatusCode.UNAUTHENTICATED
+        assert call(connect()) == b"hello"
+    finally:
+        stall.set()
+
+
+def test_streams_beyond_the_threads_are_refused_at_once_not_queued(connect, echo):
+    pending = []  # a call that nobody holds is cancelled
+    for _ in range(4):
+        channel = connect()
+        pending.append(channel.grpc.unary_unary("/test/hold").future(b"", timeout=20, metadata=channel.metadata))
+        assert echo.held.acquire(timeout=5)
+    with pytest.raises(PeerError, match="has no room"):
+        call(connect())
+    echo.release.set()
+    assert call_until_served(connect()) == b"hello"
+
+
+def call_until_served(channel: rpc.Channel) -> bytes:
+    for _ in range(100):
+        try:
+            return call(channel)
+        except PeerError:
+            threading.Event().wait(0.02)
+    raise AssertionError("the server never served again")
+
+
+@pytest.mark.parametrize(
+    "data", [os.urandom(4096), b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 999]
+)
+def test_random_bytes_do_not_disturb_the_others(connect, port, data):
+    channel = connect()
+    with socket.create_connection(("127.0.0.1", port), 5) as stranger:
+        stranger.sendall(data)
+        assert call(channel) == b"hello"
+
+
+def test_nobody_there(connect):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(PeerError, match=rf"echo at 127.0.0.1:{port} does not answer, asked to echo"):
+        call(connect(to=port))
+
+
+def test_a_late_answer(connect):
+    with pytest.raises(PeerError, match="did not answer in time"):
+        call(connect(), method="hold", timeout_s=0.2)
+
+
+def test_an_unknown_call_is_another_version(connect):
+    with pytest.raises(PeerError, match="another version of kaimesh"):
+        call(connect(), method="nonsense")
+
+
+def test_a_stream_ends_with_its_server(echo):
+    server, port = rpc.serve([echo.register], "127.0.0.1:0", "secret")
+    channel = rpc.Channel(f"127.0.0.1:{port}", "secret", "echo")
+    stream = channel.grpc.stream_stream("/test/stream")(iter(()), metadata=channel.metadata, timeout=20)
+    assert next(stream) == b"tick"
+    server.stop(0).wait()
+    with pytest.raises(PeerError), channel.errors("stream"):
+        list(stream)
+    channel.close()
+
+
+def test_a_taken_port_names_the_key_to_change(port, echo):
+    with pytest.raises(
+        ConfigError, match=rf"model_pool_addr = 127.0.0.1:{port} cannot be listened on.*Change model_pool_addr"
+    ):
+        rpc.serve([echo.register], f"127.0.0.1:{port}", "secret", key="model_pool_addr")
