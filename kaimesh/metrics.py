@@ -69,7 +69,7 @@ class Meter:
         self._started, self._beat = wall(), clock()
         self._last = (clock(), dict(self.counters), {})  # type: tuple[float, dict[str, float], dict[str, float]]
         self._last_report = (clock(), dict(self.counters), {})  # type: tuple[float, dict[str, float], dict[str, float]]
-        self._stop = threading.Event()
+        self._stop, self._wake = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
     def count(self, name: str, amount: float = 1) -> None:
@@ -99,6 +99,8 @@ class Meter:
         self._beat = self._clock()
         if (state, blocked_on) != (self._state, self._blocked_on):
             with self._lock:
+                if self._state == "starting" and state != "starting":
+                    self._wake.set()  # somebody waits for this process to be healthy
                 if state != self._state or not (self._blocked_on and blocked_on):
                     self._since = self._wall()
                 self._state, self._blocked_on = state, blocked_on
@@ -166,13 +168,16 @@ class Meter:
     def stop(self) -> None:
         """Publishes for the last time."""
         self._stop.set()
+        self._wake.set()
         if self._thread is not None:
             self._thread.join()
         self.publish()
 
     def _run(self) -> None:
         next_report = self._clock() + self.report_s
-        while not self._stop.wait(1.0):
+        while not self._stop.is_set():
+            self._wake.wait(1.0)
+            self._wake.clear()
             try:
                 self.publish()
             except OSError as error:  # a full disk must not end training before the learner can say so

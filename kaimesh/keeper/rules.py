@@ -1,0 +1,94 @@
+"""When a process is healthy, has finished, or is a reason to end the run.
+
+`info` is supervisord's view of a process (statename, pid, exitstatus, spawnerr, start), `status` what it last published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kaimesh.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_OK
+
+Info = Mapping[str, Any]
+Status = Mapping[str, Any]
+WINDOW_S = 600.0
+
+
+def healthy(info: Info, status: Status) -> bool:
+    """Whether this very process (not an earlier life of it) is past its start. Waiting for others is healthy."""
+    return bool(
+        info["pid"] and status.get("pid") == info["pid"] and status.get("state") not in ("starting", "failed", None)
+    )
+
+
+def never_started(info: Info) -> bool:
+    """Whether supervisord has not been asked yet; one that the user stopped has been."""
+    return info["statename"] == "STOPPED" and not info["start"]
+
+
+def fatal(name: str, info: Info, status: Status) -> str:
+    """Why this process ends the run, or "".
+
+    Exit codes 2 and 3 (configuration, user's code) would come again after a restart. A process that ends within a second is
+    BACKOFF to supervisord whatever its code, so its status file is asked too.
+    """
+    if info["statename"] == "EXITED" and info["exitstatus"] in (EXIT_CONFIG, EXIT_AGENT):
+        return f"{name}: {failure_line(info, status)}"
+    if info["statename"] == "BACKOFF" and status.get("exit_code") in (EXIT_CONFIG, EXIT_AGENT):
+        return f"{name}: {failure_line(info, status)}"
+    if info["statename"] == "FATAL":
+        return f"{name} ends again and again just after its start: {failure_line(info, status)}"
+    return ""
+
+
+def failure_line(info: Info, status: Status) -> str:
+    """What a process said of its end, in one line."""
+    if status.get("state") == "failed" and status.get("blocked_on"):
+        return str(status["blocked_on"]).splitlines()[0]
+    code = info["exitstatus"] or status.get("exit_code")
+    return f"exit code {code}, see its log" if code else f"{info['spawnerr'] or 'killed'}, see its log"
+
+
+def ended_by_itself(info: Info, status: Status) -> bool:
+    """Whether a process ended with 0 because its work was done: nobody stopped it, no signal told it to."""
+    quick = info["statename"] == "BACKOFF" and status.get("exit_code") == EXIT_OK and status.get("state") == "done"
+    over = info["statename"] == "EXITED" and info["exitstatus"] == EXIT_OK
+    return (quick or over) and "signal" not in status
+
+
+def ended_by_a_stranger(info: Info, status: Status) -> bool:
+    """Whether a signal from outside of the mesh ended a process cleanly: supervisord takes exit code 0 for intended."""
+    return info["statename"] == "EXITED" and info["exitstatus"] == EXIT_OK and "signal" in status
+
+
+class Restarts:
+    """Unexpected ends per process, noticed by a new pid after a life that did not end cleanly."""
+
+    def __init__(self, limit: int, known: Mapping[str, Mapping[str, Any]]) -> None:
+        self.limit = limit
+        self._pids = {name: process.get("pid", 0) for name, process in known.items()}
+        self.times: dict[str, list[float]] = {name: list(p.get("restarts", [])) for name, p in known.items()}
+
+    def observe(self, name: str, info: Info, status: Status, now: float) -> bool:
+        """Notes the pid that supervisord has now; True: it is a restart after an unexpected end."""
+        pid, before = info["pid"], self._pids.get(name, 0)
+        if not pid or pid == before:
+            return False
+        self._pids[name] = pid
+        last_state = status.get("state") if status.get("pid") == before else status.get("previous_state")
+        if not before or last_state == "done":
+            return False
+        self.times.setdefault(name, []).append(now)
+        return True
+
+    def pid(self, name: str) -> int:
+        """The pid last seen."""
+        return int(self._pids.get(name, 0) or 0)
+
+    def too_many(self, name: str, now: float) -> str:
+        """Why the run ends, where `name` ended unexpectedly more than `limit` times in ten minutes; else ""."""
+        recent = [time for time in self.times.get(name, []) if now - time < WINDOW_S]
+        if len(recent) <= self.limit:
+            return ""
+        return f"{name} ended unexpectedly {len(recent)} times within ten minutes (max_restarts = {self.limit})"

@@ -1,0 +1,200 @@
+"""The keeper's loop: once a second it compares what is with what should be."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from kaimesh import mesh as meshes
+from kaimesh.errors import PeerError
+from kaimesh.keeper import rules
+from kaimesh.keeper.record import Record, write_result
+from kaimesh.lifecycle import Context
+from kaimesh.run import read_json, write_json
+from kaimesh.supervise import KEEPER, START_ORDER, ShuttingDown, Supervisor
+from kaimesh.totals import Totals, totals
+
+PERIOD_S = {"starting": 0.2}  # by the mesh's state; else 0.5 s
+LAST_EXITS_S = 150.0
+
+
+class Keeper:
+    """See the package. All it must remember is in mesh.json, so that it can be killed at any time."""
+
+    def __init__(self, context: Context) -> None:
+        self.context, self.run_dir, self.meter = context, context.run, context.meter
+        self.mesh = read_json(context.run.mesh)
+        if self.mesh["state"] == "ended":  # it was ended by a stranger's signal, not by supervisord's shutdown
+            self.mesh.update(state="running" if self.mesh.get("up") else "starting", reason="", end=None)
+            context.run.result.unlink(missing_ok=True)
+        self.mesh["supervisor"]["pid"] = os.getppid()
+        self.supervisor = Supervisor(self.mesh["supervisor"]["socket"])
+        self.restarts = rules.Restarts(context.config.app.max_restarts, self.mesh["processes"])
+        self.record = Record(context.run)
+        self.report_s = context.config.app.report_seconds
+        self.statuses: dict[str, dict[str, Any]] = {}
+        self.now = time.time()
+        self.current = Totals()
+        self._read()
+        self.mesh.setdefault("learner_steps_before", self.current.learner_steps)
+        self._last_record = (self.now, self.current)
+
+    def run(self) -> None:
+        """Until supervisord shuts down, which this process may have asked for."""
+        while not self.context.stop.wait(PERIOD_S.get(self.mesh["state"], 0.5)):
+            self._read()
+            try:
+                self._turn(self.supervisor.processes())
+            except ShuttingDown:
+                self._mark_end("stopped")
+            except PeerError as error:
+                self.context.logger.warning("%s", error)
+            self._record()
+            write_json(self.run_dir.mesh, self.mesh)
+
+    def close(self) -> None:
+        """Waits for the last exits and writes the result; the last process of the run to end."""
+        try:
+            self.supervisor.processes()
+        except ShuttingDown:
+            self._mark_end("stopped")
+        except PeerError:
+            self._mark_end("failed: supervisord is gone; it was killed")
+            self._wait_for_last_exits()
+        else:
+            self.context.logger.warning("told to end although the mesh goes on; supervisord starts the keeper again")
+            return
+        self._read()
+        self.mesh["state"] = "ended"
+        self.mesh["ended"] = self.now
+        for process in self.mesh["processes"].values():
+            process["supervisor"] = "STOPPED"
+        self._record(last=True)
+        self.record.close()
+        write_result(self.run_dir, self.mesh, self.current, self.now)
+        write_json(self.run_dir.mesh, self.mesh)
+        self.context.logger.info("the run has ended: %s", self.mesh["reason"])
+
+    def _read(self) -> None:
+        self.now = time.time()
+        self.statuses = {name: status for name, status in self.run_dir.statuses().items() if name != KEEPER}
+        self.current = totals(self.statuses, self.now)
+        first = self.current.learner_steps > self.mesh.get("learner_steps_before", self.current.learner_steps)
+        if first and not self.mesh.get("first_learn"):
+            self.mesh["first_learn"] = {"time": self.now, "env_steps": self.current.env_steps}
+
+    def _turn(self, infos: dict[str, dict[str, Any]]) -> None:
+        reason = self._look_at_each(infos)
+        if self.mesh["state"] == "starting":
+            self._start_next(infos)
+        elif self.mesh["state"] == "running":
+            self.meter.state("working")
+            reason = reason or self._limit() or self._all_finished()
+        else:
+            self.meter.state("stopping")
+            self.supervisor.shutdown()  # the order may have been lost with an earlier life
+        if reason and self.mesh["state"] != "stopping":
+            self._end(reason)
+
+    def _look_at_each(self, infos: dict[str, dict[str, Any]]) -> str:
+        """Notes pids and restarts of every process, starts what a stranger ended; returns why the run has failed, or ""."""
+        reason = ""
+        for name, process in self.mesh["processes"].items():
+            info, status = infos[name], self.statuses.get(name, {})
+            if name == KEEPER:
+                status = {"previous_state": self.meter.info.get("previous_state")}
+            if self.restarts.observe(name, info, status, self.now):
+                self.context.logger.warning("%s ended unexpectedly and was started again (pid %s)", name, info["pid"])
+            process.update(pid=info["pid"], supervisor=info["statename"], restarts=self.restarts.times.get(name, []))
+            if name == KEEPER:
+                continue
+            if not reason and (reason := rules.fatal(name, info, status) or self._too_many(name, info, status)):
+                self.mesh["failed"] = name
+            if rules.ended_by_a_stranger(info, status):
+                self.context.logger.warning("%s was ended by a signal from outside; starting it again", name)
+                self.supervisor.start(name, process["role"])
+            elif rules.ended_by_itself(info, status):
+                self._finished(name, process, info)
+        return f"failed: {reason}" if reason else ""
+
+    def _too_many(self, name: str, info: rules.Info, status: rules.Status) -> str:
+        why = self.restarts.too_many(name, self.now)
+        return f"{why}; the last: {rules.failure_line(info, status)}" if why else ""
+
+    def _finished(self, name: str, process: dict[str, Any], info: rules.Info) -> None:
+        if process["role"] != "aisrv":  # a service has no end of its own
+            self.context.logger.warning("%s ended without a reason; starting it again", name)
+            self.supervisor.start(name, process["role"])
+        elif name not in self.mesh.setdefault("finished", []):
+            self.context.logger.info("%s: its workflow has returned", name)
+            self.mesh["finished"].append(name)
+            if info["statename"] == "BACKOFF":  # it ended within a second; supervisord would start it again
+                self.supervisor.stop(name, process["role"])
+
+    def _start_next(self, infos: dict[str, dict[str, Any]]) -> None:
+        """Starts the next stage once every process of the stages before is healthy; "running" after the last."""
+        for stage in START_ORDER:
+            late = []
+            for name, process in self.mesh["processes"].items():
+                if process["role"] not in stage or name in self.mesh.get("finished", []):
+                    continue
+                if rules.never_started(infos[name]):
+                    self.supervisor.start(name, process["role"])
+                    late.append(name)
+                elif infos[name]["statename"] != "STOPPED" and not rules.healthy(
+                    infos[name], self.statuses.get(name, {})
+                ):
+                    late.append(name)
+            if late:
+                self.meter.state("waiting", f"{', '.join(late)} to be healthy")
+                return
+        self.mesh.update(state="running", up=self.now)
+        self.context.logger.info("the mesh is up after %.1f s", self.now - self.mesh["started"])
+
+    def _limit(self) -> str:
+        limits = self.mesh["limits"]
+        if limits["max_env_steps"] and self.current.env_steps >= limits["max_env_steps"]:
+            return "max_env_steps"
+        if limits["max_seconds"] and self.now - self.mesh["up"] >= limits["max_seconds"]:
+            return "max_seconds"
+        return ""
+
+    def _all_finished(self) -> str:
+        workers = {name for name, process in self.mesh["processes"].items() if process["role"] == "aisrv"}
+        return "finished" if workers and workers <= set(self.mesh.get("finished", [])) else ""
+
+    def _end(self, reason: str) -> None:
+        self._mark_end(reason)
+        self.context.logger.info("ending the run: %s", reason)
+        write_json(self.run_dir.mesh, self.mesh)
+        self.supervisor.shutdown()
+
+    def _mark_end(self, reason: str) -> None:
+        """The moment that the run's figures are counted to; the first reason stays."""
+        if not self.mesh.get("end"):
+            self.mesh.update(state="stopping", reason=reason)
+            self.mesh["end"] = {"time": self.now, "env_steps": self.current.env_steps}
+
+    def _wait_for_last_exits(self) -> None:
+        deadline = time.monotonic() + LAST_EXITS_S
+        while time.monotonic() < deadline and {name for name, _ in meshes.pids(self.run_dir)} - {KEEPER}:
+            time.sleep(0.2)
+
+    def _record(self, last: bool = False) -> None:
+        before, earlier = self._last_record
+        seconds = self.now - before
+        if seconds < self.report_s and not (last and (seconds > 1.0 or not self.record.history.exists())):
+            return
+        rates = {
+            f"{name}_per_s": (getattr(self.current, name) - getattr(earlier, name)) / max(seconds, 1e-3)
+            for name in ("env_steps", "learner_steps")
+        }
+        gauges = {
+            name: value
+            for status in self.statuses.values()
+            for name, value in status.get("gauges", {}).items()
+            if name.startswith("learn/")
+        }
+        self._last_record = (self.now, self.current)
+        self.record.write(self.now, self.current, rates, gauges)

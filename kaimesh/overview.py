@@ -1,0 +1,127 @@
+"""What a run looks like from outside: one row per process, in words and numbers; made from the run directory alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from kaimesh.mesh import LIVE_STATES, is_ours, supervisor_pid
+from kaimesh.run import RunDir, read_json
+from kaimesh.supervise import KEEPER
+from kaimesh.totals import Totals, totals
+
+# What a process's throughput is counted in.
+WORK = {
+    "aisrv": "env_steps",
+    "actor": "predictions",
+    "learner": "learner_steps",
+    "buffer": "inserted",
+}
+SILENT_S = 5.0
+
+
+class Row(NamedTuple):
+    """One process. health: "ok", "starting", "silent", "restarting", "failed", "stopped" or "done"; since: wall time, s."""
+
+    name: str
+    pid: int | None
+    port: int | None
+    health: str
+    restarts: int
+    throughput: float | None
+    throughput_unit: str
+    model_version: int | None
+    state: str
+    blocked_on: str
+    since: float | None
+
+
+class Overview(NamedTuple):
+    """A run at one moment. state: as in mesh.json, or "dead": supervisord is gone without a word."""
+
+    run: RunDir
+    state: str
+    mesh: dict[str, Any]
+    totals: Totals
+    rows: list[Row]
+    gauges: dict[str, float]
+
+
+def look(run: RunDir, now: float | None = None) -> Overview:
+    """Reads the run's files."""
+    now = time.time() if now is None else now
+    mesh, statuses = read_json(run.mesh), run.statuses()
+    state = mesh.get("state", "dead")
+    if state in LIVE_STATES and not supervisor_pid(run):
+        state = "dead"
+    rows = [_row(name, process, statuses.get(name, {}), run, state, now) for name, process in mesh["processes"].items()]
+    gauges = {name: value for status in statuses.values() for name, value in status.get("gauges", {}).items()}
+    without_keeper = {name: status for name, status in statuses.items() if name != KEEPER}
+    return Overview(run, state, mesh, totals(without_keeper, now), rows, gauges)
+
+
+def _row(
+    name: str, process: Mapping[str, Any], status: Mapping[str, Any], run: RunDir, mesh_state: str, now: float
+) -> Row:
+    pid = process.get("pid") or status.get("pid")
+    alive = is_ours(pid, run)
+    state = status.get("state", "not started")
+    health = _health(state, alive, process.get("supervisor", ""), status, mesh_state, now)
+    if not alive and state not in ("done", "failed", "not started"):
+        state = "gone"
+    unit = WORK.get(process["role"], "")
+    working = alive and unit in status.get("rates", {})
+    port = status.get("port") or (process.get("address") or ":").rpartition(":")[2]
+    return Row(
+        name,
+        pid if alive else None,
+        int(port) if port else None,
+        health,
+        len(process.get("restarts", [])),
+        round(float(status["rates"][unit]), 3) if working else None,
+        f"{unit}/s" if unit else "",
+        status.get("model_version"),
+        state,
+        status.get("blocked_on", ""),
+        status.get("since"),
+    )
+
+
+def _health(state: str, alive: bool, supervisor: str, status: Mapping[str, Any], mesh_state: str, now: float) -> str:
+    if alive:
+        if state == "starting":
+            return "starting"
+        return "silent" if now - float(status.get("time", now)) > SILENT_S else "ok"
+    if state in ("done", "failed"):
+        return state if supervisor != "BACKOFF" or mesh_state not in LIVE_STATES else "restarting"
+    if mesh_state not in LIVE_STATES or supervisor == "STOPPED":
+        return "stopped"
+    return "starting" if state == "not started" else "restarting"
+
+
+def sentence(row: Row, now: float) -> str:
+    """What a process does, to be read: `waiting 12 s for buffer: 30 of 64 samples`."""
+    seconds = f" {now - row.since:.0f} s" if row.since is not None and row.state == "waiting" else ""
+    if row.health == "silent":
+        return f"alive, but silent: it was {row.state} when it last reported"
+    if row.health == "restarting":
+        return f"restarting after: {row.blocked_on or row.state}"
+    if not row.blocked_on:
+        return row.state + seconds
+    return f"waiting{seconds} for {row.blocked_on}" if row.state == "waiting" else f"{row.state}: {row.blocked_on}"
+
+
+def as_json(view: Overview) -> dict[str, Any]:
+    """The whole overview for `status --json`."""
+    return {
+        "run": str(view.run.root),
+        "state": view.state,
+        "reason": view.mesh.get("reason", ""),
+        "commit": view.mesh.get("commit", "unknown"),
+        "started": view.mesh.get("started"),
+        "up": view.mesh.get("up"),
+        "limits": view.mesh.get("limits", {}),
+        **view.totals._asdict(),
+        "processes": [row._asdict() for row in view.rows],
+    }

@@ -1,0 +1,66 @@
+"""A service that counts instead of training. The test tells it how to behave by files in the run's directory.
+
+`<name>.do` holds one word: raise (as a user's agent does), crash, return, unhealthy, slow (to end), wait.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+
+from kaimesh.agent import user_code
+from kaimesh.lifecycle import Context, main
+
+
+class Service:
+    def __init__(self, context: Context) -> None:
+        self.context, self.meter = context, context.meter
+        self.role = context.name.rpartition("_")[0]
+
+    def order(self) -> str:
+        path = self.context.run.root / f"{self.context.name}.do"
+        return path.read_text().strip() if path.exists() else ""
+
+    def run(self) -> None:
+        while not self.context.stop.wait(0.02):
+            order = self.order()
+            if order == "raise":
+                with user_code("learner: Agent.learn"):
+                    raise ValueError("a marked failure")
+            if order == "crash":
+                raise RuntimeError("a crash")
+            if order == "return":
+                return
+            if order == "unhealthy":
+                self.meter.beat()
+                continue
+            if order == "wait":
+                self.meter.state("waiting", "buffer: 30 of 64 samples")
+                continue
+            self.work()
+
+    def work(self) -> None:
+        self.meter.state("working")
+        if self.role == "aisrv":
+            self.meter.count("env_steps", 10)
+            self.meter.episode(1.5, 10)
+        elif self.role == "learner":
+            self.meter.count("learner_steps")
+            self.meter.count("policy_lag_sum", 2)
+            self.meter.count("policy_lag_count")
+            self.meter.info["model_version"] = int(self.meter.counters["learner_steps"])
+            self.meter.gauge("learn/loss", 0.5)
+
+    def close(self) -> None:
+        if self.order() == "slow":
+            deadline = time.monotonic() + 1.0
+            while time.monotonic() < deadline:
+                self.meter.beat()
+        ends = self.context.run.root / "ends.txt"
+        with ends.open("a") as file:
+            file.write(f"{self.context.name}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv.pop(1), "fake_service.Service")

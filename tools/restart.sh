@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Restarts one kind of processes of the running mesh: tools/restart.sh buffer | learner | actor | model_pool | aisrv
+set -euo pipefail
+export KAIMESH_FROM="$PWD"
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
+./tools/setup.sh
+exec .venv/bin/python -m kaimesh.cli restart "$@"
