@@ -1,0 +1,30 @@
+"""Environments: from an `app` name to something that steps.
+
+`app` is one of
+
+| `app` | environment |
+|---|---|
+| `gym:<id>` | any registered gymnasium environment; `gym:<module>:<id>` imports the module that registers it first |
+| `ale:<game>` | an Atari game, preprocessed as in the DQN papers, on ale-py's vectorised emulator |
+| `catch` | a name of `ENVIRONMENTS` below |
+| `<package>.<module>:<name>` | your own: a `gymnasium.Env` class, a function that returns one, or a `gymnasium.vector.VectorEnv` class |
+
+So adding an environment is one line, `app = "my_package.my_module:MyEnv"`; an entry in `ENVIRONMENTS` gives it a short name.
+
+Every vector environment resets in gymnasium's NEXT_STEP mode: the step after the last one of an episode ignores its
+action, has reward 0 and returns the first observation of the next episode. So the true last observation is always seen.
+
+Nothing here imports a service or an algorithm.
+
+catch        the toy
+atari        `ale:`
+gym          `gym:` and your own
+vector       the one wrapper around every vector environment
+translation  between gymnasium's spaces and the mesh's arrays
+single       one slot of a vector environment as a gymnasium.Env
+kaiwu        the environment as Kaiwu's workflows (generation G1) see it
+"""
+
+from envs.registry import ENVIRONMENTS, facade, make, make_vector, spaces_of
+
+__all__ = ["ENVIRONMENTS", "facade", "make", "make_vector", "spaces_of"]

@@ -1,0 +1,154 @@
+"""`gym:<id>` and environments of your own, vectorised."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.wrappers import TimeLimit
+
+from envs.single import Single
+from kaimesh.errors import ConfigError
+
+
+def make_registered(
+    env_id: str, env_conf: dict[str, Any], max_episode_steps: int, render_mode: str | None
+) -> gymnasium.Env:
+    """One environment of gymnasium's registry. Raises ConfigError: unknown, not installed, or other arguments."""
+    spec = find(env_id)
+    limit = {"max_episode_steps": max_episode_steps} if max_episode_steps else {}
+    try:
+        env: gymnasium.Env = gymnasium.make(
+            spec, render_mode=render_mode, disable_env_checker=True, **limit, **env_conf
+        )
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise ConfigError(f"gym:{env_id} needs a package that is not installed: {error}") from error
+    except TypeError as error:
+        _explain_arguments(f"gym:{env_id}", env_conf, error)
+        raise
+    return env
+
+
+def vector_registered(
+    env_id: str, count: int, env_conf: dict[str, Any], max_episode_steps: int, render_mode: str | None
+) -> VectorEnv:
+    """`count` slots: the id's own vector environment where that is the same environment, else one after the other."""
+    spec = find(env_id)
+    make = partial(make_registered, env_id, env_conf, max_episode_steps, render_mode)
+    if spec.vector_entry_point is not None:
+        arguments: dict[str, Any] = {**env_conf, "render_mode": render_mode}
+        if max_episode_steps:
+            arguments["max_episode_steps"] = max_episode_steps
+        one = make()
+        native = gymnasium.make_vec(spec, count, vectorization_mode="vector_entry_point", **arguments)
+        if _same(native, one):
+            one.close()
+            return native
+        native.close()  # ale-py registers another preprocessing under the same id
+        return _sync(count, make, first=one)
+    return _sync(count, make)
+
+
+def find(env_id: str) -> EnvSpec:
+    """The registry's entry of `<id>` or `<module>:<id>`. Raises ConfigError: there is none, with the nearest names."""
+    module, _, name = env_id.rpartition(":")
+    if module:
+        importlib.import_module(module)
+    if name.startswith("ALE/"):
+        import ale_py
+
+        gymnasium.register_envs(ale_py)
+    try:
+        return gymnasium.spec(name)
+    except gymnasium.error.Error as error:
+        near = difflib.get_close_matches(name, gymnasium.registry, 3, 0.6)
+        hint = f"; did you mean {' or '.join(f'gym:{n}' for n in near)}?" if near else "."
+        raise ConfigError(
+            f"app = 'gym:{env_id}': gymnasium knows no {name!r}{hint} An id that your own module registers is written "
+            f"'gym:your_module:{name}'."
+        ) from error
+
+
+def load(app: str) -> Callable[..., Any]:
+    """What a dotted `app` names. Raises ConfigError: there is none; the module's own errors pass through."""
+    module_name, _, name = app.rpartition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and f"{module_name}.".startswith(f"{error.name}."):
+            raise ConfigError(
+                f"app = {app!r}: there is no module {error.name!r}. It is looked for in the folder that the mesh was started "
+                "from and on PYTHONPATH."
+            ) from error
+        raise
+    target: Callable[..., Any] | None = getattr(module, name, None)
+    if not callable(target):
+        near = difflib.get_close_matches(name, dir(module), 1, 0.6)
+        hint = f"; did you mean {module_name}:{near[0]}?" if near else "."
+        raise ConfigError(f"app = {app!r}: module {module_name!r} has no class or function {name!r}{hint}")
+    return target
+
+
+def make_own(app: str, env_conf: dict[str, Any], max_episode_steps: int, render_mode: str | None) -> gymnasium.Env:
+    """One environment of a dotted `app`."""
+    target = load(app)
+    if is_vector(target):
+        return Single(vector_own(app, 1, env_conf, max_episode_steps, render_mode))
+    arguments = {**env_conf, "render_mode": render_mode} if render_mode else env_conf
+    try:
+        env = target(**arguments)
+    except TypeError as error:
+        _explain_arguments(app, arguments, error)
+        raise
+    if not isinstance(env, gymnasium.Env):
+        raise ConfigError(f"app = {app!r} gave a {type(env).__name__}; it must be, or return, a gymnasium.Env")
+    return TimeLimit(env, max_episode_steps) if max_episode_steps else env
+
+
+def vector_own(
+    app: str, count: int, env_conf: dict[str, Any], max_episode_steps: int, render_mode: str | None
+) -> VectorEnv:
+    """`count` slots of a dotted `app`."""
+    target = load(app)
+    if not is_vector(target):
+        return _sync(count, partial(make_own, app, env_conf, max_episode_steps, render_mode))
+    limit = {"max_episode_steps": max_episode_steps} if max_episode_steps else {}
+    arguments = {**env_conf, **limit, **({"render_mode": render_mode} if render_mode else {})}
+    try:
+        vector: VectorEnv = target(num_envs=count, **arguments)
+    except TypeError as error:
+        _explain_arguments(app, arguments, error)
+        raise
+    return vector
+
+
+def is_vector(target: Any) -> bool:
+    """Whether it is a class of vector environments."""
+    return inspect.isclass(target) and issubclass(target, VectorEnv)
+
+
+def _sync(count: int, make: Callable[[], gymnasium.Env], first: gymnasium.Env | None = None) -> VectorEnv:
+    made = [first] if first is not None else []
+    return SyncVectorEnv([lambda: made.pop() if made else make()] * count, autoreset_mode=AutoresetMode.NEXT_STEP)
+
+
+def _same(native: VectorEnv, one: gymnasium.Env) -> bool:
+    return (
+        native.single_observation_space == one.observation_space
+        and native.single_action_space == one.action_space
+        and native.metadata.get("autoreset_mode") == AutoresetMode.NEXT_STEP
+    )
+
+
+def _explain_arguments(app: str, arguments: dict[str, Any], error: TypeError) -> None:
+    if "unexpected keyword argument" in str(error):
+        raise ConfigError(
+            f"{app} does not take the arguments {arguments} (from env_conf and max_episode_steps): {error}. Remove that key."
+        ) from error

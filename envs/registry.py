@@ -1,0 +1,109 @@
+"""From `app` to an environment. The table of short names is here; the kinds of `app` are described in envs/__init__.py."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+from gymnasium.vector import VectorEnv
+
+from envs import gym
+from envs.kaiwu import Facade
+from envs.single import Single
+from envs.translation import Translation
+from envs.vector import LEGAL_ACTIONS, MeshVectorEnv
+from kaimesh.agent import Spaces
+from kaimesh.errors import ConfigError
+
+# Short names: name -> what `app = "module:name"` would say.
+ENVIRONMENTS: dict[str, str] = {"catch": "envs.catch:Catch"}
+
+
+def make_vector(
+    app: str,
+    count: int,
+    *,
+    env_conf: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    max_episode_steps: int = 0,
+    render_mode: str | None = None,
+) -> MeshVectorEnv:
+    """`count` slots of `app` in NEXT_STEP mode, on the fastest vectorisation that it has.
+
+    env_conf: keyword arguments of the environment. seed: of the first reset. max_episode_steps: truncates there; 0 leaves the
+    environment's own limit. Raises ConfigError: an unknown name (with the nearest known), arguments that it does not take,
+    spaces that the mesh cannot carry.
+    """
+    conf = dict(env_conf or {})
+    kind, name = _resolve(app)
+    clip = False
+    vector: VectorEnv
+    if kind == "gym":
+        vector = gym.vector_registered(name, count, conf, max_episode_steps, render_mode)
+    elif kind == "ale":
+        from envs.atari import vector_atari  # the emulator is loaded where it is used
+
+        vector, clip = vector_atari(name, count, conf, max_episode_steps, render_mode)
+    else:
+        vector = gym.vector_own(name, count, conf, max_episode_steps, render_mode)
+    return MeshVectorEnv(vector, app, seed=seed, clip_rewards=clip)
+
+
+def make(
+    app: str, *, env_conf: Mapping[str, Any] | None = None, render_mode: str | None = None, max_episode_steps: int = 0
+) -> gymnasium.Env:
+    """One `app` as a plain gymnasium.Env, spaces and rewards its own. Raises ConfigError as `make_vector`."""
+    conf = dict(env_conf or {})
+    kind, name = _resolve(app)
+    if kind == "gym":
+        return gym.make_registered(name, conf, max_episode_steps, render_mode)
+    if kind == "ale":
+        from envs.atari import vector_atari
+
+        return Single(vector_atari(name, 1, conf, max_episode_steps, render_mode)[0])
+    return gym.make_own(name, conf, max_episode_steps, render_mode)
+
+
+def facade(
+    app: str,
+    *,
+    env_conf: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    max_episode_steps: int = 0,
+    render_mode: str | None = None,
+) -> Facade:
+    """One `app` as Kaiwu's workflows (generation G1) see it."""
+
+    def build(conf: Mapping[str, Any], limit: int) -> gymnasium.Env:
+        return make(app, env_conf=conf, render_mode=render_mode, max_episode_steps=limit)
+
+    return Facade(app, build, dict(env_conf or {}), seed=seed, max_episode_steps=max_episode_steps)
+
+
+def spaces_of(env: VectorEnv | gymnasium.Env) -> Spaces:
+    """What a network sees of `env`. Raises ConfigError: spaces that the mesh cannot carry."""
+    if isinstance(env, VectorEnv):
+        observation_space, action_space = env.single_observation_space, env.single_action_space
+    else:
+        observation_space, action_space = env.observation_space, env.action_space
+    name = getattr(env, "app", type(env.unwrapped).__name__)
+    return Translation(observation_space, action_space, name).spaces(bool(env.metadata.get(LEGAL_ACTIONS)))
+
+
+def _resolve(app: str) -> tuple[str, str]:
+    kind, colon, name = app.partition(":")
+    if app in ENVIRONMENTS:
+        return "own", ENVIRONMENTS[app]
+    if colon and kind in ("gym", "ale") and name:
+        return kind, name
+    if colon and name:
+        return "own", app
+    candidates = {**dict.fromkeys(ENVIRONMENTS), **{env_id: f"gym:{env_id}" for env_id in gymnasium.registry}}
+    near = [candidates[n] or n for n in difflib.get_close_matches(app, candidates, 2, 0.6)]
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
+    raise ConfigError(
+        f"app = {app!r} names no environment{hint} Write gym:<id>, ale:<game>, {', '.join(ENVIRONMENTS)}, or your own as "
+        "<package>.<module>:<class>."
+    )

@@ -1,0 +1,114 @@
+"""Between gymnasium's spaces and the mesh's arrays.
+
+Shape legend: N environments; A actions or action dimensions; `...` the shape of one observation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium import Space
+from gymnasium.spaces import Box, Discrete
+
+from kaimesh.agent import Spaces
+from kaimesh.errors import AgentError, ConfigError
+
+
+class Translation:
+    """What the mesh makes of one environment's spaces.
+
+    Observations: a Box as it is, float64 as float32; a Discrete as one-hot float32. Actions: a Discrete as int64 from 0; a Box
+    as float32 `[A]`, clipped to its bounds.
+
+    Raises ConfigError: any other space, with the wrapper that helps.
+    """
+
+    def __init__(self, observation_space: Space[Any], action_space: Space[Any], app: str) -> None:
+        self.app = app
+        self._one_hot: np.ndarray | None = None
+        self._obs_start = 0
+        if isinstance(observation_space, Discrete):
+            self._one_hot = np.eye(int(observation_space.n), dtype=np.float32)  # [n, n]
+            self._obs_start = int(observation_space.start)
+            self.obs_shape: tuple[int, ...] = (int(observation_space.n),)
+            self.obs_dtype = np.dtype(np.float32)
+        elif isinstance(observation_space, Box):
+            self.obs_shape = observation_space.shape
+            self.obs_dtype = np.dtype(np.float32 if observation_space.dtype == np.float64 else observation_space.dtype)
+        else:
+            raise ConfigError(_unsupported(app, "observation", observation_space))
+        self.discrete = isinstance(action_space, Discrete)
+        self._start = 0
+        self._low = self._high = np.empty(0, np.float32)
+        if isinstance(action_space, Discrete):
+            self.action_size = int(action_space.n)
+            self._start = int(action_space.start)
+        elif isinstance(action_space, Box) and np.issubdtype(action_space.dtype, np.floating):
+            self.action_size = int(np.prod(action_space.shape))
+            self._low, self._high = action_space.low, action_space.high
+        else:
+            raise ConfigError(_unsupported(app, "action", action_space))
+
+    def spaces(self, legal_actions: bool) -> Spaces:
+        """The same as plain data, for handshakes and networks."""
+        return Spaces(
+            obs_shape=self.obs_shape,
+            obs_dtype=self.obs_dtype.str,
+            action_kind="discrete" if self.discrete else "continuous",
+            action_size=self.action_size,
+            action_low=tuple(float(value) for value in self._low.reshape(-1)),
+            action_high=tuple(float(value) for value in self._high.reshape(-1)),
+            legal_actions=legal_actions,
+        )
+
+    def observations(self, observations: Any) -> np.ndarray:
+        """`[N, ...]` of `obs_dtype`, from what a vector environment returned; copied only where that is needed."""
+        if self._one_hot is not None:
+            one_hot: np.ndarray = self._one_hot[np.asarray(observations) - self._obs_start]
+            return one_hot
+        return np.asarray(observations, self.obs_dtype)
+
+    def actions(self, actions: Any) -> np.ndarray:
+        """What the vector environment's `step` takes, from an agent's actions `[N]` (discrete) or `[N, A]`.
+
+        Raises AgentError: an action outside the space (an emulator may do anything with it), or NaN.
+        """
+        if self.discrete:
+            chosen = np.ascontiguousarray(actions)
+            if chosen.dtype != np.int64:
+                chosen = chosen.astype(np.int64) if chosen.dtype.kind in "bi" else self._integers(chosen)
+            if chosen.view(np.uint64).max() >= self.action_size:  # a negative one is a huge uint64
+                raise AgentError(
+                    f"{self.app}: action {chosen.tolist()} is outside 0..{self.action_size - 1}; the agent has more actions "
+                    f"than the environment. Give it action_size = {self.action_size}."
+                )
+            return chosen + self._start if self._start else chosen
+        values = np.asarray(actions, np.float32)
+        if np.isnan(values).any():
+            raise AgentError(f"{self.app}: an action is NaN ({values.tolist()}): the agent's network has diverged")
+        return np.clip(values.reshape(-1, *self._low.shape), self._low, self._high).astype(self._low.dtype, copy=False)
+
+    def _integers(self, actions: np.ndarray) -> np.ndarray:
+        whole = actions.astype(np.int64)
+        if actions.dtype.kind not in "uf" or (whole != actions).any():
+            raise AgentError(
+                f"{self.app}: action {actions.tolist()} is not a whole number, its action space is discrete"
+            )
+        return whole
+
+
+def _unsupported(app: str, which: str, space: Space[Any]) -> str:
+    remedy = {
+        ("Dict", "observation"): "gymnasium.wrappers.FlattenObservation",
+        ("Tuple", "observation"): "gymnasium.wrappers.FlattenObservation",
+        ("MultiDiscrete", "observation"): "gymnasium.wrappers.FlattenObservation",
+        ("MultiBinary", "observation"): "gymnasium.wrappers.FlattenObservation",
+    }.get((type(space).__name__, which))
+    if remedy is None:
+        remedy = f"a gymnasium.{'ActionWrapper' if which == 'action' else 'ObservationWrapper'} of your own"
+    allowed = "Discrete or float Box" if which == "action" else "Box or Discrete"
+    return (
+        f"{app} has the {which} space {space}; the algorithms take {allowed}. Wrap it with {remedy}, in a function that "
+        'returns the wrapped environment, and set app = "your_module:your_function".'
+    )

@@ -1,0 +1,74 @@
+"""The one wrapper around every vector environment: the mesh's dtypes, bounds, legal actions, seeds and true scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+
+from envs.translation import Translation
+from kaimesh.agent import Spaces
+from kaimesh.errors import ConfigError
+
+LEGAL_ACTIONS = "legal_actions"  # in an environment's metadata: true if every info has "legal_act", bool [A]
+
+
+class MeshVectorEnv(VectorWrapper):
+    """A vector environment of N slots as the mesh steps it; see Translation for dtypes.
+
+    seed: of the first `reset` that does not name one. clip_rewards: returned rewards are clipped to [-1, 1].
+
+    After every reset and step: `legal_actions`, bool `[N, A]`, or None where the environment has none; `true_rewards`,
+    float32 `[N]`, the rewards before clipping, which is what an episode's return is the sum of.
+    """
+
+    def __init__(self, env: VectorEnv, app: str, *, seed: int | None = None, clip_rewards: bool = False) -> None:
+        super().__init__(env)
+        mode = env.metadata.get("autoreset_mode")
+        if mode != AutoresetMode.NEXT_STEP:
+            raise ConfigError(
+                f"{app} resets in mode {mode}; trajectories would lose each episode's last observation. Give it "
+                "autoreset_mode NEXT_STEP (gymnasium.vector.AutoresetMode) and name that in its metadata."
+            )
+        self.app = app
+        self.translation = Translation(env.single_observation_space, env.single_action_space, app)
+        self.legal_actions: np.ndarray | None = None
+        self.true_rewards = np.zeros(env.num_envs, np.float32)  # [N]
+        self._declares_legal = bool(env.metadata.get(LEGAL_ACTIONS))
+        self._seed, self._clip = seed, clip_rewards
+        self._step = env.step
+
+    @property
+    def spaces(self) -> Spaces:
+        """What a network sees."""
+        return self.translation.spaces(self._declares_legal)
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        """Observations `[N, ...]` and infos."""
+        if seed is None:
+            seed, self._seed = self._seed, None
+        observations, infos = self.env.reset(seed=seed, options=options)
+        self.true_rewards = np.zeros(self.env.num_envs, np.float32)
+        if self._declares_legal:
+            self.legal_actions = self._legal(infos)
+        return self.translation.observations(observations), infos
+
+    def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Observations `[N, ...]`, rewards float32 `[N]`, terminated and truncated bool `[N]`, infos."""
+        observations, rewards, terminated, truncated, infos = self._step(self.translation.actions(actions))
+        self.true_rewards = rewards = np.asarray(rewards, np.float32)
+        if self._clip:
+            rewards = np.clip(rewards, -1.0, 1.0)
+        if self._declares_legal:
+            self.legal_actions = self._legal(infos)
+        return self.translation.observations(observations), rewards, terminated, truncated, infos
+
+    def _legal(self, infos: dict[str, Any]) -> np.ndarray:
+        legal = infos.get("legal_act")
+        if legal is None or not infos.get("_legal_act", np.ones(1, bool)).all():
+            raise ConfigError(
+                f"{self.app} declares {LEGAL_ACTIONS} in its metadata, but an info had no 'legal_act'; the agent would be "
+                f"allowed nothing. Return info['legal_act'], bool [{self.translation.action_size}], from every reset and step."
+            )
+        return np.asarray(legal, bool).reshape(self.env.num_envs, self.translation.action_size)
