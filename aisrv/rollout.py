@@ -18,7 +18,7 @@ import numpy as np
 
 from kaimesh.agent import MODEL_VERSION, RUN_ID, user_code
 from kaimesh.arrays import Batch
-from kaimesh.errors import EnvError
+from kaimesh.errors import EnvError, MeshError
 from kaimesh.metrics import Meter
 
 
@@ -93,7 +93,7 @@ class Group:
                 self._write_prediction(acts, version)
         with self._env_phase, _environment("step"):
             observation, reward, terminated, truncated, _ = self.env.step(self._predicted["action"][:, self._t])
-        valid = self._record(reward, terminated, truncated)
+        valid = self._record(reward, terminated, truncated, getattr(self.env, "true_rewards", reward))
         self._t += 1
         self._ask(observation)
         return valid
@@ -124,14 +124,17 @@ class Group:
         if self._t == 0:
             self._version[:] = version
 
-    def _record(self, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray) -> int:
-        """Stores step t and keeps the episodes' books; a step after the end of an episode is its reset and counts nothing."""
+    def _record(self, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, score: np.ndarray) -> int:
+        """Stores step t and keeps the episodes' books; a step after the end of an episode is its reset and counts nothing.
+
+        score: the reward before any clipping, which returns are the sum of.
+        """
         t, valid = self._t, ~self._done
         self._reward[:, t] = reward
         self._flags["terminated"][:, t] = terminated
         self._flags["truncated"][:, t] = truncated
         self._flags["mask"][:, t] = valid
-        self._return += np.where(valid, reward, 0.0)
+        self._return += np.where(valid, score, 0.0)
         self._steps += valid
         self._done = np.logical_or(terminated, truncated)
         if self._done.any():
@@ -164,7 +167,7 @@ class _environment:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, Exception):
+        if isinstance(error, Exception) and not isinstance(error, MeshError):
             raise EnvError(f"the environment raised {type(error).__name__} in {self._verb}: {error}") from error
 
 

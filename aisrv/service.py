@@ -97,7 +97,10 @@ class AisrvService:
                 for i, n in enumerate(sizes)
             ]
             return made, envs.spaces_of(made[0])
-        facades = [envs.facade(app.app, env_conf=app.env_conf, seed=self._monitor.seed + i) for i in range(count)]
+        facades = [
+            envs.facade(app.app, env_conf=app.env_conf, seed=self._monitor.seed + i, max_episode_steps=limit)
+            for i in range(count)
+        ]
         return [CountedEnv(facade, context.meter, context.stop) for facade in facades], facades[0].spaces
 
     def _proxies(self, links: Links) -> list[RemoteAgent]:

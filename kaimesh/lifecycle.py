@@ -126,6 +126,7 @@ def main(role: str, service: str) -> NoReturn:
         else RunDir.create(config.app.runs_dir, config.app.app, config.app.algo)
     )
     run.prepare()
+    os.environ["KAIMESH_RUN_DIR"] = str(run.root)  # where agents and workflows may write, in tensorboard/ for instance
     threads = config.threads_of(role)
     set_threads(threads)
     logger.setLevel(config.app.log_level)
