@@ -59,7 +59,7 @@ def apply(algo: str, path: str, table: Mapping[str, Any], seed: int, problems: l
     for key, value in values.items():
         setattr(cls, key, value)
     if not problems and hasattr(cls, "check"):
-        problems += [f"[{algo}]: {problem}" for problem in cls.check()]
+        problems += cls.check()
     return {key: value for key, value in values.items() if _plain(value) and (key != "seed" or key in table)}
 
 

@@ -76,9 +76,9 @@ def load(
     table, tables, origin = _tables(document, path, problems)
     notes = [] if resolved else _from_environment(os.environ if environ is None else environ, table, origin)
     _from_overrides(overrides or {}, table, tables, origin)
-    registry = _registry(problems)
-    entry = _entry(str(table.get("algo", App.model_fields["algo"].default)), registry, problems)
-    _check_tables(tables, registry, entry, document, overrides or {}, path, problems)
+    known = registry(problems)
+    entry = _entry(str(table.get("algo", App.model_fields["algo"].default)), known, problems)
+    _check_tables(tables, known, entry, document, overrides or {}, path, problems)
     if entry is not None and not resolved:
         for key, value in entry.defaults.items():
             if key not in table:
@@ -144,7 +144,8 @@ def _from_overrides(
             table[name], origin[name] = parse(text, _wanted(name)), f"--set {name}"
 
 
-def _registry(problems: list[str]) -> dict[str, AlgoEntry]:
+def registry(problems: list[str]) -> dict[str, AlgoEntry]:
+    """The algorithms of conf/algo_conf.toml by name; what is wrong there is added to `problems`."""
     known = {item.name for item in fields(AlgoEntry)} - {"name"}
     entries = {}
     for name, table in read(ALGO_CONF, problems).data.items():

@@ -1,0 +1,128 @@
+"""docs/config.md from the sources of truth: the pydantic model, the algorithms' config classes and conf/algo_conf.toml."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from kaimesh.config.hyper import config_class, defaults_of
+from kaimesh.config.keys import IGNORED, App
+from kaimesh.config.load import ALGO_CONF, AlgoEntry, registry
+
+_HEAD = """# Configuration
+
+<!-- Made by `python -m kaimesh.config > docs/config.md` from kaimesh/config/keys.py; do not edit. -->
+
+`conf/configure_app.toml` holds what you set; every other key takes the algorithm's default (`conf/algo_conf.toml`), else the
+default below. An environment variable with a key's name overrides the file, and `tools/start.sh --set key=value` overrides both.
+`--set <algo>.<name>=value` sets a hyper-parameter. Nothing is converted: `"32"` is not the integer 32.
+All that is wrong is reported at once, with file and line, and then nothing is started (exit code 2).
+
+A run keeps what it was started with in `runs/<run>/conf.toml`: every key named, neither the environment nor defaults applied
+again. `--resume` goes on with that file.
+
+Kaiwu's names and meanings are kept. These Kaiwu keys are accepted and have no effect: {ignored}.
+"""
+
+
+class Attribute(NamedTuple):
+    """One assignment of a class's body: its name, the comment lines directly above it, the comment beside it."""
+
+    name: str
+    above: str
+    beside: str
+
+
+def markdown() -> str:
+    """The whole document."""
+    parts = [_HEAD.format(ignored=", ".join(f"`{key}`" for key in sorted(IGNORED))), "## `[app]`\n"]
+    parts += list(_app_tables())
+    problems: list[str] = []
+    for name, entry in registry(problems).items():
+        parts += list(_algorithm(name, entry))
+    if problems:
+        raise ValueError("\n".join(problems))
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _app_tables() -> Iterator[str]:
+    schema = App.model_json_schema()["properties"]
+    for attribute in attributes(App):
+        if attribute.name not in App.model_fields:
+            continue
+        if attribute.above:  # a group begins
+            yield f"\n### {attribute.above}\n\n| key | type | default | meaning |\n|---|---|---|---|"
+        field = App.model_fields[attribute.name]
+        default = field.get_default(call_default_factory=True)
+        shown = "" if default is None else f"`{_toml(default)}`"
+        yield f"| `{attribute.name}` | {_type(schema[attribute.name])} | {shown} | {_cell(field.description or '')} |"
+
+
+def _algorithm(name: str, entry: AlgoEntry) -> Iterator[str]:
+    yield f"\n## `[{name}]`\n"
+    if entry.defaults:
+        yield f'Defaults of `[app]` keys with `algo = "{name}"` ({ALGO_CONF.name}):'
+        yield ", ".join(f"`{key} = {_toml(value)}`" for key, value in entry.defaults.items()) + ".\n"
+    if not entry.config:
+        yield "It has no configuration class."
+        return
+    try:
+        cls = config_class(entry.config)
+    except ModuleNotFoundError as error:
+        yield f"{entry.config} cannot be imported here ({error})."
+        return
+    comments = {attribute.name: attribute.beside or attribute.above for attribute in attributes(cls)}
+    yield f"Hyper-parameters ({entry.config}):\n\n| key | default | meaning |\n|---|---|---|"
+    defaults = defaults_of(cls)
+    for key in [*(key for key in comments if key in defaults), *(key for key in defaults if key not in comments)]:
+        yield f"| `{key}` | `{_toml(defaults[key])}` | {_cell(comments.get(key, ''))} |"
+
+
+def attributes(cls: type) -> Iterator[Attribute]:
+    """The assignments in a class's body, in order, with their comments."""
+    lines = textwrap.dedent(inspect.getsource(cls)).splitlines()
+    body = ast.parse("\n".join(lines)).body[0]
+    assert isinstance(body, ast.ClassDef)
+    for node in body.body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if not isinstance(target, ast.Name):
+            continue
+        first = node.lineno - 1
+        while lines[first - 1].lstrip().startswith("#"):
+            first -= 1
+        above = " ".join(line.strip(" #") for line in lines[first : node.lineno - 1])
+        beside = lines[(node.end_lineno or 1) - 1][node.end_col_offset :].strip(" #")
+        yield Attribute(target.id, above, beside)
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    if "anyOf" in schema:
+        return " or ".join(_type(option) for option in schema["anyOf"] if option.get("type") != "null")
+    if "enum" in schema:
+        return " or ".join(f"`{value}`" for value in schema["enum"])
+    name = {"array": "addresses", "object": "table", "number": "number", "boolean": "true or false"}.get(
+        schema.get("type", ""), schema.get("type", "")
+    )
+    limits = [
+        f"{sign} {schema[key]}"
+        for key, sign in (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"))
+        if key in schema
+    ]
+    return f"{name} {', '.join(limits)}".strip()
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    return str(value)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
