@@ -1,0 +1,6 @@
+"""`python -m actor`."""
+
+from kaimesh.lifecycle import main
+
+if __name__ == "__main__":
+    main("actor", "actor.service.ActorService")

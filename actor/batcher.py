@@ -1,0 +1,163 @@
+"""The actor's core, without a socket: the rows of many requests in, one call of the agent, checked rows out.
+
+Shape legend: B rows of one call, P rows with padding.
+
+Rows are gathered into arrays that are made once, one per observation column. What the agent is given are views of them:
+valid during the call; an agent that keeps observations must copy them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actor.answers import check_numbers, columns_of
+from kaimesh.agent import Spaces, protocol, user_code
+from kaimesh.arrays import Batch, Specs
+from kaimesh.metrics import Meter
+
+NO_MODEL = -1  # the version until a model was loaded
+_FIRST_ROWS = 16
+
+
+class Lane:
+    """Rows that wait to be predicted in one call: the same method, the same observation specs.
+
+    rows: how many wait. askers: whose they are, in order; the caller's own. act_specs: of the last answer.
+    """
+
+    def __init__(self, specs: Specs, exploit: bool, max_rows: int) -> None:
+        self.specs, self.exploit, self.max_rows = specs, exploit, max_rows
+        self.rows = 0
+        self.askers: list[Any] = []
+        self.act_specs: Specs | None = None
+        self._signature: tuple[Any, ...] | None = None
+        self._row_type = protocol("ObsData")
+        self._row_bytes = [spec.nbytes for _, spec in specs]
+        self._columns: dict[str, np.ndarray] = {}
+        self._bytes: list[memoryview] = []
+        self._capacity = 0
+        self._reserve(min(_FIRST_ROWS, max_rows))
+
+    def add(self, sources: Sequence[memoryview], offsets: Sequence[int], first: int, count: int) -> None:
+        """Appends `count` rows, from row `first` on. Column i lies in the bytes `sources[i]`, its row 0 at `offsets[i]`."""
+        at, end = self.rows, self.rows + count
+        assert end <= self.max_rows
+        if end > self._capacity:
+            self._reserve(end)
+        for target, source, offset, size in zip(self._bytes, sources, offsets, self._row_bytes, strict=True):
+            target[at * size : end * size] = source[offset + first * size : offset + (first + count) * size]
+        self.rows = end
+
+    def take(self, padded: bool) -> tuple[Batch, int]:
+        """The rows that wait, as a Batch of P rows, and their number B; they wait no longer.
+
+        padded: P is the next power of two (at most max_rows); the surplus rows are zeros with every action legal.
+        """
+        count, self.rows = self.rows, 0
+        if not padded:
+            return self._view(count), count
+        size = min(1 << (count - 1).bit_length(), self.max_rows)
+        if size > self._capacity:
+            self._reserve(size, count)
+        for name, column in self._columns.items():
+            column[count:size] = name == "legal_act"
+        return self._view(size), count
+
+    def describe(self, answer: Batch) -> None:
+        """Brings `act_specs` up to date."""
+        signature = tuple((name, column.dtype, column.shape[1:]) for name, column in answer.columns.items())
+        if signature != self._signature:
+            self._signature, self.act_specs = signature, Specs.of_columns(answer.columns)
+
+    def _view(self, count: int) -> Batch:
+        return Batch({name: column[:count] for name, column in self._columns.items()}, self._row_type)
+
+    def _reserve(self, rows: int, filled: int | None = None) -> None:
+        """Makes room for `rows` rows, doubling; the first `filled` (default: those that wait) are kept."""
+        filled = self.rows if filled is None else filled
+        capacity = min(self.max_rows, 1 << (rows - 1).bit_length())
+        grown = {name: np.empty((capacity, *spec.shape), spec.dtype) for name, spec in self.specs}
+        for name, column in self._columns.items():
+            grown[name][:filled] = column[:filled]
+        self._columns, self._capacity = grown, capacity
+        self._bytes = [column.reshape(-1).view(np.uint8).data for column in grown.values()]
+
+
+class Batcher:
+    """Predicts for many at once. One thread owns it, and with it the agent's numerical library.
+
+    max_rows: most rows of one call. meter: counts `predictions` (rows) and `batches` (calls).
+    """
+
+    def __init__(self, agent: Any, *, max_rows: int, meter: Meter) -> None:
+        self.agent, self.max_rows, self._meter = agent, max_rows, meter
+        self.version = NO_MODEL
+        self.native = hasattr(agent, "setup")
+        self._sequential = bool(getattr(agent, "sequential_predict", False))
+        self._padded = bool(getattr(agent, "pad_batches", False)) and not self._sequential
+        self._lanes: dict[tuple[bool, Specs], Lane] = {}
+
+    def setup(self, spaces: Spaces) -> None:
+        """Lets a native agent build its network. Raises AgentError."""
+        with user_code("actor: Agent.setup"):
+            self.agent.setup(spaces)
+
+    def load(self, folder: Path, id: int) -> None:
+        """Predicts with model `id` in `folder` from now on. Raises AgentError: load_model raised; `version` stays."""
+        with user_code(f"actor: Agent.load_model(path={str(folder)!r}, id={id})"):
+            self.agent.load_model(path=str(folder), id=id)
+        self.version = id
+
+    def lane(self, specs: Specs, exploit: bool) -> Lane:
+        """The lane of these specs and this method."""
+        key = (exploit, specs)
+        if key not in self._lanes:
+            self._lanes[key] = Lane(specs, exploit, self.max_rows)
+        return self._lanes[key]
+
+    def run(self, lane: Lane) -> Batch:
+        """Predicts the rows that wait in `lane`: act columns `[B, ...]`, valid until the next call. The lane is empty then.
+
+        Raises AgentError: the agent raised, or returned what an answer cannot be.
+        """
+        batch, count = lane.take(self._padded)
+        method = "exploit" if lane.exploit else "predict"
+        where = f"{type(self.agent).__name__}.{method}"
+        call = getattr(self.agent, method)
+        with user_code(f"actor: {where}"):
+            if self._sequential:
+                results = [call(batch[i : i + 1]) for i in range(len(batch))]
+            else:
+                result = call(batch)
+        if self._sequential:
+            answer = Batch.concatenate([columns_of(result, 1, where) for result in results])
+        else:
+            answer = columns_of(result, len(batch), where)
+        if len(answer) > count:
+            answer = answer[:count]
+        check_numbers(answer, where)
+        lane.describe(answer)
+        self._meter.count("predictions", count)
+        self._meter.count("batches")
+        return answer
+
+    def predict(self, batches: Sequence[Batch], exploit: bool = False) -> list[Batch]:
+        """The act columns for each of `batches`, which agree in specs: one call of the agent where max_rows allows.
+
+        Raises AgentError as `run`.
+        """
+        lane = self.lane(batches[0].specs, exploit)
+        rows = Batch.concatenate(batches) if len(batches) > 1 else batches[0]
+        sources = [np.ascontiguousarray(column).reshape(-1).view(np.uint8).data for column in rows.columns.values()]
+        answers = []
+        for start in range(0, len(rows), self.max_rows):
+            lane.add(sources, [0] * len(sources), start, min(self.max_rows, len(rows) - start))
+            answer = self.run(lane)
+            answers.append(answer if len(rows) <= self.max_rows else answer.take(np.arange(len(answer))))
+        whole = Batch.concatenate(answers) if len(answers) > 1 else answers[0]
+        ends = np.cumsum([len(batch) for batch in batches])
+        return [whole[end - len(batch) : end] for batch, end in zip(batches, ends, strict=True)]

@@ -1,0 +1,286 @@
+"""What an aisrv holds: one connection to one of the actors, and the requests that it has under way."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from kaimesh.agent import Spaces
+from kaimesh.arrays import Batch, Specs
+from kaimesh.errors import AgentError, MeshError, PeerError, Refused, SampleError, Stopped
+from kaimesh.metrics import Meter
+from kaimesh.wire import frame as wire
+from kaimesh.wire.client import FrameClient, error_of
+from kaimesh.wire.frame import Header, Kind, Late
+
+_ROLE = "player"
+_CHECK_S = 0.5  # how often a wait looks at `stop` and tells the meter
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 1.0
+_CONNECT_S = 10.0
+
+
+class _Asked(NamedTuple):
+    tag: int
+    batch: Batch
+    exploit: bool
+
+
+class ActorClient:
+    """Predictions of an actor, picked from `addrs` by the hash of `name`; when it dies, of the next one.
+
+    What was asked and not answered is asked again after such a move, so a caller never notices more than a pause. While no
+    actor answers it waits for ever (a supervisor starts them again), and the meter says for how long. Not thread-safe.
+
+    name: of the caller, unique in the mesh. spaces: of its environment; native agents need them. timeout_s: the deadline of
+    one answer; then it moves on.
+    Every call raises Stopped when `stop` is set, Refused when an actor does not take this client (token, observations), and
+    AgentError, with the original traceback, when the agent raised.
+    """
+
+    def __init__(
+        self,
+        addrs: Sequence[str],
+        *,
+        token: str,
+        name: str,
+        meter: Meter,
+        stop: threading.Event,
+        spaces: Spaces | None,
+        timeout_s: float,
+    ) -> None:
+        self._addrs, self._token, self._name, self._meter, self._stop = tuple(addrs), token, name, meter, stop
+        self._spaces, self._timeout_s = spaces, timeout_s
+        self._next = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % len(self._addrs)
+        self._specs: Specs | None = None
+        self._client: FrameClient | None = None
+        self._asked: deque[_Asked] = deque()
+        self._early: deque[tuple[Batch, int] | AgentError] = deque()  # answers that came while another was awaited
+        self._tag = 0
+        self._waiting = False
+
+    @property
+    def address(self) -> str | None:
+        """The actor that it is connected to."""
+        return self._client.address if self._client is not None else None
+
+    def send(self, batch: Batch, exploit: bool = False) -> None:
+        """Asks for the rows of `batch` and returns; `receive` brings the answers, in the order of the requests.
+
+        `batch` must stay as it is until its answer has come: it may have to be sent again.
+        """
+        if self._stop.is_set():
+            raise Stopped
+        self._declare(batch)
+        self._tag += 1
+        asked = _Asked(self._tag, batch, exploit)
+        self._asked.append(asked)
+        if self._client is None:
+            self._connect("not connected")
+            return
+        try:
+            self._write(self._client, asked)
+        except PeerError as error:
+            self._move(error)
+
+    def receive(self) -> tuple[Batch, int]:
+        """The oldest answer under way: act columns `[B, ...]`, and the version of the model that made them.
+
+        The columns are views into the receive buffer, valid until the next call of this object; copy what must last longer.
+        """
+        if self._early:
+            answer = self._early.popleft()
+            if isinstance(answer, AgentError):
+                raise answer
+            return answer
+        if not self._asked:
+            raise MeshError("receive() was called, but nothing was asked; call send() first")
+        header, payload = self._frame()
+        return self._answer(header, payload)
+
+    def predict(self, batch: Batch, exploit: bool = False) -> tuple[Batch, int]:
+        """`send` and `receive`."""
+        self.send(batch, exploit)
+        return self.receive()
+
+    def load_model(self, id: int | str) -> int:
+        """Lets the actor predict with "latest", "random" or a numbered model of the pool; returns the version it has then.
+
+        A number or "random" stays, for all clients of that actor, until somebody asks for "latest".
+        """
+        return int(self._control({"do": "load_model", "id": id})["version"])
+
+    def version(self) -> int:
+        """The version that the actor predicts with now; -1 before it has a model."""
+        return int(self._control({"do": "version"})["version"])
+
+    def close(self) -> None:
+        """Ends the connection; what is under way is not awaited."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+        self._asked.clear()
+
+    def _declare(self, batch: Batch) -> None:
+        """Observations of other specs than before need another handshake."""
+        if self._specs is not None and _fits(batch, self._specs):
+            return
+        if self._asked:
+            raise SampleError(
+                f"observations changed from {self._specs} to {batch.specs} while {len(self._asked)} predictions were under way; "
+                "receive those first"
+            )
+        self._specs = batch.specs
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _write(self, client: FrameClient, asked: _Asked) -> None:
+        assert self._specs is not None
+        client.send_rows(asked.batch, self._specs, method=int(asked.exploit), tag=asked.tag)
+
+    def _answer(self, header: Header, payload: memoryview) -> tuple[Batch, int]:
+        assert self._client is not None
+        asked = self._asked.popleft()
+        if header.tag != asked.tag:
+            raise MeshError(
+                f"{self._client.address} answered request {header.tag}, not {asked.tag}; answers come in order"
+            )
+        return self._client.rows(header, payload), header.version
+
+    def _control(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._tag += 1
+        tag, sent_to = self._tag, None
+        while True:
+            client = self._client or self._connect("not connected")
+            if client is not sent_to:
+                sent_to = client
+                try:
+                    client.send(Kind.CONTROL, [wire.to_json(request)], tag=tag)
+                except PeerError as error:
+                    self._move(error)
+                    continue
+            answered = self._frame_of(client)
+            if answered is None:
+                continue
+            header, payload = answered
+            if header.tag != tag:
+                self._keep(header, payload)
+            elif header.kind == Kind.ERROR:
+                raise error_of(payload)
+            else:
+                return wire.from_json(payload)
+
+    def _keep(self, header: Header, payload: memoryview) -> None:
+        """An answer to an earlier request, copied, for the `receive` to come."""
+        try:
+            answer, version = self._answer(header, payload)
+        except AgentError as error:
+            self._early.append(error)
+            return
+        columns = {name: column.copy() for name, column in answer.columns.items()}
+        self._early.append((Batch(columns), version))
+
+    def _frame(self) -> tuple[Header, memoryview]:
+        """The next answer, of whichever actor."""
+        while True:
+            answered = self._frame_of(self._client or self._connect("not connected"))
+            if answered is not None:
+                return answered
+
+    def _frame_of(self, client: FrameClient) -> tuple[Header, memoryview] | None:
+        """The next answer of `client`; None if this client had to move. Raises Stopped, Refused."""
+        waited_s = 0.0
+        while True:
+            try:
+                answer = client.answer(_CHECK_S)
+                if answer[0].kind == Kind.REFUSED:
+                    raise Refused(f"{client.address} refused {self._name}: {wire.from_json(answer[1]).get('reason')}")
+                self._wait_is_over()
+                return answer
+            except Late:
+                waited_s += _CHECK_S
+                self._wait(f"actor {client.address}: no answer for {waited_s:.0f} s of {self._timeout_s:g} s")
+                if waited_s >= self._timeout_s:
+                    self._move(PeerError(f"no answer within {self._timeout_s:g} s"))
+                    return None
+            except Refused:
+                raise
+            except PeerError as error:
+                self._move(error)
+                return None
+
+    def _move(self, error: PeerError) -> None:
+        """Leaves this actor for the next one, and asks there again."""
+        self._leave()
+        self._connect(str(error))
+
+    def _leave(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+        self._next = (self._next + 1) % len(self._addrs)
+
+    def _connect(self, why: str) -> FrameClient:
+        """Tries one actor after the other until one takes this client and all that is under way."""
+        began, pause_s, tried = time.monotonic(), _FIRST_PAUSE_S, 0
+        while True:
+            address = self._addrs[self._next]
+            try:
+                self._client = client = self._greet(address)
+                for asked in self._asked:
+                    self._write(client, asked)
+                self._wait_is_over()
+                return client
+            except Refused:
+                raise
+            except PeerError as error:
+                why = str(error)
+                self._leave()
+            tried += 1
+            self._wait(f"actor {', '.join(self._addrs)}: none answers for {time.monotonic() - began:.0f} s ({why})")
+            if tried % len(self._addrs) == 0:
+                if self._stop.wait(pause_s):
+                    raise Stopped
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _greet(self, address: str) -> FrameClient:
+        hello = {
+            "specs": None if self._specs is None else self._specs.to_json(),
+            "spaces": None if self._spaces is None else self._spaces._asdict(),
+        }
+        return FrameClient(
+            address,
+            token=self._token,
+            role=_ROLE,
+            name=self._name,
+            hello=hello,
+            timeout_s=min(self._timeout_s, _CONNECT_S),
+            stop=self._stop,
+            read_ahead=True,
+        )
+
+    def _wait(self, blocked_on: str) -> None:
+        if self._stop.is_set():
+            raise Stopped
+        self._waiting = True
+        self._meter.state("waiting", blocked_on)
+
+    def _wait_is_over(self) -> None:
+        if self._waiting:
+            self._waiting = False
+            self._meter.state("working")
+
+
+def _fits(batch: Batch, specs: Specs) -> bool:
+    columns = batch.columns
+    if len(columns) != len(specs):
+        return False
+    for name, spec in specs:
+        column = columns.get(name)
+        if column is None or column.dtype.str != spec.dtype or column.shape[1:] != spec.shape:
+            return False
+    return True

@@ -1,0 +1,313 @@
+"""The actor's loop: poll, swap weights, gather, predict, scatter. One thread, which owns the agent and every socket.
+
+Greedy: what is there when a batch ends makes up the next one. With `max_wait_s` it waits for more, but only as long as
+connected clients have rows to send: for each, as many as its largest request so far.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from actor.batcher import Batcher, Lane
+from actor.models import Model, Models
+from actor.peers import Admission, Peer
+from kaimesh.arrays import ALIGN_BYTES, Batch, Specs, layout, view_columns
+from kaimesh.errors import AgentError, MeshError, PeerError
+from kaimesh.metrics import Meter
+from kaimesh.wire import frame as wire
+from kaimesh.wire.connection import Connection
+from kaimesh.wire.frame import Header, Kind
+from kaimesh.wire.server import FrameServer
+
+ROLE = "player"
+PREDICT, EXPLOIT = 0, 1  # the `method` of a DATA frame
+_HOLDING_POLL_S = 0.02
+_PADDING = bytes(ALIGN_BYTES)
+
+
+class Request(NamedTuple):
+    """Rows `start` up to `start + rows` of a batch, and who is told under which tag."""
+
+    connection: Connection
+    tag: int
+    start: int
+    rows: int
+
+
+class ActorServer:
+    """Serves `batcher` on `bind`. Call `step` for ever; nothing that a client can do makes it raise.
+
+    models: where newer weights come from; None: never. max_wait_s: see above; 0 is greedy.
+    """
+
+    def __init__(
+        self,
+        bind: tuple[str, int],
+        *,
+        token: str,
+        batcher: Batcher,
+        models: Models | None,
+        meter: Meter,
+        max_wait_s: float = 0.0,
+        logger: logging.Logger | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._batcher, self._models, self._meter, self._clock = batcher, models, meter, clock
+        self._max_wait_s = max_wait_s
+        self._log = logger or logging.getLogger("actor")
+        self._waiting: list[Lane] = []  # lanes with rows, in the order of their first request
+        self._deadline = 0.0
+        self._held: deque[tuple[Connection, Header, bytes]] = deque()  # until there is a model
+        self._asked: list[tuple[Connection, int, Future[Model]]] = []
+        self._admission = Admission(batcher)
+        self._is_set_up = False
+        self._pinned = False
+        self._loaded: Model | None = None
+        self._wait_phase, self._predict_phase = meter.phase("wait"), meter.phase("predict")
+        self._frames = FrameServer(
+            bind,
+            token=token,
+            roles=(ROLE,),
+            on_hello=self._admission.greet,
+            on_close=self._forget,
+            logger=self._log,
+        )
+        self.port = self._frames.port
+
+    def step(self, timeout_s: float = 0.5) -> None:
+        """One turn: waits up to `timeout_s` for requests and serves them. Raises AgentError: setup or a load raised."""
+        with self._wait_phase:
+            ready = self._frames.poll(self._patience_s(timeout_s))
+        self._follow()
+        if self._held and self._can_serve():
+            self._release()
+        for connection in ready:
+            assert connection.header is not None
+            self._take(connection, connection.header, connection.payload)
+        if self._waiting and not self._worth_waiting():
+            self._flush()
+        self._say(bool(ready))
+
+    def close(self) -> None:
+        """Closes the port and every connection."""
+        self._frames.stop()
+
+    # What comes in
+
+    def _forget(self, connection: Connection) -> None:
+        connection.state.gone = True
+
+    def _take(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
+        if header.kind == Kind.CONTROL:
+            self._control(connection, header, payload)
+        elif header.kind == Kind.DATA and not self._can_serve():
+            self._hold(connection, header, payload)
+        elif header.kind == Kind.DATA:
+            self._gather(connection, header, memoryview(payload))
+        else:
+            self._frames.refuse(connection, f"a frame of kind {header.kind}; an actor takes DATA and CONTROL")
+
+    def _gather(self, connection: Connection, header: Header, payload: memoryview) -> None:
+        peer: Peer = connection.state
+        rows = header.rows
+        if peer.specs is None or header.method >= len(peer.lanes):
+            self._frames.refuse(connection, f"rows for method {header.method} from a client that declared no such rows")
+            return
+        plan = layout(peer.specs, rows)
+        if rows == 0 or plan.total_bytes != len(payload):
+            self._fail(
+                connection,
+                header.tag,
+                f"{rows} observations of {peer.specs.names} in {len(payload)} bytes, not {plan.total_bytes}",
+            )
+            return
+        lane = peer.lanes[header.method]
+        peer.most_rows = max(peer.most_rows, rows)
+        if lane.rows + rows > lane.max_rows:
+            self._flush()
+        if rows > lane.max_rows:
+            self._predict_alone(connection, header, lane, payload)
+            return
+        if lane.rows == 0:
+            if not self._waiting:
+                self._deadline = self._clock() + self._max_wait_s
+            self._waiting.append(lane)
+        lane.askers.append(Request(connection, header.tag, lane.rows, rows))
+        lane.add((payload,) * len(plan.offsets), plan.offsets, 0, rows)
+
+    def _control(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
+        try:
+            request = wire.from_json(payload)
+        except PeerError as error:
+            self._frames.refuse(connection, str(error))
+            return
+        wanted = request.get("id", "latest")
+        if request.get("do") == "version":
+            self._send_version(connection, header.tag)
+        elif request.get("do") != "load_model" or not (wanted in ("latest", "random") or _is_id(wanted)):
+            self._fail(
+                connection, header.tag, f'{request} is not a request; load_model takes "latest", "random" or a number'
+            )
+        elif not self._can_serve():
+            self._hold(connection, header, payload)
+        elif wanted == "latest":
+            self._pinned = False
+            self._follow()
+            self._send_version(connection, header.tag)
+        elif self._models is None:
+            self._fail(connection, header.tag, "this actor has no model pool")
+        else:
+            self._asked.append((connection, header.tag, self._models.fetch(wanted)))
+
+    def _hold(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
+        """Keeps a request until there is a model, and reads nothing more from its sender."""
+        self._held.append((connection, header, bytes(payload)))
+        self._frames.pause(connection, True)
+
+    # Weights
+
+    def _can_serve(self) -> bool:
+        """A native agent without weights would play noise that nobody learns from; another may have its own beginning."""
+        return not self._batcher.native or (self._is_set_up and (self._batcher.version >= 0 or self._models is None))
+
+    def _follow(self) -> None:
+        """Between two batches: builds the network, loads what was asked for, or what is newest."""
+        if self._batcher.native and not self._is_set_up:
+            if self._admission.spaces is None:
+                return
+            self._batcher.setup(self._admission.spaces)
+            self._is_set_up = True
+        for asked in [a for a in self._asked if a[2].done()]:
+            self._asked.remove(asked)
+            self._load_asked(*asked)
+        if self._models is None or self._pinned:
+            return
+        newest = self._models.take()
+        if newest is not None and newest != self._loaded:
+            self._load(newest)
+
+    def _load(self, model: Model) -> None:
+        with self._meter.phase("load"):
+            self._batcher.load(model.folder, model.id)
+        self._loaded = model
+        self._meter.info["model_version"] = model.id
+
+    def _load_asked(self, connection: Connection, tag: int, future: Future[Model]) -> None:
+        assert self._models is not None
+        try:
+            model = future.result()
+            try:
+                self._load(model)
+                self._pinned = True
+            finally:
+                self._models.discard(model)
+        except MeshError as error:
+            self._report([Request(connection, tag, 0, 0)], error)
+            return
+        self._send_version(connection, tag)
+
+    # Answers
+
+    def _patience_s(self, timeout_s: float) -> float:
+        if self._waiting:
+            return max(0.0, self._deadline - self._clock())
+        return min(timeout_s, _HOLDING_POLL_S) if self._held or self._asked else timeout_s
+
+    def _worth_waiting(self) -> bool:
+        """Whether more rows can come in time. Two lanes with rows both go: a client's answers keep their order."""
+        if self._max_wait_s == 0 or len(self._waiting) > 1 or self._clock() >= self._deadline:
+            return False
+        lane = self._waiting[0]
+        coming: int = sum(connection.state.most_rows for connection in self._frames.connections)
+        return lane.rows < min(lane.max_rows, coming)
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for lane in waiting:
+            askers, lane.askers = lane.askers, []
+            try:
+                with self._predict_phase:
+                    answer = self._batcher.run(lane)
+            except MeshError as error:
+                self._report(askers, error)
+                continue
+            assert lane.act_specs is not None
+            self._scatter(answer, lane.act_specs, askers)
+
+    def _predict_alone(self, connection: Connection, header: Header, lane: Lane, payload: memoryview) -> None:
+        """A request over max_rows, in several calls."""
+        rows = view_columns(payload, lane.specs, header.rows)
+        asker = Request(connection, header.tag, 0, header.rows)
+        try:
+            with self._predict_phase:
+                (answer,) = self._batcher.predict([rows], lane.exploit)
+        except MeshError as error:
+            self._report([asker], error)
+            return
+        self._scatter(answer, answer.specs, [asker])
+
+    def _scatter(self, answer: Batch, specs: Specs, askers: list[Request]) -> None:
+        """Each asker's rows of every column, in wire layout, without a copy."""
+        version = self._batcher.version
+        columns = [np.ascontiguousarray(c).reshape(-1).view(np.uint8).data for c in answer.columns.values()]
+        sizes = [spec.nbytes for _, spec in specs]
+        for connection, tag, start, rows in askers:
+            peer: Peer = connection.state
+            if peer.act_specs is not specs:
+                if peer.act_specs != specs:
+                    self._frames.send_json(connection, Kind.SPECS, {"specs": specs.to_json()})
+                peer.act_specs = specs
+            buffers: list[memoryview | bytes] = []
+            for column, size in zip(columns, sizes, strict=True):
+                buffers.append(column[start * size : (start + rows) * size])
+                if remainder := -(rows * size) % ALIGN_BYTES:
+                    buffers.append(_PADDING[:remainder])
+            self._frames.send(connection, Kind.DATA, buffers, rows=rows, tag=tag, version=version)
+
+    def _report(self, askers: list[Request], error: MeshError) -> None:
+        """Every caller gets the agent's own exception; the actor goes on."""
+        cause = error.__cause__
+        trace = "".join(traceback.format_exception(cause)) if isinstance(error, AgentError) and cause else ""
+        names = ", ".join(asker.connection.name for asker in askers)
+        self._log.error("%s (told to %s)\n%s", error, names, trace)
+        for asker in askers:
+            self._fail(asker.connection, asker.tag, str(error), trace)
+
+    def _fail(self, connection: Connection, tag: int, message: str, trace: str = "") -> None:
+        self._frames.send_json(connection, Kind.ERROR, {"message": message, "traceback": trace}, tag=tag)
+
+    def _send_version(self, connection: Connection, tag: int) -> None:
+        self._frames.send_json(connection, Kind.CONTROL, {"version": self._batcher.version}, tag=tag)
+
+    def _release(self) -> None:
+        """There is a model: what was held is served."""
+        held, self._held = self._held, deque()
+        for connection, header, payload in held:
+            self._frames.pause(connection, False)
+            if not connection.state.gone:
+                self._take(connection, header, payload)
+
+    def _say(self, busy: bool) -> None:
+        if self._held:
+            self._meter.state("waiting", f"model_pool: no model yet ({len(self._held)} requests are held)")
+        elif busy:
+            self._meter.state("working")
+        else:
+            clients = len(self._frames.connections)
+            self._meter.state(
+                "ready", f"aisrv: no request from {clients} connections" if clients else "aisrv: nobody is connected"
+            )
+
+
+def _is_id(wanted: Any) -> bool:
+    return (isinstance(wanted, int) and not isinstance(wanted, bool)) or (
+        isinstance(wanted, str) and wanted.isdecimal()
+    )

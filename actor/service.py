@@ -1,0 +1,62 @@
+"""Wiring of an actor process: the agent, its models, the port."""
+
+from __future__ import annotations
+
+from actor.batcher import Batcher
+from actor.models import Models
+from actor.server import ActorServer
+from kaimesh.errors import MeshError
+from kaimesh.lifecycle import Context
+from model_pool.client import ModelPoolClient
+
+
+class ActorService:
+    """Predicts until the process is asked to stop. Raises MeshError: the port is taken. AgentError: setup or load raised."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        app, meter = context.config.app, context.meter
+        batcher = Batcher(context.make_agent("actor"), max_rows=app.predict_batch_size, meter=meter)
+        self._pool = ModelPoolClient(app.model_pool_addr, context.token, logger=context.logger)
+        self._models = Models(
+            self._pool,
+            context.run.root / context.name / "models",
+            period_s=app.model_file_load_per_minutes * 60,
+            stop=context.stop,
+            logger=context.logger,
+        )
+        port = int(app.actor_addrs[context.index].rpartition(":")[2])
+        try:
+            self._server = ActorServer(
+                (app.bind_host, port),
+                token=context.token,
+                batcher=batcher,
+                models=self._models,
+                meter=meter,
+                max_wait_s=app.predict_max_wait_us * 1e-6,
+                logger=context.logger,
+            )
+        except OSError as error:
+            raise MeshError(
+                f"actor_addrs[{context.index}]: {app.bind_host}:{port} cannot be opened ({error.strerror}); no aisrv could get a "
+                "prediction. Change the port in actor_addrs, or end what uses it."
+            ) from error
+        meter.info["port"] = self._server.port
+        context.logger.info(
+            "port %d, at most %d rows a batch, %s",
+            self._server.port,
+            app.predict_batch_size,
+            f"waiting {app.predict_max_wait_us} us for more" if app.predict_max_wait_us else "greedy",
+        )
+
+    def run(self) -> None:
+        """The loop."""
+        self._models.start()
+        while not self._context.stop.is_set():
+            self._server.step()
+
+    def close(self) -> None:
+        """Closes the port, then the connection to the pool."""
+        self._server.close()
+        self._models.close()
+        self._pool.close()
