@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import math
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorboardX.proto.event_pb2 import Event
 
 from kaimesh import checkpoint
 from kaimesh.agent import TableSpec
@@ -92,12 +94,15 @@ def test_curves_are_written_once_an_interval(tmp_path):
 
 
 def curve(bench: Bench, tag: str) -> list[int]:
-    """The steps at which TensorBoard has the scalar."""
-    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
-
+    """The steps at which the event file has the scalar: records of u64 length, u32 checksum, the event, u32 checksum."""
     (path,) = (bench.run.tensorboard / "learner").iterdir()
-    events = LegacyEventFileLoader(str(path)).Load()
-    return [event.step for event in events for value in event.summary.value if value.tag == tag]
+    data, steps = path.read_bytes(), []
+    while data:
+        (length,) = struct.unpack_from("<Q", data)
+        event = Event.FromString(data[12 : 12 + length])
+        steps += [event.step for value in event.summary.value if value.tag == tag]
+        data = data[16 + length :]
+    return steps
 
 
 # What agents do wrong

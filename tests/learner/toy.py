@@ -129,10 +129,10 @@ class FakeReader:
 class Bench:
     """A trainer with everything around it; `published` are the ids in order."""
 
-    def __init__(self, root: Path, *, endless: bool = True, start: int = 0, agent: ToyAgent | None = None, **app: Any):
+    def __init__(self, root: Path, *, endless: bool = True, start: int = 0, agent: Agent | None = None, **app: Any):
         self.clock = Clock()
         self.reader = FakeReader(self.clock, endless=endless, start=start)
-        self.agent = agent or ToyAgent()
+        self.agent: Any = agent or ToyAgent()
         self.run = RunDir(root)
         self.run.prepare()
         self.meter = Meter("learner_0", self.run.status / "learner_0.json")

@@ -1,0 +1,187 @@
+"""A run that was stopped or killed goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kaimesh import checkpoint
+from kaimesh.agent import Agent
+from kaimesh.errors import MeshError
+from learner import state
+from tests.learner.toy import Bench, ToyAgent
+
+
+def straight(tmp_path: Path, learns: int) -> np.ndarray:
+    """The weights after `learns` learns in one go, on batches 0, 1, 2, ..."""
+    bench = Bench(tmp_path / "straight")
+    bench.trainer.start()
+    bench.learn(learns)
+    return bench.agent.weights
+
+
+@pytest.mark.parametrize("before", [5, 7])
+def test_k_learns_a_stop_and_the_rest_give_the_same_weights(tmp_path, before):
+    first = Bench(tmp_path / "run")
+    first.trainer.start()
+    first.learn(before)
+    first.trainer.close()
+    first.meter.publish()
+    second = Bench(tmp_path / "run", start=before)
+    second.trainer.start()
+    assert second.trainer.train_count == before
+    assert second.published == [before]
+    second.learn(12 - before)
+    np.testing.assert_array_equal(second.agent.weights, straight(tmp_path, 12))
+    assert second.meter.counters["learner_steps"] == 12
+
+
+def test_without_its_training_state_the_result_differs(tmp_path):
+    """Else the test above would prove nothing."""
+
+    class Forgetful(ToyAgent):
+        def load_training_state(self, path: str) -> None:
+            assert (Path(path) / "momentum.npy").exists()
+
+    first = Bench(tmp_path / "run")
+    first.trainer.start()
+    first.learn(5)
+    second = Bench(tmp_path / "run", start=5, agent=Forgetful())
+    second.trainer.start()
+    second.learn(7)
+    assert not np.array_equal(second.agent.weights, straight(tmp_path, 12))
+
+
+def test_learns_after_the_last_dump_are_done_again_after_a_kill_and_counted(tmp_path):
+    first = Bench(tmp_path / "run")
+    first.trainer.start()
+    first.learn(8)
+    first.meter.publish()
+    second = Bench(tmp_path / "run", start=5)
+    second.trainer.start()
+    assert second.trainer.train_count == 5
+    assert second.meter.counters["learner_steps"] == 8  # never goes back
+    second.learn(7)
+    assert second.published == [5, 10]
+    np.testing.assert_array_equal(second.agent.weights, straight(tmp_path, 12))
+
+
+def test_a_damaged_newest_model_gives_way_to_the_one_before_and_ids_go_on_upwards(tmp_path, caplog):
+    first = Bench(tmp_path / "run")
+    first.trainer.start()
+    first.learn(10)
+    (first.run.ckpt / "model.ckpt-10.npy").write_bytes(b"torn")
+    second = Bench(tmp_path / "run", start=5)
+    second.trainer.start()
+    assert "model.ckpt-10.npy is damaged" in caplog.text
+    assert second.trainer.train_count == 11
+    assert second.published == [11]
+    second.learn(1)
+    np.testing.assert_array_equal(second.agent.weights, straight(tmp_path, 6))
+
+
+def test_a_vanished_newest_model_gives_way_too(tmp_path):
+    first = Bench(tmp_path / "run")
+    first.trainer.start()
+    first.learn(10)
+    (first.run.ckpt / "model.ckpt-10.npy").unlink()
+    second = Bench(tmp_path / "run")
+    second.trainer.start()
+    assert second.published == [11]
+
+
+def test_no_whole_model_is_an_error_that_says_what_to_do(tmp_path):
+    first = Bench(tmp_path / "run")
+    first.trainer.start()
+    (first.run.ckpt / "model.ckpt-0.npy").unlink()
+    with pytest.raises(MeshError, match=r"no model in .* is whole.*manifest.json"):
+        Bench(tmp_path / "run").trainer.start()
+
+
+def test_a_missing_training_state_is_a_warning(tmp_path, caplog):
+    first = Bench(tmp_path / "run")
+    first.trainer.start()
+    first.learn(5)
+    for id in state.ids(tmp_path / "run" / "training_state"):
+        (tmp_path / "run" / "training_state" / str(id)).rename(tmp_path / f"gone{id}")
+    second = Bench(tmp_path / "run")
+    second.trainer.start()
+    assert "no training state of model 5" in caplog.text
+    assert second.trainer.train_count == 5
+
+
+class Plain(Agent):
+    """No training state at all."""
+
+    table = ToyAgent.table
+    weights = 0.0
+
+    def learn(self, list_sample_data):
+        self.weights += float(list_sample_data.x.sum())
+
+    def save_model(self, path=None, id="1"):
+        Path(path, f"model.ckpt-{id}.txt").write_text(repr(self.weights))
+
+    def load_model(self, path=None, id="1"):
+        self.weights = float(Path(path, f"model.ckpt-{id}.txt").read_text())
+
+
+def test_an_agent_without_training_state_resumes_with_its_weights(tmp_path):
+    first = Bench(tmp_path / "run", agent=Plain())
+    first.trainer.start()
+    first.learn(5)
+    second = Bench(tmp_path / "run", agent=Plain())
+    second.trainer.start()
+    assert second.agent.weights == first.agent.weights != 0.0
+
+
+def test_resuming_wins_over_preloading(tmp_path):
+    first = Bench(tmp_path / "run")
+    first.trainer.start()
+    first.learn(5)
+    second = Bench(tmp_path / "run", preload_model=True, preload_model_dir="nowhere", preload_model_id=99)
+    second.trainer.start()
+    assert second.trainer.train_count == 5
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from kaimesh import checkpoint
+from tests.learner.toy import Bench
+root = Path(sys.argv[1])
+known = checkpoint.models(root / "ckpt")
+bench = Bench(root, start=known[-1].id if known else 0, dump_model_freq=2, max_save_model_file_count=3)
+bench.trainer.start()
+print(bench.trainer.train_count, flush=True)
+while True:
+    bench.learn(1)
+"""
+
+
+def test_kill_9_at_any_moment_the_run_goes_on_from_the_newest_pair(tmp_path):
+    root, newest = tmp_path / "run", 0
+    for attempt in range(5):
+        child = subprocess.Popen([sys.executable, "-c", CHILD, str(root)], stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        assert int(child.stdout.readline()) == newest
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(0.05 + 0.017 * attempt)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        models = checkpoint.models(root / "ckpt")
+        for info in models:
+            checkpoint.verify(root / "ckpt", info)
+        assert models[-1].id > newest
+        newest = models[-1].id
+        assert state.folder(root / "training_state", newest) is not None
+    resumed = Bench(root, start=newest, dump_model_freq=2)
+    resumed.trainer.start()
+    resumed.learn(3)
+    np.testing.assert_array_equal(resumed.agent.weights, straight(tmp_path, newest + 3))
