@@ -6,6 +6,7 @@ neither the environment nor the algorithm's defaults are applied to it again.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -60,7 +61,15 @@ class Config:
             "app": {k: v for k, v in self.app.model_dump().items() if v is not None},
             self.algo.name: {k: list(v) if isinstance(v, tuple) else v for k, v in self.hyper.items()},
         }
-        path.write_text(toml.dumps(data))
+        path.write_text(toml.dumps(data, _Encoder()), encoding="utf-8")
+
+
+class _Encoder(toml.TomlEncoder):
+    """toml's own way with control characters in strings raises IndexError or loses them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dump_funcs[str] = lambda text: json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def load(

@@ -1,13 +1,15 @@
-"""Reading a TOML file and the text of single values, with every problem told by file and line."""
+"""Reading a TOML file and the text of single values, with every problem told by file and line.
+
+tomllib reads and toml writes: toml accepts unfinished arrays and tells no place, tomllib cannot write.
+"""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import toml
 
 from kaimesh.errors import ConfigError
 
@@ -27,7 +29,7 @@ class Document(NamedTuple):
 def read(path: Path, problems: list[str]) -> Document:
     """The file; what is wrong with it is added to `problems`. Raises ConfigError: it cannot be read at all."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise ConfigError(
@@ -35,9 +37,9 @@ def read(path: Path, problems: list[str]) -> Document:
         ) from error
     kept, lines = _without_duplicates(path, text, problems)
     try:
-        return Document(toml.loads("\n".join(kept)), lines)
-    except (toml.TomlDecodeError, IndexError) as error:  # toml raises IndexError for some unfinished lines
-        problems.append(f"{path} is not TOML: {error}. Nothing after that place was read; correct it.")
+        return Document(tomllib.loads("\n".join(kept) + "\n"), lines)
+    except tomllib.TOMLDecodeError as error:
+        problems.append(f"{path} is not TOML: {error}. Nothing of it was read; correct that place.")
         return Document({}, lines)
 
 
@@ -45,7 +47,7 @@ def _without_duplicates(path: Path, text: str, problems: list[str]) -> tuple[lis
     kept: list[str] = []
     seen: dict[tuple[str, str], int] = {}
     section = ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if match := _SECTION.match(line):
             section = match[2] if match[1] == "[" else f"{match[2]} of line {number}"
         elif match := _KEY.match(line):
@@ -68,7 +70,7 @@ def parse(text: str, wanted: Any = None) -> Any:
     if wanted is not str and text in ("True", "False"):
         return text == "True"
     try:
-        value = toml.loads(f"value = {text}")["value"]
-    except (toml.TomlDecodeError, IndexError):
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
         return text
     return text if wanted is str and not isinstance(value, str) else value

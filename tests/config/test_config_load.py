@@ -1,0 +1,325 @@
+"""Configuration: one report of everything, nothing converted, exact round trip, who overrides whom."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from algorithms.ppo.config import Config as Ppo
+from kaimesh.config import App, Config, check, load
+from kaimesh.errors import ConfigError
+
+DELIVERED = Path("conf/configure_app.toml")
+
+
+def of(
+    tmp_path: Path, text: str, overrides: dict[str, str] | None = None, environ: dict[str, str] | None = None
+) -> Config:
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    return load(path, overrides, environ or {})
+
+
+def report(
+    tmp_path: Path, text: str, overrides: dict[str, str] | None = None, environ: dict[str, str] | None = None
+) -> str:
+    with pytest.raises(ConfigError) as caught:
+        of(tmp_path, text, overrides, environ)
+    return str(caught.value)
+
+
+def test_the_delivered_file_is_valid() -> None:
+    config = load(DELIVERED, environ={})
+    assert (config.app.app, config.algo.name, config.app.wrapper_type) == ("gym:CartPole-v1", "ppo", "remote")
+
+
+def test_one_report_names_every_problem_with_its_line(tmp_path: Path) -> None:
+    text = report(
+        tmp_path,
+        """stray = 1
+[app]
+aisrv_cuont = 2
+train_batch_size = "32"
+predict_batch_size = 4
+predict_batch_size = 8
+app = "${KAIWU_APP}"
+actor_addrs = "127.0.0.1:70000"
+aisrv_connect_to_kaiwu_env_count = 1
+[pppo]
+x = 1
+[ppo]
+learning_rat = 1.0
+gamma = "high"
+""",
+        {"diy.x": "1", "reverb_sampler": "reverb.selectors.Fiffo"},
+    )
+    assert "12 problems" in text
+    for part in (
+        "stray stands before any table",
+        "c.toml, line 3: unknown key 'aisrv_cuont' (did you mean 'aisrv_count'?)",
+        "c.toml, line 4: train_batch_size = '32'",
+        "c.toml, line 6: predict_batch_size is set twice (first in line 5)",
+        "c.toml, line 7: app = '${KAIWU_APP}' is a placeholder",
+        "c.toml, line 8: actor_addrs = '127.0.0.1:70000': the port must be 1 to 65535",
+        "aisrv_env_groups = 2 exceeds aisrv_connect_to_kaiwu_env_count = 1",
+        "[pppo] is neither app nor an algorithm (did you mean 'ppo'?)",
+        "unknown key 'learning_rat' (did you mean 'learning_rate'?)",
+        "gamma = 'high' is str; it must be float",
+        "--set diy.*: the algorithm is ppo",
+        "--set reverb_sampler",
+    ):
+        assert part in text, f"{part!r} is missing in\n{text}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "train_batch_size = true",
+        "train_batch_size = 1.5",
+        "train_batch_size = 32.0",
+        'train_batch_size = "32"',
+        "train_batch_size = 0",
+        "learner_train_sleep_seconds = true",
+        'learner_train_sleep_seconds = "1"',
+        "learner_train_sleep_seconds = -1.0",
+        "learner_train_by_while_true = 1",
+        "learner_train_by_while_true = 'true'",
+        "report_seconds = inf",
+        "app = 3",
+        "app = ' '",
+        "env_conf = 3",
+        "actor_addrs = []",
+        "actor_addrs = [1]",
+        "actor_addrs = 'here'",
+        "actor_addrs = 'here:0'",
+        "actor_addrs = 'here:x'",
+        "actor_addrs = ':80'",
+        "actor_addrs = {train_one = 3}",
+        "wrapper_type = 'Remote'",
+    ],
+)
+def test_a_wrong_type_is_never_converted(tmp_path: Path, line: str) -> None:
+    text = report(tmp_path, f"[app]\n{line}")
+    assert text.startswith(f"{tmp_path}/c.toml: 1 problem; nothing was started.\n  1. {tmp_path}/c.toml, line 2: ")
+
+
+@pytest.mark.parametrize(
+    ("lines", "part"),
+    [
+        (
+            "replay_buffer_capacity = 8\ntrain_batch_size = 9",
+            "replay_buffer_capacity = 8 is below train_batch_size = 9",
+        ),
+        ("wrapper_type = 'local'\naisrv_count = 2", "wrapper_type = local with aisrv_count = 2"),
+        ("preload_model = true", "preload_model = true without preload_model_dir"),
+        ("actor_addrs = '127.0.0.1:9997'", "127.0.0.1:9997 is given to two ports"),
+        ("buffer_addrs = ['a:1', 'b:2']", "buffer_addrs has 2 servers, buffer_ingest_addrs 1"),
+        (
+            "algorithm_on_policy_or_off_policy = 'on_policy'\ndump_model_freq = 2",
+            "on-policy with dump_model_freq = 2",
+        ),
+        (
+            "algorithm_on_policy_or_off_policy = 'on-policy'\nmodel_file_load_per_minutes = 0.5",
+            "on-policy with model_file_load_per_minutes = 0.5",
+        ),
+        (
+            "reverb_rate_limiter = 'SampleToInsertRatio'\nreverb_samples_per_insert = 8\nreverb_error_buffer = 7",
+            "reverb_error_buffer = 7 is below max(1, reverb_samples_per_insert) = 8",
+        ),
+    ],
+)
+def test_contradictions(tmp_path: Path, lines: str, part: str) -> None:
+    assert part in report(tmp_path, f"[app]\n{lines}")
+
+
+def test_contradictions_are_told_beside_wrong_types_but_not_made_up(tmp_path: Path) -> None:
+    text = report(
+        tmp_path, "[app]\ntrain_batch_size = 'x'\nreplay_buffer_capacity = 1\nwrapper_type = 'local'\naisrv_count = 3"
+    )
+    assert "2 problems" in text
+    assert "aisrv_count = 3" in text
+
+
+@pytest.mark.parametrize("text", ["[app", "[app]\nx = ", "[app]\na = [1,\n", "\x00", "[app]\n= 3", "[app]\n[app]\n"])
+def test_what_is_not_toml_is_told(tmp_path: Path, text: str) -> None:
+    assert "is not TOML" in report(tmp_path, text)
+
+
+def test_a_missing_and_an_unreadable_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load(tmp_path / "none.toml")
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path / "bytes.toml")
+
+
+def test_an_unknown_algorithm_names_the_nearest(tmp_path: Path) -> None:
+    assert "algo = 'ppoo' is not in" in (text := report(tmp_path, "[app]\nalgo = 'ppoo'"))
+    assert "did you mean 'ppo'?" in text
+
+
+def test_a_broken_config_module_is_one_line_of_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = tmp_path / "algos.toml"
+    entry = 'actor_agent="a.A"\nlearner_agent="a.A"\naisrv_agent="a.A"\ntrain_workflow="a.w"\n'
+    registry.write_text(f'[mine]\n{entry}config="broken_config_of_this_test.Config"\n[half]\nactr_agent="x"\n')
+    (tmp_path / "broken_config_of_this_test.py").write_text("raise ZeroDivisionError('inside')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys.modules["kaimesh.config.load"], "ALGO_CONF", registry)
+    text = report(tmp_path, "[app]\nalgo='mine'")
+    assert "ZeroDivisionError: inside" in text
+    assert "[half]: unknown key 'actr_agent' (did you mean 'actor_agent'?)" in text
+    assert "[half]: actor_agent, learner_agent, aisrv_agent is missing" in text
+
+
+def test_precedence_file_environment_set(tmp_path: Path) -> None:
+    text = "[app]\ntrain_batch_size = 8\naisrv_count = 3"
+    config = of(tmp_path, text, {"train_batch_size": "16"}, {"train_batch_size": "12", "aisrv_count": "4", "PATH": "x"})
+    assert (config.app.train_batch_size, config.app.aisrv_count) == (16, 4)
+    assert any("aisrv_count = 4 comes from the environment" in warning for warning in config.warnings)
+    assert of(tmp_path, text).app.aisrv_count == 3
+
+
+def test_values_as_text_take_the_type_of_their_key(tmp_path: Path) -> None:
+    environ = {"learner_train_by_while_true": "False", "app": "gym:CartPole-v1", "actor_addrs": "127.0.0.1:81"}
+    config = of(tmp_path, "[app]", {"preload_model_dir": "123", "ppo.learning_rate": "1e-5"}, environ)
+    assert config.app.learner_train_by_while_true is False
+    assert config.app.actor_addrs == ["127.0.0.1:81"]
+    assert config.app.preload_model_dir == "123"
+    assert config.hyper["learning_rate"] == Ppo.learning_rate == 1e-5
+
+
+def test_the_algorithms_defaults_lie_below_the_file(tmp_path: Path) -> None:
+    assert of(tmp_path, "[app]").app.replay_buffer_capacity == 256
+    assert of(tmp_path, "[app]\nreplay_buffer_capacity = 300").app.replay_buffer_capacity == 300
+
+
+def test_kaiwu_keys_are_accepted_whatever_they_hold(tmp_path: Path) -> None:
+    text = """[app]
+use_which_deep_learning_framework = "${KAIWU_FRAMEWORK}"
+predict_local_or_remote = "local" # a comment
+actor_addrs = {train_one = ["127.0.0.1:8888", "127.0.0.1:8889"]}
+eval_model_id = 1
+eval_model_id = "22"
+preload_ratio = 2
+"""
+    config = of(tmp_path, text)
+    assert config.app.actor_addrs == ["127.0.0.1:8888", "127.0.0.1:8889"]
+    assert config.app.eval_model_id == "22"
+    assert sum("has no effect here" in warning for warning in config.warnings) == 2
+
+
+def test_hyper_parameters_go_back_to_their_defaults(tmp_path: Path) -> None:
+    of(tmp_path, "[ppo]\ngamma = 0.5\nhidden_sizes = [8]\n[app]\nrandom_seed = 7")
+    assert (Ppo.gamma, Ppo.hidden_sizes, Ppo.seed) == (0.5, (8,), 7)
+    of(tmp_path, "[app]")
+    assert (Ppo.gamma, Ppo.hidden_sizes, Ppo.seed) == (0.99, (64, 64), 1)
+
+
+def test_the_algorithms_own_check_is_part_of_the_report(tmp_path: Path) -> None:
+    assert "epochs" in report(tmp_path, "[ppo]\nepochs = 0")
+
+
+def test_a_resolved_file_takes_neither_environment_nor_defaults_again(tmp_path: Path) -> None:
+    config = of(
+        tmp_path, "[app]\naisrv_count = 3\n[ppo]\ngamma = 0.5", {"train_batch_size": "16"}, {"aisrv_count": "5"}
+    )
+    config.dump(tmp_path / "resolved.toml")
+    again = load(tmp_path / "resolved.toml", environ={"aisrv_count": "9", "train_batch_size": "9"})
+    assert (again.app, again.hyper, again.algo) == (config.app, config.hyper, config.algo)
+    assert load(tmp_path / "resolved.toml", {"aisrv_count": "6"}, {}).app.aisrv_count == 6
+    assert (tmp_path / "resolved.toml").read_text().count("gamma = 0.5") == 1
+
+
+words = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=20)
+values = st.one_of(st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False), words)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    env_conf=st.dictionaries(st.from_regex(r"[a-z_]{1,9}", fullmatch=True), values, max_size=4),
+    folder=words.filter(lambda text: "${" not in text),
+    ratio=st.floats(1e-9, 1e9),
+    seed=st.integers(0, 2**40),
+)
+def test_dump_and_load_are_inverse(
+    tmp_path_factory: pytest.TempPathFactory, env_conf: dict[str, object], folder: str, ratio: float, seed: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "round.toml"
+    base = load(DELIVERED, environ={})
+    app = App(
+        **{
+            **base.app.model_dump(),
+            "env_conf": env_conf,
+            "preload_model_dir": folder,
+            "preload_ratio": ratio,
+            "random_seed": seed,
+        }
+    )
+    Config(app, base.algo, base.hyper, (), "x").dump(path)
+    assert load(path, environ={}).app == app
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    edits=st.lists(
+        st.tuples(st.integers(0, 2000), st.integers(0, 3), st.text("[]{}=\"'#.,\n \\0123abc_-:$é", max_size=3)),
+        max_size=5,
+    )
+)
+def test_no_text_whatever_raises_anything_but_a_report(
+    tmp_path_factory: pytest.TempPathFactory, edits: list[tuple[int, int, str]]
+) -> None:
+    text = DELIVERED.read_text()
+    for position, length, replacement in edits:
+        position %= len(text)
+        text = text[:position] + replacement + text[position + length :]
+    path = tmp_path_factory.getbasetemp() / "edited.toml"
+    path.write_text(text)
+    report = ""
+    try:
+        load(path, environ={})
+    except ConfigError as error:
+        report = str(error)
+    assert not report or re.search(r"\d+ problems?; nothing was started", report)
+
+
+@pytest.mark.parametrize(("ratio", "samples"), [(1.0, 1000), (2, 500), (0.25, 250), (1e9, 64), (1e-9, 64)])
+def test_preload_divides_above_one_and_is_a_fraction_below(ratio: float, samples: int) -> None:
+    assert check.preload_samples(App(replay_buffer_capacity=1000, preload_ratio=ratio)) == samples
+
+
+def test_the_active_trigger_is_told_in_numbers() -> None:
+    assert "after every 16 new samples" in check.active_trigger(
+        App(learner_train_by_while_true=False, production_consume_ratio=4)
+    )
+    assert check.active_trigger(App(algorithm_on_policy_or_off_policy="on-policy")).startswith("on-policy")
+
+
+def test_what_runs_but_badly_is_a_warning_with_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    text = "\n".join(
+        check.warnings(
+            App(
+                actor_threads=2,
+                learner_threads=2,
+                aisrv_count=9,
+                bind_host="0.0.0.0",
+                predict_max_wait_us=5,
+                predict_batch_size=9999,
+            )
+        )
+    )
+    for part in (
+        "actor_threads = 2 and learner_threads = 2 on 2 cores",
+        "aisrv_count = 9",
+        "0.0.0.0",
+        "predict_batch_size = 9999",
+        "no authentication",
+    ):
+        assert part in text
+    assert check.warnings(App(wrapper_type="local", aisrv_count=1)) == []
