@@ -1,0 +1,121 @@
+"""The agent. One instance lives in each process that needs it; `agent_type` says in which (see diy/__init__.py)."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tensorboardX import SummaryWriter
+
+from diy.algorithm.gae import gae
+from diy.config import Config
+from diy.feature.definition import ActData
+from kaimesh.agent import BaseAgent, Spaces, TableSpec
+from kaimesh.arrays import Batch
+
+
+def run_folder() -> Path:
+    """The folder of this run, where logs, models and curves lie; `runs/debug` outside the mesh."""
+    return Path(os.environ.get("KAIMESH_RUN_DIR", "runs/debug"))
+
+
+@cache
+def init_writer(name: str) -> SummaryWriter:
+    """This process's TensorBoard writer. Look at the curves with `tensorboard --logdir runs/latest/tensorboard`."""
+    return SummaryWriter(str(run_folder() / "tensorboard" / f"{name}_{os.getpid()}"), flush_secs=10)
+
+
+class Agent(BaseAgent):
+    """PPO. The mesh calls the constructor, `setup`, and the five methods below; all else is yours."""
+
+    # What the buffer keeps: every sample is learned from once, in order. An off-policy agent would say kind="replay".
+    table = TableSpec(kind="queue", rows_per_item=1)
+
+    def __init__(self, agent_type: str = "player", device: Any = None, logger: Any = None, monitor: Any = None) -> None:
+        super().__init__(agent_type, device, logger, monitor)
+        self.learn_count = 0
+        self._rng = np.random.default_rng([Config.seed, os.getpid()])  # actors must not all explore alike
+
+    def setup(self, spaces: Spaces) -> None:
+        """Called once, before anything else, with what the environment looks like."""
+        if self.agent_type == "aisrv":
+            return  # this instance only forwards calls: it needs no network, and this process no TensorFlow
+        from diy.model.model import Model
+
+        feature_dim = Config.FEATURE_DIM or int(np.prod(spaces.obs_shape))
+        self.model = Model(feature_dim, spaces.action_size)
+
+    # ---- in the actor -------------------------------------------------------------------------------------------------
+
+    def predict(self, list_obs_data: Any) -> list[Any]:
+        """One ActData per ObsData, drawn from the policy. The list may hold observations of many environments."""
+        return self._act(list_obs_data, explore=True)
+
+    def exploit(self, list_obs_data: Any) -> list[Any]:
+        """The same with the likeliest action; what tools/evaluate.sh calls."""
+        return self._act(list_obs_data, explore=False)
+
+    def _act(self, list_obs_data: Any, explore: bool) -> list[Any]:
+        # A Batch reads as the list of ObsData, and also has each field of all of them as one array: fast and short.
+        batch = Batch.of(list_obs_data)
+        log_probs, values = self.model.forward(batch.feature, batch.legal_act)  # [N, A], [N]
+        noise = self._rng.gumbel(size=log_probs.shape) if explore else 0.0
+        actions = np.argmax(log_probs + noise, axis=-1)  # with Gumbel noise the arg max is a draw from the policy
+        return [
+            ActData(action=action, log_prob=log_probs[row, action], value=values[row])
+            for row, action in enumerate(actions)
+        ]
+
+    # ---- in the learner -----------------------------------------------------------------------------------------------
+
+    def learn(self, list_sample_data: Any) -> dict[str, float]:
+        """Several epochs of PPO on the samples; what it returns becomes metrics of the mesh."""
+        batch = Batch.of(list_sample_data)
+        mask = batch.mask  # [B, T]
+        advantage, returns = gae(batch.reward, batch.value, mask, Config.GAMMA, Config.LAMBDA)  # [B, T] each
+        real = advantage[mask]
+        advantage = (advantage - real.mean()) / (real.std() + 1e-8)
+        # From here on there are no trajectories any more, only N real steps in any order.
+        columns = [batch.feature, batch.legal_act, batch.action, batch.log_prob, advantage, returns]
+        steps = [column[mask] for column in columns]  # [N, ...] each
+        metrics: list[dict[str, float]] = []
+        for _ in range(Config.EPOCHS):
+            order = self._rng.permutation(len(real))
+            for start in range(0, len(order), Config.MINIBATCH):
+                rows = order[start : start + Config.MINIBATCH]
+                metrics.append(self.model.train(*(step[rows] for step in steps)))
+        self.learn_count += 1
+        means = {name: float(np.mean([metric[name] for metric in metrics])) for name in metrics[0]}
+        means["reward_per_step"] = float(batch.reward[mask].mean())
+        for name, value in means.items():
+            init_writer("learner").add_scalar(f"diy/{name}", value, self.learn_count)
+        return means
+
+    # ---- in both ------------------------------------------------------------------------------------------------------
+
+    def save_model(self, path: str | None = None, id: str | int = "1") -> None:
+        """Writes `{path}/model.ckpt-{id}.npz`; in the learner. The mesh chooses path and id, and deletes old models itself."""
+        folder = Path(path) if path else run_folder() / "user_ckpt"
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(folder / f"model.ckpt-{id}.npz", *self.model.get_weights())
+
+    def load_model(self, path: str | None = None, id: str | int = "1") -> None:
+        """Reads what save_model wrote; in the actor for every new model, in the learner for preload_model."""
+        folder = Path(path) if path else run_folder() / "user_ckpt"
+        with np.load(folder / f"model.ckpt-{id}.npz") as arrays:
+            self.model.set_weights([arrays[f"arr_{i}"] for i in range(len(arrays.files))])
+
+    def save_training_state(self, path: str) -> None:
+        """Optional: with it, `--resume` goes on exactly, with the optimizer's moments and the counter."""
+        variables = [variable.numpy() for variable in self.model.optimizer.variables]
+        np.savez(Path(path) / "optimizer.npz", *variables, learn_count=self.learn_count)
+
+    def load_training_state(self, path: str) -> None:
+        """Reads what save_training_state wrote; the weights come through load_model."""
+        with np.load(Path(path) / "optimizer.npz") as arrays:
+            self.learn_count = int(arrays["learn_count"])
+            for i, variable in enumerate(self.model.optimizer.variables):
+                variable.assign(arrays[f"arr_{i}"])

@@ -1,0 +1,46 @@
+"""The numbers of this agent. `[diy]` in conf/configure_app.toml and `--set diy.GAMMA=0.995` override them by name."""
+
+from __future__ import annotations
+
+
+class Config:
+    """Hyper-parameters; as delivered they suit gym:CartPole-v1."""
+
+    # Features in one observation; 0: what the environment gives, because observation_process passes it on unchanged.
+    # If your observation_process makes its own features, write their number here.
+    FEATURE_DIM = 0
+
+    # The network
+    HIDDEN = 64  # units in each of two layers
+    LEARNING_RATE = 1e-3
+    MAX_GRADIENT_NORM = 0.5
+
+    # PPO (arXiv 1707.06347)
+    GAMMA = 0.99  # discount per step
+    LAMBDA = 0.95  # of the advantages, see algorithm/gae.py
+    CLIP = 0.2
+    VALUE_COEFFICIENT = 0.5
+    ENTROPY_COEFFICIENT = 0.01
+    EPOCHS = 6  # passes over each batch
+    MINIBATCH = 128  # steps in one gradient step
+
+    # Samples: T, the steps in one sample. A shorter rest of an episode is padded to it. One learn call carries at least so
+    # many steps; in remote mode the learner's batch is train_batch_size samples, whatever was sent together.
+    TRAJECTORY = 64
+    STEPS_PER_LEARN = 512
+
+    # Saves that the workflow asks for (the mesh's own dumps are its own business)
+    SAVE_SECONDS = 300.0
+    KEEP_SAVES = 5
+
+    seed = 1  # set from random_seed
+
+    @classmethod
+    def check(cls) -> list[str]:
+        """Contradictions, each in a sentence; the mesh shows them before it starts anything."""
+        problems = []
+        if not 0 < cls.GAMMA <= 1:
+            problems.append(f"[diy] GAMMA = {cls.GAMMA} is not in (0, 1]; returns would grow without bound.")
+        if cls.TRAJECTORY < 1 or cls.MINIBATCH < 1 or cls.EPOCHS < 1:
+            problems.append("[diy] TRAJECTORY, MINIBATCH and EPOCHS must be at least 1; nothing would be learned.")
+        return problems

@@ -1,0 +1,91 @@
+"""The loop over episodes; runs in aisrv, one thread per environment (`aisrv_connect_to_kaiwu_env_count`)."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from diy.algorithm.agent import init_writer, run_folder
+from diy.config import Config
+from diy.feature.definition import action_process, observation_process, reward_process, sample_process
+from kaimesh.agent import Frame, attached
+
+
+@attached
+def workflow(envs: list[Any], agents: list[Any], logger: Any = None, monitor: Any = None) -> None:
+    """Plays episodes until the mesh stops, which ends this function from inside env or agent.
+
+    envs, agents: of length 1, this thread's own. logger has info, warning, error, debug. monitor.put_data reports numbers.
+    """
+    env, agent = envs[0], agents[0]
+    samples: list[Any] = []
+    steps = episodes = 0
+    last_save = last_report = time.monotonic()
+    while True:
+        for part in run_episode(env, agent):
+            samples += sample_process(part)
+            steps += len(part)
+            # remote: into the buffer, returns at once or waits while the learner is behind. local: trains here and now.
+            if steps >= Config.STEPS_PER_LEARN:
+                agent.learn(samples)
+                samples.clear()
+                steps = 0
+        # New models need nothing here: the actor takes each as it comes. To choose one: agent.load_model(id="random").
+        episodes += 1
+        now = time.monotonic()
+        init_writer("aisrv").add_scalar("diy/score", env.score, episodes)
+        if now - last_report >= 60:
+            if monitor:
+                monitor.put_data({os.getpid(): {"reward": env.score, "episode_cnt": episodes}})
+            last_report = now
+            if logger:
+                logger.info(f"episode {episodes}: score {env.score:g}")
+        if now - last_save >= Config.SAVE_SECONDS:
+            agent.save_model()  # a save of your own, into user_ckpt; the mesh dumps every dump_model_freq learns besides
+            keep_newest(run_folder() / "user_ckpt", Config.KEEP_SAVES)
+            last_save = now
+
+
+def run_episode(env: Any, agent: Any) -> Any:
+    """Plays one episode; yields its Frames in lists of Config.TRAJECTORY, the last list shorter."""
+    limit = int(os.environ.get("max_step_no") or os.environ.get("max_frame_no") or 0)  # noqa: SIM112 - Kaiwu's names
+    obs_data = observation_process(env.reset())
+    act_data = agent.predict([obs_data])[0]
+    frames: list[Any] = []
+    done = False
+    while not done:
+        frame_no, obs, score, terminated, truncated, _env_info = env.step(action_process(act_data))
+        if limit and frame_no >= limit:
+            truncated = 1
+        done = bool(terminated or truncated)
+        # An episode that was cut off might have gone on: its value counts. One that ended is worth nothing any more.
+        next_obs_data = observation_process(obs)
+        next_act_data = None if terminated else agent.predict([next_obs_data])[0]
+        frames.append(
+            Frame(
+                feature=obs_data.feature,
+                legal_act=obs_data.legal_act,
+                action=act_data.action,
+                log_prob=act_data.log_prob,
+                value=act_data.value,
+                reward=reward_process(score, terminated, truncated),
+                next_value=0.0 if next_act_data is None else next_act_data.value,
+            )
+        )
+        obs_data, act_data = next_obs_data, next_act_data
+        if done or len(frames) == Config.TRAJECTORY:
+            yield frames
+            frames = []
+
+
+def keep_newest(folder: Path, count: int) -> None:
+    """Deletes all but the `count` newest models of `folder`.
+
+    Only for your own saves: the mesh's dumps, in ckpt, it cleans itself (max_save_model_file_count, max_save_model_bytes).
+    """
+    ids = sorted({int(file.name.split("-")[1].split(".")[0]) for file in folder.glob("model.ckpt-*.*")})
+    for old in ids[:-count]:
+        for file in folder.glob(f"model.ckpt-{old}.*"):
+            file.unlink(missing_ok=True)
