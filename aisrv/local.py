@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import random
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,15 @@ def train_in_place(agent: Any, context: Context) -> Any:
             checkpoint.retain(run.ckpt, app.max_save_model_file_count, app.max_save_model_bytes)
         meter.info["model_version"] = agent.train_count
 
+    one_at_a_time = threading.Lock()  # every slot's workflow is a thread of its own
+
     def counted_learn(list_sample_data: Any) -> Any:
         if list_sample_data is None or len(list_sample_data) == 0:
             return None
+        with one_at_a_time:
+            return learn_and_count(list_sample_data)
+
+    def learn_and_count(list_sample_data: Any) -> Any:
         with meter.phase("learn"), user_code("aisrv (local): Agent.learn"):
             metrics = learn(list_sample_data)
         for name, value in (metrics or {}).items():
