@@ -43,6 +43,7 @@ class Catch(VectorEnv):
             "render_fps": 8,
             "autoreset_mode": AutoresetMode.NEXT_STEP,
             "legal_actions": legal_actions,
+            "success_return": 1.0,
         }
         self.single_observation_space = Box(0.0, 1.0, (rows * columns,), np.float32)
         self.single_action_space = Discrete(3)

@@ -1,0 +1,94 @@
+"""Draws runs: `python -m kaimesh.curve RUN... -o out.png`. The return and the speed of each, over wall time."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from kaimesh.errors import ConfigError, MeshError
+
+RETURN, SPEED = "return_mean_100", "env_steps_per_s"
+
+
+class Curve(NamedTuple):
+    """One run's history: `minutes` since its first line; a value is NaN where there was none yet."""
+
+    name: str
+    minutes: list[float]
+    returns: list[float]
+    speeds: list[float]
+
+
+def read(run: Path) -> Curve:
+    """The curve in `run/history.jsonl`, which the keeper writes. Raises ConfigError: there is none, or nothing in it yet."""
+    path = run / "history.jsonl"
+    try:
+        lines = path.read_text().splitlines()
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read ({error.strerror}): {run} is no run that tools/start.sh made"
+        ) from error
+    points = []
+    for number, line in enumerate(lines, 1):
+        try:
+            points.append(json.loads(line))
+        except ValueError as error:
+            if number < len(lines):  # the last one may be under way
+                raise ConfigError(f"{path}, line {number} is damaged: {error}. Delete the line.") from error
+    if not points:
+        raise ConfigError(f"{path} has no points yet; the keeper writes one every report_seconds")
+    start = points[0]["time"]
+
+    def column(key: str) -> list[float]:
+        return [float("nan") if point.get(key) is None else float(point[key]) for point in points]
+
+    minutes = [(point["time"] - start) / 60 for point in points]
+    return Curve(run.resolve().name, minutes, column(RETURN), column(SPEED))
+
+
+def draw(curves: Sequence[Curve], out: Path) -> None:
+    """Writes the picture; its format is the one that `out` ends in."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (above, below) = pyplot.subplots(2, 1, sharex=True, figsize=(8, 6), layout="constrained")
+    for curve in curves:
+        above.plot(curve.minutes, curve.returns, label=curve.name)
+        below.plot(curve.minutes, curve.speeds)
+    above.set_ylabel("mean return, last 100 episodes")
+    below.set_ylabel("env steps / s")
+    below.set_xlabel("minutes")
+    below.set_ylim(bottom=0)
+    above.legend(fontsize="small")
+    for axes in (above, below):
+        axes.grid(alpha=0.3)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=120)
+    pyplot.close(figure)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draws as the arguments say; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m kaimesh.curve", description="Draws the curves of runs.")
+    parser.add_argument(
+        "run", nargs="*", type=Path, default=[Path("runs/latest")], help="run directories (default: runs/latest)"
+    )
+    parser.add_argument("-o", "--out", type=Path, default=Path("curve.png"), help="the picture (default: %(default)s)")
+    arguments = parser.parse_args(argv)
+    try:
+        draw([read(run) for run in arguments.run], arguments.out)
+    except MeshError as error:
+        print(f"curve: {error}", file=sys.stderr)
+        return error.exit_code
+    print(arguments.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
