@@ -9,35 +9,52 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kaimesh import checkpoint
 from kaimesh.errors import MeshError
 
 KEPT = 2  # the newest may be of a dump that was killed before its model was listed
-_COUNTERS = "trainer.json"
+_RECORD, _AGENT = "trainer.json", "agent"
 _WORKING = ".state-"
 
 
-def save(root: Path, id: int, counters: dict[str, Any], save_agent: Callable[[str], None] | None) -> None:
+class State(NamedTuple):
+    """What was saved with a model: `folder` is what `load_training_state` of the agent gets."""
+
+    folder: Path
+    counters: dict[str, Any]
+
+
+def save(
+    root: Path,
+    id: int,
+    counters: dict[str, Any],
+    save_agent: Callable[[str], None] | None,
+    *,
+    durable: bool = True,
+) -> None:
     """Writes the state of `id` whole or not at all, and forgets all but the last two.
 
-    save_agent: the agent's own `save_training_state(folder)`, if it has one. Raises MeshError: the disk is full.
+    save_agent: the agent's own `save_training_state(folder)`, if it has one. durable: as for `checkpoint.dump`.
+    Raises MeshError: the disk is full.
     """
     root.mkdir(parents=True, exist_ok=True)
     for leftover in root.glob(f"{_WORKING}*"):
         shutil.rmtree(leftover, ignore_errors=True)
     working = root / f"{_WORKING}{id}"
     try:
-        (working / "agent").mkdir(parents=True)
+        (working / _AGENT).mkdir(parents=True)
         if save_agent is not None:
-            save_agent(str(working / "agent"))
-        checkpoint.write_text(working / _COUNTERS, json.dumps(counters))
-        for path in working.rglob("*"):
+            save_agent(str(working / _AGENT))
+        record = {"counters": counters, "digests": _digests(working / _AGENT)}
+        (working / _RECORD).write_text(json.dumps(record))
+        for path in working.rglob("*") if durable else ():
             checkpoint.sync(path)
         shutil.rmtree(root / str(id), ignore_errors=True)
         working.rename(root / str(id))
-        checkpoint.sync(root)
+        if durable:
+            checkpoint.sync(root)
     except Exception as error:
         if checkpoint.is_full(error, root):
             raise MeshError(checkpoint.full_disk(root.parent / "ckpt", f"the training state of model {id}")) from error
@@ -53,19 +70,22 @@ def ids(root: Path) -> list[int]:
     return sorted(int(path.name) for path in root.glob("[0-9]*") if path.name.isdecimal())
 
 
-def folder(root: Path, id: int) -> Path | None:
-    """What `load_training_state` of the agent gets for `id`; None: there is no state of it."""
-    path = root / str(id) / "agent"
-    return path if path.is_dir() else None
-
-
-def counters(root: Path, id: int) -> dict[str, Any]:
-    """The counters that were saved with `id`; {} if there are none. Raises MeshError: damaged."""
-    path = root / str(id) / _COUNTERS
+def load(root: Path, id: int) -> State | None:
+    """The state of `id`, verified; None: there is none. Raises MeshError: it is damaged."""
+    path = root / str(id)
+    if not path.is_dir():
+        return None
     try:
-        data: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise MeshError(f"{path} is damaged ({error}). Delete {path.parent} to resume with the model alone.") from error
-    return data
+        record = json.loads((path / _RECORD).read_text())
+        whole = record["digests"] == _digests(path / _AGENT)
+        counters = dict(record["counters"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MeshError(f"{path / _RECORD} is damaged ({error}); the training state of {id} is not loaded.") from error
+    if not whole:
+        raise MeshError(f"{path / _AGENT} is damaged: files changed or are missing; it is not loaded.")
+    return State(path / _AGENT, counters)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): checkpoint.digest_of(path) for path in files}

@@ -31,6 +31,7 @@ from learner.trigger import Reader, Trigger
 
 _POLL_S = 0.01  # between two looks at a trigger that does not hold
 _NO_ANSWER_S = 0.5  # before asking a buffer again that does not answer
+_SYNC_S = 10.0  # of training that a power cut may cost; a kill costs none of what was dumped
 
 Publish = Callable[[Path, ModelInfo], None]
 
@@ -70,6 +71,7 @@ class Trainer:
             True  # False while a learn is under way, and after one that failed: such weights are never dumped
         )
         self._samples_learned = 0
+        self._sync_due = clock()
         self.train_count = 0
         self.dumped_id = -1
 
@@ -129,6 +131,7 @@ class Trainer:
 
     def close(self) -> None:
         """Dumps what was learned since the last dump, unless a learn failed."""
+        self._sync_due = self._clock()
         try:
             if self._intact and 0 <= self.dumped_id < self.train_count:
                 self._dump()
@@ -213,9 +216,12 @@ class Trainer:
     def _dump(self) -> None:
         """Training state, then the model, then out with the old ones and on to the pool."""
         counters = {"train_count": self.train_count, "samples_learned": self._samples_learned}
+        durable = self._clock() >= self._sync_due
+        if durable:
+            self._sync_due = self._clock() + _SYNC_S
         with self._dumping:
-            state.save(self._states, self.train_count, counters, self._save_state_of_agent())
-            info = checkpoint.dump(self._run.ckpt, self.train_count, self._save)
+            state.save(self._states, self.train_count, counters, self._save_state_of_agent(), durable=durable)
+            info = checkpoint.dump(self._run.ckpt, self.train_count, self._save, durable=durable)
             checkpoint.retain(self._run.ckpt, self._app.max_save_model_file_count, self._app.max_save_model_bytes)
         self._announce(info)
 
@@ -228,16 +234,16 @@ class Trainer:
     def _resume(self) -> None:
         """Loads the newest whole model and its training state; the count goes on from the highest id that ever was listed."""
         highest = checkpoint.listed(self._run.ckpt)[-1].id
-        info = self._newest_whole()
+        info, saved = self._newest_pair()
         with user_code("learner: Agent.load_model"):
             self._agent.load_model(path=str(self._run.ckpt), id=info.id)
-        folder = state.folder(self._states, info.id)
-        if folder is None:
+        if saved is None:
             self._log.warning("no training state of model %d; the optimizer begins anew", info.id)
-        elif hasattr(self._agent, "load_training_state"):
-            with user_code("learner: Agent.load_training_state"):
-                self._agent.load_training_state(str(folder))
-        self._samples_learned = int(state.counters(self._states, info.id).get("samples_learned", 0))
+        else:
+            self._samples_learned = int(saved.counters.get("samples_learned", 0))
+            if hasattr(self._agent, "load_training_state"):
+                with user_code("learner: Agent.load_training_state"):
+                    self._agent.load_training_state(str(saved.folder))
         self._log.info("resumed from model %d of %s", info.id, self._run.ckpt)
         if info.id == highest:
             self.train_count = highest
@@ -246,14 +252,14 @@ class Trainer:
             self.train_count = highest + 1
             self._dump()
 
-    def _newest_whole(self) -> ModelInfo:
+    def _newest_pair(self) -> tuple[ModelInfo, state.State | None]:
+        """The newest model that is whole, with its training state unless that is gone; damaged ones give way to older."""
         for info in reversed(checkpoint.models(self._run.ckpt)):
             try:
                 checkpoint.verify(self._run.ckpt, info)
+                return info, state.load(self._states, info.id)
             except MeshError as error:
-                self._log.error("%s Trying the one before.", error)
-            else:
-                return info
+                self._log.error("%s Trying the model before.", error)
         raise MeshError(
             f"no model in {self._run.ckpt} is whole; the run cannot be resumed. Start a new one, or delete "
             f"{self._run.ckpt / checkpoint.MANIFEST} to train from nothing in this one."

@@ -40,6 +40,7 @@ def test_a_dump_is_listed_and_verifies(tmp_path):
     checkpoint.verify(tmp_path, info)
     assert (tmp_path / "model.ckpt-7.npz").read_bytes() == b"w7"
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".manifest.durable.json",
         "id_list",
         "manifest.json",
         "model.ckpt-7.json",
@@ -117,12 +118,40 @@ def test_verify_says_that_a_file_is_gone(tmp_path):
         checkpoint.verify(tmp_path, info)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"models": [{"id": 1}]}'])
-def test_a_damaged_manifest_is_an_error_not_an_empty_folder(tmp_path, text):
+DAMAGED = ["", "{", "[]", '{"models": [{"id": 1}]}']
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_manifest_that_a_power_cut_emptied_gives_way_to_the_durable_one(tmp_path, text, caplog):
+    checkpoint.dump(tmp_path, 1, save_as())
+    checkpoint.dump(tmp_path, 2, save_as(), durable=False)
+    assert ids(tmp_path) == [1, 2]
+    (tmp_path / "manifest.json").write_text(text)
+    assert ids(tmp_path) == [1]
+    assert "manifest.json is damaged" in caplog.text
+    checkpoint.dump(tmp_path, 3, save_as())
+    assert ids(tmp_path) == [1, 3]
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_two_damaged_manifests_are_an_error_not_an_empty_folder(tmp_path, text):
     checkpoint.dump(tmp_path, 1, save_as())
     (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(MeshError, match=r"manifest.json is damaged"):
+    (tmp_path / ".manifest.durable.json").write_text(text)
+    with pytest.raises(MeshError, match=r"manifest.json is damaged.*Delete it"):
         checkpoint.models(tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    assert ids(tmp_path) == []
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_only_durable_dumps_wait_for_the_disk(tmp_path, durable, monkeypatch):
+    synced = []
+    monkeypatch.setattr(checkpoint, "sync", synced.append)
+    checkpoint.dump(tmp_path, 1, save_as(b"w", "a", "b"), durable=durable)
+    names = [path.name for path in synced]
+    expected = ["model.ckpt-1.a", "model.ckpt-1.b", tmp_path.name, ".manifest.json.tmp", ".manifest.durable.json.tmp"]
+    assert names == (expected if durable else [])
 
 
 def test_retention_by_count(tmp_path):
@@ -230,7 +259,7 @@ def save(path, id):
         Path(path, f"model.ckpt-{id}.{extension}").write_bytes(os.urandom(50_000))
 print("ready", flush=True)
 while True:
-    checkpoint.dump(folder, id, save)
+    checkpoint.dump(folder, id, save, durable=id % 2 == 0)
     checkpoint.retain(folder, 3, 0)
     id += 1
 """

@@ -132,6 +132,21 @@ class Plain(Agent):
         self.weights = float(Path(path, f"model.ckpt-{id}.txt").read_text())
 
 
+@pytest.mark.parametrize("damage", ["agent/momentum.npy", "trainer.json"])
+def test_a_damaged_training_state_gives_way_to_the_pair_before(tmp_path, damage, caplog):
+    first = Bench(tmp_path / "run")
+    first.trainer.start()
+    first.learn(10)
+    path = tmp_path / "run" / "training_state" / "10" / damage
+    path.write_bytes(path.read_bytes()[:-2])
+    second = Bench(tmp_path / "run", start=5)
+    second.trainer.start()
+    assert "is damaged" in caplog.text
+    assert second.trainer.train_count == 11
+    second.learn(1)
+    np.testing.assert_array_equal(second.agent.weights, straight(tmp_path, 6))
+
+
 def test_an_agent_without_training_state_resumes_with_its_weights(tmp_path):
     first = Bench(tmp_path / "run", agent=Plain())
     first.trainer.start()
@@ -180,7 +195,7 @@ def test_kill_9_at_any_moment_the_run_goes_on_from_the_newest_pair(tmp_path):
             checkpoint.verify(root / "ckpt", info)
         assert models[-1].id > newest
         newest = models[-1].id
-        assert state.folder(root / "training_state", newest) is not None
+        assert state.load(root / "training_state", newest) is not None
     resumed = Bench(root, start=newest, dump_model_freq=2)
     resumed.trainer.start()
     resumed.learn(3)

@@ -67,6 +67,28 @@ def test_old_dumps_and_states_go(tmp_path):
     assert sorted(path.name for path in (tmp_path / "training_state").iterdir()) == ["8", "9"]
 
 
+def test_frequent_dumps_wait_for_the_disk_now_and_then_only(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(checkpoint, "sync", lambda path: synced.append(path.name))
+    bench = Bench(tmp_path, dump_model_freq=1)
+    bench.trainer.start()
+    assert "model.ckpt-0.npy" in synced
+    bench.learn(3)
+    for _ in range(2):
+        bench.clock.sleep(5.0)
+    bench.learn(2)
+    bench.trainer.close()
+    assert [name for name in synced if name.startswith("model")] == ["model.ckpt-0.npy", "model.ckpt-4.npy"]
+
+
+def test_the_last_dump_waits_for_the_disk(bench, monkeypatch):
+    synced = []
+    monkeypatch.setattr(checkpoint, "sync", lambda path: synced.append(path.name))
+    bench.learn(7)
+    bench.trainer.close()
+    assert [name for name in synced if name.startswith("model")] == ["model.ckpt-7.npy"]
+
+
 def test_counters_gauges_and_phases(bench):
     bench.reader.version = -3
     bench.learn(2)
