@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import threading
@@ -157,6 +158,15 @@ class FrameClient:
         if header.kind == Kind.ERROR:
             raise error_of(payload)
         return wire.from_json(payload)
+
+    def wait_to_send(self, timeout_s: float) -> None:
+        """From now on a `send` may wait so long for a peer that reads nothing (back-pressure)."""
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeout_s))
+
+    def shutdown(self) -> None:
+        """Ends, from another thread, a call that waits for the peer; it raises PeerError."""
+        with contextlib.suppress(OSError):  # the peer was quicker
+            self._sock.shutdown(socket.SHUT_RDWR)
 
     def fileno(self) -> int:
         """For select()."""

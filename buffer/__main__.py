@@ -1,0 +1,6 @@
+"""`python -m buffer`."""
+
+from kaimesh.lifecycle import main
+
+if __name__ == "__main__":
+    main("buffer", "buffer.service.BufferService")

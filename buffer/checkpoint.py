@@ -1,0 +1,112 @@
+"""Checkpoints of a buffer that survive Reverb's own housekeeping and a damaged disk.
+
+After each save Reverb deletes everything else in its checkpoint directory, foreign files included, and on start it restores
+whatever lies there, its table configuration winning over the wanted one. So Reverb gets a directory of its own (`reverb/`),
+empty except while it saves or restores; finished checkpoints are moved out to `kept/`, each beside a manifest of sizes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kaimesh.run import write_json
+
+GENERATIONS = 2
+_MANIFEST = "manifest.json"
+_DATA = "data"
+
+
+class Manifest(NamedTuple):
+    """What a checkpoint holds. items: at least so many. files: [relative path, bytes], all of them."""
+
+    specs: list[Any]
+    spaces: dict[str, Any] | None
+    configuration: dict[str, str]
+    inserted: int
+    items: int
+    files: list[list[Any]]
+
+
+class Checkpoints:
+    """The checkpoints in `folder`; nothing else in it is touched."""
+
+    def __init__(self, folder: Path, logger: logging.Logger | None = None) -> None:
+        self.folder = folder
+        self.own = folder / "reverb"
+        self._kept = folder / "kept"
+        self._log = logger or logging.getLogger("buffer")
+        self._kept.mkdir(parents=True, exist_ok=True)
+        self.own.mkdir(exist_ok=True)
+
+    def candidates(self) -> Iterator[tuple[Manifest, Path]]:
+        """Whole checkpoints, newest first; logs what is damaged and why."""
+        for folder in reversed(self._generations()):
+            try:
+                manifest = Manifest(**json.loads((folder / _MANIFEST).read_text()))
+                wrong = [name for name, size in manifest.files if (folder / _DATA / name).stat().st_size != size]
+            except (OSError, ValueError, TypeError) as error:
+                self._log.error("checkpoint %s is damaged (%s); trying the one before", folder, error)
+                continue
+            if wrong:
+                self._log.error(
+                    "checkpoint %s is damaged (size of %s); trying the one before", folder, ", ".join(wrong)
+                )
+                continue
+            yield manifest, folder
+
+    def keep(self, saved: Path, manifest: Manifest) -> Path:
+        """Moves what Reverb saved at `saved` out of its reach, with a manifest; then the oldest beyond GENERATIONS goes."""
+        target = self._kept / f"{time.time_ns():020d}"
+        unfinished = self._kept / f".{target.name}"
+        unfinished.mkdir()
+        saved.replace(unfinished / _DATA)
+        files = sorted((unfinished / _DATA).rglob("*"))
+        sizes = [[str(path.relative_to(unfinished / _DATA)), path.stat().st_size] for path in files if path.is_file()]
+        for path in files:
+            _sync(path)
+        write_json(unfinished / _MANIFEST, manifest._replace(files=sizes)._asdict())
+        _sync(unfinished / _MANIFEST)
+        unfinished.replace(target)
+        _sync(self._kept)
+        for old in self._generations()[:-GENERATIONS]:
+            shutil.rmtree(old)
+        return target
+
+    def lay_out(self, folder: Path) -> None:
+        """Puts a kept checkpoint where Reverb looks on start, as hard links: Reverb deletes them later, not the files."""
+        self.clear_own()
+        for source in sorted((folder / _DATA).rglob("*")):
+            target = self.own / folder.name / source.relative_to(folder / _DATA)
+            if source.is_dir():
+                target.mkdir(parents=True, exist_ok=True)
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.link(source, target)
+
+    def clear_own(self) -> None:
+        """Empties Reverb's directory: a save that was cut short must not be restored."""
+        shutil.rmtree(self.own)
+        self.own.mkdir()
+
+    def forget(self) -> None:
+        """Deletes the kept checkpoints."""
+        for folder in self._generations():
+            shutil.rmtree(folder)
+
+    def _generations(self) -> list[Path]:
+        return sorted(path for path in self._kept.iterdir() if path.name.isdigit() and path.is_dir())
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

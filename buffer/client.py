@@ -1,0 +1,260 @@
+"""The sending side of the buffer. No Reverb and no TensorFlow here: an aisrv imports this."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import select
+import socket
+import threading
+import time
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from kaimesh.agent import Spaces
+from kaimesh.arrays import Batch, Specs
+from kaimesh.errors import MeshError, PeerError, Refused, Stopped
+from kaimesh.metrics import Meter
+from kaimesh.wire import frame as wire
+from kaimesh.wire.client import FrameClient, error_of
+from kaimesh.wire.frame import Kind
+
+FRAME_BYTES = 1 << 23  # a longer batch travels as several frames
+_CONNECT_S = 5.0
+_RETRY_S = 0.5
+_BACK_PRESSURE_S = 7 * 24 * 3600.0  # how long a server may take nothing: as long as its learner pauses
+
+
+class SampleSender:
+    """Sends samples to the buffers at `addrs`, a frame to each in turn, from threads of its own.
+
+    At most `window` frames are under way, not yet acknowledged; then `put` blocks. An acknowledged sample is in Reverb; what
+    was not acknowledged when a connection died counts as lost. Counters: samples_sent, samples_acked, samples_lost.
+    """
+
+    def __init__(
+        self,
+        addrs: list[str],
+        *,
+        token: str,
+        name: str,
+        window: int,
+        meter: Meter,
+        stop: threading.Event,
+        spaces: Spaces | None = None,
+        logger: logging.Logger | None = None,
+    ) -> None:
+        self._window, self._meter, self._stop = window, meter, stop
+        self._name, self._token, self._spaces = name, token, spaces
+        self._log = logger or logging.getLogger("samples")
+        self._specs: Specs | None = None
+        self._changed = threading.Condition()
+        self._under_way = 0  # frames, queued or sent, that nothing was heard of
+        self._error: MeshError | None = None
+        self._links = [_Link(self, address) for address in addrs]
+        self._turn = 0
+
+    def put(self, batch: Batch) -> None:
+        """Copies `batch` and sends it in the background; the first call fixes the fields, shapes and dtypes.
+
+        Raises SampleError: other fields, shapes or dtypes. Stopped: `stop` was set while it waited. Refused, AgentError: a buffer
+        said no to an earlier batch.
+        """
+        if self._specs is None:
+            self._specs = batch.specs
+            for link in self._links:
+                link.start()
+        checked = Batch.of(batch, self._specs)
+        rows = max(1, FRAME_BYTES // max(self._specs.row_bytes, 1))
+        for start in range(0, len(checked), rows):
+            piece = {n: np.array(c[start : start + rows], order="C") for n, c in checked.columns.items()}
+            self._wait_for_room()
+            with self._changed:
+                self._under_way += 1
+            self._next_link().give(Batch(piece))
+
+    def flush(self, timeout_s: float) -> bool:
+        """Waits until everything is acknowledged or lost; False if that did not happen in time. Raises what `put` raises."""
+        deadline = time.monotonic() + timeout_s
+        for link in self._links:
+            link.ask_for_flush()
+        with self._changed:
+            while self._under_way:
+                self._raise_error()
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    return False
+                self._changed.wait(min(left_s, 0.5))
+        self._raise_error()
+        return True
+
+    def close(self) -> None:
+        """Ends at once; what was not acknowledged is counted as lost."""
+        for link in self._links:
+            link.close()
+
+    def _wait_for_room(self) -> None:
+        with self._changed:
+            while True:
+                self._raise_error()
+                if self._stop.is_set():
+                    raise Stopped
+                if self._under_way < self._window:
+                    return
+                troubles = [link.trouble for link in self._links if link.trouble]
+                self._meter.state(
+                    "waiting",
+                    f"buffer: {'; '.join(troubles) or f'{self._under_way} frames of samples are not stored yet'}",
+                )
+                self._changed.wait(0.2)
+
+    def _next_link(self) -> _Link:
+        """In turn, skipping servers that do not answer while others do."""
+        links = [link for link in self._links if not link.trouble] or self._links
+        self._turn += 1
+        return links[self._turn % len(links)]
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _settled(self, frames: int, counter: str, rows: int) -> None:
+        self._meter.count(counter, rows)
+        with self._changed:
+            self._under_way -= frames
+            self._changed.notify_all()
+
+    def _failed(self, error: MeshError) -> None:
+        with self._changed:
+            self._error = self._error or error
+            self._changed.notify_all()
+
+    def _connect(self, address: str) -> FrameClient:
+        assert self._specs is not None
+        hello: dict[str, Any] = {
+            "specs": self._specs.to_json(),
+            "spaces": None if self._spaces is None else self._spaces._asdict(),
+        }
+        client = FrameClient(
+            address,
+            token=self._token,
+            role="writer",
+            name=self._name,
+            hello=hello,
+            timeout_s=_CONNECT_S,
+            stop=self._stop,
+        )
+        client.wait_to_send(_BACK_PRESSURE_S)
+        return client
+
+
+class _Link:
+    """One server's thread: connects, sends what it is given, hears the acknowledgements; connects again when the server died."""
+
+    def __init__(self, sender: SampleSender, address: str) -> None:
+        self._sender, self.address = sender, address
+        self.trouble = ""
+        self._queue: deque[Batch | None] = deque()  # None: ask the server to store partly filled items now
+        self._sent: deque[tuple[int, int]] = deque()  # (tag, rows), in order
+        self._tag = 0
+        self._closed = False
+        self._client: FrameClient | None = None
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._thread = threading.Thread(target=self._run, name=f"samples to {address}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def give(self, batch: Batch) -> None:
+        self._queue.append(batch)
+        self._wake()
+
+    def ask_for_flush(self) -> None:
+        self._queue.append(None)
+        self._wake()
+
+    def close(self) -> None:
+        self._closed = True
+        self._wake()
+        if (client := self._client) is not None:
+            client.shutdown()  # a send that waits for the server ends with an error
+        if self._thread.is_alive():
+            self._thread.join(2 * _CONNECT_S)
+        self._wake_in.close()
+        self._wake_out.close()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # then enough bytes stand there to wake it
+            self._wake_in.send(b"x")
+
+    def _run(self) -> None:
+        while not self._closed:
+            try:
+                self._client = self._sender._connect(self.address)
+                self.trouble = ""
+                self._talk(self._client)
+            except Stopped:
+                break
+            except Refused as error:
+                self._sender._failed(error)
+                break
+            except PeerError as error:
+                if not self._closed:
+                    self._wait_for_server(error)
+            finally:
+                self._lose()
+        for batch in filter(None, self._queue):
+            self._sender._settled(1, "samples_lost", len(batch))
+        self._queue.clear()
+
+    def _talk(self, client: FrameClient) -> None:
+        assert self._sender._specs is not None
+        while not self._closed:
+            while self._queue:
+                batch = self._queue.popleft()
+                if batch is None:
+                    client.send(Kind.CONTROL, [wire.to_json({"do": "flush"})])
+                    continue
+                self._tag += 1
+                self._sent.append((self._tag, len(batch)))
+                self._sender._meter.count("samples_sent", len(batch))
+                client.send_rows(batch, self._sender._specs, tag=self._tag)
+            readable, _, _ = select.select([client.fileno(), self._wake_out.fileno()], [], [], 1.0)
+            if self._wake_out.fileno() in readable:
+                self._wake_out.recv(4096)
+            if client.fileno() in readable:
+                self._hear(client)
+
+    def _hear(self, client: FrameClient) -> None:
+        header, payload = client.receive(_CONNECT_S)
+        if header.kind == Kind.CONTROL:
+            return
+        if header.kind not in (Kind.ACK, Kind.ERROR) or not self._sent:
+            raise PeerError(f"{self.address} sent a frame of kind {header.kind} where an acknowledgement was expected")
+        # An ERROR overtakes the acknowledgements of frames that are not stored yet.
+        rows = next((rows for tag, rows in self._sent if tag == header.tag), None)
+        if rows is None:
+            raise PeerError(f"{self.address} acknowledged frame {header.tag}, which is not under way")
+        self._sent.remove((header.tag, rows))
+        if header.kind == Kind.ERROR:
+            self._sender._failed(error_of(payload))
+        self._sender._settled(1, "samples_acked" if header.kind == Kind.ACK else "samples_refused", rows)
+
+    def _lose(self) -> None:
+        """What was under way on a connection that ended may or may not be stored; it is not sent twice."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+        while self._sent:
+            _, rows = self._sent.popleft()
+            self._sender._settled(1, "samples_lost", rows)
+
+    def _wait_for_server(self, error: PeerError) -> None:
+        if not self.trouble:
+            self._sender._log.warning("%s: %s; trying again", self.address, error)
+        self.trouble = str(error)
+        self._sender._stop.wait(_RETRY_S)

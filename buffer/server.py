@@ -1,0 +1,133 @@
+"""The ingest port: rows from writers, answered when Reverb has them; questions from readers."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import Any
+
+from buffer.ingest import Ingest
+from buffer.store import KEEP_ITEMS
+from kaimesh.agent import Spaces
+from kaimesh.arrays import Specs, view_columns
+from kaimesh.errors import MeshError, SampleError
+from kaimesh.metrics import Meter
+from kaimesh.wire.connection import Connection, Hello
+from kaimesh.wire.frame import Kind, from_json
+from kaimesh.wire.server import FrameServer
+
+_IDLE_S = 0.05
+_FULL_S = 0.02  # how long the loop hangs in Reverb at once while the table is full
+
+
+class IngestServer:
+    """Serves `ingest`; one thread calls `step` for ever.
+
+    bind: host and port; port 0 picks one. Raises OSError: the port is taken.
+    """
+
+    def __init__(
+        self, bind: tuple[str, int], *, token: str, ingest: Ingest, meter: Meter, logger: logging.Logger | None = None
+    ) -> None:
+        self._ingest, self._meter = ingest, meter
+        self._log = logger or logging.getLogger("buffer")
+        self._server = FrameServer(
+            bind, token=token, roles=("writer", "reader"), on_hello=self._on_hello, logger=self._log
+        )
+        self.port = self._server.port
+        self._unacknowledged: deque[tuple[int, Connection, int]] = deque()  # (what `stored` must reach, peer, tag)
+        self._want_partial = False
+
+    def step(self) -> None:
+        """One round: takes what has come, writes it, acknowledges what is stored."""
+        ingest = self._ingest
+        came = 0
+        for connection in self._server.poll(_IDLE_S if ingest.settled and not self._want_partial else 0.0):
+            came += self._serve(connection)
+        ingest.flush(_FULL_S, partial=self._want_partial, keep_items=KEEP_ITEMS if came else 0)
+        if not ingest.blocked:
+            self._want_partial = False
+        self._acknowledge()
+        self._hold_back()
+
+    def close(self) -> None:
+        """Closes the port and every connection."""
+        self._server.stop()
+
+    def drain(self, timeout_s: float) -> bool:
+        """Before an end: writes what was taken, also a partly filled item, and acknowledges it."""
+        done = self._ingest.flush(timeout_s)
+        self._acknowledge()
+        return done
+
+    def _on_hello(self, connection: Connection, hello: Hello) -> dict[str, Any]:
+        if hello["role"] == "reader":
+            return {}
+        spaces = hello.get("spaces")
+        specs = Specs.from_json(hello.get("specs"))
+        if not specs.row_bytes:
+            raise SampleError(
+                f"samples of {len(specs)} fields and no bytes cannot be stored; give `learn` at least one value"
+            )
+        try:
+            self._ingest.declare(specs, None if spaces is None else Spaces.from_json(spaces))
+        except (TypeError, AttributeError) as error:
+            raise SampleError(f"spaces are not those of kaimesh.agent.Spaces: {error}") from error
+        connection.state = specs
+        return {}
+
+    def _serve(self, connection: Connection) -> int:
+        header = connection.header
+        assert header is not None
+        try:
+            if header.kind == Kind.DATA and connection.state is not None:
+                batch = view_columns(connection.payload, connection.state, header.rows)
+                self._unacknowledged.append((self._ingest.insert(batch), connection, header.tag))
+                return 1
+            if header.kind == Kind.CONTROL:
+                self._server.send_json(connection, Kind.CONTROL, self._answer(connection), tag=header.tag)
+                return 0
+            raise SampleError(
+                f"a frame of kind {header.kind} from a {(connection.hello or {}).get('role')} means nothing here"
+            )
+        except MeshError as error:
+            message = f"{connection.name}: {error}"
+            self._log.error("refused: %s", message)
+            self._meter.count("refused_frames")
+            self._server.send_json(connection, Kind.ERROR, {"message": message, "traceback": ""}, tag=header.tag)
+            return 0
+
+    def _answer(self, connection: Connection) -> dict[str, Any]:
+        request = from_json(connection.payload)
+        action = request.get("do")
+        if action == "describe":
+            return self._ingest.describe()
+        if action == "flush":
+            self._want_partial = True
+            return {}
+        if action == "drop":
+            self._ingest.drop()
+            return {}
+        raise SampleError(f"{action!r} cannot be done here; describe, flush and drop can")
+
+    def _acknowledge(self) -> None:
+        while self._unacknowledged and self._unacknowledged[0][0] <= self._ingest.stored:
+            _, connection, tag = self._unacknowledged.popleft()
+            self._server.send(connection, Kind.ACK, [], tag=tag)
+
+    def _hold_back(self) -> None:
+        """Stops reading from the writers while the table is full, and says so."""
+        blocked = self._ingest.blocked
+        for connection in self._server.connections:
+            if connection.state is not None:
+                self._server.pause(connection, blocked)
+        if blocked:
+            plan = self._ingest.plan
+            assert plan is not None
+            kind = "queue" if plan.kind == "queue" else "table may be drawn from more before it takes more: it"
+            rows = plan.capacity_items * plan.rows_per_item
+            self._meter.state("waiting", f"learner: the {kind} is full ({rows:,} samples)")
+        elif self._ingest.plan is None:
+            self._meter.state("ready", "no aisrv has sent anything yet")
+        else:
+            self._meter.state("working")

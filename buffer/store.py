@@ -1,0 +1,89 @@
+"""One Reverb server with one table, and the writer that fills it from inside the same process."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import reverb
+
+from buffer import tables
+from buffer.tables import TablePlan
+
+KEEP_ITEMS = 16  # items left under way while more come, so that neither side waits for the other
+_MOST_PENDING = 40  # from 50 on Reverb warns of each item
+_PENDING_BYTES = 1 << 26
+_THROTTLE_S = 0.02
+_INFO_S = 10
+
+
+class Store:
+    """Starts Reverb on `port` (None: a free one); with `checkpoints`, its own folder, it restores what lies there.
+
+    `stored` counts the rows that Reverb has confirmed. `blocked`: the table takes no more for now.
+    """
+
+    def __init__(self, plan: TablePlan, *, port: int | None, checkpoints: Path | None) -> None:
+        self.plan = plan
+        self.stored = 0
+        self.blocked = False
+        checkpointer = None if checkpoints is None else reverb.checkpointers.DefaultCheckpointer(str(checkpoints))
+        self._server = reverb.Server([tables.build(plan)], port=port, checkpointer=checkpointer)
+        self.port: int = self._server.port
+        self._client = reverb.Client(f"127.0.0.1:{self.port}")
+        self._writer = self._client.trajectory_writer(1, validate_items=False)
+        self._pending: deque[int] = deque()  # rows of each item that Reverb has not confirmed
+        self._most_pending = max(KEEP_ITEMS + 1, min(_MOST_PENDING, _PENDING_BYTES // plan.item_bytes))
+        self._row_counts: deque[int] = deque(maxlen=plan.capacity_items)  # of the newest items
+
+    @property
+    def settled(self) -> bool:
+        """Whether Reverb has confirmed all items."""
+        return not self._pending
+
+    def append(self, item: np.ndarray, rows: int) -> None:
+        """Hands over one item, uint8 `[item_bytes]`, which is copied; waits a moment where many are under way."""
+        self._writer.append(item)
+        self._writer.create_item(self.plan.name, 1.0, self._writer.history[-1])
+        self._pending.append(rows)
+        self._row_counts.append(rows)
+        if len(self._pending) >= self._most_pending and not self.blocked:
+            self.flush(_THROTTLE_S, KEEP_ITEMS)
+
+    def flush(self, timeout_s: float, keep_items: int = 0) -> bool:
+        """Waits until all but the newest `keep_items` items are confirmed; False if that did not happen in time."""
+        try:
+            self._writer.flush(keep_items, timeout_ms=max(1, int(timeout_s * 1000)))
+        except reverb.errors.DeadlineExceededError:
+            self.blocked = True
+            return False
+        while len(self._pending) > keep_items:
+            self.stored += self._pending.popleft()
+        self.blocked = False
+        return True
+
+    def info(self) -> Any:
+        """Reverb's TableInfo; after a restore only the server's own answer is right."""
+        return self._client.server_info(timeout=_INFO_S)[self.plan.name]
+
+    def size(self) -> int:
+        """Rows in the table. Where it is full or takes no more, partly filled items count as full: no more will come."""
+        items, known = self.info().current_size, len(self._row_counts)
+        if not known or self.blocked or items >= self.plan.capacity_items:
+            return int(items * self.plan.rows_per_item)
+        return int(round(items * sum(self._row_counts) / known))
+
+    def reset(self) -> None:
+        """Empties the table."""
+        self._client.reset(self.plan.name)
+
+    def checkpoint(self) -> Path:
+        """Saves the table; returns where. Takes seconds per gigabyte; call it from a side thread."""
+        return Path(self._client.checkpoint())
+
+    def close(self) -> None:
+        """Stops Reverb."""
+        del self._writer, self._client
+        self._server.stop()

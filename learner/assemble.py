@@ -1,0 +1,133 @@
+"""Batches out of drawn items: in order for queues, well mixed for tables that pack several rows into an item.
+
+Shape legend: I items drawn together, K rows per item, B rows in a batch, P rows in the pool.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from kaimesh.arrays import Batch, Specs
+from kaimesh.items import Columns
+
+
+class Assembler(Protocol):
+    """Turns items into batches of B rows."""
+
+    def feed(self, columns: Columns, counts: np.ndarray) -> list[Batch]:
+        """Takes items as columns `[I, K, ...]` with `counts` int64 `[I]` rows each; returns the batches that became whole."""
+
+    def rest(self) -> Batch | None:
+        """A batch that is only held back for better mixing, when nothing more comes; else None."""
+
+    def clear(self) -> None:
+        """Forgets every row."""
+
+
+class InOrder:
+    """Every row once, in the order of the items: for queues, and for tables with one row per item (independent draws).
+
+    Each row is copied once, to its place in the batch.
+    """
+
+    def __init__(self, specs: Specs, batch_size: int) -> None:
+        self._specs, self._batch_size = specs, batch_size
+        self._target: Columns = {}
+        self._filled = 0
+
+    def feed(self, columns: Columns, counts: np.ndarray) -> list[Batch]:
+        """See Assembler."""
+        rows = _flat(columns, counts)
+        total, done, batches = int(counts.sum()), 0, []
+        while done < total:
+            if not self._target:
+                self._target = _empty(self._specs, self._batch_size)
+            count = min(total - done, self._batch_size - self._filled)
+            for name, target in self._target.items():
+                target[self._filled : self._filled + count] = rows[name][done : done + count]
+            done, self._filled = done + count, self._filled + count
+            if self._filled == self._batch_size:
+                batches.append(Batch(self._target))
+                self.clear()
+        return batches
+
+    def rest(self) -> Batch | None:
+        """None: nothing is held back."""
+        return None
+
+    def clear(self) -> None:
+        """See Assembler."""
+        self._target, self._filled = {}, 0
+
+
+class Mixed:
+    """Rows as if each had been drawn by itself, out of items that hold K rows which were made together.
+
+    Of each drawn item, `rows_per_draw` of its K places are picked at random and those that hold a row go into a pool; so every row
+    of the table is equally likely, also those of partly filled items. A batch is B rows picked at random from the full pool,
+    without replacement. Of the B - 1 other rows in a batch, (rows_per_draw - 1) * B / P on average come from the same draw.
+    """
+
+    def __init__(self, specs: Specs, batch_size: int, rows_per_draw: int, pool_rows: int, seed: int) -> None:
+        self._batch_size, self._rows_per_draw = batch_size, rows_per_draw
+        self._wanted = max(pool_rows, batch_size)
+        self._pool = _empty(specs, self._wanted)
+        self._filled = 0
+        self._rng = np.random.default_rng(seed)
+
+    def feed(self, columns: Columns, counts: np.ndarray) -> list[Batch]:
+        """See Assembler."""
+        rows_per_item = next(iter(columns.values())).shape[1]
+        places = self._rng.random((len(counts), rows_per_item)).argpartition(self._rows_per_draw - 1, axis=1)
+        places = places[:, : self._rows_per_draw]  # [I, R], different ones for each item
+        item, pick = np.nonzero(places < counts[:, None])
+        place = places[item, pick]
+        done = 0
+        batches: list[Batch] = []
+        while True:
+            count = min(len(item) - done, self._wanted - self._filled)
+            for name, pool in self._pool.items():
+                pool[self._filled : self._filled + count] = columns[name][
+                    item[done : done + count], place[done : done + count]
+                ]
+            done, self._filled = done + count, self._filled + count
+            if self._filled < self._wanted:
+                return batches
+            batches.append(self._take())
+
+    def rest(self) -> Batch | None:
+        """A batch out of a pool that is not full, if it holds one."""
+        return self._take() if self._filled >= self._batch_size else None
+
+    def clear(self) -> None:
+        """See Assembler."""
+        self._filled = 0
+
+    def _take(self) -> Batch:
+        """B rows at random; rows from the pool's end move into the gaps."""
+        chosen = self._rng.choice(self._filled, self._batch_size, replace=False)  # [B]
+        left = self._filled - self._batch_size
+        stays = np.ones(self._batch_size, bool)  # of the last B places, those that were not chosen
+        stays[chosen[chosen >= left] - left] = False
+        gaps, movers = chosen[chosen < left], left + np.flatnonzero(stays)
+        batch = {}
+        for name, pool in self._pool.items():
+            batch[name] = pool[chosen]
+            pool[gaps] = pool[movers]
+        self._filled = left
+        return Batch(batch)
+
+
+def _flat(columns: Columns, counts: np.ndarray) -> Columns:
+    """The rows of all items in order, `[sum of counts, ...]`; without a copy where K is 1."""
+    rows_per_item = next(iter(columns.values())).shape[1]
+    if rows_per_item == 1:
+        return {name: column[:, 0] for name, column in columns.items()}
+    there = np.arange(rows_per_item) < counts[:, None]  # [I, K]
+    return {name: column[there] for name, column in columns.items()}
+
+
+def _empty(specs: Specs, rows: int) -> Columns:
+    return {name: np.empty((rows, *spec.shape), spec.dtype) for name, spec in specs}

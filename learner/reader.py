@@ -1,0 +1,307 @@
+"""What the learner trains on: batches drawn from the buffers, decoded in a thread, one or two ahead.
+
+Only this module and learner/source.py know Reverb.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from kaimesh.agent import Spaces, TableSpec
+from kaimesh.arrays import Batch, Specs
+from kaimesh.config import Config
+from kaimesh.errors import MeshError, PeerError, Stopped
+from kaimesh.items import item_bytes, row_counts, view_items
+from kaimesh.metrics import Meter
+from kaimesh.wire.client import FrameClient
+from learner.assemble import Assembler, InOrder, Mixed
+from learner.source import Source
+
+_POLL_S = 0.5
+_ANSWER_S = 5.0
+_HELD_BACK_S = 0.2  # when nothing came for so long, rows that wait for better mixing go out
+_LARGE_BATCH_BYTES = 1 << 26
+
+
+class Control(Protocol):
+    """What a reader asks a buffer's ingest side; `buffer.ingest.Ingest` itself can be one, in the same process."""
+
+    def describe(self) -> dict[str, Any]:
+        """See buffer/ingest. Raises PeerError: it does not answer."""
+
+    def drop(self) -> None:
+        """Empties the table. Raises PeerError: it does not answer."""
+
+
+class Reader:
+    """Draws from all buffers in turn.
+
+    addrs: Reverb's ports; ingest_addrs: the ingest ports of the same servers. controls: instead of both, buffers of this process.
+    A queue's rows come every one once, and in the order of their insertion where there is one buffer; a replay table's rows come
+    as if drawn one by one (see learner/assemble). Drawing begins with the first `next_batch`.
+    """
+
+    def __init__(
+        self,
+        addrs: Sequence[str],
+        ingest_addrs: Sequence[str],
+        token: str,
+        *,
+        batch_size: int,
+        table: TableSpec,
+        config: Config,
+        meter: Meter,
+        controls: Sequence[Control] | None = None,
+        logger: logging.Logger | None = None,
+    ) -> None:
+        self._addrs, self._batch_size, self._table = list(addrs), batch_size, table
+        self._seed, self._meter = config.app.random_seed, meter
+        self._log = logger or logging.getLogger("reader")
+        self._local = controls is not None
+        self._controls: list[Control] = (
+            list(controls) if controls is not None else [_RemoteControl(a, token, meter.name) for a in ingest_addrs]
+        )
+        self._totals = [_Total() for _ in self._controls]
+        self._plan: dict[str, Any] | None = None
+        self._specs = Specs({})
+        self._changed = threading.Condition()
+        self._sources: list[Source] = []
+        self._ready: deque[Batch] = deque()
+        self._ahead = 1
+        self._epoch = 0  # of drop_all
+        self._error: BaseException | None = None
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def describe(self, stop: threading.Event) -> tuple[Specs, Spaces | None]:
+        """What the samples and the environment look like; waits until the first aisrv has said so. Raises Stopped, MeshError."""
+        while True:
+            for control in self._controls:
+                try:
+                    data = control.describe()
+                except PeerError as error:
+                    self._meter.state("waiting", f"buffer: {error}")
+                    continue
+                if data["specs"] is not None:
+                    return self._learn_about(data)
+                self._meter.state("waiting", "the first aisrv, which tells what samples look like")
+            if stop.wait(_POLL_S):
+                raise Stopped
+
+    def next_batch(self, timeout_s: float) -> Batch | None:
+        """`batch_size` rows as a Batch whose arrays are the caller's own, or None if they did not come in time.
+
+        Raises PeerError: no buffer answers. Whatever went wrong in the reader's thread.
+        """
+        if self._thread is None:
+            self._start()
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while not self._ready:
+                if self._error is not None:
+                    raise self._error
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    break
+                self._changed.wait(min(left_s, _POLL_S))
+            else:
+                self._changed.notify_all()
+                return self._ready.popleft()
+        silent = [
+            f"{source.address} does not answer since {source.silent_s:.0f} s"
+            for source in self._sources
+            if source.silent_s
+        ]
+        if len(silent) == len(self._sources):
+            raise PeerError("; ".join(silent))
+        return None
+
+    def inserted(self) -> int:
+        """Rows ever inserted, over all buffers and their restarts. Raises PeerError: no buffer answers."""
+        for total, data in self._ask():
+            total.now(data.get("inserted", 0))
+        return sum(total.sum for total in self._totals)
+
+    def size(self) -> int:
+        """Rows in the tables now. Raises PeerError: no buffer answers."""
+        return sum(data.get("size", 0) for _, data in self._ask())
+
+    def drop_all(self) -> None:
+        """Empties the tables and what was drawn ahead; a few rows that are just under way may still come.
+
+        Raises PeerError: a buffer does not answer.
+        """
+        with self._changed:
+            self._epoch += 1
+            self._ready.clear()
+            for source in self._sources:
+                source.clear()
+            self._changed.notify_all()
+        for control in self._controls:
+            control.drop()
+
+    def close(self) -> None:
+        """Ends the threads and connections."""
+        self._closed = True
+        with self._changed:
+            self._changed.notify_all()
+        for source in self._sources:
+            source.close()
+        if self._thread is not None:
+            self._thread.join(2.0)
+        for control in self._controls:
+            if isinstance(control, _RemoteControl):
+                control.close()
+
+    def _learn_about(self, data: dict[str, Any]) -> tuple[Specs, Spaces | None]:
+        self._specs, self._plan = Specs.from_json(data["specs"]), data["plan"]
+        if self._plan["kind"] != self._table.kind:
+            raise MeshError(
+                f"the buffer holds a {self._plan['kind']}, the learner's agent wants a {self._table.kind}: the two were started with "
+                "different algorithms. Stop all and start again."
+            )
+        if self._local:
+            self._addrs = [f"127.0.0.1:{control.describe()['port']}" for control in self._controls]
+        return self._specs, None if data["spaces"] is None else Spaces.from_json(data["spaces"])
+
+    def _start(self) -> None:
+        plan = self._plan
+        if plan is None:
+            raise MeshError("next_batch before describe: what the samples look like is not known yet")
+        queue = plan["kind"] == "queue"
+        large = self._batch_size * self._specs.row_bytes > _LARGE_BATCH_BYTES
+        self._ahead = 1 if queue or large else 2  # what waits here grows stale, or large
+        self._sources = [
+            Source(
+                address,
+                name=plan["name"],
+                item_bytes=item_bytes(self._specs, plan["rows_per_item"]),
+                chunk_items=plan["chunk_items"],
+                in_flight_items=plan["in_flight_items"],
+                depth=1 if queue else 2,
+                changed=self._changed,
+                logger=self._log,
+            )
+            for address in self._addrs
+        ]
+        self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
+        self._thread.start()
+
+    def _assembler(self) -> Assembler:
+        assert self._plan is not None
+        if not self._plan["pool_rows"]:
+            return InOrder(self._specs, self._batch_size)
+        return Mixed(self._specs, self._batch_size, self._plan["rows_per_draw"], self._plan["pool_rows"], self._seed)
+
+    def _run(self) -> None:
+        try:
+            assembler = self._assembler()
+            turn = epoch = 0
+            while not self._closed:
+                with self._changed:
+                    turn, items = self._wait_for_items(turn)
+                    if epoch != self._epoch:
+                        epoch = self._epoch
+                        assembler.clear()
+                batches = self._decode(assembler, items)
+                with self._changed:
+                    if epoch == self._epoch:
+                        self._ready.extend(batches)
+                        self._changed.notify_all()
+        except Exception as error:  # handed to the caller of next_batch, which raises it
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
+
+    def _wait_for_items(self, turn: int) -> tuple[int, Any]:
+        """The next chunk, from the servers in turn, skipping those that have none; None when nothing comes. `_changed` is held."""
+        waited_until = time.monotonic() + _HELD_BACK_S
+        while not self._closed:
+            if len(self._ready) >= self._ahead:
+                self._changed.wait(_POLL_S)
+                waited_until = time.monotonic() + _HELD_BACK_S
+                continue
+            for step in range(1, len(self._sources) + 1):
+                index = (turn + step) % len(self._sources)
+                if (items := self._sources[index].take()) is not None:
+                    return index, items
+            left_s = waited_until - time.monotonic()
+            if left_s <= 0:
+                break
+            self._changed.wait(left_s)
+        return turn, None
+
+    def _decode(self, assembler: Assembler, items: Any) -> list[Batch]:
+        if items is None:
+            rest = assembler.rest()
+            return [] if rest is None else [rest]
+        assert self._plan is not None
+        rows_per_item = self._plan["rows_per_item"]
+        return assembler.feed(view_items(items, self._specs, rows_per_item), row_counts(items, rows_per_item))
+
+    def _ask(self) -> list[tuple[_Total, dict[str, Any]]]:
+        """What each buffer that answers says. Raises PeerError: none does."""
+        answers, errors = [], []
+        for total, control in zip(self._totals, self._controls, strict=True):
+            try:
+                answers.append((total, control.describe()))
+            except PeerError as error:
+                errors.append(error)
+        if not answers:
+            raise errors[0]
+        return answers
+
+
+class _Total:
+    """A counter that goes on when the server that counts begins anew."""
+
+    def __init__(self) -> None:
+        self.sum = self._last = 0
+
+    def now(self, value: int) -> None:
+        self.sum += value - self._last if value >= self._last else value
+        self._last = value
+
+
+class _RemoteControl:
+    """A buffer's ingest port, connected again where it was lost."""
+
+    def __init__(self, address: str, token: str, name: str) -> None:
+        self._address, self._token, self._name = address, token, name
+        self._client: FrameClient | None = None
+        self._lost_at: float | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """See Control."""
+        return self._call({"do": "describe"})
+
+    def drop(self) -> None:
+        """See Control."""
+        self._call({"do": "drop"})
+
+    def close(self) -> None:
+        """Closes the connection."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _call(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            if self._client is None:
+                self._client = FrameClient(
+                    self._address, token=self._token, role="reader", name=self._name, timeout_s=_ANSWER_S
+                )
+            answer = self._client.call(request)
+            self._lost_at = None
+            return answer
+        except PeerError as error:
+            self.close()
+            self._lost_at = self._lost_at or time.monotonic()
+            raise PeerError(
+                f"{self._address} does not answer since {time.monotonic() - self._lost_at:.0f} s ({error})"
+            ) from error

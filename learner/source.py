@@ -1,0 +1,155 @@
+"""One Reverb server as the learner sees it: a thread that draws items, and whether the server answers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from typing import Any
+
+import numpy as np
+import reverb
+import tensorflow as tf
+
+_LATE_MS = 30  # when a chunk is not full by then, what there is of it is delivered
+_IDLE_MS = 250  # the same after a draw that brought nothing
+_RETRY_S = 0.5
+_PROBE_S = 1.0
+_PROBE_TIMEOUT_S = 2
+_RESUME_S = 5.0  # Reverb's own reconnection took 5 to 7 s
+
+
+class Source:
+    """Draws items from the table `name` at `address` and keeps at most `depth` chunks of them until they are taken.
+
+    changed: notified when a chunk came. A draw from a server that died neither ends nor fails (Reverb retries inside C++), so
+    another thread asks the server how it is; when it is back and the old draw stays stuck, a second thread draws.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        name: str,
+        item_bytes: int,
+        chunk_items: int,
+        in_flight_items: int,
+        depth: int,
+        changed: threading.Condition,
+        logger: logging.Logger,
+    ) -> None:
+        self.address, self._name, self._depth, self._changed, self._log = address, name, depth, changed, logger
+        self._datasets = [
+            _dataset(address, name, item_bytes, chunk_items, in_flight_items, late_ms)
+            for late_ms in (_LATE_MS, _IDLE_MS)
+        ]
+        self._chunks: deque[np.ndarray] = deque()
+        self._closed = False
+        self._delivered_at = time.monotonic()
+        self._silent_since: float | None = None
+        self._threads = [
+            threading.Thread(target=target, name=f"{target.__name__} {address}", daemon=True)
+            for target in (self._draw, self._probe)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the server stopped answering; 0 while it answers."""
+        since = self._silent_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    def take(self) -> np.ndarray | None:
+        """The oldest chunk, uint8 `[I, item_bytes]`, or None; call it with `changed` held."""
+        if not self._chunks:
+            return None
+        self._changed.notify_all()
+        return self._chunks.popleft()
+
+    def clear(self) -> None:
+        """Drops what was drawn; call it with `changed` held."""
+        self._chunks.clear()
+        self._changed.notify_all()
+
+    def close(self) -> None:
+        """Ends the threads, but does not wait for one that is stuck in Reverb."""
+        self._closed = True
+        with self._changed:
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(2 * _IDLE_MS / 1000)
+
+    def _draw(self) -> None:
+        idle = False
+        while not self._closed:
+            came = False
+            try:
+                for chunk in self._datasets[idle]:
+                    came = True
+                    if not self._deliver(np.asarray(memoryview(chunk.data))):
+                        return
+            except (tf.errors.OpError, RuntimeError) as error:
+                self._log.warning(
+                    "%s: drawing samples failed (%s); trying again", self.address, str(error).splitlines()[0]
+                )
+                time.sleep(_RETRY_S)
+            idle = not came
+
+    def _deliver(self, items: np.ndarray) -> bool:
+        with self._changed:
+            self._delivered_at = time.monotonic()
+            while len(self._chunks) >= self._depth and not self._closed:
+                self._changed.wait(0.5)
+            self._chunks.append(items)
+            self._changed.notify_all()
+        return not self._closed
+
+    def _probe(self) -> None:
+        client = reverb.Client(self.address)
+        returned_at: float | None = None
+        while not self._closed:
+            try:
+                info = client.server_info(timeout=_PROBE_TIMEOUT_S)[self._name]
+                if self._silent_since is not None:
+                    self._log.info("%s answers again after %.0f s", self.address, self.silent_s)
+                    self._silent_since, returned_at = None, time.monotonic()
+                if returned_at is not None and self._stuck(returned_at, info):
+                    returned_at = None
+            except (reverb.errors.ReverbError, RuntimeError, KeyError) as error:
+                if self._silent_since is None:
+                    self._log.warning("%s does not answer: %s", self.address, str(error).splitlines()[0])
+                    self._silent_since = time.monotonic()
+            time.sleep(_PROBE_S)
+
+    def _stuck(self, returned_at: float, info: Any) -> bool:
+        """Whether the draw that began before the server died does not go on by itself; then another one begins beside it.
+
+        The old one is not given up: items that it may still get were taken from the table.
+        """
+        if self._delivered_at > returned_at:
+            return True
+        if time.monotonic() - returned_at < _RESUME_S or not info.current_size:
+            return False
+        self._log.warning("%s: the draw before its end stays stuck; drawing anew", self.address)
+        threading.Thread(target=self._draw, name=f"draw again {self.address}", daemon=True).start()
+        return True
+
+
+def _dataset(address: str, name: str, item_bytes: int, chunk: int, in_flight: int, late_ms: int) -> Any:
+    """Chunks of up to `chunk` items; it ends, with a smaller chunk, when the table gives nothing for `late_ms`."""
+    dataset = reverb.TrajectoryDataset(
+        server_address=address,
+        table=name,
+        dtypes=tf.uint8,
+        shapes=tf.TensorShape([item_bytes]),
+        max_in_flight_samples_per_worker=in_flight,
+        num_workers_per_iterator=1,
+        rate_limiter_timeout_ms=late_ms,
+    )
+    dataset = dataset.batch(chunk, drop_remainder=False)
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = 1
+    options.autotune.enabled = False
+    return dataset.with_options(options)
