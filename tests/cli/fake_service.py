@@ -9,8 +9,8 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
-from kaimesh.agent import user_code
-from kaimesh.lifecycle import Context, main
+from kaimesh.agent import user_code  # noqa: E402
+from kaimesh.lifecycle import Context, main  # noqa: E402
 
 
 class Service:

@@ -1,0 +1,117 @@
+"""A mesh of fake services under real supervision, on free ports, in a folder of its own, gone after the test."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DEADLINE_S = 30.0
+ADDRESS_KEYS = ("buffer_addrs", "buffer_ingest_addrs", "model_pool_addr", "learner_addr", "actor_addrs")
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+class Mesh:
+    """Runs the command line and looks at what it leaves."""
+
+    def __init__(self, runs: Path) -> None:
+        self.runs = runs
+        self.settings = {key: f"127.0.0.1:{port}" for key, port in zip(ADDRESS_KEYS, free_ports(5), strict=True)}
+        self.settings |= {"aisrv_count": "1", "report_seconds": "0.5"}
+        self.environ = {**os.environ, "PYTHONPATH": str(ROOT), "runs_dir": str(runs)}
+
+    def arguments(self, *words: str) -> list[str]:
+        settings = [f"--set={key}={value}" for key, value in self.settings.items()] if words[0] == "start" else []
+        return [sys.executable, str(ROOT / "tests/cli/fake_mesh.py"), *words, *settings]
+
+    def call(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.arguments(*words), cwd=ROOT, env=self.environ, capture_output=True, text=True, timeout=60
+        )
+
+    def popen(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.arguments(*words),
+            cwd=ROOT,
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def start(self, *words: str) -> None:
+        done = self.call("start", "--detach", *words)
+        assert done.returncode == 0, done.stderr
+        self.until(lambda: self.status()["state"] == "running")
+
+    @property
+    def run(self) -> Path:
+        return (self.runs / "latest").resolve()
+
+    def order(self, name: str, word: str) -> None:
+        (self.run / f"{name}.do").write_text(word)
+
+    def status(self) -> dict[str, Any]:
+        done = self.call("status", "--json")
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout))
+
+    def process(self, name: str) -> dict[str, Any]:
+        return next(row for row in self.status()["processes"] if row["name"] == name)
+
+    def published(self, name: str) -> dict[str, Any]:
+        return dict(json.loads((self.run / "status" / f"{name}.json").read_text()))
+
+    def result(self) -> dict[str, Any]:
+        return dict(json.loads((self.run / "result.json").read_text()))
+
+    def living(self) -> list[psutil.Process]:
+        found = []
+        for process in psutil.process_iter():
+            try:
+                words = process.cmdline()
+            except psutil.Error:
+                continue
+            if any(str(self.runs) in word and "runs_dir" not in word for word in words):
+                found.append(process)
+        return found
+
+    def until(self, condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition():
+            if time.monotonic() > deadline:
+                logs = "\n".join(f"{p.name}: {p.read_text()[-800:]}" for p in (self.run / "logs").glob("*"))
+                pytest.fail(f"not within {DEADLINE_S} s; logs:\n{logs}")
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def mesh(tmp_path: Path) -> Iterator[Mesh]:
+    mesh = Mesh(tmp_path / "runs")
+    yield mesh
+    for process in mesh.living():
+        try:
+            process.send_signal(signal.SIGKILL)
+        except psutil.NoSuchProcess:
+            continue

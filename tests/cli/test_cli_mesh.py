@@ -1,0 +1,241 @@
+"""Starting, watching, failing and stopping, with real processes (the services count instead of training)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+import toml
+
+from tests.cli.conftest import ADDRESS_KEYS, Mesh
+
+
+def test_a_run_ends_at_its_limit_in_order_with_a_result(mesh: Mesh) -> None:
+    done = mesh.call("start", "--wait", "--max-env-steps", "300")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Reverb (buffer_addrs) has no authentication" in done.stderr
+    assert "the run has ended: max_env_steps" in done.stdout
+    result = mesh.result()
+    assert result["env_steps"] >= 300
+    assert result["episodes"] * 10 == result["env_steps"]
+    assert (result["return_mean_100"], result["policy_lag_mean"]) == (1.5, 2.0)
+    assert result["learner_steps"] == result["model_version"] > 0
+    assert result["env_steps_per_s"] > 0
+    assert 0 < result["up_s"] < result["wall_s"] < 60
+    ends = (mesh.run / "ends.txt").read_text().split()
+    assert ends == ["aisrv_0", "learner_0", "actor_0", "model_pool_0", "buffer_0"]
+    assert not mesh.living()
+    status = mesh.status()
+    assert (status["state"], status["reason"]) == ("ended", "max_env_steps")
+    assert {row["health"] for row in status["processes"]} == {"done"}
+    assert (mesh.run / "history.jsonl").read_text().count("\n") >= 1
+    assert list((mesh.run / "tensorboard" / "mesh").iterdir())
+    assert toml.load(mesh.run / "conf.toml")["app"]["actor_addrs"] == [mesh.settings["actor_addrs"]]
+
+
+def test_processes_that_are_killed_come_back_and_the_counters_go_on(mesh: Mesh) -> None:
+    mesh.start("--max-seconds", "100")
+    for name in ("keeper_0", "aisrv_0", "learner_0"):
+        before = mesh.published(name)
+        os.kill(before["pid"], signal.SIGKILL)
+        mesh.until(lambda name=name: mesh.process(name)["restarts"] == 1)
+        mesh.until(lambda name=name: mesh.process(name)["health"] == "ok")
+        after = mesh.published(name)
+        assert after["pid"] != before["pid"]
+        assert all(after["counters"][key] >= value for key, value in before["counters"].items())
+    assert mesh.status()["state"] == "running"
+    assert mesh.status()["limits"]["max_seconds"] == 100
+
+
+def test_an_agent_that_raises_ends_the_run_and_shows_its_traceback(mesh: Mesh) -> None:
+    process = mesh.popen("start", "--wait")
+    mesh.until(lambda: (mesh.runs / "latest" / "mesh.json").exists() and mesh.status()["state"] == "running")
+    mesh.order("learner_0", "raise")
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "the run failed: learner_0: AgentError: learner: Agent.learn raised ValueError: a marked failure" in output
+    assert 'raise ValueError("a marked failure")' in output
+    assert mesh.result()["reason"].startswith("failed: learner_0")
+    assert not mesh.living()
+
+
+def test_a_process_that_crashes_too_often_ends_the_run(mesh: Mesh) -> None:
+    mesh.settings["max_restarts"] = "1"
+    mesh.start()
+    mesh.order("actor_0", "crash")
+    mesh.until(lambda: (mesh.run / "result.json").exists())
+    reason = mesh.result()["reason"]
+    assert reason.startswith("failed: actor_0 ended")
+    assert "RuntimeError: a crash" in reason
+    mesh.until(lambda: not mesh.living())
+
+
+def test_a_workflow_that_returns_ends_the_run(mesh: Mesh) -> None:
+    mesh.settings["aisrv_count"] = "2"
+    mesh.start()
+    mesh.order("aisrv_1", "return")
+    mesh.until(lambda: mesh.process("aisrv_1")["health"] == "done")
+    assert mesh.status()["state"] == "running"
+    mesh.order("aisrv_0", "return")
+    mesh.until(lambda: (mesh.run / "result.json").exists())
+    assert mesh.result()["reason"] == "finished"
+
+
+def test_ctrl_c_leaves_the_view_and_not_the_mesh(mesh: Mesh) -> None:
+    process = mesh.popen("start")
+    mesh.until(lambda: (mesh.runs / "latest" / "mesh.json").exists() and mesh.status()["state"] == "running")
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=10)
+    assert process.returncode == 0, output
+    assert "The mesh goes on." in output
+    before = mesh.status()["env_steps"]
+    mesh.until(lambda: mesh.status()["env_steps"] > before)
+
+    second = mesh.call("start", "--detach")
+    assert second.returncode == 2
+    assert "a mesh is running already" in second.stderr
+    assert len(list(mesh.runs.glob("gym-*"))) == 1
+
+    stopped = mesh.call("stop", "all")
+    assert stopped.returncode == 0, stopped.stderr
+    assert "learner_0 ended after" in stopped.stdout
+    assert "has ended: stopped" in stopped.stdout
+    assert not mesh.living()
+    assert "nothing of" in mesh.call("stop", "all").stdout
+
+
+def test_resume_goes_on_in_the_same_directory(mesh: Mesh) -> None:
+    assert mesh.call("start", "--wait", "--max-env-steps", "100", "--set=ppo.gamma=0.5").returncode == 0
+    first, run = mesh.result(), mesh.run
+    steps = first["env_steps"] + 100
+    done = mesh.call("start", "--resume", "--wait", "--max-env-steps", str(steps))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert mesh.run == run
+    assert mesh.result()["env_steps"] >= steps
+    assert mesh.result()["learner_steps"] > first["learner_steps"]
+    assert len(list(run.glob("result-*.json"))) == 1
+    assert toml.load(run / "conf.toml")["ppo"]["gamma"] == 0.5
+    refused = mesh.call("start", "--resume", "--app", "catch")
+    assert refused.returncode == 2
+    assert "--resume with app = catch" in refused.stderr
+
+
+def test_one_kind_is_stopped_and_restarted_and_that_is_no_failure(mesh: Mesh) -> None:
+    mesh.settings["max_restarts"] = "0"
+    mesh.start()
+    done = mesh.call("stop", "aisrv")
+    assert done.returncode == 0, done.stderr
+    assert "aisrv_0 ended" in done.stdout
+    mesh.until(lambda: mesh.process("aisrv_0")["health"] in ("stopped", "done"))
+    assert mesh.call("restart", "aisrv").returncode == 0
+    mesh.until(lambda: mesh.process("aisrv_0")["health"] == "ok")
+    status = mesh.status()
+    assert (status["state"], mesh.process("aisrv_0")["restarts"]) == ("running", 0)
+    assert "has no model_pol" not in mesh.call("stop", "model_pol").stderr
+    assert mesh.call("stop", "model_pol").returncode == 2
+
+
+def test_a_stop_signal_from_outside_is_no_end_of_the_work(mesh: Mesh) -> None:
+    mesh.start()
+    before = mesh.published("buffer_0")["pid"]
+    os.kill(before, signal.SIGTERM)
+    mesh.until(lambda: mesh.published("buffer_0")["pid"] != before and mesh.process("buffer_0")["health"] == "ok")
+    assert mesh.status()["state"] == "running"
+
+
+def test_nothing_outlives_a_killed_supervisord(mesh: Mesh) -> None:
+    mesh.start()
+    os.kill(int((mesh.run / "supervisord.pid").read_text()), signal.SIGKILL)
+    mesh.until(lambda: not mesh.living())
+    assert mesh.result()["reason"] == "failed: supervisord is gone; it was killed"
+    assert {"aisrv_0", "buffer_0"} <= set((mesh.run / "ends.txt").read_text().split())
+
+
+def test_stop_ends_what_a_killed_supervisord_left_behind(mesh: Mesh) -> None:
+    mesh.start()
+    mesh.order("learner_0", "slow")
+    os.kill(int((mesh.run / "supervisord.pid").read_text()), signal.SIGKILL)
+    done = mesh.call("stop", "all")
+    assert "supervisord is gone; ending what it left behind" in done.stdout
+    assert "learner_0 ended" in done.stdout
+    assert not mesh.living()
+
+
+def test_a_waiting_process_says_for_what(mesh: Mesh) -> None:
+    mesh.start()
+    mesh.order("learner_0", "wait")
+    mesh.until(lambda: mesh.process("learner_0")["state"] == "waiting")
+    text = mesh.call("status").stdout
+    assert "s for buffer: 30 of 64 samples" in text
+    row = mesh.process("aisrv_0")
+    assert row["throughput_unit"] == "env_steps/s"
+    assert mesh.process("actor_0")["port"] == int(mesh.settings["actor_addrs"].rpartition(":")[2])
+
+
+def test_logs_of_one_kind_and_of_all(mesh: Mesh) -> None:
+    mesh.start()
+    mesh.call("stop", "all")
+    one = mesh.call("logs", "learner")
+    assert "SIGTERM: stopping" in one.stdout
+    assert "==>" not in one.stdout
+    assert mesh.call("logs").stdout.count("==>") >= 7
+    missing = mesh.call("logs", "learnr")
+    assert missing.returncode == 2
+    assert "It has: actor_0" in missing.stderr
+
+
+def test_local_mode_is_one_process_and_its_keeper(mesh: Mesh) -> None:
+    mesh.settings["wrapper_type"] = "local"
+    done = mesh.call("start", "--wait", "--max-env-steps", "50")
+    assert done.returncode == 0, done.stderr
+    assert "Reverb" not in done.stderr
+    assert [row["name"] for row in mesh.status()["processes"]] == ["keeper_0", "aisrv_0"]
+
+
+def test_a_wrong_configuration_starts_nothing_and_leaves_nothing(mesh: Mesh, tmp_path: Path) -> None:
+    done = mesh.call("start", "--set", "train_batch_size=x", "--set", "no_such=1")
+    assert done.returncode == 2
+    assert "2 problems; nothing was started" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not mesh.runs.exists()
+    for words in (
+        ("start", "--set", "nothing"),
+        ("start", "--wait", "--detach"),
+        ("start", "--conf", str(tmp_path / "no")),
+    ):
+        assert mesh.call(*words).returncode == 2
+    for words in (("status",), ("stop", "all"), ("logs",), ("start", "--resume")):
+        done = mesh.call(*words)
+        assert (done.returncode, "no run in" in done.stderr) == (2, True)
+
+
+def test_a_taken_port_names_the_key_to_change(mesh: Mesh) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        for key in ADDRESS_KEYS:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setitem(mesh.settings, key, f"127.0.0.1:{port}")
+                done = mesh.call("start", "--detach")
+            assert done.returncode == 2
+            assert f"{key}: port {port} is taken by process {os.getpid()}" in done.stderr
+    assert not list(mesh.runs.glob("gym-*"))
+
+
+def test_pids_of_others_are_never_touched(mesh: Mesh) -> None:
+    stranger = subprocess.Popen(["sleep", "60"])
+    try:
+        assert mesh.call("start", "--wait", "--max-env-steps", "50").returncode == 0
+        path = mesh.run / "status" / "learner_0.json"
+        path.write_text(f'{{"name": "learner_0", "state": "working", "pid": {stranger.pid}, "time": 9e9}}')
+        assert "nothing of" in mesh.call("stop", "all").stdout
+        assert psutil.Process(stranger.pid).status() != psutil.STATUS_ZOMBIE
+    finally:
+        stranger.kill()
+        stranger.wait()

@@ -1,0 +1,163 @@
+"""tools/*.sh, in a checkout of their own: the real .venv is never touched by a test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STAMP = ".venv/.requirements.sha256"
+# A `uv` that makes a .venv around this Python and writes down what it was asked.
+FAKE_UV = """#!/bin/bash
+echo "$*" >>uv.calls
+[ "$1" = venv ] || exit 0
+mkdir -p .venv/bin
+printf '#!/bin/bash\\nexec {python} "$@"\\n' >.venv/bin/python
+chmod +x .venv/bin/python
+"""
+COMMANDS = (
+    "bash",
+    "cat",
+    "cut",
+    "dirname",
+    "env",
+    "flock",
+    "grep",
+    "mkdir",
+    "chmod",
+    "readlink",
+    "rm",
+    "sha256sum",
+    "sleep",
+)
+
+
+class Checkout:
+    """The scripts with a `bin` that holds the few commands of a bare machine, and uv or python where a test adds them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.bin = root, root / "bin"
+        shutil.copytree(ROOT / "tools", root / "tools")
+        for name in ("kaimesh", "conf", "algorithms"):
+            (root / name).symlink_to(ROOT / name)
+        (root / "requirements.lock").write_text("a==1\nb==2\n")
+        self.bin.mkdir()
+        for name in COMMANDS:
+            (self.bin / name).symlink_to(str(shutil.which(name)))
+
+    def add(self, name: str, text: str) -> None:
+        (self.bin / name).write_text(text)
+        (self.bin / name).chmod(0o755)
+
+    def add_uv(self) -> None:
+        self.add("uv", FAKE_UV.format(python=sys.executable))
+
+    def popen(self, script: str, *words: str, cwd: Path | None = None) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [self.root / "tools" / script, *words],
+            cwd=cwd or self.root,
+            env={**os.environ, "PATH": str(self.bin), "runs_dir": str(self.root / "runs"), "COLUMNS": "200"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def call(self, script: str, *words: str, cwd: Path | None = None) -> tuple[int, str]:
+        process = self.popen(script, *words, cwd=cwd)
+        output, _ = process.communicate(timeout=60)
+        return process.returncode, output
+
+    def calls(self) -> list[str]:
+        path = self.root / "uv.calls"
+        return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    (tmp_path / "checkout").mkdir()
+    return Checkout(tmp_path / "checkout")
+
+
+def test_set_up_installs_once_and_again_when_the_lock_changed(checkout: Checkout) -> None:
+    checkout.add_uv()
+    code, output = checkout.call("setup.sh")
+    assert code == 0, output
+    assert "installing 2 packages into .venv with uv" in output
+    assert "done in" in output
+    install = "pip install --quiet --python .venv/bin/python --no-deps -r requirements.lock"
+    assert checkout.calls() == ["venv --quiet --python 3.11 .venv", install]
+    assert checkout.call("setup.sh") == (0, "")
+    (checkout.root / "requirements.lock").write_text("a==2\n")
+    assert checkout.call("setup.sh")[0] == 0
+    assert checkout.calls()[2:] == [install]
+
+
+def test_two_first_starts_take_turns(checkout: Checkout) -> None:
+    checkout.add_uv()
+    both = [checkout.popen("setup.sh"), checkout.popen("setup.sh")]
+    assert [process.communicate(timeout=30) and process.returncode for process in both] == [0, 0]
+    assert len(checkout.calls()) == 2
+
+
+def test_a_failed_set_up_leaves_no_stamp(checkout: Checkout) -> None:
+    checkout.add("uv", FAKE_UV.format(python=sys.executable).replace("|| exit 0", "|| exit 7"))
+    assert checkout.call("setup.sh")[0] == 7
+    assert not (checkout.root / STAMP).exists()
+
+
+@pytest.mark.parametrize("python", ["", "#!/bin/bash\nexit 1\n"])
+def test_a_missing_python_is_told(checkout: Checkout, python: str) -> None:
+    if python:
+        checkout.add("python3", python)
+    code, output = checkout.call("setup.sh")
+    assert code == 1
+    assert "Python 3.11 is needed" in output
+    assert not (checkout.root / ".venv").exists()
+
+
+@pytest.mark.parametrize("with_uv", [True, False])
+def test_a_venv_that_runs_is_never_removed(checkout: Checkout, with_uv: bool) -> None:
+    (checkout.root / ".venv/bin").mkdir(parents=True)
+    # No pip in it, as in a .venv that uv made: everything but a plain program fails.
+    python = f'#!/bin/bash\ncase "$*" in *pip*) exit 1;; esac\nexec {sys.executable} "$@"\n'
+    (checkout.root / ".venv/bin/python").write_text(python)
+    (checkout.root / ".venv/bin/python").chmod(0o755)
+    (checkout.root / ".venv/mine").write_text("kept")
+    if with_uv:
+        checkout.add_uv()
+    assert (checkout.call("setup.sh")[0] == 0) == with_uv
+    assert (checkout.root / ".venv/mine").read_text() == "kept"
+    assert (checkout.root / ".venv/bin/python").read_text() == python
+
+
+def test_a_venv_of_another_python_is_told_and_kept(checkout: Checkout) -> None:
+    (checkout.root / ".venv/bin").mkdir(parents=True)
+    (checkout.root / ".venv/bin/python").write_text('#!/bin/bash\n[ "$2" = "" ]\n')
+    (checkout.root / ".venv/bin/python").chmod(0o755)
+    code, output = checkout.call("setup.sh")
+    assert code == 1
+    assert "another Python than 3.11" in output
+    assert (checkout.root / ".venv/bin/python").exists()
+
+
+def test_the_scripts_work_from_any_directory(checkout: Checkout, tmp_path: Path) -> None:
+    checkout.add_uv()
+    for script, word in (
+        ("start.sh", "--max-env-steps"),
+        ("stop.sh", "model_pool"),
+        ("status.sh", "--json"),
+        ("logs.sh", "--follow"),
+        ("restart.sh", "model_pool"),
+    ):
+        code, output = checkout.call(script, "--help", cwd=tmp_path)
+        assert code == 0, output
+        assert word in output
+    (tmp_path / "own.toml").write_text("[app]\nwrong = 1\n")
+    code, output = checkout.call("start.sh", "--conf", "own.toml", cwd=tmp_path)
+    assert code == 2
+    assert "own.toml, line 2: unknown key 'wrong'" in output
