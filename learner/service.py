@@ -35,6 +35,7 @@ class LearnerService:
             table=self._agent.table,
             config=context.config,
             meter=context.meter,
+            logger=context.logger,
         )
         self._pool = ModelPoolClient(app.model_pool_addr, context.token, logger=context.logger)
         self._publisher = Publisher(

@@ -170,7 +170,7 @@ class Trainer:
         wanted = self._app.train_batch_size
         if self._current is not None:
             return f"buffer: {len(self._current):,} of {wanted:,} samples of model {self.train_count}"
-        return f"buffer: {self._reader.size():,} of {wanted:,} samples"
+        return f"buffer: too few samples for a batch of {wanted:,} ({self._reader.size():,} in the table)"
 
     def _learn(self, batch: Batch) -> None:
         lag = float(np.mean(self.train_count - batch.columns[MODEL_VERSION]))

@@ -38,12 +38,13 @@ SPACES = Spaces((4,), "<f4", "discrete", 2)
 class Paced(FakeReader):
     """Delivers one batch each time `go` is released, else waits as long as it may."""
 
-    def __init__(self, *addresses: Any, batch_size: int, table: Any, config: Config, meter: Meter) -> None:
+    def __init__(self, *addresses: Any, batch_size: int, table: Any, config: Config, meter: Meter, logger: Any) -> None:
         super().__init__(Clock(), endless=True, batch=batch_size)
         assert addresses[-1] == "secret"
         assert table == ToyAgent.table
         assert config.app.train_batch_size == batch_size
         assert isinstance(meter, Meter)
+        assert isinstance(logger, logging.Logger)
         self.go = threading.Semaphore(0)
 
     def describe(self, stop: threading.Event) -> tuple[Specs, Spaces | None]:

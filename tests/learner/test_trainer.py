@@ -293,7 +293,7 @@ def test_while_true_learns_on_every_batch(tmp_path):
     bench.trainer.start()
     bench.reader.put(BATCH - 1)
     assert not bench.trainer.step(0.5)
-    assert bench.blocked_on == f"buffer: 3 of {BATCH} samples"
+    assert bench.blocked_on == f"buffer: too few samples for a batch of {BATCH} (3 in the table)"
     bench.reader.put(2 * BATCH + 1)
     bench.learn(3)
     assert not bench.trainer.step(0.5)
