@@ -113,8 +113,10 @@ class FakePool:
 class Actor:
     """A served agent. Its loop runs on a thread until `close`."""
 
-    def __init__(self, agent: Any, folder: Path | None = None, *, max_rows: int = 8, max_wait_s: float = 0.0) -> None:
-        self.agent, self.pool, self.stop = agent, FakePool(), threading.Event()
+    def __init__(
+        self, agent: Any, folder: Path | None = None, *, max_rows: int = 8, max_wait_s: float = 0.0, pool: Any = None
+    ) -> None:
+        self.agent, self.pool, self.stop = agent, pool or FakePool(), threading.Event()
         self.meter = Meter("actor_0")
         self.failure: BaseException | None = None
         self.models = None if folder is None else Models(self.pool, folder, period_s=0, stop=self.stop)

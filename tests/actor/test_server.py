@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -50,27 +49,18 @@ def test_predict_and_exploit(serve: Serve) -> None:
 
 def test_what_waits_during_a_batch_is_the_next_batch(serve: Serve) -> None:
     actor = serve(Echoing())
-    gate = Gate(actor.agent)
     clients = [actor.client(f"aisrv_{i}") for i in range(5)]
-    clients[0].send(rows(1))
-    assert gate.entered.wait(DEADLINE_S)
-    with ThreadPoolExecutor(4) as pool:  # their handshakes end with the first batch
-        sent = [pool.submit(client.send, rows(1, first=i)) for i, client in enumerate(clients[1:], 1)]
-        gate.opened.set()
-        for future in sent:
-            future.result(DEADLINE_S)
-    gate.entered.clear()
-    for i, client in enumerate(clients):
-        assert client.receive()[0].action.tolist() == [i]
-    actor.agent.sizes.clear()
-    gate.opened.clear()
-    clients[0].send(rows(1))
-    assert gate.entered.wait(DEADLINE_S)
-    for client in clients[1:]:
-        client.send(rows(2, first=7))
-    gate.opened.set()
     for client in clients:
-        client.receive()
+        client.predict(rows(1))
+    actor.agent.sizes.clear()
+    gate = Gate(actor.agent)
+    clients[0].send(rows(1))
+    assert gate.entered.wait(DEADLINE_S)
+    for i, client in enumerate(clients[1:], 1):
+        client.send(rows(2, first=10 * i))
+    gate.opened.set()
+    for i, client in enumerate(clients):
+        assert client.receive()[0].action.tolist() == [10 * i, 10 * i + 1][: 1 + (i > 0)]
     assert actor.agent.sizes == [1, 8]
 
 
