@@ -23,15 +23,13 @@ def make_registered(
 ) -> gymnasium.Env:
     """One environment of gymnasium's registry. Raises ConfigError: unknown, not installed, or other arguments."""
     spec = find(env_id)
-    limit = {"max_episode_steps": max_episode_steps} if max_episode_steps else {}
+    arguments = _arguments(env_conf, max_episode_steps, render_mode)
     try:
-        env: gymnasium.Env = gymnasium.make(
-            spec, render_mode=render_mode, disable_env_checker=True, **limit, **env_conf
-        )
+        env: gymnasium.Env = gymnasium.make(spec, disable_env_checker=True, **arguments)
     except gymnasium.error.DependencyNotInstalled as error:
         raise ConfigError(f"gym:{env_id} needs a package that is not installed: {error}") from error
     except TypeError as error:
-        _explain_arguments(f"gym:{env_id}", env_conf, error)
+        _explain_arguments(f"gym:{env_id}", arguments, error)
         raise
     return env
 
@@ -43,15 +41,11 @@ def vector_registered(
     spec = find(env_id)
     make = partial(make_registered, env_id, env_conf, max_episode_steps, render_mode)
     if spec.vector_entry_point is not None:
-        arguments: dict[str, Any] = {**env_conf, "render_mode": render_mode}
-        if max_episode_steps:
-            arguments["max_episode_steps"] = max_episode_steps
         one = make()
-        native = gymnasium.make_vec(spec, count, vectorization_mode="vector_entry_point", **arguments)
-        if _same(native, one):
+        native = _native(spec, count, _arguments(env_conf, max_episode_steps, render_mode))
+        if native is not None and _same(native, one):
             one.close()
             return native
-        native.close()  # ale-py registers another preprocessing under the same id
         return _sync(count, make, first=one)
     return _sync(count, make)
 
@@ -101,7 +95,7 @@ def make_own(app: str, env_conf: dict[str, Any], max_episode_steps: int, render_
     target = load(app)
     if is_vector(target):
         return Single(vector_own(app, 1, env_conf, max_episode_steps, render_mode))
-    arguments = {**env_conf, "render_mode": render_mode} if render_mode else env_conf
+    arguments = _arguments(env_conf, 0, render_mode)
     try:
         env = target(**arguments)
     except TypeError as error:
@@ -119,8 +113,7 @@ def vector_own(
     target = load(app)
     if not is_vector(target):
         return _sync(count, partial(make_own, app, env_conf, max_episode_steps, render_mode))
-    limit = {"max_episode_steps": max_episode_steps} if max_episode_steps else {}
-    arguments = {**env_conf, **limit, **({"render_mode": render_mode} if render_mode else {})}
+    arguments = _arguments(env_conf, max_episode_steps, render_mode)
     try:
         vector: VectorEnv = target(num_envs=count, **arguments)
     except TypeError as error:
@@ -134,12 +127,28 @@ def is_vector(target: Any) -> bool:
     return inspect.isclass(target) and issubclass(target, VectorEnv)
 
 
+def _arguments(env_conf: dict[str, Any], max_episode_steps: int, render_mode: str | None) -> dict[str, Any]:
+    """An environment's keyword arguments; those that nobody asked for are left out, for it may not know them."""
+    limit = {"max_episode_steps": max_episode_steps} if max_episode_steps else {}
+    mode = {"render_mode": render_mode} if render_mode else {}
+    return {**env_conf, **limit, **mode}
+
+
+def _native(spec: EnvSpec, count: int, arguments: dict[str, Any]) -> VectorEnv | None:
+    """The id's own vector environment; None if it does not take what the single one takes."""
+    try:
+        return gymnasium.make_vec(spec, count, vectorization_mode="vector_entry_point", **arguments)
+    except TypeError:  # the single environment has already been made with the same
+        return None
+
+
 def _sync(count: int, make: Callable[[], gymnasium.Env], first: gymnasium.Env | None = None) -> VectorEnv:
     made = [first] if first is not None else []
     return SyncVectorEnv([lambda: made.pop() if made else make()] * count, autoreset_mode=AutoresetMode.NEXT_STEP)
 
 
 def _same(native: VectorEnv, one: gymnasium.Env) -> bool:
+    # ale-py registers another preprocessing under the same id
     return (
         native.single_observation_space == one.observation_space
         and native.single_action_space == one.action_space

@@ -94,7 +94,7 @@ class Facade:
     def _merged(self, usr_conf: Mapping[str, Any] | None) -> tuple[dict[str, Any], int]:
         if not usr_conf:
             return self._base
-        conf = dict(usr_conf.get("diy") or usr_conf.get("env_conf") or usr_conf)
+        conf = dict(usr_conf.get("diy", usr_conf.get("env_conf", usr_conf)))
         limit = conf.pop("max_step", self._base[1])
         if type(limit) is not int or limit < 0:
             raise ConfigError(

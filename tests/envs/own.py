@@ -1,0 +1,80 @@
+"""Environments of a user's own, as tests name them: `tests.envs.own:Counter` and so on."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+
+class Counter(gymnasium.Env):
+    """Observes how many steps the episode has had; ends after `length`; an action adds itself to the reward."""
+
+    metadata: ClassVar = {"render_modes": [], "legal_actions": True}
+
+    def __init__(self, length: int = 3, first_action: int = 0, crash_at: int = -1, legal: bool = True) -> None:
+        self.observation_space = Box(-1e6, 1e6, (2,), np.float64)
+        self.action_space = Discrete(3, start=first_action)
+        self._length, self._crash_at, self._legal = length, crash_at, legal
+        self._count = 0
+
+    def _info(self) -> dict[str, Any]:
+        return {"legal_act": np.array([True, self._count % 2 == 0, True])} if self._legal else {}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed, options=options)
+        self._count = 0
+        return np.array([0.0, self.np_random.random()]), self._info()
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self._count += 1
+        if self._count == self._crash_at:
+            raise RuntimeError("the game crashed")
+        return np.array([self._count, 0.0]), 10.0 + float(action), self._count == self._length, False, self._info()
+
+
+class Unbounded(Counter):
+    """Never ends by itself; float actions `[2, 1]`."""
+
+    metadata: ClassVar = {"render_modes": []}
+
+    def __init__(self) -> None:
+        super().__init__(length=10**9)
+        self.action_space = Box(np.float32([[-1], [0]]), np.float32([[1], [4]]))
+        self.taken: list[np.ndarray] = []
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self.taken.append(np.array(action))
+        return super().step(0)
+
+
+class DictObservations(Counter):
+    def __init__(self) -> None:
+        super().__init__()
+        self.observation_space = Dict({"a": Discrete(2)})
+
+
+class ManyActions(Counter):
+    def __init__(self) -> None:
+        super().__init__()
+        self.action_space = MultiDiscrete([2, 3])
+
+
+def function(length: int = 2) -> gymnasium.Env:
+    return Counter(length)
+
+
+def not_an_environment() -> int:
+    return 3
+
+
+class SameStep(VectorEnv):
+    """A vector environment in the wrong reset mode."""
+
+    def __init__(self, num_envs: int) -> None:
+        self.num_envs = num_envs
+        self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+        self.single_observation_space, self.single_action_space = Box(0, 1, (1,)), Discrete(2)
