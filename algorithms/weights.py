@@ -36,7 +36,7 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         return json.loads(bytes(arrays.pop(_HEADER))), arrays
     except FileNotFoundError:
         raise AgentError(f"there is no model {path}. Give the id of a model that was saved.") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise AgentError(f"{path} is damaged or no model of this algorithm ({error}). Load another one.") from error
 
 

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-# Added to nothing, put in place of an illegal action's logit: its probability is exactly 0 and all gradients stay finite.
-ILLEGAL_LOGIT = -1e9
+from algorithms.networks.sampling import ILLEGAL_LOGIT
 
 
 class ActionStatistics(NamedTuple):

@@ -11,7 +11,7 @@ class RunningMoments:
     """Over all rows seen so far, in float64, merged batch by batch (Chan, Golub and LeVeque 1979, equation 2.1)."""
 
     def __init__(self, width: int) -> None:
-        self._count, self._mean, self._m2 = np.float64(0), np.zeros(width), np.zeros(width)
+        self._count, self._mean, self._m2 = 0.0, np.zeros(width), np.zeros(width)
 
     def add(self, rows: np.ndarray) -> None:
         """Merges `rows` `[N, width]`."""
@@ -33,4 +33,4 @@ class RunningMoments:
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Continues from what `state` returned."""
-        self._count, self._mean, self._m2 = np.float64(state["count"]), state["mean"].copy(), state["m2"].copy()
+        self._count, self._mean, self._m2 = float(state["count"]), state["mean"].copy(), state["m2"].copy()

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-ILLEGAL_LOGIT = np.float32(-1e9)  # the same as in heads
+# In place of an illegal action's logit: its probability is exactly 0, and all gradients stay finite.
+ILLEGAL_LOGIT = np.float32(-1e9)
 
 
 class Sample(NamedTuple):

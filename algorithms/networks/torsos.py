@@ -34,7 +34,9 @@ def mlp(weights: Mapping[str, tf.Tensor], name: str, obs: tf.Tensor, activation:
 def nature_cnn(weights: Mapping[str, tf.Tensor], name: str, images: tf.Tensor) -> tf.Tensor:
     """Features float32 `[B, 512]` of uint8 images, `[B, C, H, W]` (stacked frames) or `[B, H, W, C]`, scaled to [0, 1]."""
     if is_channel_first(tuple(images.shape[1:])):
-        images = tf.transpose(images, [0, 2, 3, 1])  # TensorFlow convolves channel-last on a CPU; as bytes this is cheap
+        images = tf.transpose(
+            images, [0, 2, 3, 1]
+        )  # TensorFlow convolves channel-last on a CPU; as bytes this is cheap
     x = tf.cast(images, tf.float32)  # [B, H, W, C]
     for i, (_, _, stride) in enumerate(NATURE_CONVOLUTIONS):
         # Scaling the first kernel is scaling the images, at a thousandth of the cost.

@@ -38,7 +38,9 @@ class Config:
     value_cost = 0.5  # weight of the value loss
     entropy_cost = 0.01  # weight of the entropy bonus
     normalize_advantages = True  # to mean 0 and deviation 1 in each minibatch
-    target_kl = 0.03  # the rest of an update is skipped where the KL from the behaviour policy exceeds 1.5 x this; 0: never
+    target_kl = (
+        0.03  # the rest of an update is skipped where the KL from the behaviour policy exceeds 1.5 x this; 0: never
+    )
 
     seed = 0  # set from random_seed
 

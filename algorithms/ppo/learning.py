@@ -21,9 +21,10 @@ from algorithms.ppo.config import Config
 from algorithms.ppo.losses import PPOLoss, normalize, ppo_loss
 from algorithms.ppo.model import BYTES, Architecture, Torso, forward
 from algorithms.targets.gae import gae
+from kaimesh.errors import SampleError
 
-# Columns of a sample with T + 1 entries; the last one of `value` bootstraps, the others' are not used.
-_LONGER = ("obs", "legal_act", "action", "log_prob")
+# Columns with T + 1 entries; the last entry of `value` bootstraps, those of the others are not used.
+_LONGER = ("obs", "legal_act", "action", "log_prob", "value")
 
 
 def tensorflow_torso(net: Architecture) -> Torso:
@@ -44,7 +45,9 @@ class Learner:
         follows = net.standardise and config.normalize_observations and net.spaces.obs_dtype != BYTES
         self._moments = RunningMoments(len(weights["obs/mean"])) if follows else None
         self.updates = 0
-        self._function = tf.function(self._update, autograph=False, input_signature=self._signature())
+        self._columns = _column_specs(net)
+        signature = [self._columns, tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([], tf.float32)]
+        self._function = tf.function(self._update, autograph=False, input_signature=signature)
 
     def weights(self) -> Weights:
         """A copy of all weights, by name."""
@@ -70,13 +73,11 @@ class Learner:
     def update(self, columns: Mapping[str, np.ndarray]) -> dict[str, float]:
         """`epochs` x `minibatches` gradient steps on one batch of samples, columns `[B, T(+1), ...]`; returns metrics.
 
-        Raises FloatingPointError: a column, the loss or the gradient is not finite. The weights are those before the step
+        Raises SampleError: a column is missing or has another shape or dtype. FloatingPointError: a column, the loss or the gradient is not finite. The weights are those before the step
         that failed.
         """
-        mask = np.asarray(columns["mask"])
-        for name, column in columns.items():
-            _require_finite(name, column, mask)
-        batch = {name: np.swapaxes(column, 0, 1) for name, column in columns.items()}  # [T(+1), B, ...]
+        self._check(columns)
+        batch = {name: np.swapaxes(columns[name], 0, 1) for name in self._columns}  # [T(+1), B, ...]
         rate = self.learning_rate()
         metrics = self._function(batch, self._shuffled(batch["mask"]), np.float32(rate))
         result = {name: float(value) for name, value in metrics.items()}
@@ -89,7 +90,7 @@ class Learner:
                 )
         self.updates += 1
         if self._moments is not None:  # after the gradient steps, which so see what the actors saw
-            self._moments.add(batch["obs"].reshape(-1, len(self._variables["obs/mean"])))
+            self._moments.add(batch["obs"].reshape(-1, int(np.prod(self._net.spaces.obs_shape))))
             for name, value in self._moments.weights().items():
                 self._variables[name].assign(value)
         return {**result, "learning_rate": rate}
@@ -121,23 +122,20 @@ class Learner:
             raise ValueError("all steps of the batch are masked; there is nothing to learn from")
         minibatches = min(self._config.minibatches, len(valid))
         size = len(valid) // minibatches
-        epochs = [self._rng.permutation(valid)[: minibatches * size] for _ in range(self._config.epochs)]
-        return np.concatenate(epochs).reshape(-1, size)
+        epochs: list[np.ndarray] = [self._rng.permutation(valid)[: minibatches * size] for _ in range(self._config.epochs)]
+        return np.stack(epochs).reshape(-1, size)
 
-    def _signature(self) -> list[Any]:
-        spaces = self._net.spaces
-        discrete = spaces.action_kind == "discrete"
-        batch = {
-            "obs": tf.TensorSpec([None, None, *spaces.obs_shape], tf.as_dtype(np.dtype(spaces.obs_dtype))),
-            "action": tf.TensorSpec([None, None], tf.int32)
-            if discrete
-            else tf.TensorSpec([None, None, spaces.action_size], tf.float32),
-        }
-        if spaces.legal_actions:
-            batch["legal_act"] = tf.TensorSpec([None, None, spaces.action_size], tf.bool)
-        batch |= {name: tf.TensorSpec([None, None], tf.float32) for name in ("log_prob", "value", "reward")}
-        batch |= {name: tf.TensorSpec([None, None], tf.bool) for name in ("terminated", "truncated", "mask")}
-        return [batch, tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([], tf.float32)]
+    def _check(self, columns: Mapping[str, np.ndarray]) -> None:
+        steps = columns["reward"].shape[1] if "reward" in columns else 0  # T
+        for name, spec in self._columns.items():
+            length = steps + (name in _LONGER)
+            wanted = f"{spec.dtype.name} {['B', length, *spec.shape[2:]]}"
+            if name not in columns:
+                raise SampleError(f"samples have no column {name!r} ({wanted}); they have {', '.join(columns)}")
+            column = columns[name]
+            if column.dtype != spec.dtype.as_numpy_dtype or column.shape[1:] != (length, *spec.shape[2:]):
+                raise SampleError(f"column {name!r} is {column.dtype} {['B', *column.shape[1:]]}; PPO needs {wanted}")
+            _require_finite(name, column, columns["mask"])
 
     def _update(
         self, batch: dict[str, tf.Tensor], minibatches: tf.Tensor, learning_rate: tf.Tensor
@@ -154,8 +152,7 @@ class Learner:
             gae_lambda=config.gae_lambda,
         )
         steps = {name: _flat(batch[name][:-1]) for name in _LONGER if name in batch}  # [T * B, ...]
-        steps |= {"value": _flat(batch["value"][:-1]), "advantage": _flat(targets.advantage)}
-        steps["value_target"] = _flat(targets.value_target)
+        steps |= {"advantage": _flat(targets.advantage), "value_target": _flat(targets.value_target)}
 
         def gradient_step(i: tf.Tensor, _: tf.Tensor, sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             rows = minibatches[i]  # [M]
@@ -210,6 +207,20 @@ class Learner:
         return dict(zip(self._trained, gradients, strict=True)), norm
 
 
+def _column_specs(net: Architecture) -> dict[str, tf.TensorSpec]:
+    """The columns of a batch that are learned from, time-major: the time axis is `[T + 1]` for those in _LONGER."""
+    spaces = net.spaces
+    discrete = spaces.action_kind == "discrete"
+    obs_dtype = tf.as_dtype(np.dtype(spaces.obs_dtype))
+    specs = {"obs": tf.TensorSpec([None, None, *spaces.obs_shape], obs_dtype)}
+    if spaces.legal_actions:
+        specs["legal_act"] = tf.TensorSpec([None, None, spaces.action_size], tf.bool)
+    action_shape = [None, None] if discrete else [None, None, spaces.action_size]
+    specs["action"] = tf.TensorSpec(action_shape, tf.int32 if discrete else tf.float32)
+    specs |= {name: tf.TensorSpec([None, None], tf.float32) for name in ("log_prob", "value", "reward")}
+    return specs | {name: tf.TensorSpec([None, None], tf.bool) for name in ("terminated", "truncated", "mask")}
+
+
 def _flat(column: tf.Tensor) -> tf.Tensor:
     """`[T, B, ...]` to `[T * B, ...]`."""
     return tf.reshape(column, [-1, *column.shape[2:]])
@@ -230,5 +241,6 @@ def _require_finite(name: str, column: np.ndarray, mask: np.ndarray) -> None:
         return
     raise FloatingPointError(
         f"column {name!r} is not finite in trajectory {b} of the batch at step {t}; nothing was learned from this batch. "
-        "Look at what the environment returned there" + (", or load an earlier model." if name in ("log_prob", "value") else ".")
+        "Look at what the environment returned there"
+        + (", or load an earlier model." if name in ("log_prob", "value") else ".")
     )

@@ -9,6 +9,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+# Ratios are kept within exp(-20) and exp(20): far outside any clip range, and a sample that is hopelessly stale gives a large
+# KL, on which the update stops, instead of an infinite loss.
+_MAX_LOG_RATIO = 20.0
+
 
 class PPOLoss(NamedTuple):
     """Scalars, float32, means over the minibatch.
@@ -67,7 +71,7 @@ def ppo_loss(
 
     `log_prob`, `entropy` and `value` are the current network's; `behaviour_*` were recorded when acting.
     """
-    log_ratio = log_prob - behaviour_log_prob  # [N]
+    log_ratio = tf.clip_by_value(log_prob - behaviour_log_prob, -_MAX_LOG_RATIO, _MAX_LOG_RATIO)  # [N]
     ratio = tf.exp(log_ratio)  # [N]
     policy = clipped_policy_loss(ratio, advantage, clip)
     value_error = value_loss(value, behaviour_value, value_target, value_clip)
