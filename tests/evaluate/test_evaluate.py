@@ -1,0 +1,223 @@
+"""`evaluate.py` end to end: configuration, model, environment, statistics, pictures, errors."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import evaluate
+from kaimesh import agent as contract
+from kaimesh.arrays import Batch
+from kaimesh.evaluation import Episode, play_kaiwu, play_native, statistics
+from kaimesh.run import RunDir
+from tests.evaluate import fake
+
+ALGORITHMS = {
+    "native": ("Native", "native_workflow"),
+    "kaiwu": ("Kaiwu", "workflow"),
+    "kaiwu2": ("KaiwuG2", "workflow"),
+}
+
+
+@pytest.fixture(autouse=True)
+def algorithms(tmp_path, monkeypatch):
+    text = ""
+    for name, (cls, workflow) in ALGORITHMS.items():
+        agents = "".join(f'{role}_agent = "tests.evaluate.fake.{cls}"\n' for role in ("actor", "learner", "aisrv"))
+        text += f'[{name}]\n{agents}train_workflow = "tests.evaluate.fake.{workflow}"\n'
+    path = tmp_path / "algo_conf.toml"
+    path.write_text(text)
+
+    monkeypatch.setattr(sys.modules["kaimesh.config.load"], "ALGO_CONF", path)
+    monkeypatch.setattr(
+        contract,
+        "_protocol",
+        {f.__name__: f for f in (fake.ObsData, fake.ActData, fake.observation_process, fake.action_process)},
+    )
+    monkeypatch.delenv("KAIMESH_FROM", raising=False)
+
+
+def make_run(tmp_path, app, algo="native", ids=(1,), extra=""):
+    run = RunDir(tmp_path / "run")
+    run.prepare()
+    run.conf.write_text(f'[app]\napp = "{app}"\nalgo = "{algo}"\n{extra}')
+    for id in ids:
+        (run.ckpt / f"model.ckpt-{id}.txt").write_text(str(id))
+    return run
+
+
+def result(capsys, *arguments):
+    code = evaluate.main([*arguments, "--json"])
+    out = capsys.readouterr()
+    assert code == 0, out.err
+    return json.loads(out.out)
+
+
+def test_a_native_agent_on_catch(tmp_path, capsys):
+    run = make_run(tmp_path, "catch", ids=(1, 2, 11))
+    good = result(capsys, "--run", str(run.root), "--episodes", "50", "--model", "1")
+    assert good["return"] == {"mean": 1.0, "std": 0.0, "min": 1.0, "median": 1.0, "max": 1.0}
+    assert good["length"]["mean"] == 9
+    assert (good["success"], good["success_return"], good["episodes"], good["model"]) == (1.0, 1.0, 50, 1)
+    bad = result(capsys, "--run", str(run.root), "--episodes", "50", "--model", "2")
+    assert bad["return"]["mean"] < 0
+    assert bad["success"] == 0.0
+    assert result(capsys, "--run", str(run.root), "--episodes", "1")["model"] == 11, "latest is the highest number"
+
+
+@pytest.mark.parametrize("algo", ["kaiwu", "kaiwu2"])
+def test_a_kaiwu_agent_on_cartpole(tmp_path, capsys, algo):
+    run = make_run(tmp_path, "gym:CartPole-v1", algo)
+    figures = result(capsys, "--run", str(run.root), "--episodes", "5")
+    assert figures["return"]["mean"] > 100
+    assert figures["return"] == figures["length"]
+    assert figures["success_return"] == 475
+    again = result(capsys, "--run", str(run.root), "--episodes", "5")
+    assert again["return"] == figures["return"], "the seed is fixed"
+    other = result(capsys, "--run", str(run.root), "--episodes", "5", "--seed", "3")
+    assert other["return"] != figures["return"]
+
+
+def test_the_runs_settings_and_another_app(tmp_path, capsys):
+    run = make_run(tmp_path, "gym:CartPole-v1", extra="max_episode_steps = 4\n")
+    assert result(capsys, "--run", str(run.root), "--episodes", "3")["length"]["max"] == 4
+    pendulum = result(capsys, "--run", str(run.root), "--episodes", "3", "--app", "gym:Pendulum-v1")
+    assert (pendulum["app"], pendulum["length"]["mean"], pendulum["success"]) == ("gym:Pendulum-v1", 4, None)
+
+
+def test_models_by_folder_and_by_file(tmp_path, capsys):
+    run = make_run(tmp_path, "gym:CartPole-v1")
+    elsewhere = tmp_path / "best"
+    elsewhere.mkdir()
+    for id in (0, 1):
+        (elsewhere / f"model.ckpt-{id}.txt").write_text(str(id))
+    common = ("--run", str(run.root), "--episodes", "1")
+    assert result(capsys, *common, "--model", str(elsewhere))["model"] == 1
+    assert result(capsys, *common, "--model", str(elsewhere / "model.ckpt-0.txt"))["model"] == 0
+    (run.user_ckpt / "model.ckpt-0.txt").write_text("0")
+    assert result(capsys, *common, "--model", "0")["model"] == 0, "saves of the workflow's own are found by id"
+
+
+@pytest.mark.parametrize(
+    ("app", "algo"), [("catch", "native"), ("gym:CartPole-v1", "native"), ("gym:CartPole-v1", "kaiwu")]
+)
+def test_a_picture_of_one_episode(tmp_path, capsys, app, algo):
+    run = make_run(tmp_path, app, algo)
+    out = tmp_path / "deep" / "out.gif"
+    figures = result(capsys, "--run", str(run.root), "--episodes", "2", "--render", str(out))
+    with Image.open(out) as picture:
+        assert picture.format == "GIF"
+        assert 1 < picture.n_frames <= figures["render_length"] + 1  # equal frames in a row are stored once
+        first = np.array(picture.convert("RGB"))
+        picture.seek(picture.n_frames - 1)
+        assert not np.array_equal(first, np.array(picture.convert("RGB")))
+
+
+def test_words_for_people(tmp_path, capsys):
+    run = make_run(tmp_path, "catch")
+    assert evaluate.main(["--run", str(run.root), "--episodes", "4"]) == 0
+    out = capsys.readouterr().out
+    assert "catch, native, model 1: 4 episodes" in out
+    assert "return  mean 1  std 0" in out
+    assert "success 100% of returns >= 1" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model", "7"], "has no such model; it has 1, 13"),
+        (["--model", "best"], "neither 'latest', nor an id, nor a folder"),
+        (["--model", "model.ckpt-3.txt"], "there is no such file"),
+        (["--app", "gym:CartPol-v1"], "did you mean gym:CartPole-v1"),
+        (["--conf", "/nowhere.toml"], "/nowhere.toml cannot be read"),
+        (["--run", "/nowhere"], "this is no run directory"),
+    ],
+)
+def test_a_wrong_wish_is_answered_in_words(tmp_path, capsys, arguments, words):
+    run = make_run(tmp_path, "catch", ids=(1, 13))
+    assert evaluate.main(["--run", str(run.root), *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_run_without_models(tmp_path, capsys):
+    run = make_run(tmp_path, "catch", ids=())
+    assert evaluate.main(["--run", str(run.root)]) == 2
+    assert "has no model yet" in capsys.readouterr().err
+
+
+def test_the_agents_own_traceback_is_shown(tmp_path, capsys):
+    run = make_run(tmp_path, "catch", ids=(13,))
+    assert evaluate.main(["--run", str(run.root)]) == 3
+    err = capsys.readouterr().err
+    assert 'raise ZeroDivisionError("thirteen")' in err
+    assert "evaluate: Agent.exploit raised ZeroDivisionError: thirteen" in err
+
+
+class Script:
+    """A vector environment whose slot i has episodes of i + 1 steps, each step worth 1 in true rewards, 0 when clipped."""
+
+    legal_actions = None
+
+    def __init__(self, num_envs):
+        self.num_envs = num_envs
+
+    def reset(self, seed):
+        del seed
+        self._t, self._over = np.zeros(self.num_envs, int), np.zeros(self.num_envs, bool)
+        return np.zeros((self.num_envs, 1)), {}
+
+    def step(self, actions):
+        assert actions.shape == (self.num_envs,)
+        self._t = np.where(self._over, 0, self._t + 1)
+        self.true_rewards = np.where(self._over, 99.0, 1.0)  # garbage in the reset step must not count
+        self._over = self._t == np.arange(self.num_envs) + 1
+        return np.zeros((self.num_envs, 1)), np.zeros(self.num_envs), self._over, np.zeros(self.num_envs, bool), {}
+
+
+class Still:
+    def exploit(self, batch):
+        return Batch({"action": np.zeros(len(batch), np.int64)})
+
+
+def test_short_episodes_have_no_advantage():
+    played = list(play_native(Still(), Script(4), 10, seed=0))
+    assert sorted(played) == sorted(Episode(float(n), n) for n in [1, 1, 1, 2, 2, 2, 3, 3, 4, 4])
+
+
+def test_every_started_episode_of_a_kaiwu_agent_counts():
+    class Facade:
+        def __init__(self, length):
+            self.length = length
+
+        def reset(self):
+            self.score, self.frame_no = 0.0, 0
+            return fake.ObsData(feature=np.zeros(4, np.float32))
+
+        def step(self, act):
+            del act
+            self.frame_no += 1
+            self.score += 2.0
+            return self.frame_no, self.reset_obs, 2.0, int(self.frame_no == self.length), 0, None
+
+        reset_obs = fake.ObsData(feature=np.zeros(4, np.float32))
+
+    played = list(play_kaiwu(fake.Kaiwu("actor"), [Facade(1), Facade(5)], 4))
+    assert sorted(played) == [Episode(2.0, 1)] * 3 + [Episode(10.0, 5)]
+
+
+def test_statistics():
+    figures = statistics([Episode(1, 5), Episode(2, 6), Episode(6, 10)], 2.0)
+    assert figures["return"] == {
+        "mean": 3.0,
+        "std": pytest.approx(np.sqrt(14 / 3)),
+        "min": 1.0,
+        "median": 2.0,
+        "max": 6.0,
+    }
+    assert figures["length"]["median"] == 6
+    assert figures["success"] == pytest.approx(2 / 3)
+    assert statistics([Episode(1, 5)], None)["success"] is None
