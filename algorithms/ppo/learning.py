@@ -122,8 +122,9 @@ class Learner:
             raise ValueError("all steps of the batch are masked; there is nothing to learn from")
         minibatches = min(self._config.minibatches, len(valid))
         size = len(valid) // minibatches
-        epochs: list[np.ndarray] = [self._rng.permutation(valid)[: minibatches * size] for _ in range(self._config.epochs)]
-        return np.stack(epochs).reshape(-1, size)
+        epochs = [self._rng.permutation(valid)[: minibatches * size] for _ in range(self._config.epochs)]
+        rows: np.ndarray = np.stack(epochs).reshape(-1, size)
+        return rows
 
     def _check(self, columns: Mapping[str, np.ndarray]) -> None:
         steps = columns["reward"].shape[1] if "reward" in columns else 0  # T
