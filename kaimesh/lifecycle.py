@@ -9,12 +9,12 @@ import importlib
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn, Protocol
 
 import psutil
@@ -172,15 +172,42 @@ def _work(context: Context, build: Callable[[], Service]) -> int:
 
 
 def _handle_signals(context: Context) -> None:
-    def handle(number: int, _frame: FrameType | None) -> None:
-        context.meter.info["signal"] = signal.Signals(
-            number
-        ).name  # told to end, so the end says nothing of the workflow
-        context.stop.set()
-        context.logger.info("%s: stopping", signal.Signals(number).name)
+    """SIGTERM and SIGINT set `stop`, from a thread that the C-level handler wakes.
 
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
+    A Python handler would run in the main thread: not at all while that is inside Reverb's C++, and into a deadlock where it
+    is inside `stop.wait`, whose lock `stop.set` needs.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        signal.signal(number, lambda *_: None)
+
+    def block() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+    def unblock() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+
+    def be_a_child() -> None:  # its signals are its own: none of them, however early, may stop this process
+        signal.set_wakeup_fd(-1)
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+        unblock()
+
+    os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=be_a_child)
+
+    def listen() -> None:
+        with writer:
+            while number := reader.recv(1):
+                if number[0] in numbers:
+                    name = signal.Signals(number[0]).name
+                    context.meter.info["signal"] = name  # told to end, so the end says nothing of the workflow
+                    context.stop.set()
+                    context.logger.info("%s: stopping", name)
+
+    threading.Thread(target=listen, name="signals", daemon=True).start()
 
 
 def _end_with_supervisor(logger: logging.Logger) -> None:

@@ -66,6 +66,8 @@ def _row(
 ) -> Row:
     pid = process.get("pid") or status.get("pid")
     alive = is_ours(pid, run)
+    if alive and status.get("pid") != pid:
+        status = {"state": "starting"}  # what is there is an earlier life's
     state = status.get("state", "not started")
     health = _health(state, alive, process.get("supervisor", ""), status, mesh_state, now)
     if not alive and state not in ("done", "failed", "not started"):

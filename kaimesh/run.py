@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ TOKEN_VARIABLE = "KAIMESH_TOKEN"
 
 def write_json(path: Path, data: Any) -> None:
     """Writes whole or not at all: a reader never sees half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     temporary.write_text(json.dumps(data, indent=1, default=str))
     temporary.replace(path)
 

@@ -1,0 +1,196 @@
+"""The life of one process, in a real process: signals, exit codes, the watchdog, the user's traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kaimesh.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_CRASH, EXIT_OK, EXIT_WATCHDOG, ConfigError
+from kaimesh.lifecycle import dotted
+from tests.conftest import wait_until
+
+ROOT = Path(__file__).parents[2]
+SERVICE = """
+import os, sys, time
+from kaimesh.agent import user_code
+from kaimesh.errors import Stopped
+from kaimesh.lifecycle import main
+
+class Service:
+    def __init__(self, context):
+        self.context = context
+        self.build()
+    def build(self):
+        pass
+    def run(self):
+        pass
+    def close(self):
+        print("closed")
+
+class Own(Service):
+{body}
+
+if __name__ == "__main__":
+    main("learner", "life_of_this_test.Own")
+"""
+
+
+class Life:
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.run = folder, folder / "run"
+        (folder / "c.toml").write_text("[app]\nwatchdog_seconds = 5.0\nreport_seconds = 0.2\n")
+
+    def popen(self, body: str) -> subprocess.Popen[str]:
+        text = SERVICE.format(body=textwrap.indent(textwrap.dedent(body), "    "))
+        (self.folder / "life_of_this_test.py").write_text(text)
+        paths = ["--conf", str(self.folder / "c.toml"), "--run-dir", str(self.run)]
+        return subprocess.Popen(
+            [sys.executable, str(self.folder / "life_of_this_test.py"), *paths],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": f"{ROOT}:{self.folder}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def call(self, body: str) -> tuple[int, str]:
+        process = self.popen(body)
+        output, _ = process.communicate(timeout=30)
+        return process.returncode, output
+
+    def status(self) -> dict[str, Any]:
+        path = self.run / "status" / "learner_0.json"
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+@pytest.fixture
+def life(tmp_path: Path) -> Life:
+    return Life(tmp_path)
+
+
+def test_work_that_is_done_ends_with_zero(life: Life) -> None:
+    code, output = life.call("pass")
+    assert code == EXIT_OK
+    assert "closed" in output
+    status = life.status()
+    assert (status["state"], status["exit_code"], "signal" in status) == ("done", EXIT_OK, False)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("def run(self):\n    raise RuntimeError('marked')", EXIT_CRASH),
+        ("def build(self):\n    raise RuntimeError('marked')", EXIT_CRASH),
+        ("def close(self):\n    raise RuntimeError('marked')", EXIT_CRASH),
+        ("def run(self):\n    with user_code('Agent.learn'):\n        raise ValueError('marked')", EXIT_AGENT),
+        ("def run(self):\n    with user_code('Agent.learn'):\n        exit('marked')", EXIT_AGENT),
+    ],
+)
+def test_what_went_wrong_is_told_with_its_traceback_and_code(life: Life, body: str, expected: int) -> None:
+    code, output = life.call(body)
+    assert code == expected
+    assert "Traceback (most recent call last)" in output
+    assert output.count("life_of_this_test.py") >= 1
+    assert "marked" in output
+    status = life.status()
+    assert (status["state"], status["exit_code"]) == ("failed", expected)
+    assert "marked" in status["blocked_on"]
+
+
+def test_a_wrong_configuration_ends_with_its_report(life: Life) -> None:
+    (life.folder / "c.toml").write_text("[app]\nnothing_such = 1\n")
+    code, output = life.call("pass")
+    assert code == EXIT_CONFIG
+    assert "unknown key 'nothing_such'" in output
+
+
+WORKING = """
+def run(self):
+    self.context.meter.state("working")
+    {loop}
+"""
+
+
+def _ready(life: Life) -> Callable[[], bool]:
+    return lambda: life.status().get("state") == "working"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_a_clean_end(life: Life, number: signal.Signals) -> None:
+    process = life.popen(WORKING.format(loop="self.context.stop.wait()"))
+    wait_until(_ready(life), 20, "working")
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == EXIT_OK
+    assert f"{number.name}: stopping" in output
+    assert "closed" in output
+    assert life.status()["signal"] == number.name
+
+
+def test_a_signal_inside_a_wait_for_the_stop_does_not_deadlock(life: Life) -> None:
+    """The main thread holds the event's lock when the signal comes, as it does for a moment in each `stop.wait`."""
+    loop = "with self.context.stop._cond:\n        time.sleep(1)\n    self.context.stop.wait()"
+    process = life.popen(WORKING.format(loop=loop))
+    wait_until(_ready(life), 20, "working")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == EXIT_OK
+
+
+def test_a_forked_childs_signals_are_its_own(life: Life) -> None:
+    loop = """pid = os.fork()
+    if not pid:
+        time.sleep(60)
+    os.kill(pid, 15)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -15
+    assert not self.context.stop.wait(0.5)"""
+    code, output = life.call(WORKING.format(loop=loop))
+    assert code == EXIT_OK, output
+
+
+def test_stopped_unwinds_without_being_an_error(life: Life) -> None:
+    code, _ = life.call("def run(self):\n    raise Stopped")
+    assert (code, life.status()["state"]) == (EXIT_OK, "done")
+
+
+def test_the_watchdog_ends_a_silent_process_and_shows_where_it_was(life: Life) -> None:
+    code, output = life.call(WORKING.format(loop="time.sleep(60)"))
+    assert code == EXIT_WATCHDOG
+    assert "its main loop was silent for 5 s" in output
+    assert "life_of_this_test.py" in output
+    assert life.status()["state"] == "failed"
+
+
+def test_counters_go_on_in_the_next_life_and_it_knows_how_the_last_ended(life: Life) -> None:
+    body = "def run(self):\n    self.context.meter.count('learner_steps', 3)"
+    life.call(body)
+    life.call(body)
+    assert life.status()["counters"]["learner_steps"] == 6
+    assert life.status()["previous_state"] == "done"
+
+
+def test_a_resolved_configuration_is_not_overridden_by_the_environment(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = "def run(self):\n    print('size', self.context.config.app.train_batch_size)"
+    monkeypatch.setenv("train_batch_size", "77")
+    assert "size 77" in life.call(body)[1]
+    (life.folder / "c.toml").write_text('resolved = "x"\n[app]\ntrain_batch_size = 5\nreplay_buffer_capacity = 50\n')
+    assert "size 5\n" in life.call(body)[1]
+
+
+def test_dotted_names_say_what_is_missing() -> None:
+    assert dotted("kaimesh.lifecycle.dotted") is dotted
+    with pytest.raises(ConfigError, match=r"no module 'kaimesh\.nothing'"):
+        dotted("kaimesh.nothing.Thing")
+    with pytest.raises(ConfigError, match="has no 'nothing'"):
+        dotted("kaimesh.lifecycle.nothing")
