@@ -90,6 +90,10 @@ class Lane:
 class Batcher:
     """Predicts for many at once. One thread owns it, and with it the agent's numerical library.
 
+    What the agent's class may say: `pad_batches = True`: P is a power of two (or max_rows), so that a network compiled for
+    fixed shapes has few of them. `sequential_predict = True`: one observation a call, for Kaiwu agents that look at
+    `list_obs_data[0]` only. `setup(spaces)`: it is native, and predicts nothing before its first model.
+
     max_rows: most rows of one call. meter: counts `predictions` (rows) and `batches` (calls).
     """
 
