@@ -30,6 +30,7 @@ _BACK_PRESSURE_S = 7 * 24 * 3600.0  # how long a server may take nothing: as lon
 class SampleSender:
     """Sends samples to the buffers at `addrs`, a frame to each in turn, from threads of its own.
 
+    It connects at once, so that the learner hears of `spaces` and can make the first model before there is any sample.
     At most `window` frames are under way, not yet acknowledged; then `put` blocks. An acknowledged sample is in Reverb; what
     was not acknowledged when a connection died counts as lost. Counters: samples_sent, samples_acked, samples_lost.
     """
@@ -55,6 +56,8 @@ class SampleSender:
         self._error: MeshError | None = None
         self._links = [_Link(self, address) for address in addrs]
         self._turn = 0
+        for link in self._links:
+            link.start()
 
     def put(self, batch: Batch) -> None:
         """Copies `batch` and sends it in the background; the first call fixes the fields, shapes and dtypes.
@@ -64,8 +67,6 @@ class SampleSender:
         """
         if self._specs is None:
             self._specs = batch.specs
-            for link in self._links:
-                link.start()
         checked = Batch.of(batch, self._specs)
         rows = max(1, FRAME_BYTES // max(self._specs.row_bytes, 1))
         for start in range(0, len(checked), rows):
@@ -131,10 +132,9 @@ class SampleSender:
             self._error = self._error or error
             self._changed.notify_all()
 
-    def _connect(self, address: str) -> FrameClient:
-        assert self._specs is not None
+    def _connect(self, address: str, specs: Specs | None) -> FrameClient:
         hello: dict[str, Any] = {
-            "specs": self._specs.to_json(),
+            "specs": None if specs is None else specs.to_json(),
             "spaces": None if self._spaces is None else self._spaces._asdict(),
         }
         client = FrameClient(
@@ -194,9 +194,10 @@ class _Link:
     def _run(self) -> None:
         while not self._closed:
             try:
-                self._client = self._sender._connect(self.address)
+                specs = self._sender._specs
+                self._client = self._sender._connect(self.address, specs)
                 self.trouble = ""
-                self._talk(self._client)
+                self._talk(self._client, specs)
             except Stopped:
                 break
             except Refused as error:
@@ -211,10 +212,12 @@ class _Link:
             self._sender._settled(1, "samples_lost", len(batch))
         self._queue.clear()
 
-    def _talk(self, client: FrameClient) -> None:
-        assert self._sender._specs is not None
+    def _talk(self, client: FrameClient, specs: Specs | None) -> None:
+        """Until it is closed; or until the first sample, where the connection was made before: it needs one that declares it."""
         while not self._closed:
             while self._queue:
+                if specs is None:
+                    return
                 batch = self._queue.popleft()
                 if batch is None:
                     client.send(Kind.CONTROL, [wire.to_json({"do": "flush"})])
@@ -222,7 +225,7 @@ class _Link:
                 self._tag += 1
                 self._sent.append((self._tag, len(batch)))
                 self._sender._meter.count("samples_sent", len(batch))
-                client.send_rows(batch, self._sender._specs, tag=self._tag)
+                client.send_rows(batch, specs, tag=self._tag)
             readable, _, _ = select.select([client.fileno(), self._wake_out.fileno()], [], [], 1.0)
             if self._wake_out.fileno() in readable:
                 self._wake_out.recv(4096)

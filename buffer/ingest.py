@@ -98,6 +98,10 @@ class Ingest:
         self._checkpoints.clear_own()
         return False
 
+    def announce(self, spaces: Spaces | None) -> None:
+        """What the environments look like, which a learner needs for its first model, before there is any sample."""
+        self.spaces = self.spaces or spaces
+
     def declare(self, specs: Specs, spaces: Spaces | None) -> None:
         """The first call creates the table for rows of `specs`; later ones must say the same. Raises SampleError."""
         if self.specs is None:
@@ -107,7 +111,7 @@ class Ingest:
                 f"this buffer holds samples of {_words(self.specs)}; {_words(specs)} cannot join them. Give every sample of the "
                 "run the same fields, shapes and dtypes; after a change of the agent, start a new run."
             )
-        self.spaces = self.spaces or spaces
+        self.announce(spaces)
 
     def insert(self, batch: Batch) -> int:
         """Takes rows whose columns match the declared specs; returns `accepted`. Never waits for room in the table.
@@ -140,12 +144,15 @@ class Ingest:
         return self._store.flush(timeout_s, keep_items)
 
     def describe(self) -> dict[str, Any]:
-        """What a reader needs, as JSON: specs and spaces (specs None before the first declare), the plan, rows ever and now."""
+        """What a reader needs, as JSON: spaces (None before an aisrv announced them), and from the first declare on the specs,
+        the plan, rows ever and now.
+        """
+        spaces = None if self.spaces is None else self.spaces._asdict()
         if self._store is None or self.specs is None:
-            return {"specs": None}
+            return {"specs": None, "spaces": spaces}
         return {
             "specs": self.specs.to_json(),
-            "spaces": None if self.spaces is None else self.spaces._asdict(),
+            "spaces": spaces,
             "plan": self._store.plan._asdict(),
             "port": self._store.port,
             "inserted": self.inserted,
@@ -194,7 +201,7 @@ class Ingest:
     def _start(self, plan: TablePlan, specs: Specs, spaces: Spaces | None) -> None:
         own = None if self._checkpoints is None else self._checkpoints.own
         self._store = Store(plan, port=self._port, checkpoints=own)
-        self.specs, self.spaces = specs, spaces
+        self.specs, self.spaces = specs, spaces or self.spaces
         self._open = OpenItem(specs, plan.rows_per_item)
         self.accepted = self._drawn = 0
         self._log.info(

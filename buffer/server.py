@@ -63,16 +63,19 @@ class IngestServer:
     def _on_hello(self, connection: Connection, hello: Hello) -> dict[str, Any]:
         if hello["role"] == "reader":
             return {}
-        spaces = hello.get("spaces")
-        specs = Specs.from_json(hello.get("specs"))
+        try:
+            spaces = None if hello.get("spaces") is None else Spaces.from_json(hello["spaces"])
+        except (TypeError, AttributeError) as error:
+            raise SampleError(f"spaces are not those of kaimesh.agent.Spaces: {error}") from error
+        if hello.get("specs") is None:  # it has no sample yet
+            self._ingest.announce(spaces)
+            return {}
+        specs = Specs.from_json(hello["specs"])
         if not specs.row_bytes:
             raise SampleError(
                 f"samples of {len(specs)} fields and no bytes cannot be stored; give `learn` at least one value"
             )
-        try:
-            self._ingest.declare(specs, None if spaces is None else Spaces.from_json(spaces))
-        except (TypeError, AttributeError) as error:
-            raise SampleError(f"spaces are not those of kaimesh.agent.Spaces: {error}") from error
+        self._ingest.declare(specs, spaces)
         connection.state = specs
         return {}
 

@@ -16,6 +16,7 @@ KEEP_ITEMS = 16  # items left under way while more come, so that neither side wa
 _MOST_PENDING = 40  # from 50 on Reverb warns of each item
 _PENDING_BYTES = 1 << 26
 _THROTTLE_S = 0.02
+_PROBE_S = 0.001
 _INFO_S = 10
 
 
@@ -54,14 +55,22 @@ class Store:
 
     def flush(self, timeout_s: float, keep_items: int = 0) -> bool:
         """Waits until all but the newest `keep_items` items are confirmed; False if that did not happen in time."""
+        self.blocked = not self._confirmed(keep_items, timeout_s)
+        if not self.blocked:
+            return True
+        low, high = keep_items, len(self._pending)  # more than `low` are unconfirmed, at most `high`
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._confirmed(middle, _PROBE_S) else (middle, high)
+        return False
+
+    def _confirmed(self, keep_items: int, timeout_s: float) -> bool:
         try:
             self._writer.flush(keep_items, timeout_ms=max(1, int(timeout_s * 1000)))
         except reverb.errors.DeadlineExceededError:
-            self.blocked = True
             return False
         while len(self._pending) > keep_items:
             self.stored += self._pending.popleft()
-        self.blocked = False
         return True
 
     def info(self) -> Any:
@@ -70,10 +79,11 @@ class Store:
 
     def size(self) -> int:
         """Rows in the table. Where it is full or takes no more, partly filled items count as full: no more will come."""
-        items, known = self.info().current_size, len(self._row_counts)
+        items: int = self.info().current_size
+        known = len(self._row_counts)
         if not known or self.blocked or items >= self.plan.capacity_items:
-            return int(items * self.plan.rows_per_item)
-        return int(round(items * sum(self._row_counts) / known))
+            return items * self.plan.rows_per_item
+        return round(items * sum(self._row_counts) / known)
 
     def reset(self) -> None:
         """Empties the table."""

@@ -23,6 +23,7 @@ from learner.assemble import Assembler, InOrder, Mixed
 from learner.source import Source
 
 _POLL_S = 0.5
+_UNDECLARED_POLL_S = 0.02
 _ANSWER_S = 5.0
 _HELD_BACK_S = 0.2  # when nothing came for so long, rows that wait for better mixing go out
 _LARGE_BATCH_BYTES = 1 << 26
@@ -78,18 +79,18 @@ class Reader:
         self._closed = False
         self._thread: threading.Thread | None = None
 
-    def describe(self, stop: threading.Event) -> tuple[Specs, Spaces | None]:
-        """What the samples and the environment look like; waits until the first aisrv has said so. Raises Stopped, MeshError."""
+    def spaces(self, stop: threading.Event) -> Spaces:
+        """What the environments look like; waits until the first aisrv has said so. Raises Stopped."""
         while True:
             for control in self._controls:
                 try:
-                    data = control.describe()
+                    spaces = control.describe()["spaces"]
                 except PeerError as error:
                     self._meter.state("waiting", f"buffer: {error}")
                     continue
-                if data["specs"] is not None:
-                    return self._learn_about(data)
-                self._meter.state("waiting", "the first aisrv, which tells what samples look like")
+                if spaces is not None:
+                    return Spaces.from_json(spaces)
+                self._meter.state("waiting", "the first aisrv, which tells what its environments look like")
             if stop.wait(_POLL_S):
                 raise Stopped
 
@@ -98,9 +99,16 @@ class Reader:
 
         Raises PeerError: no buffer answers. Whatever went wrong in the reader's thread.
         """
-        if self._thread is None:
-            self._start()
         deadline = time.monotonic() + timeout_s
+        while self._thread is None:
+            described = [data for _, data in self._ask() if data["specs"] is not None]
+            if described:
+                self._start(described[0])
+                break
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return None
+            time.sleep(min(left_s, _UNDECLARED_POLL_S))
         with self._changed:
             while not self._ready:
                 if self._error is not None:
@@ -158,7 +166,8 @@ class Reader:
             if isinstance(control, _RemoteControl):
                 control.close()
 
-    def _learn_about(self, data: dict[str, Any]) -> tuple[Specs, Spaces | None]:
+    def _start(self, data: dict[str, Any]) -> None:
+        """Begins to draw, now that the first samples were declared."""
         self._specs, self._plan = Specs.from_json(data["specs"]), data["plan"]
         if self._plan["kind"] != self._table.kind:
             raise MeshError(
@@ -167,12 +176,7 @@ class Reader:
             )
         if self._local:
             self._addrs = [f"127.0.0.1:{control.describe()['port']}" for control in self._controls]
-        return self._specs, None if data["spaces"] is None else Spaces.from_json(data["spaces"])
-
-    def _start(self) -> None:
         plan = self._plan
-        if plan is None:
-            raise MeshError("next_batch before describe: what the samples look like is not known yet")
         queue = plan["kind"] == "queue"
         large = self._batch_size * self._specs.row_bytes > _LARGE_BATCH_BYTES
         self._ahead = 1 if queue or large else 2  # what waits here grows stale, or large
