@@ -1,0 +1,35 @@
+"""PPO learns: classic tasks in a serial loop, also with policies that lag behind as they do in the mesh."""
+
+from __future__ import annotations
+
+import gymnasium
+import pytest
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
+from gymnasium.vector import AutoresetMode
+
+from algorithms.ppo.agent import Agent
+from algorithms.ppo.config import Config
+from tests.algorithms.serial_training import train
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize("lag", [0, 3])
+def test_cartpole(lag: int) -> None:
+    """The defaults need 0.2 to 0.45 million steps, which is seconds."""
+    cls = type("Agent", (Agent,), {"config": type("Config", (Config,), {"seed": 1})})
+    envs = CartPoleVectorEnv(num_envs=64, max_episode_steps=500)
+    result = train(cls, envs, goal=475, max_steps=1_500_000, lag=lag, seed=1)
+    assert result.best >= 475, result
+    assert result.seconds < 100, result
+
+
+@pytest.mark.learning
+def test_pendulum() -> None:
+    """A random policy scores about -1200; the documented settings pass -300 after some 0.2 million steps."""
+    settings = {"seed": 1, "gamma": 0.9, "reward_scale": 0.1, "epochs": 10, "minibatches": 8}
+    cls = type("Agent", (Agent,), {"config": type("Config", (Config,), settings)})
+    envs = gymnasium.make_vec(
+        "Pendulum-v1", 64, vectorization_mode="sync", vector_kwargs={"autoreset_mode": AutoresetMode.NEXT_STEP}
+    )
+    result = train(cls, envs, goal=-300, max_steps=600_000, lag=1, seed=1)
+    assert result.best >= -300, result
