@@ -63,14 +63,32 @@ class ModelInfo(NamedTuple):
         return cls(int(data["id"]), tuple(files), float(data["time"]))
 
 
+class Keep(NamedTuple):
+    """Which models stay: the newest `models`, of at most `bytes` in all (0: no limit); the newest and `spare` in any case."""
+
+    models: int
+    bytes: int = 0
+    spare: tuple[int, ...] = ()
+
+    def of(self, infos: list[ModelInfo]) -> list[ModelInfo]:
+        """Those of `infos` (oldest first) that stay."""
+        kept = infos[-self.models :]
+        while len(kept) > 1 and 0 < self.bytes < sum(info.bytes for info in kept):
+            kept = kept[1:]
+        return [info for info in infos if info in kept or info.id in self.spare]
+
+
 def prefix(id: int) -> str:
     """What the names of a model's files begin with."""
     return f"model.ckpt-{id}."
 
 
-def dump(folder: Path, id: int, save: Callable[[str, int], None], *, durable: bool = True) -> ModelInfo:
+def dump(
+    folder: Path, id: int, save: Callable[[str, int], None], *, durable: bool = True, keep: Keep | None = None
+) -> ModelInfo:
     """Lets `save(path, id)` write a model into a working folder and takes it over as a whole; its entry comes last.
 
+    keep: which models stay, as `retain` does it; None: all.
     durable: fsync the files, so that a power cut leaves them too. Without, a kill at any moment leaves only whole models
     just the same, and what a power cut damaged fails its digest; it saves some ten milliseconds on a busy disk.
     Raises MeshError: the disk is full (the models that were there stay). AgentError: `save` wrote no
@@ -94,7 +112,11 @@ def dump(folder: Path, id: int, save: Callable[[str, int], None], *, durable: bo
             os.replace(working / file.name, folder / file.name)
         if durable:
             sync(folder)
-        _write_manifest(folder, [*others, info], durable=durable)
+        kept = sorted([*others, info])
+        kept = kept if keep is None else keep.of(kept)
+        _write_manifest(folder, kept, durable=durable)
+        if keep is not None:
+            _remove_unlisted(folder, kept)
     except Exception as error:
         if is_full(error, folder):
             raise MeshError(full_disk(folder, f"model {id}")) from error
@@ -149,18 +171,21 @@ def verify(folder: Path, info: ModelInfo) -> None:
 
 def retain(folder: Path, max_count: int, max_bytes: int) -> None:
     """Removes the oldest models beyond `max_count`, and beyond `max_bytes` in all (0: no limit); the newest always stays."""
-    kept = models(folder)
-    while len(kept) > 1 and (len(kept) > max_count or 0 < max_bytes < sum(info.bytes for info in kept)):
-        kept.pop(0)
-    if not kept:
-        return
-    if listed(folder) != kept:
-        # Before the files go: a kill in between leaves files that nobody lists, not the reverse.
+    kept = Keep(max_count, max_bytes).of(models(folder))
+    if kept != listed(folder):
         _write_manifest(folder, kept, durable=False)
+    _remove_unlisted(folder, kept)
+
+
+def _remove_unlisted(folder: Path, kept: list[ModelInfo]) -> None:
+    """Removes older files than the newest model's that nobody lists.
+
+    It comes after the manifest: a kill in between leaves files that nobody lists, not entries without files.
+    """
     names = {file.name for info in kept for file in info.files}
     for path in folder.iterdir():
         match = _MODEL_FILE.fullmatch(path.name)
-        if match and int(match[1]) < kept[-1].id and path.name not in names:
+        if kept and match and int(match[1]) < kept[-1].id and path.name not in names:
             path.unlink(missing_ok=True)
 
 

@@ -1,17 +1,19 @@
 """Training state on disk: what the agent needs besides its weights to go on exactly (optimizer, generators), and counters.
 
-One folder an id under `training_state/`, written before the model of that id is listed: every listed model has its state.
+One folder an id under `training_state/`, written before the model of that id is listed.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kaimesh import checkpoint
+from kaimesh.checkpoint import ModelInfo
 from kaimesh.errors import MeshError
 
 KEPT = 2  # the newest may be of a dump that was killed before its model was listed
@@ -84,6 +86,31 @@ def load(root: Path, id: int) -> State | None:
     if not whole:
         raise MeshError(f"{path / _AGENT} is damaged: files changed or are missing; it is not loaded.")
     return State(path / _AGENT, counters)
+
+
+def newest_pair(ckpt: Path, root: Path, exact: bool, logger: logging.Logger) -> tuple[ModelInfo, State | None]:
+    """What to resume from: the newest whole model of `ckpt` and its state; damaged ones are passed over with a log line.
+
+    exact: the agent wants its state, so a model that has one goes before a newer one without.
+    Raises MeshError: no model is whole.
+    """
+    alone: ModelInfo | None = None
+    for info in reversed(checkpoint.models(ckpt)):
+        try:
+            checkpoint.verify(ckpt, info)
+            alone = alone or info
+            saved = load(root, info.id)
+        except MeshError as error:
+            logger.error("%s Trying the model before.", error)
+            continue
+        if saved is not None or not exact:
+            return info, saved
+    if alone is not None:
+        return alone, None
+    raise MeshError(
+        f"no model in {ckpt} is whole; the run cannot be resumed. Start a new one, or delete {ckpt / checkpoint.MANIFEST} to "
+        "train from nothing in this one."
+    )
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The trainer: draws a batch, lets the agent learn, dumps, resumes. No socket; one thread owns it and the agent.
 
-Model ids are `train_count`, the number of learns. Each dump writes the training state first and lists the model last, so
-the newest listed model and its state are a consistent pair whenever the process is killed.
+Model ids are `train_count`, the number of learns. Dumps come with the training state, but where they follow each other
+fast only once a second. The state is written first and the model listed last, and models with a state are spared by the
+retention, so there is a consistent pair whenever the process is killed.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import numpy as np
 from kaimesh import checkpoint
 from kaimesh.agent import MODEL_VERSION, RUN_ID, sample_list, user_code
 from kaimesh.arrays import Batch
-from kaimesh.checkpoint import ModelInfo
+from kaimesh.checkpoint import Keep, ModelInfo
 from kaimesh.config import Config
 from kaimesh.config.check import active_trigger
-from kaimesh.errors import AgentError, ConfigError, MeshError, PeerError, Refused
+from kaimesh.errors import AgentError, ConfigError, PeerError, Refused
 from kaimesh.metrics import Meter
 from kaimesh.run import RunDir
 from learner import state
@@ -31,7 +32,8 @@ from learner.trigger import Reader, Trigger
 
 _POLL_S = 0.01  # between two looks at a trigger that does not hold
 _NO_ANSWER_S = 0.5  # before asking a buffer again that does not answer
-_SYNC_S = 10.0  # of training that a power cut may cost; a kill costs none of what was dumped
+_STATE_S = 1.0  # of training that a kill may cost where dumps come faster than that
+_SYNC_S = 10.0  # the same for a power cut
 
 Publish = Callable[[Path, ModelInfo], None]
 
@@ -71,7 +73,8 @@ class Trainer:
             True  # False while a learn is under way, and after one that failed: such weights are never dumped
         )
         self._samples_learned = 0
-        self._sync_due = clock()
+        self._sync_due = self._state_due = clock()
+        self._state_id = -1  # whose training state was saved last
         self.train_count = 0
         self.dumped_id = -1
 
@@ -131,10 +134,12 @@ class Trainer:
 
     def close(self) -> None:
         """Dumps what was learned since the last dump, unless a learn failed."""
-        self._sync_due = self._clock()
         try:
             if self._intact and 0 <= self.dumped_id < self.train_count:
+                self._sync_due = self._clock()
                 self._dump()
+            elif self._intact and 0 <= self._state_id < self.train_count:
+                self._save_state(durable=True)
         finally:
             if self._scalars is not None:
                 self._scalars.write(self.train_count, self._values, now=True)
@@ -214,16 +219,22 @@ class Trainer:
         self._current.dropped = 0
 
     def _dump(self) -> None:
-        """Training state, then the model, then out with the old ones and on to the pool."""
-        counters = {"train_count": self.train_count, "samples_learned": self._samples_learned}
-        durable = self._clock() >= self._sync_due
-        if durable:
-            self._sync_due = self._clock() + _SYNC_S
+        """Training state if it is due, then the model, out with old ones, and on to the pool."""
+        now, app = self._clock(), self._app
+        durable = now >= self._sync_due
         with self._dumping:
-            state.save(self._states, self.train_count, counters, self._save_state_of_agent(), durable=durable)
-            info = checkpoint.dump(self._run.ckpt, self.train_count, self._save, durable=durable)
-            checkpoint.retain(self._run.ckpt, self._app.max_save_model_file_count, self._app.max_save_model_bytes)
+            if durable or now >= self._state_due:
+                self._save_state(durable)
+            keep = Keep(app.max_save_model_file_count, app.max_save_model_bytes, tuple(state.ids(self._states)))
+            info = checkpoint.dump(self._run.ckpt, self.train_count, self._save, durable=durable, keep=keep)
+        if durable:
+            self._sync_due = now + _SYNC_S
         self._announce(info)
+
+    def _save_state(self, durable: bool) -> None:
+        counters = {"train_count": self.train_count, "samples_learned": self._samples_learned}
+        state.save(self._states, self.train_count, counters, self._save_state_of_agent(), durable=durable)
+        self._state_due, self._state_id = self._clock() + _STATE_S, self.train_count
 
     def _announce(self, info: ModelInfo) -> None:
         self.dumped_id = info.id
@@ -234,36 +245,25 @@ class Trainer:
     def _resume(self) -> None:
         """Loads the newest whole model and its training state; the count goes on from the highest id that ever was listed."""
         highest = checkpoint.listed(self._run.ckpt)[-1].id
-        info, saved = self._newest_pair()
+        exact = hasattr(self._agent, "load_training_state")
+        info, saved = state.newest_pair(self._run.ckpt, self._states, exact, self._log)
         with user_code("learner: Agent.load_model"):
             self._agent.load_model(path=str(self._run.ckpt), id=info.id)
-        if saved is None:
-            self._log.warning("no training state of model %d; the optimizer begins anew", info.id)
-        else:
+        if saved is not None:
             self._samples_learned = int(saved.counters.get("samples_learned", 0))
-            if hasattr(self._agent, "load_training_state"):
-                with user_code("learner: Agent.load_training_state"):
-                    self._agent.load_training_state(str(saved.folder))
-        self._log.info("resumed from model %d of %s", info.id, self._run.ckpt)
+        if saved is not None and exact:
+            with user_code("learner: Agent.load_training_state"):
+                self._agent.load_training_state(str(saved.folder))
+        elif exact:
+            self._log.warning("no training state of model %d; the optimizer begins anew", info.id)
+        self._log.info("resumed from model %d of %s, where %d was the newest", info.id, self._run.ckpt, highest)
         if info.id == highest:
             self.train_count = highest
+            self._state_id = -1 if saved is None else highest
             self._announce(info)
         else:  # ids never come twice: the pool and the actors take the highest for the newest
             self.train_count = highest + 1
             self._dump()
-
-    def _newest_pair(self) -> tuple[ModelInfo, state.State | None]:
-        """The newest model that is whole, with its training state unless that is gone; damaged ones give way to older."""
-        for info in reversed(checkpoint.models(self._run.ckpt)):
-            try:
-                checkpoint.verify(self._run.ckpt, info)
-                return info, state.load(self._states, info.id)
-            except MeshError as error:
-                self._log.error("%s Trying the model before.", error)
-        raise MeshError(
-            f"no model in {self._run.ckpt} is whole; the run cannot be resumed. Start a new one, or delete "
-            f"{self._run.ckpt / checkpoint.MANIFEST} to train from nothing in this one."
-        )
 
     def _preload(self) -> None:
         """Loads `preload_model_id`; training counts on from it."""

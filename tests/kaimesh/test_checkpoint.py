@@ -257,12 +257,19 @@ id = known[-1].id + 1 if known else 0
 def save(path, id):
     for extension in ("a", "b"):
         Path(path, f"model.ckpt-{id}.{extension}").write_bytes(os.urandom(50_000))
-print("ready", flush=True)
 while True:
     checkpoint.dump(folder, id, save, durable=id % 2 == 0)
     checkpoint.retain(folder, 3, 0)
     id += 1
+    print(id, flush=True)
 """
+
+
+def test_keep_spares_what_it_is_told_to(tmp_path):
+    for id in range(6):
+        checkpoint.dump(tmp_path, id, save_as(), keep=checkpoint.Keep(2, spare=(1, 9)))
+    assert ids(tmp_path) == [1, 4, 5]
+    assert len(list(tmp_path.glob("model.ckpt-*"))) == 3
 
 
 def test_kill_9_in_the_middle_of_dumps_never_leaves_a_damaged_model(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import subprocess
 import sys
@@ -165,14 +166,37 @@ def test_resuming_wins_over_preloading(tmp_path):
     assert second.trainer.train_count == 5
 
 
+def test_between_two_states_the_newest_pair_wins_and_ids_go_on_upwards(tmp_path):
+    """Dumps at every learn, states at every fourth: a kill after 10 costs the two learns since 8, not the momentum."""
+    first = Bench(tmp_path / "run", dump_model_freq=1, learn_s=0.26)
+    first.trainer.start()
+    first.learn(10)
+    second = Bench(tmp_path / "run", start=8, dump_model_freq=1)
+    second.trainer.start()
+    assert second.published == [11]
+    second.learn(4)
+    assert second.published[-1] == 15
+    np.testing.assert_array_equal(second.agent.weights, straight(tmp_path, 12))
+
+
+def test_a_clean_end_leaves_a_pair_whatever_the_pace(tmp_path):
+    first = Bench(tmp_path / "run", dump_model_freq=2, learn_s=0.01)
+    first.trainer.start()
+    first.learn(6)
+    first.trainer.close()
+    second = Bench(tmp_path / "run", start=6)
+    second.trainer.start()
+    assert second.published == [6]
+    second.learn(6)
+    np.testing.assert_array_equal(second.agent.weights, straight(tmp_path, 12))
+
+
 CHILD = """
 import sys
 from pathlib import Path
-from kaimesh import checkpoint
 from tests.learner.toy import Bench
-root = Path(sys.argv[1])
-known = checkpoint.models(root / "ckpt")
-bench = Bench(root, start=known[-1].id if known else 0, dump_model_freq=2, max_save_model_file_count=3)
+bench = Bench(Path(sys.argv[1]), dump_model_freq=2, max_save_model_file_count=3, learn_s=float(sys.argv[2]))
+bench.reader.numbers = (bench.agent.learns for _ in iter(int, 1))  # the batch of the learn that the weights are at
 bench.trainer.start()
 print(bench.trainer.train_count, flush=True)
 while True:
@@ -180,23 +204,30 @@ while True:
 """
 
 
-def test_kill_9_at_any_moment_the_run_goes_on_from_the_newest_pair(tmp_path):
-    root, newest = tmp_path / "run", 0
-    for attempt in range(5):
-        child = subprocess.Popen([sys.executable, "-c", CHILD, str(root)], stdout=subprocess.PIPE, text=True)
+@pytest.mark.parametrize("learn_s", [1.0, 0.2])
+def test_kill_9_at_any_moment_the_run_goes_on_from_the_newest_pair(tmp_path, learn_s):
+    root, newest, done = tmp_path / "run", 0, 0
+    for attempt in range(4):
+        command = [sys.executable, "-c", CHILD, str(root), str(learn_s)]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert child.stdout is not None
-        assert int(child.stdout.readline()) == newest
+        assert int(child.stdout.readline()) in (newest, newest + 1)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(0.05 + 0.017 * attempt)
+            child.wait(0.1 + 0.017 * attempt)
         child.send_signal(signal.SIGKILL)
         child.wait()
         models = checkpoint.models(root / "ckpt")
         for info in models:
             checkpoint.verify(root / "ckpt", info)
-        assert models[-1].id > newest
+        assert models[-1].id >= newest
         newest = models[-1].id
-        assert state.load(root / "training_state", newest) is not None
-    resumed = Bench(root, start=newest, dump_model_freq=2)
+        pair, saved = state.newest_pair(root / "ckpt", root / "training_state", True, logging.getLogger("test"))
+        assert saved is not None
+        assert newest - pair.id <= 6
+        learns = int(np.load(saved.folder / "momentum.npy")[3])
+        assert learns >= done
+        done = learns
+    resumed = Bench(root, start=done)
     resumed.trainer.start()
     resumed.learn(3)
-    np.testing.assert_array_equal(resumed.agent.weights, straight(tmp_path, newest + 3))
+    np.testing.assert_array_equal(resumed.agent.weights, straight(tmp_path, done + 3))

@@ -17,7 +17,6 @@ import pytest
 
 from kaimesh import checkpoint
 from kaimesh.agent import Spaces
-from kaimesh.arrays import Specs
 from kaimesh.config import App, Config
 from kaimesh.errors import AgentError, PeerError
 from kaimesh.lifecycle import Context
@@ -47,9 +46,9 @@ class Paced(FakeReader):
         assert isinstance(logger, logging.Logger)
         self.go = threading.Semaphore(0)
 
-    def describe(self, stop: threading.Event) -> tuple[Specs, Spaces | None]:
+    def spaces(self, stop: threading.Event) -> Spaces:
         assert not stop.is_set()
-        return Specs({}), SPACES
+        return SPACES
 
     def next_batch(self, timeout_s: float) -> Any:
         return super().next_batch(timeout_s) if self.go.acquire(timeout=timeout_s) else None

@@ -67,18 +67,18 @@ def test_old_dumps_and_states_go(tmp_path):
     assert sorted(path.name for path in (tmp_path / "training_state").iterdir()) == ["8", "9"]
 
 
-def test_frequent_dumps_wait_for_the_disk_now_and_then_only(tmp_path, monkeypatch):
-    synced = []
+def test_frequent_dumps_wait_for_the_disk_and_carry_the_state_now_and_then_only(tmp_path, monkeypatch):
+    synced, stated = [], []
     monkeypatch.setattr(checkpoint, "sync", lambda path: synced.append(path.name))
-    bench = Bench(tmp_path, dump_model_freq=1)
+    bench = Bench(tmp_path, dump_model_freq=1, learn_s=0.26, max_save_model_file_count=3)
+    bench.agent.save_training_state = lambda path: stated.append(bench.trainer.train_count)
     bench.trainer.start()
-    assert "model.ckpt-0.npy" in synced
-    bench.learn(3)
-    for _ in range(2):
-        bench.clock.sleep(5.0)
-    bench.learn(2)
+    bench.learn(42)
+    assert [name for name in synced if name.startswith("model")] == ["model.ckpt-0.npy", "model.ckpt-39.npy"]
+    assert stated == [0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 39]
+    assert ids(bench.run.ckpt) == [36, 39, 40, 41, 42]  # those with a state stay besides the newest three
     bench.trainer.close()
-    assert [name for name in synced if name.startswith("model")] == ["model.ckpt-0.npy", "model.ckpt-4.npy"]
+    assert ids(bench.run.ckpt) == [36, 39, 40, 41, 42]
 
 
 def test_the_last_dump_waits_for_the_disk(bench, monkeypatch):
@@ -104,7 +104,7 @@ def test_counters_gauges_and_phases(bench):
 
 
 def test_curves_are_written_once_an_interval(tmp_path):
-    bench = Bench(tmp_path, report_seconds=10)
+    bench = Bench(tmp_path, report_seconds=10, learn_s=0.0)
     bench.trainer.start()
     bench.learn(3)
     bench.clock.sleep(9.99)

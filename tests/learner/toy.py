@@ -22,13 +22,14 @@ ENTRY = AlgoEntry("toy", "toy.agent.Agent", "toy.agent.Agent", "toy.agent.Agent"
 
 
 class ToyAgent(Agent):
-    """Momentum descent on the mean of the samples: the same weights only with the same momentum."""
+    """Momentum descent on the mean of the samples: the same weights only with the same momentum. `learns` counts over resumes."""
 
     table = TableSpec(kind="queue")
 
     def __init__(self) -> None:
         super().__init__("learner")
         self.weights, self.momentum = np.zeros(3), np.zeros(3)
+        self.learns = 0
         self.learned: list[np.ndarray] = []
         self.fails: Exception | None = None
         self.metrics: Any = None
@@ -39,6 +40,7 @@ class ToyAgent(Agent):
         if self.fails is not None:
             raise self.fails
         self.learned.append(list_sample_data.x.copy())
+        self.learns += 1
         self.momentum = 0.9 * self.momentum + list_sample_data.x.mean(0) - 0.1 * self.weights
         self.weights = self.weights - 0.05 * self.momentum
         return {"loss": float(np.square(self.weights).sum())} if self.metrics is None else self.metrics
@@ -50,10 +52,11 @@ class ToyAgent(Agent):
         self.weights = np.load(f"{path}/model.ckpt-{id}.npy")
 
     def save_training_state(self, path: str) -> None:
-        np.save(f"{path}/momentum.npy", self.momentum)
+        np.save(f"{path}/momentum.npy", [*self.momentum, self.learns])
 
     def load_training_state(self, path: str) -> None:
-        self.momentum = np.load(f"{path}/momentum.npy")
+        *momentum, learns = np.load(f"{path}/momentum.npy")
+        self.momentum, self.learns = np.array(momentum), int(learns)
 
 
 class Clock:
@@ -127,9 +130,19 @@ class FakeReader:
 
 
 class Bench:
-    """A trainer with everything around it; `published` are the ids in order."""
+    """A trainer with everything around it; `published` are the ids in order. A learn takes `learn_s` of the clock."""
 
-    def __init__(self, root: Path, *, endless: bool = True, start: int = 0, agent: Agent | None = None, **app: Any):
+    def __init__(
+        self,
+        root: Path,
+        *,
+        endless: bool = True,
+        start: int = 0,
+        agent: Agent | None = None,
+        learn_s: float = 1.0,
+        **app: Any,
+    ) -> None:
+        self.learn_s = learn_s
         self.clock = Clock()
         self.reader = FakeReader(self.clock, endless=endless, start=start)
         self.agent: Any = agent or ToyAgent()
@@ -158,6 +171,7 @@ class Bench:
 
     def learn(self, count: int) -> None:
         for _ in range(count):
+            self.clock.sleep(self.learn_s)
             assert self.trainer.step(0.1)
 
     @property
