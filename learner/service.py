@@ -59,11 +59,11 @@ class LearnerService:
         context.meter.info["port"] = self._server.start(f"{app.bind_host}:{port}", context.token)
 
     def run(self) -> None:
-        """Waits for the first aisrv to say what samples look like, resumes or begins, then trains until the stop."""
+        """Resumes or begins, then trains until the stop; an agent with `setup` first waits to hear of the environments."""
         stop, meter = self._context.stop, self._context.meter
-        meter.state("waiting", "the first aisrv, which tells what samples look like")
-        _, spaces = self._reader.describe(stop)
         if hasattr(self._agent, "setup"):
+            meter.state("waiting", "the first aisrv, which tells what its environments look like")
+            spaces = self._reader.spaces(stop)
             with user_code("learner: Agent.setup"):
                 self._agent.setup(spaces)
         self._trainer.start()
