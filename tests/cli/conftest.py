@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,19 +15,13 @@ from typing import Any
 import psutil
 import pytest
 
+from kaimesh.overview import as_json, look
+from kaimesh.run import RunDir
+from tests.conftest import free_ports
+
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 30.0
 ADDRESS_KEYS = ("buffer_addrs", "buffer_ingest_addrs", "model_pool_addr", "learner_addr", "actor_addrs")
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 class Mesh:
@@ -73,9 +66,8 @@ class Mesh:
         (self.run / f"{name}.do").write_text(word)
 
     def status(self) -> dict[str, Any]:
-        done = self.call("status", "--json")
-        assert done.returncode == 0, done.stderr
-        return dict(json.loads(done.stdout))
+        """What `status --json` prints, without a process for it."""
+        return as_json(look(RunDir(self.run)))
 
     def process(self, name: str) -> dict[str, Any]:
         return next(row for row in self.status()["processes"] if row["name"] == name)
@@ -106,12 +98,25 @@ class Mesh:
             time.sleep(0.05)
 
 
-@pytest.fixture
-def mesh(tmp_path: Path) -> Iterator[Mesh]:
-    mesh = Mesh(tmp_path / "runs")
+def _mesh(runs: Path) -> Iterator[Mesh]:
+    mesh = Mesh(runs)
     yield mesh
     for process in mesh.living():
         try:
             process.send_signal(signal.SIGKILL)
         except psutil.NoSuchProcess:
             continue
+
+
+@pytest.fixture
+def mesh(tmp_path: Path) -> Iterator[Mesh]:
+    """Not started yet, for one test."""
+    yield from _mesh(tmp_path / "runs")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
+    """One that runs, for all tests that leave it running."""
+    for mesh in _mesh(tmp_path_factory.mktemp("running") / "runs"):
+        mesh.start("--max-seconds", "1000")
+        yield mesh

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -36,20 +37,6 @@ def test_a_run_ends_at_its_limit_in_order_with_a_result(mesh: Mesh) -> None:
     assert (mesh.run / "history.jsonl").read_text().count("\n") >= 1
     assert list((mesh.run / "tensorboard" / "mesh").iterdir())
     assert toml.load(mesh.run / "conf.toml")["app"]["actor_addrs"] == [mesh.settings["actor_addrs"]]
-
-
-def test_processes_that_are_killed_come_back_and_the_counters_go_on(mesh: Mesh) -> None:
-    mesh.start("--max-seconds", "100")
-    for name in ("keeper_0", "aisrv_0", "learner_0"):
-        before = mesh.published(name)
-        os.kill(before["pid"], signal.SIGKILL)
-        mesh.until(lambda name=name: mesh.process(name)["restarts"] == 1)
-        mesh.until(lambda name=name: mesh.process(name)["health"] == "ok")
-        after = mesh.published(name)
-        assert after["pid"] != before["pid"]
-        assert all(after["counters"][key] >= value for key, value in before["counters"].items())
-    assert mesh.status()["state"] == "running"
-    assert mesh.status()["limits"]["max_seconds"] == 100
 
 
 def test_an_agent_that_raises_ends_the_run_and_shows_its_traceback(mesh: Mesh) -> None:
@@ -96,11 +83,6 @@ def test_ctrl_c_leaves_the_view_and_not_the_mesh(mesh: Mesh) -> None:
     before = mesh.status()["env_steps"]
     mesh.until(lambda: mesh.status()["env_steps"] > before)
 
-    second = mesh.call("start", "--detach")
-    assert second.returncode == 2
-    assert "a mesh is running already" in second.stderr
-    assert len(list(mesh.runs.glob("gym-*"))) == 1
-
     stopped = mesh.call("stop", "all")
     assert stopped.returncode == 0, stopped.stderr
     assert "learner_0 ended after" in stopped.stdout
@@ -123,70 +105,6 @@ def test_resume_goes_on_in_the_same_directory(mesh: Mesh) -> None:
     refused = mesh.call("start", "--resume", "--app", "catch")
     assert refused.returncode == 2
     assert "--resume with app = catch" in refused.stderr
-
-
-def test_one_kind_is_stopped_and_restarted_and_that_is_no_failure(mesh: Mesh) -> None:
-    mesh.settings["max_restarts"] = "0"
-    mesh.start()
-    done = mesh.call("stop", "aisrv")
-    assert done.returncode == 0, done.stderr
-    assert "aisrv_0 ended" in done.stdout
-    mesh.until(lambda: mesh.process("aisrv_0")["health"] in ("stopped", "done"))
-    assert mesh.call("restart", "aisrv").returncode == 0
-    mesh.until(lambda: mesh.process("aisrv_0")["health"] == "ok")
-    status = mesh.status()
-    assert (status["state"], mesh.process("aisrv_0")["restarts"]) == ("running", 0)
-    assert "has no model_pol" not in mesh.call("stop", "model_pol").stderr
-    assert mesh.call("stop", "model_pol").returncode == 2
-
-
-def test_a_stop_signal_from_outside_is_no_end_of_the_work(mesh: Mesh) -> None:
-    mesh.start()
-    before = mesh.published("buffer_0")["pid"]
-    os.kill(before, signal.SIGTERM)
-    mesh.until(lambda: mesh.published("buffer_0")["pid"] != before and mesh.process("buffer_0")["health"] == "ok")
-    assert mesh.status()["state"] == "running"
-
-
-def test_nothing_outlives_a_killed_supervisord(mesh: Mesh) -> None:
-    mesh.start()
-    os.kill(int((mesh.run / "supervisord.pid").read_text()), signal.SIGKILL)
-    mesh.until(lambda: not mesh.living())
-    assert mesh.result()["reason"] == "failed: supervisord is gone; it was killed"
-    assert {"aisrv_0", "buffer_0"} <= set((mesh.run / "ends.txt").read_text().split())
-
-
-def test_stop_ends_what_a_killed_supervisord_left_behind(mesh: Mesh) -> None:
-    mesh.start()
-    mesh.order("learner_0", "slow")
-    os.kill(int((mesh.run / "supervisord.pid").read_text()), signal.SIGKILL)
-    done = mesh.call("stop", "all")
-    assert "supervisord is gone; ending what it left behind" in done.stdout
-    assert "learner_0 ended" in done.stdout
-    assert not mesh.living()
-
-
-def test_a_waiting_process_says_for_what(mesh: Mesh) -> None:
-    mesh.start()
-    mesh.order("learner_0", "wait")
-    mesh.until(lambda: mesh.process("learner_0")["state"] == "waiting")
-    text = mesh.call("status").stdout
-    assert "s for buffer: 30 of 64 samples" in text
-    row = mesh.process("aisrv_0")
-    assert row["throughput_unit"] == "env_steps/s"
-    assert mesh.process("actor_0")["port"] == int(mesh.settings["actor_addrs"].rpartition(":")[2])
-
-
-def test_logs_of_one_kind_and_of_all(mesh: Mesh) -> None:
-    mesh.start()
-    mesh.call("stop", "all")
-    one = mesh.call("logs", "learner")
-    assert "SIGTERM: stopping" in one.stdout
-    assert "==>" not in one.stdout
-    assert mesh.call("logs").stdout.count("==>") >= 7
-    missing = mesh.call("logs", "learnr")
-    assert missing.returncode == 2
-    assert "It has: actor_0" in missing.stderr
 
 
 def test_local_mode_is_one_process_and_its_keeper(mesh: Mesh) -> None:
@@ -239,3 +157,77 @@ def test_pids_of_others_are_never_touched(mesh: Mesh) -> None:
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_processes_that_are_killed_come_back_and_the_counters_go_on(running: Mesh) -> None:
+    for name in ("keeper_0", "aisrv_0", "learner_0"):
+        before = running.published(name)
+        os.kill(before["pid"], signal.SIGKILL)
+        running.until(lambda name=name: running.process(name)["restarts"] == 1)
+        running.until(lambda name=name: running.process(name)["health"] == "ok")
+        after = running.published(name)
+        assert after["pid"] != before["pid"]
+        assert all(after["counters"][key] >= value for key, value in before["counters"].items())
+    assert running.status()["state"] == "running"
+    assert running.status()["limits"]["max_seconds"] == 1000
+
+
+def test_one_kind_is_stopped_and_restarted_and_that_is_no_failure(running: Mesh) -> None:
+    before = running.process("actor_0")["restarts"]
+    done = running.call("stop", "actor")
+    assert done.returncode == 0, done.stderr
+    assert "actor_0 ended" in done.stdout
+    running.until(lambda: running.process("actor_0")["health"] == "done")
+    assert running.call("restart", "actor").returncode == 0
+    running.until(lambda: running.process("actor_0")["health"] == "ok")
+    assert (running.status()["state"], running.process("actor_0")["restarts"]) == ("running", before)
+    assert running.call("stop", "model_pol").returncode == 2
+
+
+def test_a_stop_signal_from_outside_is_no_end_of_the_work(running: Mesh) -> None:
+    before = running.published("buffer_0")["pid"]
+    os.kill(before, signal.SIGTERM)
+    running.until(lambda: running.published("buffer_0")["pid"] != before)
+    running.until(lambda: running.process("buffer_0")["health"] == "ok")
+    assert running.status()["state"] == "running"
+
+
+def test_a_waiting_process_says_for_what(running: Mesh) -> None:
+    running.order("learner_0", "wait")
+    running.until(lambda: running.process("learner_0")["state"] == "waiting")
+    assert "s for buffer: 30 of 64 samples" in running.call("status").stdout
+    running.order("learner_0", "")
+    data = json.loads(running.call("status", "--json").stdout)
+    assert data["env_steps"] > 0
+    rows = {row["name"]: row for row in data["processes"]}
+    assert rows["aisrv_0"]["throughput_unit"] == "env_steps/s"
+    assert rows["actor_0"]["port"] == int(running.settings["actor_addrs"].rpartition(":")[2])
+
+
+def test_logs_of_one_kind_and_of_all(running: Mesh) -> None:
+    one = running.call("logs", "learner", "-n", "5")
+    assert "learner_0 |" in one.stdout
+    assert "==>" not in one.stdout
+    assert running.call("logs").stdout.count("==>") >= 7
+    missing = running.call("logs", "learnr")
+    assert missing.returncode == 2
+    assert "It has: actor_0" in missing.stderr
+
+
+def test_a_second_start_is_refused_and_says_how_to_stop_the_first(running: Mesh) -> None:
+    second = running.call("start", "--detach")
+    assert second.returncode == 2
+    assert "a mesh is running already" in second.stderr
+    assert len(list(running.runs.glob("gym-*"))) == 1
+
+
+def test_nothing_outlives_a_killed_supervisord(running: Mesh) -> None:
+    """The last of this mesh. `stop` meets the leftovers, one of which takes its time."""
+    running.order("learner_0", "slow")
+    os.kill(int((running.run / "supervisord.pid").read_text()), signal.SIGKILL)
+    running.until(lambda: running.status()["state"] == "dead" or not running.living())
+    done = running.call("stop", "all")
+    assert done.returncode == 0, done.stderr
+    assert not running.living()
+    assert running.result()["reason"] == "failed: supervisord is gone; it was killed"
+    assert {"aisrv_0", "learner_0", "buffer_0"} <= set((running.run / "ends.txt").read_text().split())
