@@ -21,13 +21,18 @@ class Trajectories(NamedTuple):
     mask: np.ndarray  # [T, B]
 
 
-def random_trajectories(seed: int, length: int, count: int, ends: float = 0.2) -> Trajectories:
-    """Episodes as NEXT_STEP autoreset lays them out: after an end comes one masked step, which ends nothing."""
+def random_trajectories(
+    seed: int, length: int, count: int, ends: float = 0.2, reset_steps: bool = True
+) -> Trajectories:
+    """Episodes as NEXT_STEP autoreset lays them out: after an end comes one masked step, which ends nothing.
+
+    Without `reset_steps` the next episode follows at once.
+    """
     rng = np.random.default_rng(seed)
     terminated, truncated = rng.random((2, length, count)) < ends / 2
     terminated &= ~truncated | (rng.random((length, count)) < 0.5)  # sometimes both at once
     mask = np.ones((length, count), bool)
-    for t in range(1, length):
+    for t in range(1, length if reset_steps else 0):
         mask[t] = ~(terminated[t - 1] | truncated[t - 1])
         terminated[t] &= mask[t]
         truncated[t] &= mask[t]
@@ -57,9 +62,11 @@ UNIT = st.sampled_from([0.0, 0.5, 0.9, 0.99, 1.0])
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**31), st.integers(1, 24), st.integers(1, 5), UNIT, UNIT)
-def test_equals_the_sums_of_the_paper(seed: int, length: int, count: int, gamma: float, gae_lambda: float) -> None:
-    data = random_trajectories(seed, length, count)
+@given(st.integers(0, 2**31), st.integers(1, 24), st.integers(1, 5), UNIT, UNIT, st.booleans())
+def test_equals_the_sums_of_the_paper(
+    seed: int, length: int, count: int, gamma: float, gae_lambda: float, reset_steps: bool
+) -> None:
+    data = random_trajectories(seed, length, count, reset_steps=reset_steps)
     result = gae(*data, gamma=gamma, gae_lambda=gae_lambda)
     wanted = oracle(data, gamma, gae_lambda)
     np.testing.assert_allclose(result.advantage.numpy(), wanted, rtol=1e-5, atol=2e-5)
