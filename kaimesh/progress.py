@@ -144,7 +144,7 @@ def _live(run: RunDir) -> Overview:
 
 
 def _plain(run: RunDir, report_s: float) -> Overview:
-    speed, next_line = Speedometer(report_s), 0.0
+    speed, next_line = Speedometer(max(report_s, 5.0)), 0.0
     while True:
         now = time.time()
         view = look(run, now)
