@@ -22,7 +22,7 @@ from kaimesh.items import item_bytes
 
 LARGE_ROW_BYTES = 8192  # from here on a row is an item of its own
 ROWS_PER_DRAW = 4  # rows used of each item drawn from a replay table; more is faster, fewer correlates less
-POOL_BATCHES = 64  # rows of so many batches are mixed: one row in POOL_BATCHES / (ROWS_PER_DRAW - 1) meets a sibling
+POOL_BATCHES = 64  # rows of so many batches are mixed, see learner/assemble
 POOL_BYTES = 1 << 26
 CHUNK_BYTES = 1 << 20  # items handed from Reverb to Python at once
 _ITEM_LIMITS = {"queue": (64, 1 << 16), "replay": (16, 1 << 15)}  # most rows, most bytes
@@ -115,7 +115,7 @@ def _plan_replay(table: TableSpec, rows: int, size: int, capacity: int, app: App
     draw = min(rows, ROWS_PER_DRAW)
     pool = 0
     if rows > 1:
-        pool = max(batch, min(POOL_BATCHES * batch, app.replay_buffer_capacity // 2, POOL_BYTES * rows // max(size, 1)))
+        pool = max(batch, min(POOL_BATCHES * batch, app.replay_buffer_capacity, POOL_BYTES * rows // max(size, 1)))
     chunk = max(1, min(64, CHUNK_BYTES // max(size, 1)))
     in_flight = max(2, min(64, 8 * CHUNK_BYTES // max(size, 1)))
     min_items = max(1, math.ceil(preload_samples(app) / (len(app.buffer_addrs) * rows)))

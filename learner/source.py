@@ -17,14 +17,14 @@ _IDLE_MS = 250  # the same after a draw that brought nothing
 _RETRY_S = 0.5
 _PROBE_S = 1.0
 _PROBE_TIMEOUT_S = 2
-_RESUME_S = 5.0  # Reverb's own reconnection took 5 to 7 s
 
 
 class Source:
     """Draws items from the table `name` at `address` and keeps at most `depth` chunks of them until they are taken.
 
-    changed: notified when a chunk came. A draw from a server that died neither ends nor fails (Reverb retries inside C++), so
-    another thread asks the server how it is; when it is back and the old draw stays stuck, a second thread draws.
+    changed: notified when a chunk came. A draw from a server that died neither ends nor fails: Reverb retries inside C++, and goes
+    on 5 to 8 s after the server is back on the same port. So another thread asks the server how it is. A second draw would come
+    no sooner, and would take rows of a queue out of order.
     """
 
     def __init__(
@@ -46,7 +46,6 @@ class Source:
         ]
         self._chunks: deque[np.ndarray] = deque()
         self._closed = False
-        self._delivered_at = time.monotonic()
         self._silent_since: float | None = None
         self._threads = [
             threading.Thread(target=target, name=f"{target.__name__} {address}", daemon=True)
@@ -99,8 +98,7 @@ class Source:
 
     def _deliver(self, items: np.ndarray) -> bool:
         with self._changed:
-            self._delivered_at = time.monotonic()
-            while len(self._chunks) >= self._depth and not self._closed:
+                while len(self._chunks) >= self._depth and not self._closed:
                 self._changed.wait(0.5)
             self._chunks.append(items)
             self._changed.notify_all()
@@ -108,33 +106,18 @@ class Source:
 
     def _probe(self) -> None:
         client = reverb.Client(self.address)
-        returned_at: float | None = None
         while not self._closed:
             try:
-                info = client.server_info(timeout=_PROBE_TIMEOUT_S)[self._name]
+                client.server_info(timeout=_PROBE_TIMEOUT_S)
                 if self._silent_since is not None:
-                    self._log.info("%s answers again after %.0f s", self.address, self.silent_s)
-                    self._silent_since, returned_at = None, time.monotonic()
-                if returned_at is not None and self._stuck(returned_at, info):
-                    returned_at = None
-            except (reverb.errors.ReverbError, RuntimeError, KeyError) as error:
+                    self._log.info("%s answers again after %.0f s; Reverb goes on drawing within ten", self.address, self.silent_s)
+                    self._silent_since = None
+            except (reverb.errors.ReverbError, RuntimeError) as error:
                 if self._silent_since is None:
                     self._log.warning("%s does not answer: %s", self.address, str(error).splitlines()[0])
                     self._silent_since = time.monotonic()
-            time.sleep(_PROBE_S)
-
-    def _stuck(self, returned_at: float, info: Any) -> bool:
-        """Whether the draw that began before the server died does not go on by itself; then another one begins beside it.
-
-        The old one is not given up: items that it may still get were taken from the table.
-        """
-        if self._delivered_at > returned_at:
-            return True
-        if time.monotonic() - returned_at < _RESUME_S or not info.current_size:
-            return False
-        self._log.warning("%s: the draw before its end stays stuck; drawing anew", self.address)
-        threading.Thread(target=self._draw, name=f"draw again {self.address}", daemon=True).start()
-        return True
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed, _PROBE_S)
 
 
 def _dataset(address: str, name: str, item_bytes: int, chunk: int, in_flight: int, late_ms: int) -> Any:

@@ -29,6 +29,14 @@ from learner.reader import Reader
 ROOT = Path(__file__).resolve().parent.parent.parent
 TOKEN = "the mesh token"
 WAIT_S = 20.0
+# `python -m buffer` with the algorithms of the folder it runs in.
+CHILD = """
+from pathlib import Path
+import kaimesh.config.load, sys
+sys.modules["kaimesh.config.load"].ALGO_CONF = Path("conf/algo_conf.toml")
+from kaimesh.lifecycle import main
+main("buffer", "buffer.service.BufferService")
+"""
 
 
 def free_port() -> int:
@@ -169,7 +177,7 @@ class ChildBuffer:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "KAIMESH_TOKEN": TOKEN}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "buffer", "--conf", "app.toml", "--run-dir", "run"],
+                [sys.executable, "-c", CHILD, "--conf", "app.toml", "--run-dir", "run"],
                 cwd=self.folder, env=environment, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
         wait_until(self.ready, "the buffer is ready")
@@ -177,7 +185,8 @@ class ChildBuffer:
     def ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()
-        return self.status().get("pid") == self.process.pid and self.status()["state"] != "starting"
+        status = self.status()
+        return status.get("pid") == self.process.pid and status["state"] not in ("starting", "stopping", "failed")
 
     def status(self) -> dict[str, Any]:
         path = self.folder / "run/status/buffer_0.json"

@@ -13,6 +13,7 @@ from buffer import tables
 from kaimesh.agent import TableSpec
 from kaimesh.arrays import Batch, Specs
 from kaimesh.config import App
+from kaimesh.errors import SampleError
 from kaimesh.items import OpenItem, row_counts, view_items
 from learner.assemble import InOrder, Mixed
 from tests.buffer.conftest import WAIT_S, LocalBuffer, check_rows, rows
@@ -81,12 +82,12 @@ def test_a_batch_holds_about_as_many_siblings_as_one_drawn_row_by_row(rows_per_i
     expected = BATCH * (BATCH - 1) / 2 * rows_per_item / CAPACITY
     assert pairs_of_one_item(by_row, rows_per_item) == pytest.approx(expected, rel=0.1)
     ours = pairs_of_one_item(table.batches(mixed(rows_per_item), BATCHES), rows_per_item)
-    assert ours < 1.45 * expected
+    assert ours < 1.3 * expected
     # What the test would see if rows were not mixed, or not picked:
     unmixed = pairs_of_one_item(table.batches(mixed(rows_per_item, pool_rows=BATCH), BATCHES), rows_per_item)
     unpicked = pairs_of_one_item(table.batches(InOrder(SPECS, BATCH), BATCHES), rows_per_item)
     assert unmixed > 2 * expected + 20
-    assert unpicked > 5 * unmixed
+    assert unpicked > 4 * unmixed
 
 
 def test_neighbours_in_time_are_no_likelier_than_chance() -> None:
@@ -229,7 +230,5 @@ def test_batches_are_the_callers_own(local: Callable[..., LocalBuffer]) -> None:
 
 
 def test_items_of_other_specs_are_an_error() -> None:
-    from kaimesh.errors import SampleError
-
     with pytest.raises(SampleError, match="stored under other specs"):
         view_items(np.zeros((2, 10), np.uint8), Specs(SPECS), 4)
