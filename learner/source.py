@@ -98,7 +98,7 @@ class Source:
 
     def _deliver(self, items: np.ndarray) -> bool:
         with self._changed:
-                while len(self._chunks) >= self._depth and not self._closed:
+            while len(self._chunks) >= self._depth and not self._closed:
                 self._changed.wait(0.5)
             self._chunks.append(items)
             self._changed.notify_all()
@@ -110,7 +110,9 @@ class Source:
             try:
                 client.server_info(timeout=_PROBE_TIMEOUT_S)
                 if self._silent_since is not None:
-                    self._log.info("%s answers again after %.0f s; Reverb goes on drawing within ten", self.address, self.silent_s)
+                    self._log.info(
+                        "%s answers again after %.0f s; Reverb goes on drawing within ten", self.address, self.silent_s
+                    )
                     self._silent_since = None
             except (reverb.errors.ReverbError, RuntimeError) as error:
                 if self._silent_since is None:
