@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+import io
 import textwrap
+import tokenize
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -94,7 +96,9 @@ def attributes(cls: type) -> Iterator[Attribute]:
         while lines[first - 1].lstrip().startswith("#"):
             first -= 1
         above = " ".join(line.strip(" #") for line in lines[first : node.lineno - 1])
-        beside = lines[(node.end_lineno or 1) - 1][node.end_col_offset :].strip(" #")
+        own = textwrap.dedent("\n".join(lines[node.lineno - 1 : node.end_lineno]))
+        tokens = tokenize.generate_tokens(io.StringIO(own).readline)
+        beside = " ".join(token.string.strip(" #") for token in tokens if token.type == tokenize.COMMENT)
         yield Attribute(target.id, above, beside)
 
 

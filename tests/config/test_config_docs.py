@@ -24,7 +24,7 @@ class Example:
     first = 1  # beside
     second: str = "#no"
     third = (
-        1,
+        1,  # inside
         2,
     )  # after the end
 
@@ -37,5 +37,5 @@ def test_comments_are_found_where_people_write_them() -> None:
     assert [tuple(attribute) for attribute in attributes(Example)] == [
         ("first", "Above a group", "beside"),
         ("second", "", ""),
-        ("third", "", "after the end"),
+        ("third", "", "inside after the end"),
     ]
