@@ -1,0 +1,295 @@
+#!/usr/bin/env python3
+"""The whole remote path in one process, to debug an agent: environments, batched predictions, Reverb, learner, model pool.
+
+    .venv/bin/python train_test.py                # the algorithm below
+    .venv/bin/python train_test.py --algo diy
+    .venv/bin/python train_test.py --seed 1       # every role in a fixed order: two runs give the same checkpoint bytes
+
+The cores are those of the five processes; only sockets and processes are missing, so a breakpoint anywhere works. After a few
+real learns it checks that samples flowed, the loss is finite, and a checkpoint was dumped, pooled and loaded by the actor, then
+prints `Train test succeed` and exits with 0. Otherwise it ends with the original traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import shutil
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+ROOT = Path(__file__).resolve().parent
+if __name__ == "__main__" and (ROOT / ".venv/bin/python").exists() and Path(sys.prefix) != ROOT / ".venv":
+    os.execv(ROOT / ".venv/bin/python", [str(ROOT / ".venv/bin/python"), *sys.argv])
+
+from kaimesh.agent import MODEL_VERSION  # noqa: E402
+from kaimesh.config import load  # noqa: E402
+from kaimesh.errors import ConfigError, MeshError, Stopped  # noqa: E402
+from kaimesh.lifecycle import Context, configure_logging, set_threads  # noqa: E402
+from kaimesh.metrics import Meter  # noqa: E402
+from kaimesh.run import RunDir  # noqa: E402
+
+if TYPE_CHECKING:
+    from kaimesh.agent import Spaces
+    from kaimesh.arrays import Batch
+    from kaimesh.checkpoint import ModelInfo
+
+algorithm_name = "ppo"  # a table of conf/algo_conf.toml
+
+# Small enough that the first learn comes at once; on-policy, so that every role waits for the one before it.
+SETTINGS = {
+    "wrapper_type": "remote",
+    "algorithm_on_policy_or_off_policy": "on-policy",
+    "aisrv_count": "1",
+    "aisrv_connect_to_kaiwu_env_count": "4",
+    "train_batch_size": "4",
+    "replay_buffer_capacity": "64",
+    "preload_ratio": "0.05",
+    "dump_model_freq": "1",
+    "model_file_sync_per_minutes": "0",
+    "model_file_load_per_minutes": "0",
+    "buffer_checkpoint_seconds": "0",
+}
+LEARN_S = 60.0  # a learn that takes longer has lost its samples
+
+
+class SerialMesh:
+    """actor, buffer, learner and model pool as plain objects; each `put` of samples trains on what is there before it returns.
+
+    It is what aisrv is linked to (aisrv.links.Links), its policy and its sender in one.
+    """
+
+    def __init__(self, context: Context, spaces: Spaces, learns: int) -> None:
+        from actor.batcher import Batcher
+        from buffer.ingest import Ingest
+        from learner.reader import Reader
+        from learner.trainer import Trainer
+        from model_pool.store import Store
+
+        app = context.config.app
+        self._context, self._spaces, self._learns = context, spaces, learns
+        learner_agent, actor_agent = context.make_agent("learner"), context.make_agent("actor")
+        for agent in (learner_agent, actor_agent):
+            if hasattr(agent, "setup"):
+                agent.setup(spaces)
+        self.batcher = Batcher(actor_agent, max_rows=app.predict_batch_size, meter=context.meter)
+        self.store = Store(context.run.model_pool, app.modelpool_max_save_model_count)
+        self.ingest = Ingest(learner_agent.table, app, meter=context.meter)
+        self.reader = Reader(
+            [],
+            [],
+            context.token,
+            batch_size=app.train_batch_size,
+            table=learner_agent.table,
+            config=context.config,
+            meter=context.meter,
+            controls=[self.ingest],
+        )
+        self.trainer = Trainer(
+            learner_agent,
+            self.reader,
+            config=context.config,
+            run=context.run,
+            meter=context.meter,
+            logger=context.logger,
+            publish=self._publish,
+        )
+        self.trainer.start()
+        self._on_policy = app.algorithm_on_policy_or_off_policy == "on-policy"
+        self._wanted = app.train_batch_size
+        self._waiting = 0  # samples that the next learn may use
+        self._lock = threading.RLock()  # Kaiwu-style slots are threads; here they take turns
+
+    @property
+    def sender(self) -> SerialMesh:
+        """Samples come to `put`."""
+        return self
+
+    def policy(self, name: str) -> SerialPolicy:
+        """Predictions of the one batcher."""
+        del name
+        return SerialPolicy(self)
+
+    def save_model(self) -> int:
+        """A user save, at once."""
+        with self._lock:
+            return self.trainer.user_save()
+
+    def put(self, batch: Batch) -> None:
+        """Stores the rows, then learns as often as there is a batch of them; ends the run after the wanted learns."""
+        with self._lock:
+            self.ingest.declare(batch.specs, self._spaces)
+            self.ingest.insert(batch)
+            self._store_all()
+            self._waiting += self._usable(batch)
+            while self._waiting >= self._wanted:
+                if not self.trainer.step(LEARN_S):
+                    raise MeshError(
+                        f"no learn within {LEARN_S:.0f} s although the buffer holds {self._waiting} samples"
+                    )
+                self._waiting = 0 if self._on_policy else self._waiting - self._wanted
+                if self.trainer.train_count >= self._learns:
+                    self._context.stop.set()
+                    raise Stopped
+
+    def flush(self, timeout_s: float) -> bool:
+        """Nothing is ever under way."""
+        del timeout_s
+        return True
+
+    def close(self) -> None:
+        """Ends the reader and Reverb."""
+        self.reader.close()
+        self.ingest.close()
+
+    def predict(self, batch: Batch, exploit: bool) -> tuple[Batch, int]:
+        """One batch of one caller, by the actor's core."""
+        with self._lock:
+            return self.batcher.predict([batch], exploit)[0], self.batcher.version
+
+    def _usable(self, batch: Batch) -> int:
+        """On-policy, samples of an older model will be dropped."""
+        if not self._on_policy:
+            return len(batch)
+        return int((batch.columns[MODEL_VERSION] == self.trainer.train_count).sum())
+
+    def _store_all(self) -> None:
+        deadline = time.monotonic() + LEARN_S
+        while not self.ingest.flush(1.0):
+            if time.monotonic() > deadline:
+                raise MeshError("the buffer takes no more and nothing draws from it; raise replay_buffer_capacity")
+
+    def _publish(self, folder: Path, info: ModelInfo) -> None:
+        """learner to model pool to actor, by way of the disk as in the mesh."""
+        self.store.put(folder, info)
+        pulled = self._context.run.root / "actor_0" / "models" / str(info.id)
+        self.store.get("latest", pulled)
+        self.batcher.load(pulled, info.id)
+
+
+class SerialPolicy:
+    """aisrv.links.Policy on a SerialMesh."""
+
+    def __init__(self, mesh: SerialMesh) -> None:
+        self._mesh = mesh
+        self._answer: tuple[Any, int] | None = None
+
+    def send(self, batch: Batch, exploit: bool = False) -> None:
+        """Predicts at once."""
+        self._answer = self._mesh.predict(batch, exploit)
+
+    def receive(self) -> tuple[Batch, int]:
+        """What `send` found."""
+        assert self._answer is not None
+        return self._answer
+
+    def predict(self, batch: Batch, exploit: bool = False) -> tuple[Batch, int]:
+        """`send` and `receive`."""
+        return self._mesh.predict(batch, exploit)
+
+    def load_model(self, id: int | str) -> int:
+        """The actor here always has the newest."""
+        del id
+        return self._mesh.batcher.version
+
+    def version(self) -> int:
+        """The version that predicts now."""
+        return self._mesh.batcher.version
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def run(algo: str, conf: str, learns: int, seed: int | None, settings: dict[str, str]) -> RunDir:
+    """Trains `learns` times and checks what came of it; returns the run's directory. Raises what the agent raised."""
+    from aisrv.service import AisrvService
+
+    overrides = {**SETTINGS, "algo": algo, **({} if seed is None else {"random_seed": str(seed)}), **settings}
+    config = load(conf, overrides)
+    run_dir = RunDir(Path(config.app.runs_dir) / "train_test")
+    shutil.rmtree(run_dir.root, ignore_errors=True)
+    run_dir.prepare()
+    os.environ["KAIMESH_RUN_DIR"] = str(run_dir.root)
+    config.dump(run_dir.conf)
+    meter = Meter("train_test", run_dir.status / "train_test.json")
+    logger = configure_logging("train_test", config.app.log_level)
+    context = Context("train_test", 0, config, run_dir, run_dir.token(), 1, meter, logger, threading.Event())
+    made: list[SerialMesh] = []
+
+    def links(context: Context, spaces: Spaces) -> SerialMesh:
+        made.append(SerialMesh(context, spaces, learns))
+        return made[0]
+
+    service = AisrvService(replace(context), make_links=links)
+    try:
+        service.run()
+    except Stopped:
+        pass
+    finally:
+        service.close()
+    mesh = made[0]
+    mesh.trainer.close()
+    meter.publish()
+    check(mesh, run_dir, learns)
+    return run_dir
+
+
+def check(mesh: SerialMesh, run_dir: RunDir, learns: int) -> None:
+    """Raises MeshError: something of the path did not happen."""
+    from kaimesh import checkpoint
+
+    snapshot = mesh._context.meter.snapshot()
+    losses = {name: value for name, value in snapshot["gauges"].items() if name.startswith("learn/")}
+    dumped = [info.id for info in checkpoint.models(run_dir.ckpt)]
+    pooled = mesh.store.latest()
+    problems = [
+        (
+            mesh.trainer.train_count < learns,
+            f"{mesh.trainer.train_count} of {learns} learns: the workflow ended too early",
+        ),
+        (not snapshot["counters"].get("inserted"), "no sample reached the buffer: does the workflow call agent.learn?"),
+        (not all(map(math.isfinite, losses.values())), f"a metric is not finite: {losses}"),
+        (learns not in dumped, f"checkpoint {learns} was not dumped; there are {dumped}"),
+        (
+            pooled is None or pooled.id != learns,
+            f"the model pool's newest model is {pooled and pooled.id}, not {learns}",
+        ),
+        (mesh.batcher.version != learns, f"the actor predicts with model {mesh.batcher.version}, not {learns}"),
+    ]
+    if wrong := [text for failed, text in problems if failed]:
+        raise MeshError("; ".join(wrong))
+    print(
+        f"{snapshot['counters'].get('env_steps', 0):,.0f} env steps, {snapshot['counters']['inserted']:,.0f} samples, "
+        f"{learns} learns, models {dumped}; " + ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
+    )
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--algo", default=algorithm_name, help="a table of conf/algo_conf.toml (default: %(default)s)")
+    parser.add_argument("--conf", default="conf/configure_app.toml", help="configuration (default: %(default)s)")
+    parser.add_argument("--learns", type=int, default=3, help="learns to do (default: %(default)s)")
+    parser.add_argument("--seed", type=int, help="random_seed")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a key of the configuration, repeatable"
+    )
+    arguments = parser.parse_args()
+    set_threads(1)
+    sys.path.insert(0, str(ROOT))
+    try:
+        settings = dict(setting.split("=", 1) for setting in arguments.set)
+        directory = run(arguments.algo, arguments.conf, arguments.learns, arguments.seed, settings)
+    except ConfigError as error:
+        sys.exit(str(error))
+    print(f"Train test succeed ({directory.root})", flush=True)
+    os._exit(0)  # Reverb's threads have nothing left to do
+
+
+if __name__ == "__main__":
+    main()
