@@ -1,0 +1,70 @@
+"""The mesh against the serial run: the same learns give the same bytes, in one process, twice, and through five processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, Mesh, wait_until
+
+LEARNS = 4
+SETTINGS = {
+    "aisrv_connect_to_kaiwu_env_count": "8",
+    "train_batch_size": "8",
+    "max_save_model_file_count": "100",
+}
+
+
+def serial(runs: Path, algo: str = "ppo", *arguments: str) -> subprocess.CompletedProcess[str]:
+    """train_test.py with its run directory under `runs`."""
+    flags = [flag for key, value in {**SETTINGS, "runs_dir": str(runs)}.items() for flag in ("--set", f"{key}={value}")]
+    command = [sys.executable, "train_test.py", "--algo", algo, "--learns", str(LEARNS), "--seed", "3", *flags, *arguments]
+    return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=60)
+
+
+def dumped(folder: Path) -> list[bytes]:
+    """The models 0...LEARNS."""
+    return [(folder / "ckpt" / f"model.ckpt-{id}.npz").read_bytes() for id in range(LEARNS + 1)]
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    runs = tmp_path_factory.mktemp("serial")
+    done = serial(runs)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Train test succeed" in done.stdout
+    return dumped(runs / "train_test")
+
+
+def test_a_second_serial_run_gives_the_same_bytes(reference: list[bytes], tmp_path: Path) -> None:
+    assert serial(tmp_path).returncode == 0
+    assert dumped(tmp_path / "train_test") == reference
+    assert len(set(reference)) == LEARNS + 1  # each learn changed something
+
+
+def test_another_seed_gives_other_bytes(reference: list[bytes], tmp_path: Path) -> None:
+    assert serial(tmp_path, "ppo", "--seed", "4").returncode == 0
+    assert dumped(tmp_path / "train_test") != reference
+
+
+def test_five_processes_give_the_same_bytes(reference: list[bytes], mesh: Mesh) -> None:
+    settings = {"algorithm_on_policy_or_off_policy": "on-policy", "aisrv_count": 1, "random_seed": 3, **SETTINGS}
+    mesh.start("--detach", "--app", "gym:CartPole-v1", replay_buffer_capacity=64, dump_model_freq=1, **settings)
+    wait_until(lambda: (mesh.run.ckpt / f"model.ckpt-{LEARNS}.npz").exists(), 90, f"model {LEARNS}")
+    assert dumped(mesh.run.root) == reference
+
+
+def test_the_template_agent_passes(tmp_path: Path) -> None:
+    done = serial(tmp_path, "diy")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Train test succeed" in done.stdout
+
+
+def test_a_broken_configuration_is_one_report(tmp_path: Path) -> None:
+    done = serial(tmp_path, "ppo", "--set", "train_bach_size=3", "--set", "aisrv_count=0")
+    assert done.returncode != 0
+    assert "did you mean 'train_batch_size'" in done.stderr
+    assert "aisrv_count" in done.stderr
