@@ -55,12 +55,12 @@ class AisrvService:
         self._links: Links | None = None
         if app.wrapper_type == "local":
             train_in_place(self._local, context)
-            agents = [Direct(self._local) if self._vectorised else self._local for _ in self._envs]
+            agents: list[Any] = [Direct(self._local) if self._vectorised else self._local for _ in self._envs]
         elif app.wrapper_type == "none":
             agents = [NoAgent(self._local) for _ in self._envs]
         else:
             self._links = make_links(context, spaces)
-            agents = self._proxies(self._links)
+            agents = list(self._proxies(self._links))
         self._agents = agents
 
     def run(self) -> None:

@@ -15,8 +15,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def commit() -> str:
     """The checkout's commit, with "+" if files were changed since."""
-    revision = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    changed = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    revision = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.strip()
+    changed = subprocess.run(
+        ["git", "status", "--porcelain", "-uno"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.strip()
     return (revision or "unknown") + ("+" if changed else "")
 
 
@@ -26,7 +30,11 @@ def finish(name: str, data: dict[str, Any], path: Path | None = None) -> None:
         "benchmark": name,
         "commit": commit(),
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "machine": {"cores": os.cpu_count(), "processor": platform.processor() or platform.machine(), "python": platform.python_version()},
+        "machine": {
+            "cores": os.cpu_count(),
+            "processor": platform.processor() or platform.machine(),
+            "python": platform.python_version(),
+        },
         **data,
     }
     text = json.dumps(report, indent=2)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -42,7 +41,11 @@ def main() -> None:
     runs = [one_run(arguments, number) for number in range(1, arguments.runs + 1)]
     keys = ("env_steps_per_s", "learner_steps", "return_mean_100", "policy_lag_mean")
     medians = {key: statistics.median([run["result"][key] or 0.0 for run in runs]) for key in keys}
-    finish("train", {"app": arguments.app, "algo": arguments.algo, "set": arguments.set, "median": medians, "runs": runs}, arguments.json)
+    finish(
+        "train",
+        {"app": arguments.app, "algo": arguments.algo, "set": arguments.set, "median": medians, "runs": runs},
+        arguments.json,
+    )
 
 
 def one_run(arguments: argparse.Namespace, number: int) -> dict[str, Any]:
@@ -59,20 +62,29 @@ def one_run(arguments: argparse.Namespace, number: int) -> dict[str, Any]:
     sampler.start()
     subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
     done.set()
-    run = RunDir.latest(ROOT / os.environ.get("runs_dir", "runs"))
+    run = RunDir.latest(ROOT / "runs")
     processes = {}
     for name, status in run.statuses().items():
         lived_s = status["time"] - status["started"]
         shares = {phase: round(seconds / lived_s, 4) for phase, seconds in status["phase_seconds"].items()}
-        processes[name] = {"lived_s": round(lived_s, 1), "cpu_s": round(cpu.get(name, 0.0), 1), "phases": shares, "gauges": status["gauges"]}
-    return {"wall_s": round(time.time() - started, 1), "result": json.loads(run.result.read_text()), "processes": processes}
+        processes[name] = {
+            "lived_s": round(lived_s, 1),
+            "cpu_s": round(cpu.get(name, 0.0), 1),
+            "phases": shares,
+            "gauges": status["gauges"],
+        }
+    return {
+        "wall_s": round(time.time() - started, 1),
+        "result": json.loads(run.result.read_text()),
+        "processes": processes,
+    }
 
 
 def sample_cpu(cpu: dict[str, float], done: threading.Event) -> None:
     """CPU seconds of each process of the newest run, read while they live."""
     while not done.wait(1.0):
         try:
-            statuses = RunDir.latest(ROOT / os.environ.get("runs_dir", "runs")).statuses()
+            statuses = RunDir.latest(ROOT / "runs").statuses()
         except ConfigError:  # no run yet
             continue
         for name, status in statuses.items():

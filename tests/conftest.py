@@ -57,12 +57,21 @@ class Mesh:
         """One command; its output is text."""
         environment = {**os.environ, "runs_dir": str(self.runs), "COLUMNS": "160"}
         done = subprocess.run(
-            [sys.executable, "-m", "kaimesh.cli", *arguments], cwd=ROOT, env=environment, text=True, capture_output=True, timeout=timeout_s
+            [sys.executable, "-m", "kaimesh.cli", *arguments],
+            cwd=ROOT,
+            env=environment,
+            text=True,
+            capture_output=True,
+            timeout=timeout_s,
         )
-        assert done.returncode == 0 or not check, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.logs()}"
+        assert done.returncode == 0 or not check, (
+            f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.logs()}"
+        )
         return done
 
-    def start(self, *arguments: str, check: bool = True, timeout_s: float = 240, **settings: Any) -> subprocess.CompletedProcess[str]:
+    def start(
+        self, *arguments: str, check: bool = True, timeout_s: float = 240, **settings: Any
+    ) -> subprocess.CompletedProcess[str]:
         """`start` with this mesh's ports; `settings` are config keys (`ppo__lr` stands for ppo.lr)."""
         pairs = {**self.settings, **{key.replace("__", "."): str(value) for key, value in settings.items()}}
         flags = [flag for key, value in pairs.items() for flag in ("--set", f"{key}={value}")]
@@ -90,7 +99,9 @@ class Mesh:
     def wait_for(self, process: str, counter: str, at_least: float, timeout_s: float = 90) -> None:
         """Waits until a counter has come so far."""
         try:
-            wait_until(lambda: self.counter(process, counter) >= at_least, timeout_s, f"{process}: {counter} >= {at_least}")
+            wait_until(
+                lambda: self.counter(process, counter) >= at_least, timeout_s, f"{process}: {counter} >= {at_least}"
+            )
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.logs()}") from None
 

@@ -61,7 +61,9 @@ def links() -> Any:
 
 def remote(**overrides: Any) -> RemoteAgent:
     arguments: dict[str, Any] = {"run_id": 5, "send_size": 2, "gate": None, **overrides}
-    return RemoteAgent(SimpleNamespace(epsilon=0.1, helper=lambda x: x + 1), arguments.pop("links", links()), Policy(), **arguments)
+    return RemoteAgent(
+        SimpleNamespace(epsilon=0.1, helper=lambda x: x + 1), arguments.pop("links", links()), Policy(), **arguments
+    )
 
 
 def test_predictions_are_the_users_to_keep() -> None:

@@ -21,7 +21,18 @@ SETTINGS = {
 def serial(runs: Path, algo: str = "ppo", *arguments: str) -> subprocess.CompletedProcess[str]:
     """train_test.py with its run directory under `runs`."""
     flags = [flag for key, value in {**SETTINGS, "runs_dir": str(runs)}.items() for flag in ("--set", f"{key}={value}")]
-    command = [sys.executable, "train_test.py", "--algo", algo, "--learns", str(LEARNS), "--seed", "3", *flags, *arguments]
+    command = [
+        sys.executable,
+        "train_test.py",
+        "--algo",
+        algo,
+        "--learns",
+        str(LEARNS),
+        "--seed",
+        "3",
+        *flags,
+        *arguments,
+    ]
     return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=60)
 
 
