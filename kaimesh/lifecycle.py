@@ -98,10 +98,10 @@ def dotted(path: str) -> Any:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise ConfigError(f"conf/algo_conf.toml names {path!r}, but there is no module {error.name!r}") from error
+            raise ConfigError(f"algo_conf names {path!r}, but there is no module {error.name!r}") from error
         raise
     if not hasattr(module, name):
-        raise ConfigError(f"conf/algo_conf.toml names {path!r}, but module {module_name!r} has no {name!r}")
+        raise ConfigError(f"algo_conf names {path!r}, but module {module_name!r} has no {name!r}")
     return getattr(module, name)
 
 

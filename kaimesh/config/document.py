@@ -1,4 +1,4 @@
-"""docs/config.md from the sources of truth: the pydantic model, the algorithms' config classes and conf/algo_conf.toml."""
+"""docs/config.md from the sources of truth: the pydantic model, the algorithms' config classes and the registry."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from kaimesh.config.hyper import config_class, defaults_of
 from kaimesh.config.keys import IGNORED, App
-from kaimesh.config.load import ALGO_CONF, AlgoEntry, registry
+from kaimesh.config.load import REGISTRY, AlgoEntry, registry
 
 _HEAD = """# Configuration
 
@@ -66,7 +66,7 @@ def _app_tables() -> Iterator[str]:
 def _algorithm(name: str, entry: AlgoEntry) -> Iterator[str]:
     yield f"\n## `[{name}]`\n"
     if entry.defaults:
-        yield f'Defaults of `[app]` keys with `algo = "{name}"` ({ALGO_CONF.name}):'
+        yield f'Defaults of `[app]` keys with `algo = "{name}"` ({REGISTRY.name}):'
         yield ", ".join(f"`{key} = {_toml(value)}`" for key, value in entry.defaults.items()) + ".\n"
     if not entry.config:
         yield "It has no configuration class."

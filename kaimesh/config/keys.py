@@ -1,6 +1,6 @@
 """Every key of `[app]` in conf/configure_app.toml: type, range, default and meaning. docs/config.md is made from this file.
 
-The names are Kaiwu's where Kaiwu has the key. None means "as the algorithm declares" (conf/algo_conf.toml, `defaults`).
+The names are Kaiwu's where Kaiwu has the key. None means "as the algorithm declares" (algo_conf, `defaults`).
 """
 
 from __future__ import annotations
@@ -56,7 +56,11 @@ class App(BaseModel):
         "gym:CartPole-v1",
         description="The environment: `gym:<id>`, `ale:<game>`, `catch`, or a name that envs/ registers.",
     )
-    algo: Text = Field("ppo", description="The algorithm: a table of conf/algo_conf.toml.")
+    algo: Text = Field("ppo", description="The algorithm: a table of algo_conf.")
+    algo_conf: Text = Field(
+        "conf/algo_conf.toml",
+        description="The registry of algorithms, relative to the checkout: dotted names of the agents and workflows. Kaiwu's .yaml is ignored.",
+    )
     run_mode: Literal["train", "eval"] = Field("train", description="`train`, or `eval` (tools/evaluate.sh).")
     wrapper_type: Literal["remote", "local", "none"] = Field(
         "remote",
@@ -215,7 +219,6 @@ class App(BaseModel):
 # Kaiwu's own keys that mean nothing here: accepted, and named once in the log.
 IGNORED = frozenset(
     [
-        "algo_conf",
         "selfplay_app_conf",
         "noselfplay_app_conf",
         "self_play",

@@ -23,13 +23,13 @@ from kaimesh.config.reading import Document, parse, read
 from kaimesh.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
-ALGO_CONF = ROOT / "conf" / "algo_conf.toml"
+REGISTRY = ROOT / App.model_fields["algo_conf"].default  # the delivered algorithms
 RESOLVED = "resolved"  # the top-level key that marks a run's own conf.toml
 
 
 @dataclass(frozen=True)
 class AlgoEntry:
-    """One table of conf/algo_conf.toml: dotted names of what each process loads."""
+    """One table of the registry (`algo_conf`): dotted names of what each process loads."""
 
     name: str
     actor_agent: str
@@ -85,13 +85,14 @@ def load(
     table, tables, origin = _tables(document, path, problems)
     notes = [] if resolved else _from_environment(os.environ if environ is None else environ, table, origin)
     _from_overrides(overrides or {}, table, tables, origin)
-    known = registry(problems)
-    entry = _entry(str(table.get("algo", App.model_fields["algo"].default)), known, problems)
+    file = _registry_file(table)
+    known = registry(problems, file)
+    entry = _entry(str(table.get("algo", App.model_fields["algo"].default)), known, file, problems)
     _check_tables(tables, known, entry, document, overrides or {}, path, problems)
     if entry is not None and not resolved:
         for key, value in entry.defaults.items():
             if key not in table:
-                table[key], origin[key] = value, f"{ALGO_CONF}, [{entry.name}.defaults]"
+                table[key], origin[key] = value, f"{file}, [{entry.name}.defaults]"
     notes += _drop_ignored(table, problems, origin)
     app = _validate(table, problems, origin)
     values: Mapping[str, Any] = {}
@@ -153,32 +154,39 @@ def _from_overrides(
             table[name], origin[name] = parse(text, _wanted(name)), f"--set {name}"
 
 
-def registry(problems: list[str]) -> dict[str, AlgoEntry]:
-    """The algorithms of conf/algo_conf.toml by name; what is wrong there is added to `problems`."""
+def _registry_file(table: Mapping[str, Any]) -> Path:
+    """Where `algo_conf` says the algorithms are; the delivered ones if it says nothing that could be a path."""
+    named = table.get("algo_conf", "")
+    return ROOT / named if isinstance(named, str) and named.strip() and not _is_kaiwus(named) else REGISTRY
+
+
+def _is_kaiwus(registry: Any) -> bool:
+    """Kaiwu's own registries of the first generation are YAML and name its framework's classes."""
+    return isinstance(registry, str) and registry.endswith((".yaml", ".yml"))
+
+
+def registry(problems: list[str], file: Path = REGISTRY) -> dict[str, AlgoEntry]:
+    """The algorithms in `file` by name; what is wrong there is added to `problems`. Raises ConfigError: no such file."""
     known = {item.name for item in fields(AlgoEntry)} - {"name"}
     entries = {}
-    for name, table in read(ALGO_CONF, problems).data.items():
+    for name, table in read(file, problems, "Correct algo_conf, or leave it out.").data.items():
         for key in [key for key in table if key not in known]:
-            problems.append(
-                f"{ALGO_CONF}, [{name}]: unknown key {key!r}{nearest(key, known)}. It would have no effect."
-            )
+            problems.append(f"{file}, [{name}]: unknown key {key!r}{nearest(key, known)}. It would have no effect.")
             del table[key]
         if missing := [f"{part}_agent" for part in ("actor", "learner", "aisrv") if f"{part}_agent" not in table]:
-            problems.append(f"{ALGO_CONF}, [{name}]: {', '.join(missing)} is missing; that process would load nothing.")
+            problems.append(f"{file}, [{name}]: {', '.join(missing)} is missing; that process would load nothing.")
             continue
         if "train_workflow" not in table:
-            problems.append(
-                f"{ALGO_CONF}, [{name}]: train_workflow is missing; aisrv would do nothing. Name a function."
-            )
+            problems.append(f"{file}, [{name}]: train_workflow is missing; aisrv would do nothing. Name a function.")
             continue
         entries[name] = AlgoEntry(name=name, **table)
     return entries
 
 
-def _entry(name: str, registry: Mapping[str, AlgoEntry], problems: list[str]) -> AlgoEntry | None:
+def _entry(name: str, registry: Mapping[str, AlgoEntry], file: Path, problems: list[str]) -> AlgoEntry | None:
     if name not in registry:
         problems.append(
-            f"algo = {name!r} is not in {ALGO_CONF}{nearest(name, registry)}; nothing could be loaded. "
+            f"algo = {name!r} is not in {file}{nearest(name, registry)}; nothing could be loaded. "
             f"It has: {', '.join(registry)}."
         )
     return registry.get(name)
@@ -209,7 +217,7 @@ def _check_tables(
 def _drop_ignored(table: dict[str, Any], problems: list[str], origin: Mapping[str, str]) -> list[str]:
     notes = []
     for key, value in list(table.items()):
-        if key in IGNORED:
+        if key in IGNORED or (key == "algo_conf" and _is_kaiwus(value)):
             del table[key]
             notes.append(f"{key} is a Kaiwu key that has no effect here")
         elif key not in App.model_fields:

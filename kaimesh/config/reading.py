@@ -26,15 +26,16 @@ class Document(NamedTuple):
     lines: Mapping[tuple[str, str], int]
 
 
-def read(path: Path, problems: list[str]) -> Document:
-    """The file; what is wrong with it is added to `problems`. Raises ConfigError: it cannot be read at all."""
+CONF_REMEDY = "Name the file with --conf, or copy conf/configure_app.toml."
+
+
+def read(path: Path, problems: list[str], remedy: str = CONF_REMEDY) -> Document:
+    """The file; what is wrong with it is added to `problems`. Raises ConfigError: it cannot be read at all, with `remedy`."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise ConfigError(
-            f"{path} cannot be read: {why}; nothing was started. Name the file with --conf, or copy conf/configure_app.toml."
-        ) from error
+        raise ConfigError(f"{path} cannot be read: {why}; nothing was started. {remedy}") from error
     kept, lines = _without_duplicates(path, text, problems)
     try:
         return Document(tomllib.loads("\n".join(kept) + "\n"), lines)

@@ -29,14 +29,6 @@ from learner.reader import Reader
 ROOT = Path(__file__).resolve().parent.parent.parent
 TOKEN = "the mesh token"
 WAIT_S = 20.0
-# `python -m buffer` with the algorithms of the folder it runs in.
-CHILD = """
-from pathlib import Path
-import kaimesh.config.load, sys
-sys.modules["kaimesh.config.load"].ALGO_CONF = Path("conf/algo_conf.toml")
-from kaimesh.lifecycle import main
-main("buffer", "buffer.service.BufferService")
-"""
 
 
 def free_port() -> int:
@@ -150,7 +142,7 @@ class ChildBuffer:
     def __init__(self, folder: Path, table: str, **keys: Any) -> None:
         self.folder, self.ports = folder, (free_port(), free_port())
         self.address = f"127.0.0.1:{self.ports[1]}"
-        (folder / "conf").mkdir(parents=True)
+        folder.mkdir(parents=True)
         (folder / "toy_agent.py").write_text(
             f"from kaimesh.agent import Agent as Base, TableSpec\n\n\nclass Agent(Base):\n    table = {table}\n"
         )
@@ -158,9 +150,10 @@ class ChildBuffer:
             "train_workflow": "toy_agent.w"
         }
         lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in entry.items())
-        (folder / "conf/algo_conf.toml").write_text(f"[toy]\n{lines}")
+        (folder / "algo_conf.toml").write_text(f"[toy]\n{lines}")
         self.keys = {
             "algo": "toy",
+            "algo_conf": str(folder / "algo_conf.toml"),
             "buffer_addrs": [f"127.0.0.1:{self.ports[0]}"],
             "buffer_ingest_addrs": [self.address],
             **keys,
@@ -177,7 +170,7 @@ class ChildBuffer:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "KAIMESH_TOKEN": TOKEN}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", CHILD, "--conf", "app.toml", "--run-dir", "run"],
+                [sys.executable, "-m", "buffer", "--conf", "app.toml", "--run-dir", "run"],
                 cwd=self.folder, env=environment, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
         wait_until(self.ready, "the buffer is ready")

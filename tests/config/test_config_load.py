@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -169,11 +168,31 @@ def test_a_broken_config_module_is_one_line_of_the_report(tmp_path: Path, monkey
     registry.write_text(f'[mine]\n{entry}config="broken_config_of_this_test.Config"\n[half]\nactr_agent="x"\n')
     (tmp_path / "broken_config_of_this_test.py").write_text("raise ZeroDivisionError('inside')")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(sys.modules["kaimesh.config.load"], "ALGO_CONF", registry)
-    text = report(tmp_path, "[app]\nalgo='mine'")
+    text = report(tmp_path, f"[app]\nalgo='mine'\nalgo_conf='{registry}'")
     assert "ZeroDivisionError: inside" in text
     assert "[half]: unknown key 'actr_agent' (did you mean 'actor_agent'?)" in text
     assert "[half]: actor_agent, learner_agent, aisrv_agent is missing" in text
+
+
+def test_an_own_registry_of_algorithms_travels_with_the_run(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        '[mine]\nactor_agent="a.A"\nlearner_agent="a.A"\naisrv_agent="a.A"\ntrain_workflow="a.w"\n'
+        "[mine.defaults]\ntrain_batch_size = 7\n"
+    )
+    config = of(tmp_path, "[app]\nalgo = 'mine'", {"algo_conf": str(tmp_path / "mine.toml")})
+    assert (config.algo.actor_agent, config.app.train_batch_size) == ("a.A", 7)
+    config.dump(tmp_path / "resolved.toml")
+    again = load(tmp_path / "resolved.toml", environ={})
+    assert (again.app, again.algo) == (config.app, config.algo)
+
+
+def test_a_missing_registry_and_one_of_kaiwus(tmp_path: Path) -> None:
+    assert "none.toml cannot be read: No such file" in (text := report(tmp_path, "[app]\nalgo_conf = 'none.toml'"))
+    assert "algo_conf" in text
+    assert "algo_conf = 3" in report(tmp_path, "[app]\nalgo_conf = 3")
+    config = of(tmp_path, "[app]\nalgo_conf = 'conf/nature_algo_walk.yaml'")
+    assert config.app.algo_conf == App().algo_conf
+    assert any("algo_conf is a Kaiwu key" in warning for warning in config.warnings)
 
 
 def test_precedence_file_environment_set(tmp_path: Path) -> None:

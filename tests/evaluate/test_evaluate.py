@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -31,8 +30,7 @@ def algorithms(tmp_path, monkeypatch):
         text += f'[{name}]\n{agents}train_workflow = "tests.evaluate.fake.{workflow}"\n'
     path = tmp_path / "algo_conf.toml"
     path.write_text(text)
-
-    monkeypatch.setattr(sys.modules["kaimesh.config.load"], "ALGO_CONF", path)
+    monkeypatch.setenv("algo_conf", str(path))
     monkeypatch.setattr(
         contract,
         "_protocol",
