@@ -22,7 +22,7 @@ from kaimesh.arrays import Batch
 from kaimesh.errors import AgentError, MeshError, Refused, SampleError, Stopped
 from kaimesh.metrics import Meter
 from tests.actor.conftest import DEADLINE_S, SPACES, TOKEN, Actor, Echoing, Native, rows
-from tests.conftest import free_ports, wait_until
+from tests.harness import free_ports, wait_until
 
 Serve = Callable[..., Actor]
 

@@ -19,7 +19,7 @@ from model_pool.client import ModelPoolClient
 from model_pool.server import ModelPoolServer
 from model_pool.store import Store
 from tests.actor.conftest import DEADLINE_S, TOKEN, Actor, FakePool, Native, rows
-from tests.conftest import wait_until
+from tests.harness import wait_until
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from kaimesh.wire import frame as wire
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind
 from tests.actor.conftest import DEADLINE_S, SPACES, TOKEN, Actor, Echoing, Native, rows
-from tests.conftest import wait_until
+from tests.harness import wait_until
 
 Serve = Callable[..., Actor]
 

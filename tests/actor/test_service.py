@@ -18,7 +18,7 @@ from kaimesh.lifecycle import Context
 from kaimesh.metrics import Meter
 from kaimesh.run import RunDir
 from tests.actor.conftest import DEADLINE_S, SPACES, TOKEN, rows
-from tests.conftest import ROOT, free_ports, wait_until
+from tests.harness import ROOT, free_ports, wait_until
 
 
 def context_of(port: int, folder: Path) -> Context:

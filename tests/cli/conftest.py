@@ -17,7 +17,7 @@ import pytest
 
 from kaimesh.overview import as_json, look
 from kaimesh.run import RunDir
-from tests.conftest import free_ports
+from tests.harness import free_ports
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 30.0

@@ -16,7 +16,7 @@ import pytest
 
 from kaimesh.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_CRASH, EXIT_OK, EXIT_WATCHDOG, ConfigError
 from kaimesh.lifecycle import dotted
-from tests.conftest import wait_until
+from tests.harness import wait_until
 
 ROOT = Path(__file__).parents[2]
 SERVICE = """

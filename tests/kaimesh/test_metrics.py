@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kaimesh.metrics import RECENT_EPISODES, Meter
-from tests.conftest import wait_until
+from tests.harness import wait_until
 
 
 class Clock:

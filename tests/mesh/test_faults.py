@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from kaimesh import checkpoint
-from tests.conftest import Mesh, wait_until
+from tests.harness import Mesh, wait_until
 
 PROCESSES = ["actor_0", "model_pool_0", "aisrv_0", "buffer_0", "learner_0"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Mesh, wait_until
+from tests.harness import ROOT, Mesh, wait_until
 
 LEARNS = 4
 SETTINGS = {

@@ -1,0 +1,119 @@
+"""A mesh of one's own for a test: free ports, its own run directory, the command line, and waiting for what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kaimesh.run import RunDir
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [sock.getsockname()[1] for sock in sockets]
+    for sock in sockets:
+        sock.close()
+    return ports
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
+    """The condition's first true value; fails after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.1)
+    raise AssertionError(f"not within {timeout_s} s: {what}")
+
+
+class Mesh:
+    """A mesh as a user runs it: through the command line."""
+
+    def __init__(self, runs: Path) -> None:
+        self.runs = runs
+        reverb, ingest, actor, learner, pool = (f"127.0.0.1:{port}" for port in free_ports(5))
+        self.settings = {
+            "runs_dir": str(runs),
+            "buffer_addrs": json.dumps([reverb]),
+            "buffer_ingest_addrs": json.dumps([ingest]),
+            "actor_addrs": json.dumps([actor]),
+            "learner_addr": learner,
+            "model_pool_addr": pool,
+        }
+
+    def cli(self, *arguments: str, check: bool = True, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
+        """One command; its output is text."""
+        environment = {**os.environ, "runs_dir": str(self.runs), "COLUMNS": "160"}
+        done = subprocess.run(
+            [sys.executable, "-m", "kaimesh.cli", *arguments],
+            cwd=ROOT,
+            env=environment,
+            text=True,
+            capture_output=True,
+            timeout=timeout_s,
+        )
+        assert done.returncode == 0 or not check, (
+            f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.logs()}"
+        )
+        return done
+
+    def start(
+        self, *arguments: str, check: bool = True, timeout_s: float = 240, **settings: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """`start` with this mesh's ports; `settings` are config keys (`ppo__lr` stands for ppo.lr)."""
+        pairs = {**self.settings, **{key.replace("__", "."): str(value) for key, value in settings.items()}}
+        flags = [flag for key, value in pairs.items() for flag in ("--set", f"{key}={value}")]
+        return self.cli("start", *flags, *arguments, check=check, timeout_s=timeout_s)
+
+    def status(self) -> dict[str, Any]:
+        """`status --json`."""
+        data: dict[str, Any] = json.loads(self.cli("status", "--json").stdout)
+        return data
+
+    @property
+    def run(self) -> RunDir:
+        """The newest run."""
+        return RunDir.latest(self.runs)
+
+    def of(self, process: str) -> dict[str, Any]:
+        """What one process published last."""
+        return self.run.statuses().get(process, {})
+
+    def counter(self, process: str, name: str) -> float:
+        """One of its counters."""
+        value: float = self.of(process).get("counters", {}).get(name, 0)
+        return value
+
+    def wait_for(self, process: str, counter: str, at_least: float, timeout_s: float = 90) -> None:
+        """Waits until a counter has come so far."""
+        try:
+            wait_until(
+                lambda: self.counter(process, counter) >= at_least, timeout_s, f"{process}: {counter} >= {at_least}"
+            )
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.logs()}") from None
+
+    def logs(self, lines: int = 25) -> str:
+        """The end of every log, for a failure's message."""
+        if not (self.runs / "latest").exists():
+            return "(no run)"
+        parts = []
+        for path in sorted(self.run.logs.glob("*.log")):
+            tail = path.read_text(errors="replace").splitlines()[-lines:]
+            parts.append(f"--- {path.name} ---\n" + "\n".join(tail))
+        return "\n".join(parts)
+
+    def stop(self) -> None:
+        """`stop all`, also when nothing runs any more."""
+        if (self.runs / "latest").exists():
+            self.cli("stop", "all", check=False)
