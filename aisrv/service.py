@@ -14,6 +14,7 @@ from aisrv.rollout import Direct
 from aisrv.slots import CountedEnv, run_slots
 from kaimesh.agent import Monitor, Spaces, user_code
 from kaimesh.lifecycle import Context, dotted
+from kaimesh.training import Training
 
 
 class WorkflowMonitor(Monitor):
@@ -53,8 +54,9 @@ class AisrvService:
             with user_code("aisrv: Agent.setup"):
                 self._local.setup(spaces)
         self._links: Links | None = None
+        self._training: Training | None = None
         if app.wrapper_type == "local":
-            train_in_place(self._local, context)
+            self._training = train_in_place(self._local, context)
             agents: list[Any] = [Direct(self._local) if self._vectorised else self._local for _ in self._envs]
         elif app.wrapper_type == "none":
             agents = [NoAgent(self._local) for _ in self._envs]
@@ -77,7 +79,9 @@ class AisrvService:
             run_slots(self._workflow, self._envs, self._agents, context.logger, self._monitor, context.stop)
 
     def close(self) -> None:
-        """Waits for the last acknowledgements, then ends the connections and the environments."""
+        """Dumps what a local agent learned; waits for the last acknowledgements; ends connections and environments."""
+        if self._training is not None:
+            self._training.close()
         if self._links is not None:
             self._links.sender.flush(5.0)
             self._links.sender.close()

@@ -15,7 +15,7 @@ import pytest
 from kaimesh import checkpoint
 from kaimesh.agent import Agent
 from kaimesh.errors import MeshError
-from learner import state
+from kaimesh.training import state
 from tests.learner.toy import Bench, ToyAgent
 
 

@@ -257,7 +257,7 @@ def test_an_agent_that_raises_ends_the_service_with_the_cause_and_dumps_nothing(
 def test_a_save_that_raises_reaches_the_caller_and_ends_the_service(start):
     learner = start()
     learner.learn(1)
-    learner.service._trainer._save_model = lambda path, id: 1 / 0
+    learner.service._trainer._training._save_model = lambda path, id: 1 / 0
     with pytest.raises(PeerError, match="ZeroDivisionError"):
         learner.client.save_model(WAIT_S)
     wait_until(lambda: learner.error is not None)

@@ -170,7 +170,7 @@ def test_no_metrics_at_all_is_fine(bench):
 
 def test_a_save_that_raises_is_the_agents_error(bench):
     bench.learn(4)
-    bench.trainer._save_model = lambda path, id: 1 / 0
+    bench.trainer._training._save_model = lambda path, id: 1 / 0
     with pytest.raises(AgentError, match=r"learner: Agent.save_model raised ZeroDivisionError"):
         bench.trainer.step(0.1)
     assert ids(bench.run.ckpt) == [0]
@@ -183,7 +183,7 @@ def test_a_full_disk_names_the_keys_and_the_last_good_model_stays(bench):
         Path(path, f"model.ckpt-{id}.npy").write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    bench.trainer._save_model = full
+    bench.trainer._training._save_model = full
     with pytest.raises(MeshError, match=r"last good model stays: 5.*max_save_model_bytes") as caught:
         bench.trainer.step(0.1)
     assert not isinstance(caught.value, AgentError)  # the supervisor may try again: the disk may have room by then

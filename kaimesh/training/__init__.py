@@ -1,0 +1,10 @@
+"""One agent's training, wherever it runs: the learner's process, an aisrv in local mode, train_test.py.
+
+training  learns counted and checked, dumps with training state, resume, user saves
+state     what an agent needs besides its weights to go on exactly
+scalars   the curves for TensorBoard
+"""
+
+from kaimesh.training.training import Training
+
+__all__ = ["Training"]

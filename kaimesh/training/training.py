@@ -1,0 +1,246 @@
+"""The training of one agent: learns are counted and checked, models dumped with what it takes to go on, user saves limited.
+
+Model ids are `train_count`, the number of learns. Each dump writes the training state first and lists the model last, so
+the newest listed model and its state are a consistent pair whenever the process is killed.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kaimesh import checkpoint
+from kaimesh.agent import user_code
+from kaimesh.checkpoint import Keep, ModelInfo
+from kaimesh.config import Config
+from kaimesh.errors import AgentError, ConfigError, Refused
+from kaimesh.metrics import Meter
+from kaimesh.run import RunDir
+from kaimesh.training import state
+from kaimesh.training.scalars import Scalars
+
+_STATE_S = 1.0  # of training that a kill may cost where dumps come faster than that
+_SYNC_S = 10.0  # the same for a power cut
+
+Publish = Callable[[Path, ModelInfo], None]
+
+
+class Training:
+    """Trains `agent` and keeps what it becomes; one thread owns both. Call `start` once, `learn` and `dump_if_due`, then `close`.
+
+    The agent's methods are taken as they are now; from then on its own `save_model`, called from inside `learn`, is a user save.
+    where: names the process in errors. publish: called with the folder and the model after each dump.
+    clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        agent: Any,
+        *,
+        where: str,
+        config: Config,
+        run: RunDir,
+        meter: Meter,
+        logger: logging.Logger,
+        publish: Publish,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._agent, self._where, self._config, self._app = agent, where, config, config.app
+        self._run, self._meter, self._log, self._publish, self._clock = run, meter, logger, publish, clock
+        self._learn_of_agent, self._save_model, self._load_model = agent.learn, agent.save_model, agent.load_model
+        agent.save_model = self._save_from_learn
+        self._learning, self._dumping = meter.phase("learn"), meter.phase("dump")
+        self._scalars: Scalars | None = None
+        self._values: dict[str, float] = {}
+        # False while a learn is under way, and after one that failed: such weights are never dumped.
+        self._intact = True
+        self._samples_learned = 0
+        self._sync_due = self._state_due = clock()
+        self._state_id = -1  # whose training state was saved last
+        self.train_count = 0
+        self.dumped_id = -1
+
+    def start(self) -> None:
+        """Resumes the run from its newest model, else loads `preload_model`, else dumps the fresh agent as id 0.
+
+        Raises AgentError: the agent's save or load raised. ConfigError: no such preload model. MeshError: no model of the
+        run is whole, or the disk is full.
+        """
+        if checkpoint.listed(self._run.ckpt):
+            self._resume()
+        else:
+            if self._app.preload_model:
+                self._preload()
+            self._dump()
+        done = self._meter.counters.get("learner_steps", 0)
+        self._meter.count("learner_steps", max(0, self.train_count - done))
+        self._scalars = Scalars(
+            self._run.tensorboard / "learner", self._app.report_seconds, self.train_count, self._clock
+        )
+
+    def learn(self, rows: Any, lag: float | None = None) -> Any:
+        """One learn of the agent on `rows`; returns its metrics. lag: model versions that the rows are behind, on average.
+
+        Raises AgentError: `learn` raised or returned a metric that is not finite; nothing of it is dumped.
+        """
+        self._intact = False
+        with self._learning, user_code(f"{self._where}: Agent.learn"):
+            metrics = self._learn_of_agent(rows)
+        self._values = {f"learn/{name}": self._finite(name, value) for name, value in _items(metrics)}
+        self._intact = True
+        if lag is not None:
+            self._values["policy_lag"] = lag
+            self._meter.count("policy_lag_sum", lag)
+            self._meter.count("policy_lag_count")
+        for name, value in self._values.items():
+            self._meter.gauge(name, value)
+        self.train_count += 1
+        self._samples_learned += len(rows)
+        self._meter.count("learner_steps")
+        return metrics
+
+    def dump_if_due(self) -> None:
+        """Dumps every `dump_model_freq` learns; writes the curves. Raises MeshError: the disk is full."""
+        if self.train_count % self._app.dump_model_freq == 0:
+            self._dump()
+        if self._scalars is not None:
+            self._scalars.write(self.train_count, self._values)
+
+    def user_save(self) -> int:
+        """Saves the current model into the run's user_ckpt; returns its id. Raises Refused: the limit is reached."""
+        most = self._app.user_save_mode_max_count
+        done = int(self._meter.counters.get("user_saves", 0))
+        if 0 < most <= done:
+            raise Refused(
+                f"save_model: {done} models were saved in this run, user_save_mode_max_count = {most}; this one was not. "
+                "Raise it, or set 0 for no limit."
+            )
+        with self._dumping:
+            info = checkpoint.dump(self._run.user_ckpt, self.train_count, self._save)
+        self._meter.count("user_saves")
+        self._log.info("saved model %d for the user in %s", info.id, self._run.user_ckpt)
+        return info.id
+
+    def close(self) -> None:
+        """Dumps what was learned since the last dump, unless a learn failed."""
+        try:
+            if self._intact and 0 <= self.dumped_id < self.train_count:
+                self._sync_due = self._clock()
+                self._dump()
+            elif self._intact and 0 <= self._state_id < self.train_count:
+                self._save_state(durable=True)
+        finally:
+            if self._scalars is not None:
+                self._scalars.write(self.train_count, self._values, now=True)
+                self._scalars.close()
+
+    def _finite(self, name: str, value: Any) -> float:
+        with user_code(f"{self._where}: the metric {name!r} that Agent.learn returned is not a number: float() of it"):
+            number = float(value)
+        if not math.isfinite(number):
+            raise AgentError(
+                f"Agent.learn returned {name} = {number} at learn {self.train_count + 1}; training ends here, nothing after "
+                f"learn {self.dumped_id} was dumped. Look at the samples and the learning rate; the last good model is "
+                f"{self._run.ckpt}/model.ckpt-{self.dumped_id}."
+            )
+        return number
+
+    def _dump(self) -> None:
+        """Training state if it is due, then the model, out with old ones, and on to the pool."""
+        now, app = self._clock(), self._app
+        durable = now >= self._sync_due
+        with self._dumping:
+            if durable or now >= self._state_due:
+                self._save_state(durable)
+            keep = Keep(app.max_save_model_file_count, app.max_save_model_bytes, tuple(state.ids(self._states)))
+            info = checkpoint.dump(self._run.ckpt, self.train_count, self._save, durable=durable, keep=keep)
+        if durable:
+            self._sync_due = now + _SYNC_S
+        self._announce(info)
+
+    def _save_state(self, durable: bool) -> None:
+        counters = {"train_count": self.train_count, "samples_learned": self._samples_learned}
+        state.save(self._states, self.train_count, counters, self._save_state_of_agent(), durable=durable)
+        self._state_due, self._state_id = self._clock() + _STATE_S, self.train_count
+
+    def _announce(self, info: ModelInfo) -> None:
+        self.dumped_id = info.id
+        self._meter.info["model_version"] = info.id
+        self._meter.gauge("version", info.id)
+        self._publish(self._run.ckpt, info)
+
+    def _resume(self) -> None:
+        """Loads the newest whole model and its training state; the count goes on from the highest id that ever was listed."""
+        highest = checkpoint.listed(self._run.ckpt)[-1].id
+        exact = hasattr(self._agent, "load_training_state")
+        info, saved = state.newest_pair(self._run.ckpt, self._states, exact, self._log)
+        with user_code(f"{self._where}: Agent.load_model"):
+            self._load_model(path=str(self._run.ckpt), id=info.id)
+        if saved is not None:
+            self._samples_learned = int(saved.counters.get("samples_learned", 0))
+        if saved is not None and exact:
+            with user_code(f"{self._where}: Agent.load_training_state"):
+                self._agent.load_training_state(str(saved.folder))
+        elif exact:
+            self._log.warning("no training state of model %d; the optimizer begins anew", info.id)
+        self._log.info("resumed from model %d of %s, where %d was the newest", info.id, self._run.ckpt, highest)
+        if info.id == highest:
+            self.train_count = highest
+            self._state_id = -1 if saved is None else highest
+            self._announce(info)
+        else:  # ids never come twice: the pool and the actors take the highest for the newest
+            self.train_count = highest + 1
+            self._dump()
+
+    def _preload(self) -> None:
+        """Loads `preload_model_id`; training counts on from it."""
+        app = self._app
+        package = (self._config.algo.config or self._config.algo.learner_agent).split(".")[:-2]  # less module and class
+        folder = Path(app.preload_model_dir.replace("{agent_name}", "/".join(package)))
+        if not any(folder.glob(f"{checkpoint.prefix(app.preload_model_id)}*")):
+            raise ConfigError(
+                f"preload_model_dir = {app.preload_model_dir} ({folder.resolve()}) has no model.ckpt-{app.preload_model_id}.*; "
+                "nothing was trained. Correct preload_model_dir or preload_model_id, or set preload_model = false."
+            )
+        with user_code(f"{self._where}: Agent.load_model"):
+            self._load_model(path=str(folder), id=app.preload_model_id)
+        self.train_count = app.preload_model_id
+        self._log.info("preloaded model %d of %s; training counts on from there", self.train_count, folder)
+
+    @property
+    def _states(self) -> Path:
+        return self._run.root / "training_state"
+
+    def _save(self, path: str, id: int) -> None:
+        with user_code(f"{self._where}: Agent.save_model"):
+            self._save_model(path=path, id=id)
+
+    def _save_state_of_agent(self) -> Callable[[str], None] | None:
+        if not hasattr(self._agent, "save_training_state"):
+            return None
+
+        def save(path: str) -> None:
+            with user_code(f"{self._where}: Agent.save_training_state"):
+                self._agent.save_training_state(path)
+
+        return save
+
+    def _save_from_learn(self, *_arguments: Any, **_named: Any) -> None:
+        """What `agent.save_model(...)` does inside `learn`; path and id are the mesh's, as in Kaiwu."""
+        try:
+            self.user_save()
+        except Refused as error:
+            self._log.warning("%s", error)
+
+
+def _items(metrics: Any) -> list[tuple[str, Any]]:
+    """The metrics that `learn` returned. Raises AgentError: not a dict."""
+    if metrics is None:
+        return []
+    if not isinstance(metrics, Mapping):
+        raise AgentError(f"Agent.learn returned {type(metrics).__name__}; return a dict of numbers, or None")
+    return [(str(name), value) for name, value in metrics.items()]
