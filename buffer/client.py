@@ -21,7 +21,7 @@ from kaimesh.wire import frame as wire
 from kaimesh.wire.client import FrameClient, error_of
 from kaimesh.wire.frame import Kind
 
-FRAME_BYTES = 1 << 23  # a longer batch travels as several frames
+FRAME_BYTES = 1 << 20  # a longer batch travels as several frames
 _CONNECT_S = 5.0
 _RETRY_S = 0.5
 _BACK_PRESSURE_S = 7 * 24 * 3600.0  # how long a server may take nothing: as long as its learner pauses

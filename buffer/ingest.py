@@ -18,7 +18,7 @@ from buffer.checkpoint import Checkpoints, Manifest
 from buffer.store import Store
 from buffer.tables import TablePlan
 from kaimesh.agent import Spaces, TableSpec
-from kaimesh.arrays import Batch, Specs
+from kaimesh.arrays import Batch, Specs, pack_rows
 from kaimesh.config.keys import App
 from kaimesh.errors import MeshError, SampleError
 from kaimesh.items import OpenItem
@@ -113,35 +113,39 @@ class Ingest:
             )
         self.announce(spaces)
 
-    def insert(self, batch: Batch) -> int:
+    def insert(self, batch: Batch, item: memoryview | None = None) -> int:
         """Takes rows whose columns match the declared specs; returns `accepted`. Never waits for room in the table.
 
+        item: the bytes of a single row, where the caller has them in one piece; spares a copy of a large row.
         Raises SampleError, and takes none: a value that is not finite; it would poison the training.
         """
+        assert self._store is not None
+        assert self.specs is not None
         refuse_not_finite(batch)
-        done = 0
-        while done < len(batch):
-            if self._open.rows == 0:
-                self._open_since = self._clock()
-            done += self._open.fill(batch.columns, done)
-            if self._open.full:
-                self._close_item()
+        with self._inserting:
+            if self._store.plan.rows_per_item > 1:
+                self._fill(batch)
+            elif item is not None:
+                self._store.append(np.frombuffer(item, np.uint8), 1)
+            else:
+                for packed in pack_rows(batch, self.specs):
+                    self._store.append(packed, 1)
         self.accepted += len(batch)
         self.inserted += len(batch)
         self._meter.count("inserted", len(batch))
         return self.accepted
 
-    def flush(self, timeout_s: float, *, partial: bool = True, keep_items: int = 0) -> bool:
+    def flush(self, timeout_s: float, *, partial: bool = True, more: bool = False) -> bool:
         """Waits until Reverb has confirmed what it was given; False if the table takes no more for now (try again).
 
         partial: also the item that is not full; otherwise that one waits until its rows have lingered long enough.
-        keep_items: so many of the newest items may still be under way.
+        more: more is coming at once, so some of the newest items may stay under way.
         """
         if self._store is None:
             return True
         if self._open.rows and (partial or self._clock() - self._open_since >= LINGER_S[self._table.kind]):
             self._close_item()
-        return self._store.flush(timeout_s, keep_items)
+        return self._store.flush(timeout_s, self._store.keep_items if more else 0)
 
     def describe(self) -> dict[str, Any]:
         """What a reader needs, as JSON: spaces (None before an aisrv announced them), and from the first declare on the specs,
@@ -244,11 +248,19 @@ class Ingest:
             checkpoints.forget()
         return True
 
+    def _fill(self, batch: Batch) -> None:
+        done = 0
+        while done < len(batch):
+            if self._open.rows == 0:
+                self._open_since = self._clock()
+            done += self._open.fill(batch.columns, done)
+            if self._open.full:
+                self._close_item()
+
     def _close_item(self) -> None:
         assert self._store is not None
         rows = self._open.rows
-        with self._inserting:
-            self._store.append(self._open.finish(), rows)
+        self._store.append(self._open.finish(), rows)
 
 
 def refuse_not_finite(batch: Batch) -> None:

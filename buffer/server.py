@@ -7,7 +7,6 @@ from collections import deque
 from typing import Any
 
 from buffer.ingest import Ingest
-from buffer.store import KEEP_ITEMS
 from kaimesh.agent import Spaces
 from kaimesh.arrays import Specs, view_columns
 from kaimesh.errors import MeshError, SampleError
@@ -17,6 +16,7 @@ from kaimesh.wire.frame import Kind, from_json
 from kaimesh.wire.server import FrameServer
 
 _IDLE_S = 0.05
+_COMING_S = 0.005
 _FULL_S = 0.02  # how long the loop hangs in Reverb at once while the table is full
 
 
@@ -37,14 +37,18 @@ class IngestServer:
         self.port = self._server.port
         self._unacknowledged: deque[tuple[int, Connection, int]] = deque()  # (what `stored` must reach, peer, tag)
         self._want_partial = False
+        self._more = False
 
     def step(self) -> None:
         """One round: takes what has come, writes it, acknowledges what is stored."""
         ingest = self._ingest
+        idle = ingest.settled and not self._want_partial
         came = 0
-        for connection in self._server.poll(_IDLE_S if ingest.settled and not self._want_partial else 0.0):
+        for connection in self._server.poll(_IDLE_S if idle else _COMING_S if self._more else 0.0):
             came += self._serve(connection)
-        ingest.flush(_FULL_S, partial=self._want_partial, keep_items=KEEP_ITEMS if came else 0)
+        # A large frame comes in pieces: what was stored meanwhile is no reason to wait for Reverb.
+        self._more = bool(came) or (not ingest.blocked and any(c.mid_frame for c in self._server.connections))
+        ingest.flush(_FULL_S, partial=self._want_partial, more=self._more)
         if not ingest.blocked:
             self._want_partial = False
         self._acknowledge()
@@ -85,7 +89,8 @@ class IngestServer:
         try:
             if header.kind == Kind.DATA and connection.state is not None:
                 batch = view_columns(connection.payload, connection.state, header.rows)
-                self._unacknowledged.append((self._ingest.insert(batch), connection, header.tag))
+                accepted = self._ingest.insert(batch, connection.payload if header.rows == 1 else None)
+                self._unacknowledged.append((accepted, connection, header.tag))
                 return 1
             if header.kind == Kind.CONTROL:
                 self._server.send_json(connection, Kind.CONTROL, self._answer(connection), tag=header.tag)

@@ -12,7 +12,7 @@ import reverb
 from buffer import tables
 from buffer.tables import TablePlan
 
-KEEP_ITEMS = 16  # items left under way while more come, so that neither side waits for the other
+_KEEP_ITEMS = 16  # items left under way while more come, so that neither side waits for the other
 _MOST_PENDING = 40  # from 50 on Reverb warns of each item
 _PENDING_BYTES = 1 << 26
 _THROTTLE_S = 0.02
@@ -24,6 +24,7 @@ class Store:
     """Starts Reverb on `port` (None: a free one); with `checkpoints`, its own folder, it restores what lies there.
 
     `stored` counts the rows that Reverb has confirmed. `blocked`: the table takes no more for now.
+    `keep_items`: for `flush`, while more is coming.
     """
 
     def __init__(self, plan: TablePlan, *, port: int | None, checkpoints: Path | None) -> None:
@@ -36,7 +37,9 @@ class Store:
         self._client = reverb.Client(f"127.0.0.1:{self.port}")
         self._writer = self._client.trajectory_writer(1, validate_items=False)
         self._pending: deque[int] = deque()  # rows of each item that Reverb has not confirmed
-        self._most_pending = max(KEEP_ITEMS + 1, min(_MOST_PENDING, _PENDING_BYTES // plan.item_bytes))
+        fit = _PENDING_BYTES // plan.item_bytes
+        self.keep_items = max(1, min(_KEEP_ITEMS, fit // 2))
+        self._most_pending = max(2, min(_MOST_PENDING, fit))
         self._row_counts: deque[int] = deque(maxlen=plan.capacity_items)  # of the newest items
 
     @property
@@ -51,7 +54,7 @@ class Store:
         self._pending.append(rows)
         self._row_counts.append(rows)
         if len(self._pending) >= self._most_pending and not self.blocked:
-            self.flush(_THROTTLE_S, KEEP_ITEMS)
+            self.flush(_THROTTLE_S, self.keep_items)
 
     def flush(self, timeout_s: float, keep_items: int = 0) -> bool:
         """Waits until all but the newest `keep_items` items are confirmed; False if that did not happen in time."""

@@ -117,7 +117,7 @@ def _plan_replay(table: TableSpec, rows: int, size: int, capacity: int, app: App
     if rows > 1:
         pool = max(batch, min(POOL_BATCHES * batch, app.replay_buffer_capacity, POOL_BYTES * rows // max(size, 1)))
     chunk = max(1, min(64, CHUNK_BYTES // max(size, 1)))
-    in_flight = max(2, min(64, 8 * CHUNK_BYTES // max(size, 1)))
+    in_flight = max(2, min(64, 32 * CHUNK_BYTES // max(size, 1)))
     min_items = max(1, math.ceil(preload_samples(app) / (len(app.buffer_addrs) * rows)))
     sampler = app.reverb_sampler or "reverb.selectors.Uniform"
     if sampler.endswith("Fifo"):

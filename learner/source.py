@@ -87,7 +87,8 @@ class Source:
             try:
                 for chunk in self._datasets[idle]:
                     came = True
-                    if not self._deliver(np.asarray(memoryview(chunk.data))):
+                    items = np.asarray(memoryview(chunk.data))  # a view, read-only
+                    if not self._deliver(items.reshape(-1, items.shape[-1])):
                         return
             except (tf.errors.OpError, RuntimeError) as error:
                 self._log.warning(
@@ -133,7 +134,8 @@ def _dataset(address: str, name: str, item_bytes: int, chunk: int, in_flight: in
         num_workers_per_iterator=1,
         rate_limiter_timeout_ms=late_ms,
     )
-    dataset = dataset.batch(chunk, drop_remainder=False)
+    if chunk > 1:  # else a copy for nothing
+        dataset = dataset.batch(chunk, drop_remainder=False)
     options = tf.data.Options()
     options.threading.private_threadpool_size = 1
     options.autotune.enabled = False

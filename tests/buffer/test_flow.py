@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from buffer.client import SampleSender
-from buffer.ingest import Ingest
+from buffer.ingest import Ingest, refuse_not_finite
 from kaimesh.agent import Spaces, TableSpec
 from kaimesh.arrays import Batch
 from kaimesh.config import App
@@ -169,9 +169,9 @@ def test_not_finite_samples_are_refused_and_named(local: Local) -> None:
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 def test_infinity_is_not_finite_either(value: float) -> None:
-    ingest = Ingest(TableSpec(), App())
-    with pytest.raises(SampleError, match="row 0"):
-        ingest.insert(Batch({"x": np.array([value, 1.0], np.float32)}))
+    with pytest.raises(SampleError, match=f"field 'x' of row 1 holds {value}"):
+        refuse_not_finite(Batch({"n": np.arange(3), "x": np.array([[0, 1], [1, value], [value, 0]], np.float32)}))
+    refuse_not_finite(Batch({"x": np.full((2, 3), np.finfo(np.float32).max)}))
 
 
 def test_samples_of_another_shape_or_dtype_are_errors(local: Local) -> None:
