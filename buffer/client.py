@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import select
 import socket
@@ -119,7 +120,7 @@ class SampleSender:
 
     def _raise_error(self) -> None:
         if self._error is not None:
-            raise self._error
+            raise copy.copy(self._error)  # one each: threads that raised the same one would pile up its traceback
 
     def _settled(self, frames: int, counter: str, rows: int) -> None:
         self._meter.count(counter, rows)

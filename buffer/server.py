@@ -17,6 +17,7 @@ from kaimesh.wire.server import FrameServer
 
 _IDLE_S = 0.05
 _COMING_S = 0.005
+_UNDRAWN_S = 0.5
 _FULL_S = 0.02  # how long the loop hangs in Reverb at once while the table is full
 
 
@@ -59,8 +60,12 @@ class IngestServer:
         self._server.stop()
 
     def drain(self, timeout_s: float) -> bool:
-        """Before an end: writes what was taken, also a partly filled item, and acknowledges it."""
-        done = self._ingest.flush(timeout_s)
+        """Before an end: writes what was taken, also a partly filled item, and acknowledges it.
+
+        Where the table is full and no learner is connected, nobody will make room, and it does not wait for that.
+        """
+        drawn = any((connection.hello or {}).get("role") == "reader" for connection in self._server.connections)
+        done = self._ingest.flush(min(timeout_s, _UNDRAWN_S)) or (drawn and self._ingest.flush(timeout_s))
         self._acknowledge()
         return done
 

@@ -13,7 +13,7 @@ import reverb
 import tensorflow as tf
 
 _LATE_MS = 30  # when a chunk is not full by then, what there is of it is delivered
-_IDLE_MS = 250  # the same after a draw that brought nothing
+_IDLE_MS = 150  # the same after a draw that brought nothing
 _RETRY_S = 0.5
 _PROBE_S = 1.0
 _PROBE_TIMEOUT_S = 2
