@@ -68,7 +68,6 @@ def set_threads(count: int) -> None:
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(count)
     os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # the same bits on every machine, and no banner
 
 
 def set_tensorflow_threads(count: int) -> None:
@@ -166,7 +165,7 @@ def _work(context: Context, build: Callable[[], Service]) -> int:
             code, reason = code or EXIT_CRASH, reason or f"{type(error).__name__}: {error}"
             context.logger.exception("%s could not end cleanly", context.name)
     context.meter.info["exit_code"] = code
-    context.meter.state("failed" if code else "done", reason)
+    context.meter.state("failed" if code else "done", reason.partition("\n")[0])  # the log has the rest
     context.meter.stop()
     return code
 

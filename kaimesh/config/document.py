@@ -67,7 +67,11 @@ def _algorithm(name: str, entry: AlgoEntry) -> Iterator[str]:
     yield f"\n## `[{name}]`\n"
     if entry.defaults:
         yield f'Defaults of `[app]` keys with `algo = "{name}"` ({REGISTRY.name}):'
-        yield ", ".join(f"`{key} = {_toml(value)}`" for key, value in entry.defaults.items()) + ".\n"
+        yield _settings(entry.defaults) + ".\n"
+    for pattern, preset in entry.presets.items():
+        hyper = preset.get(name, {})
+        keys = {key: value for key, value in preset.items() if key != name}
+        yield f'Preset for `app = "{pattern}"`: {_settings({**keys, **{f"{name}.{k}": v for k, v in hyper.items()}})}.\n'
     if not entry.config:
         yield "It has no configuration class."
         return
@@ -81,6 +85,10 @@ def _algorithm(name: str, entry: AlgoEntry) -> Iterator[str]:
     defaults = defaults_of(cls)
     for key in [*(key for key in comments if key in defaults), *(key for key in defaults if key not in comments)]:
         yield f"| `{key}` | `{_toml(defaults[key])}` | {_cell(comments.get(key, ''))} |"
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{key} = {_toml(value)}`" for key, value in values.items())
 
 
 def attributes(cls: type) -> Iterator[Attribute]:

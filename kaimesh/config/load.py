@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,14 @@ class AlgoEntry:
     train_workflow: str
     config: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def layers(self, app: str) -> list[tuple[str, Mapping[str, Any]]]:
+        """What holds where the user is silent, strongest first: the presets whose pattern matches `app`, then the defaults."""
+        matching = [
+            (f"presets.{pattern!r}", preset) for pattern, preset in self.presets.items() if fnmatch(app, pattern)
+        ]
+        return [*matching, ("defaults", self.defaults)]
 
 
 @dataclass(frozen=True)
@@ -90,19 +99,26 @@ def load(
     entry = _entry(str(table.get("algo", App.model_fields["algo"].default)), known, file, problems)
     _check_tables(tables, known, entry, document, overrides or {}, path, problems)
     if entry is not None and not resolved:
-        for key, value in entry.defaults.items():
-            if key not in table:
-                table[key], origin[key] = value, f"{file}, [{entry.name}.defaults]"
+        for layer, values in entry.layers(str(table.get("app", App.model_fields["app"].default))):
+            where = f"{file}, [{entry.name}.{layer}]"
+            _fill(table, {key: value for key, value in values.items() if key != entry.name}, origin, where)
+            tables[entry.name] = {**values.get(entry.name, {}), **tables.get(entry.name, {})}
     notes += _drop_ignored(table, problems, origin)
     app = _validate(table, problems, origin)
-    values: Mapping[str, Any] = {}
+    applied: Mapping[str, Any] = {}
     if entry is not None and entry.config:
-        values = hyper.apply(
+        applied = hyper.apply(
             entry.name, entry.config, tables.get(entry.name, {}), app.random_seed if app else 0, problems
         )
     if problems or app is None or entry is None:
         raise ConfigError(_report(path, problems))
-    return Config(app, entry, values, (*notes, *check.warnings(app)), str(path))
+    return Config(app, entry, applied, (*notes, *check.warnings(app)), str(path))
+
+
+def _fill(table: dict[str, Any], values: Mapping[str, Any], origin: dict[str, str], where: str) -> None:
+    for key, value in values.items():
+        if key not in table:
+            table[key], origin[key] = value, where
 
 
 def _report(path: str | Path, problems: list[str]) -> str:

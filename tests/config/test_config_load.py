@@ -342,3 +342,19 @@ def test_what_runs_but_badly_is_a_warning_with_numbers(monkeypatch: pytest.Monke
     ):
         assert part in text
     assert check.warnings(App(wrapper_type="local", aisrv_count=1)) == []
+
+
+def test_a_preset_of_the_app_comes_between_the_algorithms_defaults_and_the_user(tmp_path: Path) -> None:
+    path = tmp_path / "conf.toml"
+    path.write_text('[app]\napp = "ale:pong"\ntrain_batch_size = 12\n[ppo]\nepochs = 3\n')
+    config = load(path, environ={})
+    preset = config.algo.presets["ale:*"]
+    assert config.app.train_batch_size == 12  # the user's
+    assert config.app.replay_buffer_capacity == preset["replay_buffer_capacity"] != 256
+    assert config.hyper["epochs"] == 3  # the user's
+    assert config.hyper["clip"] == preset["ppo"]["clip"]
+    config.dump(tmp_path / "again.toml")
+    assert load(tmp_path / "again.toml", environ={}).hyper == config.hyper
+    other = load(path, {"app": "catch"}, environ={})
+    assert other.app.replay_buffer_capacity == other.algo.defaults["replay_buffer_capacity"]
+    assert other.hyper["clip"] != preset["ppo"]["clip"]
