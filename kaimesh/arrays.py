@@ -292,7 +292,7 @@ def _cast_row(name: str, value: Any, spec: ArraySpec, row: int) -> np.ndarray:
     array = to_array(name, value)
     if array.shape != spec.shape:
         raise SampleError(f"row {row}: field {name!r} has shape {array.shape}; the declared shape is {spec.shape}")
-    return _safe_cast(name, array, spec)
+    return _safe_cast(f"row {row}: field {name!r}", array, spec)
 
 
 def _cast(name: str, column: np.ndarray | None, spec: ArraySpec, count: int) -> np.ndarray:
@@ -300,14 +300,12 @@ def _cast(name: str, column: np.ndarray | None, spec: ArraySpec, count: int) -> 
         raise SampleError(f"the batch has no {name!r}; it is declared as {spec.dtype}{spec.shape}")
     if column.shape != (count, *spec.shape):
         raise SampleError(f"field {name!r} has row shape {column.shape[1:]}; the declared shape is {spec.shape}")
-    return _safe_cast(name, column, spec)
+    return _safe_cast(f"field {name!r}", column, spec)
 
 
-def _safe_cast(name: str, array: np.ndarray, spec: ArraySpec) -> np.ndarray:
+def _safe_cast(what: str, array: np.ndarray, spec: ArraySpec) -> np.ndarray:
     if array.dtype.str == spec.dtype:
         return array
     if not np.can_cast(array.dtype, spec.dtype, "same_kind"):
-        raise SampleError(
-            f"field {name!r} is {array.dtype}; the declared dtype is {spec.dtype} and the cast would lose values"
-        )
+        raise SampleError(f"{what} is {array.dtype}; the declared dtype is {spec.dtype} and the cast would lose values")
     return array.astype(spec.dtype)

@@ -172,6 +172,7 @@ class Keeper:
 
     def _mark_end(self, reason: str) -> None:
         """The moment that the run's figures are counted to; the first reason stays."""
+        self.meter.state("stopping")
         if not self.mesh.get("end"):
             self.mesh.update(state="stopping", reason=reason)
             self.mesh["end"] = {"time": self.now, "env_steps": self.current.env_steps}

@@ -56,7 +56,7 @@ class Training:
         self._learning, self._dumping = meter.phase("learn"), meter.phase("dump")
         self._scalars: Scalars | None = None
         self._values: dict[str, float] = {}
-        # False while a learn is under way, and after one that failed: such weights are never dumped.
+        # False while a learn or a dump is under way, and after one that failed: such weights are not dumped at the end.
         self._intact = True
         self._samples_learned = 0
         self._sync_due = self._state_due = clock()
@@ -126,7 +126,7 @@ class Training:
         return info.id
 
     def close(self) -> None:
-        """Dumps what was learned since the last dump, unless a learn failed."""
+        """Dumps what was learned since the last dump, unless a learn or a dump failed."""
         try:
             if self._intact and 0 <= self.dumped_id < self.train_count:
                 self._sync_due = self._clock()
@@ -153,11 +153,13 @@ class Training:
         """Training state if it is due, then the model, out with old ones, and on to the pool."""
         now, app = self._clock(), self._app
         durable = now >= self._sync_due
+        self._intact = False
         with self._dumping:
             if durable or now >= self._state_due:
                 self._save_state(durable)
             keep = Keep(app.max_save_model_file_count, app.max_save_model_bytes, tuple(state.ids(self._states)))
             info = checkpoint.dump(self._run.ckpt, self.train_count, self._save, durable=durable, keep=keep)
+        self._intact = True
         if durable:
             self._sync_due = now + _SYNC_S
         self._announce(info)
