@@ -79,7 +79,7 @@ class RemoteLinks:
             app.buffer_ingest_addrs,
             token=context.token,
             name=context.name,
-            window=app.sample_window,
+            window=app.sample_window or app.train_batch_size,
             meter=context.meter,
             stop=context.stop,
             spaces=spaces,

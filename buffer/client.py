@@ -24,6 +24,7 @@ from kaimesh.wire.frame import Kind
 
 FRAME_BYTES = 1 << 20  # a longer batch travels as several frames
 _CONNECT_S = 5.0
+_USED_FRAMES = 4
 _RETRY_S = 0.5
 _BACK_PRESSURE_S = 7 * 24 * 3600.0  # how long a server may take nothing: as long as its learner pauses
 
@@ -32,7 +33,7 @@ class SampleSender:
     """Sends samples to the buffers at `addrs`, a frame to each in turn, from threads of its own.
 
     It connects at once, so that the learner hears of `spaces` and can make the first model before there is any sample.
-    At most `window` frames are under way, not yet acknowledged; then `put` blocks. An acknowledged sample is in Reverb; what
+    At most `window` samples (and a frame of more) are under way, not yet acknowledged; then `put` blocks. An acknowledged sample is in Reverb; what
     was not acknowledged when a connection died counts as lost. Counters: samples_sent, samples_acked, samples_lost.
     """
 
@@ -53,10 +54,12 @@ class SampleSender:
         self._log = logger or logging.getLogger("samples")
         self._specs: Specs | None = None
         self._changed = threading.Condition()
-        self._under_way = 0  # frames, queued or sent, that nothing was heard of
+        self._under_way = 0  # samples, queued or sent, that nothing was heard of
+        self._asked = 0  # flushes that servers were asked for and have not done
         self._error: MeshError | None = None
         self._links = [_Link(self, address) for address in addrs]
         self._turn = 0
+        self._used: list[Batch] = []  # frames that were sent
         for link in self._links:
             link.start()
 
@@ -71,19 +74,23 @@ class SampleSender:
         checked = Batch.of(batch, self._specs)
         rows = max(1, FRAME_BYTES // max(self._specs.row_bytes, 1))
         for start in range(0, len(checked), rows):
-            piece = {n: np.array(c[start : start + rows], order="C") for n, c in checked.columns.items()}
-            self._wait_for_room()
+            frame = checked[start : start + rows]
+            self._wait_for_room(len(frame))
             with self._changed:
-                self._under_way += 1
-            self._next_link().give(Batch(piece))
+                self._under_way += len(frame)
+            self._next_link().give(self._copy(frame))
 
     def flush(self, timeout_s: float) -> bool:
-        """Waits until everything is acknowledged or lost; False if that did not happen in time. Raises what `put` raises."""
+        """Waits until everything is in the tables, or lost; False if that did not happen in time. Raises what `put` raises."""
+        if self._specs is None:
+            return True
         deadline = time.monotonic() + timeout_s
+        with self._changed:
+            self._asked += len(self._links)
         for link in self._links:
             link.ask_for_flush()
         with self._changed:
-            while self._under_way:
+            while self._under_way or self._asked:
                 self._raise_error()
                 left_s = deadline - time.monotonic()
                 if left_s <= 0:
@@ -97,18 +104,33 @@ class SampleSender:
         for link in self._links:
             link.close()
 
-    def _wait_for_room(self) -> None:
+    def _copy(self, batch: Batch) -> Batch:
+        """A copy, in memory that an earlier frame left: fresh memory for large rows costs as much as the copy."""
+        with self._changed:
+            used = self._used.pop() if self._used and len(self._used[-1]) == len(batch) else None
+        if used is None:
+            return Batch({name: np.array(column, order="C") for name, column in batch.columns.items()})
+        for name, column in batch.columns.items():
+            np.copyto(used.columns[name], column)
+        return used
+
+    def _reuse(self, batch: Batch) -> None:
+        with self._changed:
+            if len(self._used) < _USED_FRAMES:
+                self._used.append(batch)
+
+    def _wait_for_room(self, samples: int) -> None:
         with self._changed:
             while True:
                 self._raise_error()
                 if self._stop.is_set():
                     raise Stopped
-                if self._under_way < self._window:
+                if not self._under_way or self._under_way + samples <= self._window:
                     return
                 troubles = [link.trouble for link in self._links if link.trouble]
                 self._meter.state(
                     "waiting",
-                    f"buffer: {'; '.join(troubles) or f'{self._under_way} frames of samples are not stored yet'}",
+                    f"buffer: {'; '.join(troubles) or f'{self._under_way} samples are not stored yet'}",
                 )
                 self._changed.wait(0.2)
 
@@ -122,10 +144,15 @@ class SampleSender:
         if self._error is not None:
             raise copy.copy(self._error)  # one each: threads that raised the same one would pile up its traceback
 
-    def _settled(self, frames: int, counter: str, rows: int) -> None:
-        self._meter.count(counter, rows)
+    def _settled(self, counter: str, samples: int) -> None:
+        self._meter.count(counter, samples)
         with self._changed:
-            self._under_way -= frames
+            self._under_way -= samples
+            self._changed.notify_all()
+
+    def _flushed(self) -> None:
+        with self._changed:
+            self._asked -= 1
             self._changed.notify_all()
 
     def _failed(self, error: MeshError) -> None:
@@ -210,7 +237,7 @@ class _Link:
             finally:
                 self._lose()
         for batch in filter(None, self._queue):
-            self._sender._settled(1, "samples_lost", len(batch))
+            self._sender._settled("samples_lost", len(batch))
         self._queue.clear()
 
     def _talk(self, client: FrameClient, specs: Specs | None) -> None:
@@ -220,13 +247,15 @@ class _Link:
                 if specs is None:
                     return
                 batch = self._queue.popleft()
-                if batch is None:
-                    client.send(Kind.CONTROL, [wire.to_json({"do": "flush"})])
-                    continue
                 self._tag += 1
+                if batch is None:
+                    self._sent.append((self._tag, 0))
+                    client.send(Kind.CONTROL, [wire.to_json({"do": "flush"})], tag=self._tag)
+                    continue
                 self._sent.append((self._tag, len(batch)))
                 self._sender._meter.count("samples_sent", len(batch))
                 client.send_rows(batch, specs, tag=self._tag)
+                self._sender._reuse(batch)
             readable, _, _ = select.select([client.fileno(), self._wake_out.fileno()], [], [], 1.0)
             if self._wake_out.fileno() in readable:
                 self._wake_out.recv(4096)
@@ -235,18 +264,19 @@ class _Link:
 
     def _hear(self, client: FrameClient) -> None:
         header, payload = client.receive(_CONNECT_S)
-        if header.kind == Kind.CONTROL:
-            return
-        if header.kind not in (Kind.ACK, Kind.ERROR) or not self._sent:
+        if header.kind not in (Kind.ACK, Kind.ERROR, Kind.CONTROL):
             raise PeerError(f"{self.address} sent a frame of kind {header.kind} where an acknowledgement was expected")
         # An ERROR overtakes the acknowledgements of frames that are not stored yet.
         rows = next((rows for tag, rows in self._sent if tag == header.tag), None)
         if rows is None:
             raise PeerError(f"{self.address} acknowledged frame {header.tag}, which is not under way")
         self._sent.remove((header.tag, rows))
+        if header.kind == Kind.CONTROL:
+            self._sender._flushed()
+            return
         if header.kind == Kind.ERROR:
             self._sender._failed(error_of(payload))
-        self._sender._settled(1, "samples_acked" if header.kind == Kind.ACK else "samples_refused", rows)
+        self._sender._settled("samples_acked" if header.kind == Kind.ACK else "samples_refused", rows)
 
     def _lose(self) -> None:
         """What was under way on a connection that ended may or may not be stored; it is not sent twice."""
@@ -255,7 +285,10 @@ class _Link:
             self._client = None
         while self._sent:
             _, rows = self._sent.popleft()
-            self._sender._settled(1, "samples_lost", rows)
+            if rows:
+                self._sender._settled("samples_lost", rows)
+            else:
+                self._sender._flushed()
 
     def _wait_for_server(self, error: PeerError) -> None:
         if not self.trouble:

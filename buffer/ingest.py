@@ -24,7 +24,7 @@ from kaimesh.errors import MeshError, SampleError
 from kaimesh.items import OpenItem
 from kaimesh.metrics import Meter
 
-LINGER_S = {"queue": 0.5, "replay": 2.0}  # how long rows wait for others to share an item with
+LINGER_S = {"queue": 0.1, "replay": 2.0}  # how long rows wait for others to share an item with, unseen by the learner
 _DROP_S = 0.1
 
 
@@ -32,7 +32,7 @@ class Ingest:
     """One buffer's table. One thread calls it; only `checkpoint` may run beside, in another.
 
     port: Reverb's; None picks a free one. checkpoints: where they are kept; None: nowhere.
-    `accepted` counts the rows taken since the start; when `stored` has reached it, all of them are in Reverb.
+    `accepted` counts the rows taken since the start; when `stored` has reached it, all of them are safe.
     Raises ConfigError: a table that could never deliver a batch.
     """
 
@@ -75,8 +75,12 @@ class Ingest:
 
     @property
     def stored(self) -> int:
-        """Rows that Reverb has confirmed, in the order they were accepted."""
-        return 0 if self._store is None else self._store.stored
+        """Rows that are safe, in the order they were accepted: Reverb has confirmed them, or they stand in the item that is being
+        filled, which goes into the same process's Reverb in a moment and before every stop.
+        """
+        if self._store is None:
+            return 0
+        return self._store.stored + (self._open.rows if self._store.settled else 0)
 
     @property
     def blocked(self) -> bool:

@@ -37,21 +37,21 @@ class IngestServer:
         )
         self.port = self._server.port
         self._unacknowledged: deque[tuple[int, Connection, int]] = deque()  # (what `stored` must reach, peer, tag)
-        self._want_partial = False
+        self._flushes: list[tuple[Connection, int]] = []  # who asked for one, and its tag
         self._more = False
 
     def step(self) -> None:
         """One round: takes what has come, writes it, acknowledges what is stored."""
         ingest = self._ingest
-        idle = ingest.settled and not self._want_partial
         came = 0
-        for connection in self._server.poll(_IDLE_S if idle else _COMING_S if self._more else 0.0):
+        for connection in self._server.poll(_IDLE_S if ingest.settled else _COMING_S if self._more else 0.0):
             came += self._serve(connection)
         # A large frame comes in pieces: what was stored meanwhile is no reason to wait for Reverb.
         self._more = bool(came) or (not ingest.blocked and any(c.mid_frame for c in self._server.connections))
-        ingest.flush(_FULL_S, partial=self._want_partial, more=self._more)
-        if not ingest.blocked:
-            self._want_partial = False
+        if self._flushes:
+            self._answer_flushes(ingest.flush(_FULL_S))
+        else:
+            ingest.flush(_FULL_S, partial=False, more=self._more)
         self._acknowledge()
         self._hold_back()
 
@@ -98,7 +98,9 @@ class IngestServer:
                 self._unacknowledged.append((accepted, connection, header.tag))
                 return 1
             if header.kind == Kind.CONTROL:
-                self._server.send_json(connection, Kind.CONTROL, self._answer(connection), tag=header.tag)
+                answer = self._answer(connection)
+                if answer is not None:
+                    self._server.send_json(connection, Kind.CONTROL, answer, tag=header.tag)
                 return 0
             raise SampleError(
                 f"a frame of kind {header.kind} from a {(connection.hello or {}).get('role')} means nothing here"
@@ -110,18 +112,26 @@ class IngestServer:
             self._server.send_json(connection, Kind.ERROR, {"message": message, "traceback": ""}, tag=header.tag)
             return 0
 
-    def _answer(self, connection: Connection) -> dict[str, Any]:
+    def _answer(self, connection: Connection) -> dict[str, Any] | None:
+        """What to say at once, or None: later."""
         request = from_json(connection.payload)
         action = request.get("do")
         if action == "describe":
             return self._ingest.describe()
         if action == "flush":
-            self._want_partial = True
-            return {}
+            assert connection.header is not None
+            self._flushes.append((connection, connection.header.tag))
+            return None
         if action == "drop":
             self._ingest.drop()
             return {}
         raise SampleError(f"{action!r} cannot be done here; describe, flush and drop can")
+
+    def _answer_flushes(self, done: bool) -> None:
+        if done:
+            for connection, tag in self._flushes:
+                self._server.send_json(connection, Kind.CONTROL, {}, tag=tag)
+            self._flushes.clear()
 
     def _acknowledge(self) -> None:
         while self._unacknowledged and self._unacknowledged[0][0] <= self._ingest.stored:

@@ -89,9 +89,9 @@ class App(BaseModel):
         10000, ge=1, description="A longer list given to `learn` is sent in pieces of this many samples."
     )
     sample_window: int = Field(
-        64,
-        ge=1,
-        description="Sample frames that an aisrv may have under way, not yet acknowledged; then `learn` blocks (back-pressure).",
+        0,
+        ge=0,
+        description="Samples that an aisrv may have under way, not yet acknowledged; then `learn` blocks (back-pressure). 0: train_batch_size.",
     )
 
     # actor

@@ -87,7 +87,7 @@ class LocalBuffer:
             if self.serving.wait(0.01):
                 self.server.step()
 
-    def sender(self, window: int = 64, **changes: Any) -> SampleSender:
+    def sender(self, window: int = 4096, **changes: Any) -> SampleSender:
         values: dict[str, Any] = {
             "token": TOKEN, "name": "aisrv_0", "window": window, "meter": Meter("aisrv_0"), "stop": threading.Event(), **changes,
         }  # fmt: skip
