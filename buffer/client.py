@@ -120,13 +120,17 @@ class SampleSender:
                 self._used.append(batch)
 
     def _wait_for_room(self, samples: int) -> None:
+        waited = False
         with self._changed:
             while True:
                 self._raise_error()
                 if self._stop.is_set():
                     raise Stopped
                 if not self._under_way or self._under_way + samples <= self._window:
+                    if waited:
+                        self._meter.state("working")
                     return
+                waited = True
                 troubles = [link.trouble for link in self._links if link.trouble]
                 self._meter.state(
                     "waiting",
