@@ -29,6 +29,7 @@ class Direct:
 
     def __init__(self, agent: Any) -> None:
         self._agent = agent
+        self.unroll_length: int = agent.unroll_length
         self._answer: Batch | None = None
 
     def send(self, batch: Batch) -> None:
@@ -45,8 +46,9 @@ class Direct:
         return self._answer, self._agent.train_count
 
     def learn(self, samples: Batch) -> None:
-        """Trains at once."""
-        self._agent.learn(samples)
+        """Trains at once, without the columns that are the mesh's own."""
+        own = (MODEL_VERSION, RUN_ID)
+        self._agent.learn(Batch({name: column for name, column in samples.columns.items() if name not in own}))
 
 
 class Group:

@@ -143,31 +143,57 @@ def main(role: str, service: str) -> NoReturn:
 
 def _work(context: Context, build: Callable[[], Service]) -> int:
     code, reason, service = EXIT_OK, "", None
+    thread_errors = _end_with_its_threads(context)
     try:
         service = build()
         service.run()
     except Stopped:
         pass
     except Exception as error:
-        code, reason = (
-            (error.exit_code if isinstance(error, MeshError) else EXIT_CRASH),
-            f"{type(error).__name__}: {error}",
-        )
+        code, reason = _told(error)
         context.logger.exception("%s ends: %s", context.name, reason.splitlines()[0])
     finally:
         context.stop.set()
+    if thread_errors and not reason:
+        code, reason = _told(thread_errors[0])
     if not reason:
         context.meter.state("stopping")
     if service is not None:
         try:
             service.close()
         except Exception as error:
-            code, reason = code or EXIT_CRASH, reason or f"{type(error).__name__}: {error}"
-            context.logger.exception("%s could not end cleanly", context.name)
+            how = "failed once more, at its end" if reason else "could not end cleanly"
+            code, reason = code or EXIT_CRASH, reason or _told(error)[1]
+            context.logger.exception("%s %s", context.name, how)
     context.meter.info["exit_code"] = code
     context.meter.state("failed" if code else "done", reason.partition("\n")[0])  # the log has the rest
     context.meter.stop()
     return code
+
+
+def _told(error: BaseException) -> tuple[int, str]:
+    """The exit code and the words for what ended a process."""
+    code = error.exit_code if isinstance(error, MeshError) else EXIT_CRASH
+    return code, f"{type(error).__name__}: {error}"
+
+
+def _end_with_its_threads(context: Context) -> list[BaseException]:
+    """From now on a thread that dies of an error ends the process: others would wait for it for ever. Returns the errors."""
+    errors: list[BaseException] = []
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        error = args.exc_value
+        if error is None or isinstance(error, SystemExit):
+            return
+        if not context.stop.is_set():
+            errors.append(error)
+        thread = args.thread.name if args.thread is not None else "a thread"
+        reason = _told(error)[1].partition("\n")[0]
+        context.logger.error("%s ends: thread %r raised %s", context.name, thread, reason, exc_info=error)
+        context.stop.set()
+
+    threading.excepthook = hook
+    return errors
 
 
 def _handle_signals(context: Context) -> None:

@@ -12,7 +12,7 @@ from kaimesh.run import RunDir
 
 Say = Callable[[str], None]
 FOLLOW_S = 0.3
-_FAILURE_LINES = 80
+_FAILURE_LINES = 160
 
 
 def files_of(run: RunDir, process: str | None) -> list[Path]:
@@ -32,12 +32,12 @@ def tail(path: Path, lines: int) -> list[str]:
 
 
 def failure(path: Path) -> list[str]:
-    """From the line with which a process said why it ends to the end of its traceback; else the last lines."""
+    """From the line with which a process said why it ends, with its traceback; else the last lines."""
     lines = tail(path, 1000)
     starts = [number for number, line in enumerate(lines) if " ERROR " in line and " ends: " in line]
     ends = [number for number, line in enumerate(lines) if " could not end cleanly" in line or " watchdog: " in line]
     start = max([*starts, *ends], default=max(0, len(lines) - 30))
-    return lines[start:][-_FAILURE_LINES:]
+    return lines[start:][:_FAILURE_LINES]
 
 
 def follow(paths: list[Path], say: Say) -> None:

@@ -194,3 +194,21 @@ def test_dotted_names_say_what_is_missing() -> None:
         dotted("kaimesh.nothing.Thing")
     with pytest.raises(ConfigError, match="has no 'nothing'"):
         dotted("kaimesh.lifecycle.nothing")
+
+
+def test_a_thread_that_dies_ends_the_process(life: Life) -> None:
+    code, output = life.call(
+        """
+        def run(self):
+            import threading
+            def work():
+                raise ValueError("a marked failure")
+            threading.Thread(target=work, name="side").start()
+            assert self.context.stop.wait(20), "nobody noticed"
+        """
+    )
+    assert code == EXIT_CRASH
+    assert "ends: thread 'side' raised ValueError: a marked failure" in output
+    assert 'raise ValueError("a marked failure")' in output
+    assert "closed" in output
+    assert life.status()["blocked_on"] == "ValueError: a marked failure"

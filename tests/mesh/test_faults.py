@@ -15,7 +15,9 @@ PROCESSES = ["actor_0", "model_pool_0", "aisrv_0", "buffer_0", "learner_0"]
 
 @pytest.fixture(scope="module")
 def training(shared_mesh: Mesh) -> Mesh:
-    shared_mesh.start("--detach", app="catch", aisrv_count=1, aisrv_connect_to_kaiwu_env_count=8, buffer_checkpoint_seconds=2)
+    shared_mesh.start(
+        "--detach", app="catch", aisrv_count=1, aisrv_connect_to_kaiwu_env_count=8, buffer_checkpoint_seconds=2
+    )
     shared_mesh.wait_for("learner_0", "learner_steps", 3)
     return shared_mesh
 
@@ -29,7 +31,9 @@ def test_training_goes_on_after_a_kill(training: Mesh, process: str) -> None:
     training.wait_for("aisrv_0", "env_steps", before["aisrv_0"]["env_steps"] + 2000)
     training.wait_for("learner_0", "learner_steps", before["learner_0"]["learner_steps"] + 3)
     model = training.of("learner_0")["model_version"]
-    wait_until(lambda: training.of("actor_0").get("model_version", -1) >= model, 60, f"the actor predicts with model {model}")
+    wait_until(
+        lambda: training.of("actor_0").get("model_version", -1) >= model, 60, f"the actor predicts with model {model}"
+    )
     for name, counters in before.items():
         now = training.of(name)["counters"]
         for key in set(counters) & {"env_steps", "episodes", "learner_steps"}:
