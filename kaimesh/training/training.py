@@ -17,7 +17,7 @@ from kaimesh import checkpoint
 from kaimesh.agent import user_code
 from kaimesh.checkpoint import Keep, ModelInfo
 from kaimesh.config import Config
-from kaimesh.errors import AgentError, ConfigError, Refused
+from kaimesh.errors import AgentError, ConfigError, Refused, Stopped
 from kaimesh.metrics import Meter
 from kaimesh.run import RunDir
 from kaimesh.training import state
@@ -85,8 +85,11 @@ class Training:
     def learn(self, rows: Any, lag: float | None = None) -> Any:
         """One learn of the agent on `rows`; returns its metrics. lag: model versions that the rows are behind, on average.
 
-        Raises AgentError: `learn` raised or returned a metric that is not finite; nothing of it is dumped.
+        Raises AgentError: `learn` raised or returned a metric that is not finite; nothing of it is dumped. Stopped: an earlier
+        one did; another thread's workflow must not go on with what it left.
         """
+        if not self._intact:
+            raise Stopped
         self._intact = False
         with self._learning, user_code(f"{self._where}: Agent.learn"):
             metrics = self._learn_of_agent(rows)
