@@ -1,0 +1,20 @@
+"""The mesh as delivered learns CartPole: what a newcomer sees after the first command."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.harness import Mesh
+
+
+@pytest.mark.learning
+@pytest.mark.timeout(300)
+def test_the_delivered_configuration_solves_cartpole(mesh: Mesh) -> None:
+    mesh.start("--wait", "--max-seconds", "75")
+    result = json.loads(mesh.run.result.read_text())
+    assert result["reason"] == "max_seconds"
+    assert result["return_mean_100"] >= 475
+    assert result["samples_lost"] <= 1024  # under way at the stop, at most
+    assert result["env_steps"] > 100_000
