@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -297,3 +298,16 @@ def test_large_rows_travel_in_several_frames_and_come_back_exact(local: Local) -
         batch = reader.next_batch(WAIT_S)
         assert batch is not None
         np.testing.assert_array_equal(batch.x, big.x[start : start + 3])
+
+
+@pytest.mark.parametrize("kind", ["queue", "replay"])
+def test_a_small_window_does_not_stall(local: Local, kind: str) -> None:
+    """Frames that fit no item and a window of little more than a frame: no frame waits for the item's next rows."""
+    buffer = local(kind, 16, 4096, 16)
+    sender = buffer.sender(window=16)
+    started = time.monotonic()
+    for start in range(0, 1000, 10):
+        sender.put(rows(10, start))
+    assert sender.flush(WAIT_S)
+    assert time.monotonic() - started < 5
+    assert buffer.reader().size() in (1000, 1008)  # the last item may count as full
