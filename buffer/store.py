@@ -102,6 +102,6 @@ class Store:
         return Path(self._client.checkpoint())
 
     def close(self) -> None:
-        """Stops Reverb."""
-        del self._writer, self._client
+        """Stops Reverb, and only then the writer: with items that find no room it would wait for room, and hold the GIL."""
         self._server.stop()
+        del self._writer, self._client

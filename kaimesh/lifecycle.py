@@ -25,6 +25,7 @@ from kaimesh.errors import EXIT_CONFIG, EXIT_CRASH, EXIT_OK, EXIT_WATCHDOG, Conf
 from kaimesh.metrics import Meter
 from kaimesh.run import RunDir
 
+_GIL_GRACE_S = 5.0  # supervisord kills 10 s after the limit
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -247,11 +248,16 @@ def _end_with_supervisor(logger: logging.Logger) -> None:
 
 
 def _start_watchdog(context: Context) -> None:
+    """Ends the process where its main loop is silent for too long, or its end takes too long.
+
+    Library code that holds the GIL stops this thread too; then faulthandler's C thread, put off each second, does it.
+    """
     limit_s = context.config.app.watchdog_seconds
 
     def watch() -> None:
         reason = f"its main loop was silent for {limit_s:.0f} s"
         while not context.stop.wait(1.0):
+            faulthandler.dump_traceback_later(limit_s + _GIL_GRACE_S, exit=True, file=sys.stdout)
             if context.meter.silent_s() > limit_s:
                 break
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -12,7 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kaimesh.run import RunDir
+import psutil
+
+from kaimesh.run import RunDir, read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -53,27 +56,50 @@ class Mesh:
 
     def cli(self, *arguments: str, check: bool = True, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
         """One command; its output is text."""
-        environment = {**os.environ, "runs_dir": str(self.runs), "COLUMNS": "160"}
         done = subprocess.run(
-            [sys.executable, "-m", "kaimesh.cli", *arguments],
-            cwd=ROOT,
-            env=environment,
-            text=True,
-            capture_output=True,
-            timeout=timeout_s,
+            _command(*arguments), cwd=ROOT, env=self._environment(), text=True, capture_output=True, timeout=timeout_s
         )
-        assert done.returncode == 0 or not check, (
-            f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.logs()}"
-        )
+        said = f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == 0 or not check, f"{said}\n{self.logs()}"
         return done
 
     def start(
         self, *arguments: str, check: bool = True, timeout_s: float = 240, **settings: Any
     ) -> subprocess.CompletedProcess[str]:
         """`start` with this mesh's ports; `settings` are config keys (`ppo__lr` stands for ppo.lr)."""
+        return self.cli("start", *self._flags(settings), *arguments, check=check, timeout_s=timeout_s)
+
+    def view(self, **settings: Any) -> subprocess.Popen[str]:
+        """`start` as in a terminal of its own: the command that goes on showing the run."""
+        return subprocess.Popen(
+            _command("start", *self._flags(settings)),
+            cwd=ROOT,
+            env=self._environment(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def _flags(self, settings: dict[str, Any]) -> list[str]:
         pairs = {**self.settings, **{key.replace("__", "."): str(value) for key, value in settings.items()}}
-        flags = [flag for key, value in pairs.items() for flag in ("--set", f"{key}={value}")]
-        return self.cli("start", *flags, *arguments, check=check, timeout_s=timeout_s)
+        return [flag for key, value in pairs.items() for flag in ("--set", f"{key}={value}")]
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "runs_dir": str(self.runs), "COLUMNS": "160"}
+
+    def living(self) -> list[str]:
+        """The command lines of every process that was started for one of these runs, whoever its parent is now."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):  # it ended meanwhile
+                if any(str(self.runs) in word for word in process.cmdline()) and process.status() != "zombie":
+                    found.append(" ".join(process.cmdline()))
+        return found
+
+    def wait_for_state(self, state: str, timeout_s: float = 90) -> None:
+        """Waits until the keeper says so."""
+        wait_until(lambda: read_json(self.run.mesh).get("state") == state, timeout_s, f"the mesh is {state}")
 
     def status(self) -> dict[str, Any]:
         """`status --json`."""
@@ -117,3 +143,7 @@ class Mesh:
         """`stop all`, also when nothing runs any more."""
         if (self.runs / "latest").exists():
             self.cli("stop", "all", check=False)
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "kaimesh.cli", *arguments]

@@ -212,3 +212,17 @@ def test_a_thread_that_dies_ends_the_process(life: Life) -> None:
     assert 'raise ValueError("a marked failure")' in output
     assert "closed" in output
     assert life.status()["blocked_on"] == "ValueError: a marked failure"
+
+
+def test_the_watchdog_reaches_a_library_that_holds_the_gil(life: Life) -> None:
+    code, output = life.call(
+        """
+        def run(self):
+            import ctypes, time
+            time.sleep(1.5)
+            ctypes.PyDLL(None).sleep(60)
+        """
+    )
+    assert code == EXIT_CRASH
+    assert "Timeout (0:00:10)!" in output
+    assert "in run" in output

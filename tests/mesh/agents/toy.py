@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -37,19 +38,20 @@ class Toy(Agent):
         self.learns += 1
         if Config.fault == "learn" and self.learns == 3:
             raise RuntimeError("broken on purpose: learn")
-        if Config.fault == "hang" and self.learns == 3:
+        if Config.fault == "hang" and self.learns == 3 and is_first_time():
             threading.Event().wait()
         return {"loss": float("nan") if Config.fault == "nan_loss" and self.learns == 3 else 0.5}
 
     def save_model(self, path: str | None = None, id: str | int = "1") -> None:
         if Config.fault == "save_model" and self.learns == 5:
             raise RuntimeError("broken on purpose: save_model")
-        Path(f"{path}/model.ckpt-{id}.txt").write_text(str(self.learns))
+        weights = "x" * 3_000_000 if Config.fault == "large_model" and self.learns >= 5 else ""
+        Path(f"{path}/model.ckpt-{id}.txt").write_text(f"{self.learns} {weights}")
 
     def load_model(self, path: str | None = None, id: str | int = "1") -> None:
         if Config.fault == "load_model":
             raise RuntimeError("broken on purpose: load_model")
-        self.learns = int(Path(f"{path}/model.ckpt-{id}.txt").read_text())
+        self.learns = int(Path(f"{path}/model.ckpt-{id}.txt").read_text().split()[0])
 
 
 class Replaying(Toy):
@@ -85,6 +87,15 @@ def workflow(envs: list[Any], agents: list[Any], logger: Any = None, monitor: An
         agent.learn(samples)
         if Config.fault == "workflow" and episodes == 3:
             raise RuntimeError("broken on purpose: workflow")
+
+
+def is_first_time() -> bool:
+    """Whether nobody asked before in this run."""
+    mark = Path(os.environ["KAIMESH_RUN_DIR"]) / "hung"
+    if mark.exists():
+        return False
+    mark.touch()
+    return True
 
 
 def spoil(sample: Any) -> None:
