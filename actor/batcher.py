@@ -16,7 +16,7 @@ import numpy as np
 
 from actor.answers import check_numbers, columns_of
 from kaimesh.agent import Spaces, protocol, user_code
-from kaimesh.arrays import Batch, Specs
+from kaimesh.arrays import Batch, Layout, Specs, layout
 from kaimesh.metrics import Meter
 
 NO_MODEL = -1  # the version until a model was loaded
@@ -39,17 +39,33 @@ class Lane:
         self._row_bytes = [spec.nbytes for _, spec in specs]
         self._columns: dict[str, np.ndarray] = {}
         self._bytes: list[memoryview] = []
+        self._layouts: dict[int, Layout] = {}
         self._capacity = 0
         self._reserve(min(_FIRST_ROWS, max_rows))
 
-    def add(self, sources: Sequence[memoryview], offsets: Sequence[int], first: int, count: int) -> None:
-        """Appends `count` rows, from row `first` on. Column i lies in the bytes `sources[i]`, its row 0 at `offsets[i]`."""
+    def layout(self, count: int) -> Layout:
+        """Where the columns of a request of `count` rows lie."""
+        plan = self._layouts.get(count)
+        if plan is None:
+            plan = layout(self.specs, count)
+            if count <= self.max_rows:  # a stranger may send any number
+                self._layouts[count] = plan
+        return plan
+
+    def add(self, payload: memoryview | bytes, offsets: Sequence[int], count: int) -> None:
+        """Appends the `count` rows of a request; column i begins at `offsets[i]`."""
         at, end = self.rows, self.rows + count
-        assert end <= self.max_rows
-        if end > self._capacity:
-            self._reserve(end)
-        for target, source, offset, size in zip(self._bytes, sources, offsets, self._row_bytes, strict=True):
-            target[at * size : end * size] = source[offset + first * size : offset + (first + count) * size]
+        self._make_room(end)
+        for target, offset, size in zip(self._bytes, offsets, self._row_bytes, strict=True):
+            target[at * size : end * size] = payload[offset : offset + count * size]
+        self.rows = end
+
+    def add_batch(self, batch: Batch) -> None:
+        """Appends rows that are arrays already."""
+        at, end = self.rows, self.rows + len(batch)
+        self._make_room(end)
+        for name, column in self._columns.items():
+            column[at:end] = batch.columns[name]
         self.rows = end
 
     def take(self, padded: bool) -> tuple[Batch, int]:
@@ -75,6 +91,11 @@ class Lane:
 
     def _view(self, count: int) -> Batch:
         return Batch({name: column[:count] for name, column in self._columns.items()}, self._row_type)
+
+    def _make_room(self, rows: int) -> None:
+        assert rows <= self.max_rows
+        if rows > self._capacity:
+            self._reserve(rows)
 
     def _reserve(self, rows: int, filled: int | None = None) -> None:
         """Makes room for `rows` rows, doubling; the first `filled` (default: those that wait) are kept."""
@@ -156,10 +177,9 @@ class Batcher:
         """
         lane = self.lane(batches[0].specs, exploit)
         rows = Batch.concatenate(batches) if len(batches) > 1 else batches[0]
-        sources = [np.ascontiguousarray(column).reshape(-1).view(np.uint8).data for column in rows.columns.values()]
         answers = []
         for start in range(0, len(rows), self.max_rows):
-            lane.add(sources, [0] * len(sources), start, min(self.max_rows, len(rows) - start))
+            lane.add_batch(rows[start : start + self.max_rows])
             answer = self.run(lane)
             answers.append(answer if len(rows) <= self.max_rows else answer.take(np.arange(len(answer))))
         whole = Batch.concatenate(answers) if len(answers) > 1 else answers[0]

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from kaimesh.agent import Spaces
 from kaimesh.arrays import Batch, Specs
 from kaimesh.errors import AgentError, MeshError, PeerError, Refused, SampleError, Stopped
@@ -21,6 +23,9 @@ _ROLE = "player"
 _CHECK_S = 0.5  # how often a wait looks at `stop` and tells the meter
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 1.0
 _CONNECT_S = 10.0
+
+
+_Column = tuple[str, np.dtype[Any], tuple[int, ...]]  # name, dtype and shape of one row
 
 
 class _Asked(NamedTuple):
@@ -56,6 +61,7 @@ class ActorClient:
         self._spaces, self._timeout_s = spaces, timeout_s
         self._next = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % len(self._addrs)
         self._specs: Specs | None = None
+        self._columns: list[_Column] = []  # what `_specs` asks of a batch
         self._client: FrameClient | None = None
         self._asked: deque[_Asked] = deque()
         self._early: deque[tuple[Batch, int] | AgentError] = deque()  # answers that came while another was awaited
@@ -74,7 +80,8 @@ class ActorClient:
         """
         if self._stop.is_set():
             raise Stopped
-        self._declare(batch)
+        if not _fits(batch, self._columns):
+            self._declare(batch)
         self._tag += 1
         asked = _Asked(self._tag, batch, exploit)
         self._asked.append(asked)
@@ -126,14 +133,13 @@ class ActorClient:
 
     def _declare(self, batch: Batch) -> None:
         """Observations of other specs than before need another handshake."""
-        if self._specs is not None and _fits(batch, self._specs):
-            return
         if self._asked:
             raise SampleError(
                 f"observations changed from {self._specs} to {batch.specs} while {len(self._asked)} predictions were under way; "
                 "receive those first"
             )
         self._specs = batch.specs
+        self._columns = [(name, column.dtype, column.shape[1:]) for name, column in batch.columns.items()]
         if self._client is not None:
             self._client.close()
             self._client = None
@@ -275,12 +281,13 @@ class ActorClient:
             self._meter.state("working")
 
 
-def _fits(batch: Batch, specs: Specs) -> bool:
+def _fits(batch: Batch, wanted: list[_Column]) -> bool:
+    """Whether `batch` has these columns; False while none were declared."""
     columns = batch.columns
-    if len(columns) != len(specs):
+    if not wanted or len(columns) != len(wanted):
         return False
-    for name, spec in specs:
+    for name, dtype, shape in wanted:
         column = columns.get(name)
-        if column is None or column.dtype.str != spec.dtype or column.shape[1:] != spec.shape:
+        if column is None or column.dtype != dtype or column.shape[1:] != shape:
             return False
     return True

@@ -15,17 +15,16 @@ from kaimesh.wire.frame import MAX_FRAME_BYTES
 class Peer:
     """What the loop knows of one connection.
 
-    specs: of its observations; None if it only sends CONTROL. lanes: where its rows go, by `method`: PREDICT, EXPLOIT.
-    act_specs: the last that it was told. most_rows: of its requests so far. gone: its connection is closed.
+    lanes: where its rows go, by `method`: PREDICT, EXPLOIT; none if it only sends CONTROL. act_specs: the last that it was
+    told. most_rows: of its requests so far.
     """
 
-    __slots__ = ("act_specs", "gone", "lanes", "most_rows", "specs")
+    __slots__ = ("act_specs", "lanes", "most_rows")
 
-    def __init__(self, specs: Specs | None, lanes: tuple[Lane, ...]) -> None:
-        self.specs, self.lanes = specs, lanes
+    def __init__(self, lanes: tuple[Lane, ...]) -> None:
+        self.lanes = lanes
         self.act_specs: Specs | None = None
         self.most_rows = 0
-        self.gone = False
 
 
 class Admission:
@@ -44,7 +43,7 @@ class Admission:
         if self._batcher.native:
             self._compare(hello.get("spaces"), specs)
         lanes = () if specs is None else tuple(self._batcher.lane(specs, exploit) for exploit in (False, True))
-        connection.state = Peer(specs, lanes)
+        connection.state = Peer(lanes)
         return {"version": self._batcher.version}
 
     def _compare(self, data: Any, specs: Specs | None) -> None:

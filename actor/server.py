@@ -14,12 +14,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from actor.batcher import Batcher, Lane
 from actor.models import Model, Models
 from actor.peers import Admission, Peer
-from kaimesh.arrays import ALIGN_BYTES, Batch, Specs, layout, view_columns
+from kaimesh.arrays import ALIGN_BYTES, Batch, Specs, view_columns
 from kaimesh.errors import AgentError, MeshError, PeerError
 from kaimesh.metrics import Meter
 from kaimesh.wire import frame as wire
@@ -77,7 +75,6 @@ class ActorServer:
             token=token,
             roles=(ROLE,),
             on_hello=self._admission.greet,
-            on_close=self._forget,
             logger=self._log,
         )
         self.port = self._frames.port
@@ -90,8 +87,9 @@ class ActorServer:
         if self._held and self._can_serve():
             self._release()
         for connection in ready:
-            assert connection.header is not None
-            self._take(connection, connection.header, connection.payload)
+            header = connection.header
+            assert header is not None
+            self._take(connection, header, connection.payload)
         if self._waiting and not self._worth_waiting():
             self._flush()
         self._say(bool(ready))
@@ -102,46 +100,42 @@ class ActorServer:
 
     # What comes in
 
-    def _forget(self, connection: Connection) -> None:
-        connection.state.gone = True
-
     def _take(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
-        if header.kind == Kind.CONTROL:
+        if header.kind == Kind.DATA:
+            if self._can_serve():
+                self._gather(connection, header, payload)
+            else:
+                self._hold(connection, header, payload)
+        elif header.kind == Kind.CONTROL:
             self._control(connection, header, payload)
-        elif header.kind == Kind.DATA and not self._can_serve():
-            self._hold(connection, header, payload)
-        elif header.kind == Kind.DATA:
-            self._gather(connection, header, memoryview(payload))
         else:
             self._frames.refuse(connection, f"a frame of kind {header.kind}; an actor takes DATA and CONTROL")
 
-    def _gather(self, connection: Connection, header: Header, payload: memoryview) -> None:
+    def _gather(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
         peer: Peer = connection.state
-        rows = header.rows
-        if peer.specs is None or header.method >= len(peer.lanes):
+        rows, tag = header.rows, header.tag
+        if header.method >= len(peer.lanes):
             self._frames.refuse(connection, f"rows for method {header.method} from a client that declared no such rows")
             return
-        plan = layout(peer.specs, rows)
-        if rows == 0 or plan.total_bytes != len(payload):
-            self._fail(
-                connection,
-                header.tag,
-                f"{rows} observations of {peer.specs.names} in {len(payload)} bytes, not {plan.total_bytes}",
-            )
-            return
         lane = peer.lanes[header.method]
-        peer.most_rows = max(peer.most_rows, rows)
+        plan = lane.layout(rows)
+        if rows == 0 or plan.total_bytes != header.length:
+            words = f"{rows} observations of {lane.specs.names} in {header.length} bytes, not {plan.total_bytes}"
+            self._fail(connection, tag, words)
+            return
+        if rows > peer.most_rows:
+            peer.most_rows = rows
         if lane.rows + rows > lane.max_rows:
             self._flush()
-        if rows > lane.max_rows:
-            self._predict_alone(connection, header, lane, payload)
-            return
+            if rows > lane.max_rows:
+                self._predict_alone(connection, header, lane, payload)
+                return
         if lane.rows == 0:
             if not self._waiting:
                 self._deadline = self._clock() + self._max_wait_s
             self._waiting.append(lane)
-        lane.askers.append(Request(connection, header.tag, lane.rows, rows))
-        lane.add((payload,) * len(plan.offsets), plan.offsets, 0, rows)
+        lane.askers.append(Request(connection, tag, lane.rows, rows))
+        lane.add(payload, plan.offsets, rows)
 
     def _control(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
         try:
@@ -242,9 +236,9 @@ class ActorServer:
             assert lane.act_specs is not None
             self._scatter(answer, lane.act_specs, askers)
 
-    def _predict_alone(self, connection: Connection, header: Header, lane: Lane, payload: memoryview) -> None:
+    def _predict_alone(self, connection: Connection, header: Header, lane: Lane, payload: memoryview | bytes) -> None:
         """A request over max_rows, in several calls."""
-        rows = view_columns(payload, lane.specs, header.rows)
+        rows = view_columns(memoryview(payload), lane.specs, header.rows)
         asker = Request(connection, header.tag, 0, header.rows)
         try:
             with self._predict_phase:
@@ -255,10 +249,9 @@ class ActorServer:
         self._scatter(answer, answer.specs, [asker])
 
     def _scatter(self, answer: Batch, specs: Specs, askers: list[Request]) -> None:
-        """Each asker's rows of every column, in wire layout, without a copy."""
+        """Each asker's rows of every column, in wire layout."""
         version = self._batcher.version
-        columns = [np.ascontiguousarray(c).reshape(-1).view(np.uint8).data for c in answer.columns.values()]
-        sizes = [spec.nbytes for _, spec in specs]
+        columns = [(column.tobytes(), column.nbytes // len(answer)) for column in answer.columns.values()]
         for connection, tag, start, rows in askers:
             peer: Peer = connection.state
             if peer.act_specs is not specs:
@@ -266,7 +259,7 @@ class ActorServer:
                     self._frames.send_json(connection, Kind.SPECS, {"specs": specs.to_json()})
                 peer.act_specs = specs
             buffers: list[memoryview | bytes] = []
-            for column, size in zip(columns, sizes, strict=True):
+            for column, size in columns:
                 buffers.append(column[start * size : (start + rows) * size])
                 if remainder := -(rows * size) % ALIGN_BYTES:
                     buffers.append(_PADDING[:remainder])
@@ -292,7 +285,7 @@ class ActorServer:
         held, self._held = self._held, deque()
         for connection, header, payload in held:
             self._frames.pause(connection, False)
-            if not connection.state.gone:
+            if not connection.closed:
                 self._take(connection, header, payload)
 
     def _say(self, busy: bool) -> None:

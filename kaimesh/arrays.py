@@ -235,10 +235,11 @@ def view_columns(payload: memoryview, specs: Specs, count: int) -> Batch:
 
 
 _PADDING = bytes(ALIGN_BYTES)
+_SMALL_BYTES = 4096  # copying so little costs less than making a view
 
 
 def wire_buffers(batch: Batch, specs: Specs) -> list[memoryview | bytes]:
-    """The buffers to write, in order, for `batch` in wire layout; no copy where a column is contiguous."""
+    """The buffers to write, in order, for `batch` in wire layout; no copy where a large column is contiguous."""
     buffers: list[memoryview | bytes] = []
     for name, spec in specs:
         column = batch.columns[name]
@@ -246,9 +247,11 @@ def wire_buffers(batch: Batch, specs: Specs) -> list[memoryview | bytes]:
             raise SampleError(
                 f"field {name!r} is {column.dtype.str}{column.shape[1:]}, declared {spec.dtype}{spec.shape}"
             )
-        view = np.ascontiguousarray(column).reshape(-1).view(np.uint8).data
-        buffers.append(view)
-        if remainder := -len(view) % ALIGN_BYTES:
+        if column.nbytes <= _SMALL_BYTES:
+            buffers.append(column.tobytes())
+        else:
+            buffers.append(np.ascontiguousarray(column).reshape(-1).view(np.uint8).data)
+        if remainder := -column.nbytes % ALIGN_BYTES:
             buffers.append(_PADDING[:remainder])
     return buffers
 

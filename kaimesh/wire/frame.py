@@ -33,6 +33,7 @@ class Kind(IntEnum):
 class Header(NamedTuple):
     """rows: of a DATA frame. version: the model version that made an answer. method: a small number, by role."""
 
+    magic: bytes
     kind: int
     method: int
     flags: int
@@ -57,12 +58,12 @@ def encode(kind: int, length: int, *, method: int = 0, rows: int = 0, tag: int =
 
 def decode(data: bytes | bytearray | memoryview, max_bytes: int) -> Header:
     """Reads a header. Raises BadFrame: another magic (not kaimesh, or another version), or a length over `max_bytes`."""
-    magic, kind, method, flags, length, rows, tag, version = HEADER.unpack_from(data)
-    if magic != MAGIC:
-        raise BadFrame(f"the bytes {bytes(magic)!r} do not begin a kaimesh frame of this version ({MAGIC!r})")
-    if length > max_bytes:
-        raise BadFrame(f"a frame of {length} bytes is over the limit of {max_bytes}")
-    return Header(kind, method, flags, length, rows, tag, version)
+    header = Header._make(HEADER.unpack_from(data))
+    if header.magic != MAGIC:
+        raise BadFrame(f"the bytes {header.magic!r} do not begin a kaimesh frame of this version ({MAGIC!r})")
+    if header.length > max_bytes:
+        raise BadFrame(f"a frame of {header.length} bytes is over the limit of {max_bytes}")
+    return header
 
 
 def to_json(data: Any) -> bytes:

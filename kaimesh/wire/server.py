@@ -1,11 +1,10 @@
-"""The server half of framed TCP: many non-blocking connections under one selector, owned by one thread."""
+"""The server half of framed TCP: many non-blocking connections under one epoll, owned by one thread."""
 
 from __future__ import annotations
 
 import hmac
 import logging
 import select
-import selectors
 import socket
 import time
 from collections.abc import Callable
@@ -14,12 +13,11 @@ from typing import Any
 from kaimesh.errors import MeshError, Refused
 from kaimesh.wire import frame as wire
 from kaimesh.wire.connection import Connection, Hello
-from kaimesh.wire.frame import HEADER_BYTES, BadFrame, Kind
+from kaimesh.wire.frame import BadFrame, Kind
 
 HANDSHAKE_S = 5.0  # a peer that has not said HELLO by then is dropped
 STALL_S = 10.0  # a peer that stops in the middle of a frame is dropped; between frames it may be silent for ever
 _WRITE_LIMIT_BYTES = 1 << 28  # a peer that does not read its answers is dropped
-_MAX_IOV = 512  # the kernel takes 1024 buffers at once
 _FINE_WAIT_S = 1e-3  # epoll counts in milliseconds; shorter waits need select()
 _ACCEPT_PAUSE_S = 1.0  # when no file descriptor is left
 
@@ -47,23 +45,22 @@ class FrameServer:
         self._token, self._roles, self._on_hello, self._on_close = token, roles, on_hello, on_close
         self._log = logger or logging.getLogger("kaimesh.wire")
         self._clock = clock
-        self._selector = selectors.DefaultSelector()
-        self._connections: set[Connection] = set()
+        self._epoll = select.epoll()
+        self._connections: dict[int, Connection] = {}  # by file descriptor
         self._leftover: list[Connection] = []
         self._served: list[Connection] = []
-        self._paused: set[Connection] = set()
         self._last_sweep = clock()
         self._deaf_since: float | None = None  # since when no connection is accepted
         self.refused = 0
         self._listener = socket.create_server(bind, backlog=256)
         self._listener.setblocking(False)
         self.port: int = self._listener.getsockname()[1]
-        self._selector.register(self._listener, selectors.EVENT_READ, None)
+        self._epoll.register(self._listener, select.EPOLLIN)
 
     @property
     def connections(self) -> list[Connection]:
         """The peers that have shaken hands."""
-        return [connection for connection in self._connections if connection.hello is not None]
+        return [connection for connection in self._connections.values() if connection.hello is not None]
 
     def poll(self, timeout_s: float) -> list[Connection]:
         """Connections with one whole frame each (`header`, `payload`); waits up to `timeout_s` for the first.
@@ -78,47 +75,46 @@ class FrameServer:
         self._served = ready
         leftover, self._leftover = self._leftover, []
         for connection in leftover:
-            if connection in self._paused:
+            if connection.paused:
                 self._leftover.append(connection)
-            elif connection in self._connections:
+            elif not connection.closed:
                 self._read(connection, ready)
-        for key, events in self._select(0.0 if ready else timeout_s):
-            connection = key.data
-            if connection is None:
+        for fd, events in self._wait(0.0 if ready else timeout_s):
+            peer = self._connections.get(fd)
+            if peer is None:  # the listener; or one that this loop has closed, and nobody to accept
                 self._accept()
                 continue
-            if events & selectors.EVENT_WRITE:
-                self._flush(connection)
-            if events & selectors.EVENT_READ and not connection.complete and connection in self._connections:
-                self._read(connection, ready)
+            if peer.writes and events & ~select.EPOLLIN:  # an error shows when it is written to
+                self._flush(peer)
+            if events & ~select.EPOLLOUT and not (peer.paused or peer.complete or peer.closed):
+                self._read(peer, ready)
         self._sweep()
         return ready
 
-    def _select(self, timeout_s: float) -> list[tuple[selectors.SelectorKey, int]]:
+    def _wait(self, timeout_s: float) -> list[tuple[int, int]]:
         if 0 < timeout_s < _FINE_WAIT_S:
-            select.select([self._selector], [], [], timeout_s)
+            select.select([self._epoll], [], [], timeout_s)
             timeout_s = 0.0
-        return self._selector.select(timeout_s)
+        return self._epoll.poll(timeout_s)
 
     def send(self, connection: Connection, kind: Kind, buffers: list[memoryview | bytes], **header: int) -> None:
         """Writes a frame, or queues what the socket does not take; the queue keeps copies. Never blocks, never raises."""
-        if connection not in self._connections:
+        if connection.closed:
             return
-        length = sum(map(len, buffers))
-        parts: list[memoryview | bytes] = [wire.encode(kind, length, **header), *buffers]
+        # One copy and one send() cost less than the kernel's gathering of many small pieces.
+        frame = b"".join((wire.encode(kind, sum(map(len, buffers)), **header), *buffers))
+        sent = 0
         if not connection.writes:
             try:
-                sent = connection.sock.sendmsg(parts[:_MAX_IOV])
+                sent = connection.sock.send(frame)
             except BlockingIOError:
-                sent = 0
+                pass
             except OSError as error:
                 self.close(connection, f"writing failed: {error}")
                 return
-            if sent == HEADER_BYTES + length:
+            if sent == len(frame):
                 return
-        else:
-            sent = 0
-        connection.writes.append(memoryview(b"".join(parts))[sent:])
+        connection.writes.append(memoryview(frame)[sent:])
         self._watch(connection)
         if sum(map(len, connection.writes)) > _WRITE_LIMIT_BYTES:
             self.close(connection, "it does not read its answers")
@@ -132,14 +128,14 @@ class FrameServer:
 
         That a paused peer is gone shows when it is resumed.
         """
-        if connection not in self._connections or paused == (connection in self._paused):
+        if connection.closed or paused == connection.paused:
             return
-        (self._paused.add if paused else self._paused.discard)(connection)
+        connection.paused = paused
         self._watch(connection)
 
     def refuse(self, connection: Connection, reason: str) -> None:
         """Tells one peer why, and drops it."""
-        if connection not in self._connections:
+        if connection.closed:
             return
         self.refused += 1
         self.send_json(connection, Kind.REFUSED, {"reason": reason})
@@ -147,12 +143,12 @@ class FrameServer:
 
     def close(self, connection: Connection, why: str, *, expected: bool = False) -> None:
         """Drops one peer and logs why."""
-        if connection not in self._connections:
+        if connection.closed:
             return
-        self._connections.discard(connection)
-        self._paused.discard(connection)
-        if connection.sock in self._selector.get_map():
-            self._selector.unregister(connection.sock)
+        connection.closed = True
+        if connection.watched:
+            self._epoll.unregister(connection.sock)
+        del self._connections[connection.sock.fileno()]
         connection.sock.close()
         self._log.log(logging.DEBUG if expected else logging.WARNING, "%s: connection closed: %s", connection.name, why)
         if connection.hello is not None and self._on_close is not None:
@@ -160,22 +156,23 @@ class FrameServer:
 
     def stop(self) -> None:
         """Closes the listener and every connection."""
-        for connection in list(self._connections):
+        for connection in list(self._connections.values()):
             self.close(connection, "the server stops", expected=True)
         self._listener.close()
-        self._selector.close()
+        self._epoll.close()
 
     def _watch(self, connection: Connection) -> None:
-        """Selects for what this peer is wanted for now; not at all if it is paused and owes nothing."""
-        read = 0 if connection in self._paused else selectors.EVENT_READ
-        events = read | (selectors.EVENT_WRITE if connection.writes else 0)
-        if connection.sock not in self._selector.get_map():
-            if events:
-                self._selector.register(connection.sock, events, connection)
+        """Polls for what this peer is wanted for now; not at all if it is paused and owes nothing."""
+        events = (0 if connection.paused else select.EPOLLIN) | (select.EPOLLOUT if connection.writes else 0)
+        if events == connection.watched:
+            return
+        if not connection.watched:
+            self._epoll.register(connection.sock, events)
         elif events:
-            self._selector.modify(connection.sock, events, connection)
+            self._epoll.modify(connection.sock, events)
         else:
-            self._selector.unregister(connection.sock)
+            self._epoll.unregister(connection.sock)
+        connection.watched = events
 
     def _accept(self) -> None:
         try:
@@ -184,20 +181,20 @@ class FrameServer:
             return
         except OSError as error:  # no file descriptor is left: the listener would wake the selector for ever
             self._log.warning("could not accept a connection (trying again in %.0f s): %s", _ACCEPT_PAUSE_S, error)
-            self._selector.unregister(self._listener)
+            self._epoll.unregister(self._listener)
             self._deaf_since = self._clock()
             return
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = Connection(sock, f"{address[0]}:{address[1]}", self._clock())
-        self._connections.add(connection)
-        self._selector.register(sock, selectors.EVENT_READ, connection)
+        self._connections[sock.fileno()] = connection
+        self._watch(connection)
 
     def _read(self, connection: Connection, ready: list[Connection]) -> None:
-        connection.progress = self._clock()
         try:
             connection.fill()
         except BlockingIOError:
+            connection.progress = self._clock()
             return
         except BadFrame as error:
             self.refuse(connection, str(error))
@@ -257,9 +254,9 @@ class FrameServer:
         self._last_sweep = now
         if self._deaf_since is not None and now - self._deaf_since >= _ACCEPT_PAUSE_S:
             self._deaf_since = None
-            self._selector.register(self._listener, selectors.EVENT_READ, None)
-        for connection in list(self._connections):
+            self._epoll.register(self._listener, select.EPOLLIN)
+        for connection in list(self._connections.values()):
             if connection.hello is None and now - connection.opened > HANDSHAKE_S:
                 self.refuse(connection, f"no HELLO within {HANDSHAKE_S:.0f} s")
-            elif connection.mid_frame and connection not in self._paused and now - connection.progress > STALL_S:
+            elif connection.awaits_more and now - connection.progress > STALL_S:
                 self.refuse(connection, f"stalled for {STALL_S:.0f} s in the middle of a frame")

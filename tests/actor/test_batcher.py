@@ -81,7 +81,7 @@ def test_the_rows_that_wait_survive_growth() -> None:
     batcher = batcher_of(Echoing(), max_rows=100)
     lane = batcher.lane(rows(1).specs, False)
     for i in range(100):
-        lane.add([rows(1, i).obs.reshape(-1).view(np.uint8).data], [0], 0, 1)
+        lane.add_batch(rows(1, i))
     assert batcher.run(lane).action.tolist() == list(range(100))
     assert lane.rows == 0
 

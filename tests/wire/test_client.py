@@ -25,7 +25,7 @@ u8, u32, i64 = st.integers(0, 255), st.integers(0, 2**32 - 1), st.integers(-(2**
 def test_a_header_comes_back_as_it_was(kind: int, method: int, length: int, rows: int, tag: int, version: int) -> None:
     data = wire.encode(kind, length, method=method, rows=rows, tag=tag, version=version)
     assert len(data) == HEADER_BYTES
-    assert wire.decode(data, wire.MAX_FRAME_BYTES) == Header(kind, method, 0, length, rows, tag, version)
+    assert wire.decode(data, wire.MAX_FRAME_BYTES) == Header(wire.MAGIC, kind, method, 0, length, rows, tag, version)
 
 
 @given(
