@@ -258,12 +258,14 @@ class ActorServer:
                 if peer.act_specs != specs:
                     self._frames.send_json(connection, Kind.SPECS, {"specs": specs.to_json()})
                 peer.act_specs = specs
-            buffers: list[memoryview | bytes] = []
+            pieces = []
             for column, size in columns:
-                buffers.append(column[start * size : (start + rows) * size])
+                pieces.append(column[start * size : (start + rows) * size])
                 if remainder := -(rows * size) % ALIGN_BYTES:
-                    buffers.append(_PADDING[:remainder])
-            self._frames.send(connection, Kind.DATA, buffers, rows=rows, tag=tag, version=version)
+                    pieces.append(_PADDING[:remainder])
+            payload = b"".join(pieces)
+            header = wire.encode(Kind.DATA, len(payload), rows=rows, tag=tag, version=version)
+            self._frames.write(connection, header + payload)
 
     def _report(self, askers: list[Request], error: MeshError) -> None:
         """Every caller gets the agent's own exception; the actor goes on."""

@@ -98,11 +98,13 @@ class FrameServer:
         return self._epoll.poll(timeout_s)
 
     def send(self, connection: Connection, kind: Kind, buffers: list[memoryview | bytes], **header: int) -> None:
-        """Writes a frame, or queues what the socket does not take; the queue keeps copies. Never blocks, never raises."""
+        """Writes a frame of these pieces. Never blocks, never raises."""
+        self.write(connection, b"".join((wire.encode(kind, sum(map(len, buffers)), **header), *buffers)))
+
+    def write(self, connection: Connection, frame: bytes) -> None:
+        """Writes a frame, or queues what the socket does not take. Never blocks, never raises."""
         if connection.closed:
             return
-        # One copy and one send() cost less than the kernel's gathering of many small pieces.
-        frame = b"".join((wire.encode(kind, sum(map(len, buffers)), **header), *buffers))
         sent = 0
         if not connection.writes:
             try:
