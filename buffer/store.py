@@ -12,6 +12,7 @@ from reverb import pybind
 
 from buffer import tables
 from buffer.tables import TablePlan
+from kaimesh.memory import keep_freed_memory
 
 _KEEP_ITEMS = 16  # items left under way while more come, so that neither side waits for the other
 _MOST_PENDING = 40  # from 50 on Reverb warns of each item
@@ -29,6 +30,7 @@ class Store:
     """
 
     def __init__(self, plan: TablePlan, *, port: int | None, checkpoints: Path | None) -> None:
+        keep_freed_memory()
         self.plan = plan
         self.stored = 0
         self.blocked = False
@@ -102,6 +104,10 @@ class Store:
         return Path(self._client.checkpoint())
 
     def close(self) -> None:
-        """Stops Reverb, and only then the writer: with items that find no room it would wait for room, and hold the GIL."""
-        self._server.stop()
+        """Stops Reverb. Items that found no room are let in and forgotten: else the writer's end would wait for room for ever."""
+        for _ in range(len(self._pending)):
+            if self.flush(_THROTTLE_S):
+                break
+            self.reset()
         del self._writer, self._client
+        self._server.stop()

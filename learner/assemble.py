@@ -5,12 +5,17 @@ Shape legend: I items drawn together, K rows per item, B rows in a batch, P rows
 
 from __future__ import annotations
 
+import sys
+from collections import deque
 from typing import Protocol
 
 import numpy as np
 
 from kaimesh.arrays import Batch, Specs
 from kaimesh.items import Columns
+
+_REUSED_BATCHES = 4
+_OURS_ALONE = 3  # references to an array of `_made`: its dict's, the loop's, the argument's
 
 
 class Assembler(Protocol):
@@ -29,11 +34,13 @@ class Assembler(Protocol):
 class InOrder:
     """Every row once, in the order of the items: for queues, and for tables with one row per item (independent draws).
 
-    Each row is copied once, to its place in the batch.
+    Each row is copied once, to its place in the batch. The memory of a batch is used again once nobody holds any of it: the
+    kernel takes longer to hand out fresh memory for a large batch than copying takes.
     """
 
     def __init__(self, specs: Specs, batch_size: int) -> None:
         self._specs, self._batch_size = specs, batch_size
+        self._made: deque[Columns] = deque(maxlen=_REUSED_BATCHES)
         self._target: Columns = {}
         self._filled = 0
 
@@ -43,7 +50,7 @@ class InOrder:
         total, done, batches = int(counts.sum()), 0, []
         while done < total:
             if not self._target:
-                self._target = _empty(self._specs, self._batch_size)
+                self._target = self._memory()
             count = min(total - done, self._batch_size - self._filled)
             for name, target in self._target.items():
                 target[self._filled : self._filled + count] = rows[name][done : done + count]
@@ -60,6 +67,13 @@ class InOrder:
     def clear(self) -> None:
         """See Assembler."""
         self._target, self._filled = {}, 0
+
+    def _memory(self) -> Columns:
+        for columns in self._made:
+            if all(sys.getrefcount(column) == _OURS_ALONE for column in columns.values()):
+                return columns
+        self._made.append(_empty(self._specs, self._batch_size))
+        return self._made[-1]
 
 
 class Mixed:

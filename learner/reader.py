@@ -17,6 +17,7 @@ from kaimesh.arrays import Batch, Specs
 from kaimesh.config import Config
 from kaimesh.errors import MeshError, PeerError, Stopped
 from kaimesh.items import item_bytes, row_counts, view_items
+from kaimesh.memory import keep_freed_memory
 from kaimesh.metrics import Meter
 from kaimesh.wire.client import FrameClient
 from learner.assemble import Assembler, InOrder, Mixed
@@ -176,6 +177,7 @@ class Reader:
             )
         if self._local:
             self._addrs = [f"127.0.0.1:{control.describe()['port']}" for control in self._controls]
+        keep_freed_memory()
         plan = self._plan
         queue = plan["kind"] == "queue"
         large = self._batch_size * self._specs.row_bytes > _LARGE_BATCH_BYTES
