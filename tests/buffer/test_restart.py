@@ -121,6 +121,20 @@ def test_a_clean_stop_saves_and_a_start_restores(child: Child, peers: Callable) 
     assert "restored 10 items" in buffer.log.read_text()
 
 
+def test_a_full_queue_does_not_hold_up_the_end(child: Child, peers: Callable) -> None:
+    """Reverb's writer would wait for room for its last items, with the GIL held, so that no thread could end the process."""
+    buffer = child("TableSpec(kind='queue', rows_per_item=1)", replay_buffer_capacity=8, train_batch_size=8)
+    buffer.start()
+    sender, _, _ = peers(buffer)
+    for i in range(4):
+        sender.put(rows(1, i))
+    sender.put(rows(64, 4))
+    wait_until(lambda: "the queue is full" in buffer.status()["blocked_on"], "the queue is full")
+    assert buffer.end() == 0
+    buffer.start()
+    assert "restored 8 items" in buffer.log.read_text()
+
+
 def test_a_queue_is_restored_once(child: Child, peers: Callable) -> None:
     """Samples that were trained on must not come back after a crash."""
     buffer = child("TableSpec(kind='queue', rows_per_item=1)", replay_buffer_capacity=64, train_batch_size=8)
