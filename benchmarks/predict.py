@@ -1,6 +1,8 @@
-"""Predictions over TCP with a 128-256-256-17 MLP in TensorFlow, against the same network called in process.
+"""Predictions over TCP with a 128-256-256-17 MLP, against the same network called in process.
 
-    python -m benchmarks.predict [--runs 5] [--seconds 2] [--json FILE]
+    python -m benchmarks.predict [--runs 5] [--seconds 2] [--network numpy] [--json FILE]
+
+The network is run as a native agent's MLP is (NumPy, algorithms.networks.numpy_mlp) and as a user's TensorFlow agent would.
 
 Both sides are measured in one run: an actor (actor.server in a process of its own) asked by client processes
 (actor.client, no TensorFlow in them), and Agent.predict on a batch of the same total size with nothing else running.
@@ -44,7 +46,26 @@ class Load(NamedTuple):
 LOADS = (Load(16, 1, 20_000), Load(4, 32, 150_000))
 
 
-class MlpAgent:
+class NumpyAgent:
+    """The network as the native agents' actors run it."""
+
+    def __init__(self) -> None:
+        from algorithms.networks.numpy_mlp import torso
+
+        generator = np.random.default_rng(0)
+        self._torso, self._weights = torso, {}
+        for layer, (i, o) in enumerate(itertools.pairwise(LAYERS)):
+            name = f"mlp/{layer}" if layer < len(LAYERS) - 2 else "head"
+            self._weights[f"{name}/w"] = generator.normal(0, i**-0.5, (i, o)).astype(np.float32)
+            self._weights[f"{name}/b"] = np.zeros(o, np.float32)
+
+    def predict(self, list_obs_data: Batch) -> dict[str, np.ndarray]:
+        """`logits` float32 [B, 17]."""
+        features = self._torso(self._weights, "mlp", list_obs_data.obs, "relu")
+        return {"logits": features @ self._weights["head/w"] + self._weights["head/b"]}
+
+
+class TensorFlowAgent:
     """The network as one concrete function: a fixed signature, so nothing retraces whatever the batch size."""
 
     def __init__(self) -> None:
@@ -69,13 +90,16 @@ class MlpAgent:
         return {"logits": self._forward(self._constant(list_obs_data.obs)).numpy()}
 
 
-def serve(port: Connection, stop: Event) -> None:
+AGENTS: dict[str, type[Any]] = {"numpy": NumpyAgent, "tensorflow": TensorFlowAgent}
+
+
+def serve(network: str, port: Connection, stop: Event) -> None:
     """The actor's process."""
     from actor.batcher import Batcher
     from actor.server import ActorServer
 
     meter = Meter("actor_0")
-    batcher = Batcher(MlpAgent(), max_rows=256, meter=meter)
+    batcher = Batcher(AGENTS[network](), max_rows=256, meter=meter)
     server = ActorServer(("127.0.0.1", 0), token=TOKEN, batcher=batcher, models=None, meter=meter)
     port.send(server.port)
     began_s = time.process_time()
@@ -120,12 +144,12 @@ def ask(port: int, rows: int, start: Event, seconds: float, answer: Connection) 
     client.close()
 
 
-def over_tcp(clients: int, rows: int, seconds: float) -> tuple[float, list[float], dict[str, float]]:
+def over_tcp(network: str, clients: int, rows: int, seconds: float) -> tuple[float, list[float], dict[str, float]]:
     """Predictions/s of all clients together, every round trip [s], and what the actor says of itself."""
     context = multiprocessing.get_context("spawn")
     stop, start = context.Event(), context.Event()
     port, port_end = context.Pipe()
-    actor = context.Process(target=serve, args=(port_end, stop))
+    actor = context.Process(target=serve, args=(network, port_end, stop))
     actor.start()
     number = port.recv()
     pipes, processes = [], []
@@ -147,9 +171,9 @@ def over_tcp(clients: int, rows: int, seconds: float) -> tuple[float, list[float
     return sum(rate for rate, _ in results), [trip for _, trips in results for trip in trips], told
 
 
-def in_process(rows: int, seconds: float, answer: Connection) -> None:
+def in_process(network: str, rows: int, seconds: float, answer: Connection) -> None:
     """Predictions/s of Agent.predict alone, at one batch size; runs in a process of its own."""
-    agent = MlpAgent()
+    agent = AGENTS[network]()
     batch = Batch({"obs": np.random.default_rng(0).normal(size=(rows, LAYERS[0])).astype(np.float32)})
     for _ in range(200):
         agent.predict(batch)
@@ -160,27 +184,27 @@ def in_process(rows: int, seconds: float, answer: Connection) -> None:
     answer.send(count / (now - began))
 
 
-def alone(rows: int, seconds: float) -> float:
+def alone(network: str, rows: int, seconds: float) -> float:
     """`in_process` in a child."""
     context = multiprocessing.get_context("spawn")
     pipe, end = context.Pipe()
-    process = context.Process(target=in_process, args=(rows, seconds, end))
+    process = context.Process(target=in_process, args=(network, rows, seconds, end))
     process.start()
     rate: float = pipe.recv()
     process.join()
     return rate
 
 
-def measure(runs: int, seconds: float) -> dict[str, Any]:
-    """Everything, the two sides taking turns."""
+def measure(network: str, runs: int, seconds: float) -> dict[str, Any]:
+    """Everything of one network, the two sides taking turns."""
     loads = []
     for load in LOADS:
         served, direct, told = [], [], []
         for _ in range(runs):
-            rate, _, actor = over_tcp(load.clients, load.rows, seconds)
+            rate, _, actor = over_tcp(network, load.clients, load.rows, seconds)
             served.append(rate)
             told.append(actor)
-            direct.append(alone(load.clients * load.rows, seconds))
+            direct.append(alone(network, load.clients * load.rows, seconds))
         rate, limit = statistics.median(served), statistics.median(direct)
         loads.append(
             {
@@ -193,7 +217,7 @@ def measure(runs: int, seconds: float) -> dict[str, Any]:
                 "predictions_per_s_runs": [round(r) for r in served],
             }
         )
-    trips = [over_tcp(1, 1, seconds)[1] for _ in range(runs)]
+    trips = [over_tcp(network, 1, 1, seconds)[1] for _ in range(runs)]
     percentiles = {
         f"p{p}": round(statistics.median(float(np.percentile(run, p)) for run in trips) * 1e6, 1) for p in (50, 90, 99)
     }
@@ -205,14 +229,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, help="runs whose median is reported (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=2.0, help="seconds of each run (default: %(default)s)")
+    parser.add_argument("--network", choices=AGENTS, action="append", help="only this one (default: both)")
     parser.add_argument("--json", type=Path, help="write the result here too")
     arguments = parser.parse_args()
     from kaimesh.lifecycle import set_threads  # the children inherit the environment, and need not import this
 
     set_threads(1)
-    finish(
-        "predict", {"network": "-".join(map(str, LAYERS)), **measure(arguments.runs, arguments.seconds)}, arguments.json
-    )
+    networks = {
+        name: measure(name, arguments.runs, arguments.seconds) for name in dict.fromkeys(arguments.network or AGENTS)
+    }
+    finish("predict", {"layers": "-".join(map(str, LAYERS)), "networks": networks}, arguments.json)
 
 
 if __name__ == "__main__":
