@@ -1,0 +1,162 @@
+"""One mesh's life: started under a view that is left, visited by strangers, stopped, resumed, and orphaned."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from typing import Any
+
+import pytest
+
+from kaimesh.errors import Refused
+from kaimesh.mesh import supervisor_pid
+from kaimesh.wire import frame as wire
+from kaimesh.wire.client import FrameClient
+from kaimesh.wire.frame import Kind
+from learner.client import LearnerClient
+from model_pool.client import ModelPoolClient
+from tests.harness import Mesh, wait_until
+
+TOY: dict[str, Any] = {
+    "algo": "replay",
+    "algo_conf": "tests/mesh/agents/algo_conf.toml",
+    "app": "catch",
+    "aisrv_count": 1,
+    "aisrv_connect_to_kaiwu_env_count": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def life(shared_mesh: Mesh) -> Mesh:
+    view = shared_mesh.view(report_seconds=0.5, **TOY)
+    try:
+        wait_until(lambda: (shared_mesh.runs / "latest" / "mesh.json").exists(), 30, "the run begins")
+        shared_mesh.wait_for_state("running")
+        shared_mesh.wait_for("learner_0", "learner_steps", 5)
+        os.killpg(view.pid, signal.SIGINT)
+        output, _ = view.communicate(timeout=20)
+    finally:
+        view.kill()
+    assert view.returncode == 0, output
+    assert "The mesh goes on." in output
+    assert " | running | env steps " in output
+    return shared_mesh
+
+
+def goes_on(mesh: Mesh) -> None:
+    """Waits for more steps of everybody."""
+    for process, counter in (("aisrv_0", "env_steps"), ("actor_0", "predictions"), ("learner_0", "learner_steps")):
+        mesh.wait_for(process, counter, mesh.counter(process, counter) + 20)
+
+
+def test_ctrl_c_leaves_the_view_and_not_the_mesh(life: Mesh) -> None:
+    goes_on(life)
+    status = life.status()
+    assert status["state"] == "running"
+    assert {row["name"] for row in status["processes"]} == {
+        f"{role}_0" for role in ("keeper", "buffer", "model_pool", "learner", "actor", "aisrv")
+    }
+    for row in status["processes"]:
+        assert row["health"] == "ok", row
+        assert row["restarts"] == 0
+        assert row["pid"] == life.of(row["name"])["pid"]
+    assert status["env_steps"] > 0
+    assert status["buffer_size"] > 0
+    assert status["model_version"] > 0
+
+
+def test_logs_shows_one_process_or_all(life: Mesh) -> None:
+    assert "training trigger: off-policy" in life.cli("logs", "learner", "-n", "1000").stdout
+    everything = life.cli("logs").stdout
+    assert "learner_0.log" in everything
+    assert "buffer_0.log" in everything
+
+
+def hello(**changes: Any) -> bytes:
+    """A whole HELLO frame."""
+    payload = wire.to_json(
+        {"protocol": wire.PROTOCOL, "token": "wrong", "role": "player", "name": "stranger", **changes}
+    )
+    return wire.encode(Kind.HELLO, len(payload)) + payload
+
+
+def test_strangers_are_refused_and_training_goes_on(life: Mesh) -> None:
+    pids = {name: status["pid"] for name, status in life.run.statuses().items()}
+    token = life.run.token()
+    settings = {key: address.strip('[]"') for key, address in life.settings.items() if key.endswith(("addr", "addrs"))}
+    framed = [settings["actor_addrs"], settings["buffer_ingest_addrs"]]
+    remote = [settings["model_pool_addr"], settings["learner_addr"]]
+    attacks = [
+        os.urandom(5000),
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + os.urandom(500),
+        hello(),
+        hello(token=token, protocol=99),
+        hello(token=token, role="king"),
+        hello(token=token)[:-7],
+        wire.encode(Kind.HELLO, (1 << 31) - 1) + b"x",
+        wire.encode(Kind.DATA, 1 << 29, rows=1 << 30),
+    ]
+    with contextlib.ExitStack() as open_sockets:
+        for address in framed + remote:
+            host, _, port = address.rpartition(":")
+            for attack in attacks:
+                sock = open_sockets.enter_context(socket.create_connection((host, int(port)), 5))
+                with contextlib.suppress(OSError):  # it may be refused before all of it is sent
+                    sock.sendall(attack)
+        for address, role in zip(framed, ("player", "writer"), strict=True):
+            with pytest.raises(Refused, match="wrong token"):
+                FrameClient(address, token="wrong", role=role, name="stranger", stop=None)
+        pool = ModelPoolClient(settings["model_pool_addr"], "wrong")
+        with pytest.raises(Refused):
+            pool.list()
+        pool.close()
+        learner = LearnerClient(settings["learner_addr"], "wrong")
+        with pytest.raises(Refused):
+            learner.status()
+        learner.close()
+        goes_on(life)  # while those that stall in the middle of a frame are still connected
+    for process in ("actor_0", "buffer_0"):
+        log = (life.run.logs / f"{process}.log").read_text()
+        for reason in ("wrong token", "protocol 99", "role 'king'", "refused: "):
+            assert reason in log, f"{process}: {reason}"
+    for process in ("model_pool_0", "learner_0"):
+        assert "wrong token or none" in (life.run.logs / f"{process}.log").read_text()
+    assert {name: status["pid"] for name, status in life.run.statuses().items()} == pids
+
+
+def test_a_stopped_run_goes_on_where_it_was(life: Mesh) -> None:
+    said = life.cli("stop", "all").stdout
+    assert "has ended: stopped" in said
+    assert "not cleanly" not in said
+    assert not life.living()
+    result = json.loads(life.run.result.read_text())
+    run, held = life.run.root, life.of("buffer_0")["gauges"]["size"]
+    assert held > 0
+
+    life.start("--detach", "--resume")
+    life.wait_for_state("running")
+    assert life.run.root == run
+    assert life.of("buffer_0")["gauges"]["size"] >= 0.9 * held
+    assert "restored" in (life.run.logs / "buffer_0.log").read_text()
+    assert f"resumed from model {result['model_version']} of" in (life.run.logs / "learner_0.log").read_text()
+    assert life.counter("learner_0", "learner_steps") >= result["learner_steps"]
+    assert life.counter("aisrv_0", "env_steps") >= result["env_steps"]
+    goes_on(life)
+
+
+def test_nothing_outlives_a_killed_supervisord(life: Mesh) -> None:
+    pid = supervisor_pid(life.run)
+    assert pid is not None
+    began = time.monotonic()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not life.living(), 30, f"all ended: {life.living()}")
+    assert time.monotonic() - began < 30
+    status = life.status()
+    assert status["state"] == "ended"
+    assert "supervisord is gone" in status["reason"]
+    assert life.run.result.exists()
