@@ -38,10 +38,11 @@ class Store:
         self._server = reverb.Server([tables.build(plan)], port=port, checkpointer=checkpointer)
         self.port: int = self._server.port
         self._client = reverb.Client(f"127.0.0.1:{self.port}")
-        # Reverb's own Python writer costs as much per item as its C++; this is what it calls, for items of one step.
-        options = pybind.AutoTunedChunkerOptions(1, 1.0)
+        # Reverb's own Python writer costs as much per item as its C++; this is what it calls. Each step is a chunk.
+        options = pybind.ConstantChunkerOptions(1, plan.steps)
         self._writer = pybind.Client(f"127.0.0.1:{self.port}").NewTrajectoryWriter(options, False)
         self._pending: deque[int] = deque()  # rows of each item that Reverb has not confirmed
+        self._last_step = np.zeros(plan.step_bytes, np.uint8)
         fit = _PENDING_BYTES // plan.item_bytes
         self.keep_items = max(1, min(_KEEP_ITEMS, fit // 2))
         self._most_pending = max(2, min(_MOST_PENDING, fit))
@@ -54,8 +55,12 @@ class Store:
 
     def append(self, item: np.ndarray, rows: int) -> None:
         """Hands over one item, uint8 `[item_bytes]`, which is copied; waits a moment where many are under way."""
-        (step,) = self._writer.Append([item])
-        self._writer.CreateItem(self.plan.name, 1.0, [[step]], [True])
+        size = self.plan.step_bytes
+        steps = [self._writer.Append([item[start : start + size]])[0] for start in range(0, len(item) - size + 1, size)]
+        if rest := len(item) - size * len(steps):
+            self._last_step[:rest] = item[-rest:]
+            steps += self._writer.Append([self._last_step])
+        self._writer.CreateItem(self.plan.name, 1.0, [steps], [False])
         self._pending.append(rows)
         self._row_counts.append(rows)
         if len(self._pending) >= self._most_pending and not self.blocked:

@@ -25,6 +25,7 @@ ROWS_PER_DRAW = 4  # rows used of each item drawn from a replay table; more is f
 POOL_BATCHES = 64  # rows of so many batches are mixed, see learner/assemble
 POOL_BYTES = 1 << 26
 CHUNK_BYTES = 1 << 20  # items handed from Reverb to Python at once
+STEP_BYTES = 1 << 20  # larger pieces leave the processor's cache between the copies that Reverb makes
 _ITEM_LIMITS = {"queue": (64, 1 << 16), "replay": (16, 1 << 15)}  # most rows, most bytes
 _SELECTORS = {
     "reverb.selectors.Fifo": reverb.selectors.Fifo,
@@ -38,6 +39,7 @@ class TablePlan(NamedTuple):
     """One table in plain words. Sizes are in items unless the name says rows; ratios are per item.
 
     rows_per_draw: how many rows of an item the reader uses each time it draws one (all of them from a queue).
+    steps, step_bytes: an item is stored as so many pieces of so many bytes, zeros at the end of the last.
     pool_rows: how many drawn rows the reader mixes before it makes batches of them; 0: no mixing.
     chunk_items, in_flight_items: what the reader takes at once, and asks for ahead.
     """
@@ -46,6 +48,8 @@ class TablePlan(NamedTuple):
     kind: str
     rows_per_item: int
     item_bytes: int
+    steps: int
+    step_bytes: int
     capacity_items: int
     min_items: int
     sampler: str
@@ -103,11 +107,16 @@ def _plan_queue(table: TableSpec, rows: int, size: int, capacity: int, app: App)
     # A quarter of a batch at once: what waits in the reader grows stale.
     chunk = max(1, min(64, app.train_batch_size // (4 * rows), CHUNK_BYTES // max(size, 1)))
     return TablePlan(
-        name=table.name, kind="queue", rows_per_item=rows, item_bytes=size, capacity_items=capacity, min_items=1,
+        name=table.name, kind="queue", rows_per_item=rows, **_steps(size), capacity_items=capacity, min_items=1,
         sampler="reverb.selectors.Fifo", remover="reverb.selectors.Fifo", limiter="Queue", samples_per_insert=1.0,
         error_buffer=0.0, rows_per_draw=rows, pool_rows=0, chunk_items=chunk, in_flight_items=chunk + 1,
         warnings=tuple(warnings),
     )  # fmt: skip
+
+
+def _steps(size: int) -> dict[str, int]:
+    steps = max(1, math.ceil(size / STEP_BYTES))
+    return {"item_bytes": size, "steps": steps, "step_bytes": math.ceil(size / steps)}
 
 
 def _plan_replay(table: TableSpec, rows: int, size: int, capacity: int, app: App) -> TablePlan:
@@ -140,7 +149,7 @@ def _plan_replay(table: TableSpec, rows: int, size: int, capacity: int, app: App
             )
             slack = needed
     return TablePlan(
-        name=table.name, kind="replay", rows_per_item=rows, item_bytes=size, capacity_items=capacity,
+        name=table.name, kind="replay", rows_per_item=rows, **_steps(size), capacity_items=capacity,
         min_items=min(min_items, capacity), sampler=sampler, remover=app.reverb_remover or "reverb.selectors.Fifo",
         limiter=limiter, samples_per_insert=ratio, error_buffer=float(slack), rows_per_draw=draw, pool_rows=pool,
         chunk_items=chunk, in_flight_items=in_flight, warnings=tuple(warnings),
@@ -148,8 +157,8 @@ def _plan_replay(table: TableSpec, rows: int, size: int, capacity: int, app: App
 
 
 def build(plan: TablePlan) -> reverb.Table:
-    """The Reverb table. Its signature is one uint8 vector, so Reverb itself refuses items of another size."""
-    signature = tf.TensorSpec([plan.item_bytes], tf.uint8)
+    """The Reverb table. Its signature is of bytes and fixed, so Reverb itself refuses items of another size."""
+    signature = tf.TensorSpec([plan.steps, plan.step_bytes], tf.uint8)
     if plan.kind == "queue":
         return reverb.Table.queue(plan.name, plan.capacity_items, signature=signature)
     if plan.min_items > plan.capacity_items:

@@ -186,7 +186,8 @@ class Reader:
             Source(
                 address,
                 name=plan["name"],
-                item_bytes=item_bytes(self._specs, plan["rows_per_item"]),
+                steps=plan["steps"],
+                step_bytes=plan["step_bytes"],
                 chunk_items=plan["chunk_items"],
                 in_flight_items=plan["in_flight_items"],
                 depth=1 if queue else 2,
@@ -248,6 +249,7 @@ class Reader:
             return [] if rest is None else [rest]
         assert self._plan is not None
         rows_per_item = self._plan["rows_per_item"]
+        items = items[:, : item_bytes(self._specs, rows_per_item)]
         return assembler.feed(view_items(items, self._specs, rows_per_item), row_counts(items, rows_per_item))
 
     def _ask(self) -> list[tuple[_Total, dict[str, Any]]]:

@@ -32,7 +32,8 @@ class Source:
         address: str,
         *,
         name: str,
-        item_bytes: int,
+        steps: int,
+        step_bytes: int,
         chunk_items: int,
         in_flight_items: int,
         depth: int,
@@ -40,8 +41,9 @@ class Source:
         logger: logging.Logger,
     ) -> None:
         self.address, self._name, self._depth, self._changed, self._log = address, name, depth, changed, logger
+        self._stored_bytes = steps * step_bytes
         self._datasets = [
-            _dataset(address, name, item_bytes, chunk_items, in_flight_items, late_ms)
+            _dataset(address, name, (steps, step_bytes), chunk_items, in_flight_items, late_ms)
             for late_ms in (_LATE_MS, _IDLE_MS)
         ]
         self._chunks: deque[np.ndarray] = deque()
@@ -61,7 +63,7 @@ class Source:
         return 0.0 if since is None else time.monotonic() - since
 
     def take(self) -> np.ndarray | None:
-        """The oldest chunk, uint8 `[I, item_bytes]`, or None; call it with `changed` held."""
+        """The oldest chunk, uint8 `[I, steps * step_bytes]`, or None; call it with `changed` held."""
         if not self._chunks:
             return None
         self._changed.notify_all()
@@ -88,7 +90,7 @@ class Source:
                 for chunk in self._datasets[idle]:
                     came = True
                     items = np.asarray(memoryview(chunk.data))  # a view, read-only
-                    if not self._deliver(items.reshape(-1, items.shape[-1])):
+                    if not self._deliver(items.reshape(-1, self._stored_bytes)):
                         return
             except (tf.errors.OpError, RuntimeError) as error:
                 self._log.warning(
@@ -123,13 +125,13 @@ class Source:
                 self._changed.wait_for(lambda: self._closed, _PROBE_S)
 
 
-def _dataset(address: str, name: str, item_bytes: int, chunk: int, in_flight: int, late_ms: int) -> Any:
+def _dataset(address: str, name: str, shape: tuple[int, int], chunk: int, in_flight: int, late_ms: int) -> Any:
     """Chunks of up to `chunk` items; it ends, with a smaller chunk, when the table gives nothing for `late_ms`."""
     dataset = reverb.TrajectoryDataset(
         server_address=address,
         table=name,
         dtypes=tf.uint8,
-        shapes=tf.TensorShape([item_bytes]),
+        shapes=tf.TensorShape(shape),
         max_in_flight_samples_per_worker=in_flight,
         num_workers_per_iterator=1,
         rate_limiter_timeout_ms=late_ms,

@@ -287,9 +287,10 @@ def test_in_one_process_without_a_port() -> None:
     ingest.close()
 
 
-def test_large_rows_travel_in_several_frames_and_come_back_exact(local: Local) -> None:
+@pytest.mark.parametrize("size", [700_000, 700_001, 1 << 18, (1 << 18) + 1])  # from 1 MB on a row is stored in steps
+def test_large_rows_travel_in_several_frames_and_come_back_exact(local: Local, size: int) -> None:
     buffer = local("queue", 1, 6, 3)
-    big = Batch({"x": np.random.default_rng(0).random((6, 700_000), np.float32)})  # 2.8 MB a row
+    big = Batch({"x": np.random.default_rng(0).random((6, size), np.float32)})
     sender = buffer.sender()
     sender.put(big)
     assert sender.flush(WAIT_S)

@@ -199,6 +199,6 @@ def test_reverb_itself_refuses_items_of_another_size() -> None:
     writer = client.trajectory_writer(1)
     writer.append(np.zeros(3, np.uint8))
     with pytest.raises(ValueError, match="inconsistent with the table signature"):
-        writer.create_item("samples", 1.0, writer.history[-1])
+        writer.create_item("samples", 1.0, writer.history[-1:])
     writer.close()
     ingest.close()
