@@ -1,0 +1,28 @@
+"""The Realm: an open "Back to the Realm", written from its public facts, with maps of its own.
+
+A hero walks from a start to an end through rooms and corridors, collects treasures on the way, and may use a flash that jumps
+over walls and a buff that makes him fast. What is counted is 150 for arriving, 0.2 per step left, 100 per treasure, and 0
+if the time is over before.
+
+map      the world: walls and numbered points, generated from a seed or read from a file
+generate where rooms, corridors and points are put
+task     what an episode asks for: start, end, treasures, steps
+core     the rules, over a batch of environments
+views    what a network sees of it
+vector   the gymnasium faces
+facade   the Kaiwu face (generation G1)
+oracle   the best score that walking allows, and who comes near it
+"""
+
+import gymnasium
+
+REALM_ID, REALM_MINI_ID = "kaimesh/Realm-v0", "kaimesh/RealmMini-v0"
+
+for _name, _preset in ((REALM_ID, "realm"), (REALM_MINI_ID, "realm-mini")):
+    gymnasium.register(
+        _name,
+        entry_point="envs.realm.vector:RealmEnv",
+        vector_entry_point="envs.realm.vector:RealmVector",
+        kwargs={"preset": _preset},
+        disable_env_checker=True,
+    )
