@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from kaimesh.checkpoint import ModelInfo
-from kaimesh.errors import PeerError
+from kaimesh.errors import MeshError, PeerError
 
 _RETRY_S = 0.5
 
@@ -75,7 +75,7 @@ class Models:
             return self._in_use
 
     def fetch(self, id: int | str) -> Future[Model]:
-        """Pulls "random" or a numbered model; the caller gives it to `discard` when it is loaded. Fails with PeerError."""
+        """Pulls "random" or a numbered model; the caller gives it to `discard` when it is loaded. Fails with PeerError, or MeshError: no room."""
         return self._asked.submit(lambda: self._pull(id)[0])
 
     def discard(self, model: Model) -> None:
@@ -92,6 +92,9 @@ class Models:
         folder = self._folder / f"{next(self._numbers):06d}"
         try:
             info = self._pool.pull(id, folder)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise MeshError(f"model {id!r} cannot be stored in {self._folder}: {error}; free some space") from error
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -119,11 +122,14 @@ class Models:
 
     def _follow(self) -> None:
         """Pulls what is newest; tries until it has it or the process stops."""
+        complaint = ""
         while not self._stop.is_set():
             try:
                 model, self._have = self._pull("latest")
-            except PeerError as error:
-                self._log.warning("%s; trying again", error)
+            except MeshError as error:
+                if str(error) != complaint:
+                    complaint = str(error)
+                    self._log.warning("%s; predicting with the model that is here, trying again", error)
                 self._stop.wait(_RETRY_S)
                 continue
             with self._lock:

@@ -92,7 +92,7 @@ class AisrvService:
         context, app = self._context, self._context.config.app
         count, limit = app.aisrv_connect_to_kaiwu_env_count, app.max_episode_steps
         if self._vectorised:
-            groups = 1 if app.algorithm_on_policy_or_off_policy == "on-policy" else app.aisrv_env_groups
+            groups = 1 if app.algorithm_on_policy_or_off_policy == "on-policy" else min(app.aisrv_env_groups, count)
             sizes = [count // groups + (i < count % groups) for i in range(groups)]
             made = [
                 envs.make_vector(

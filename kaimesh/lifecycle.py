@@ -157,8 +157,7 @@ def _work(context: Context, build: Callable[[], Service]) -> int:
         context.stop.set()
     if thread_errors and not reason:
         code, reason = _told(thread_errors[0])
-    if not reason:
-        context.meter.state("stopping")
+    context.meter.state("stopping", reason.partition("\n")[0])
     if service is not None:
         try:
             service.close()

@@ -55,11 +55,6 @@ def problems(app: App) -> list[str]:
             f"replay_buffer_capacity = {app.replay_buffer_capacity} is below train_batch_size = {app.train_batch_size}; "
             "a batch could never be drawn and training would wait for ever. Raise the first or lower the second."
         )
-    if app.aisrv_connect_to_kaiwu_env_count < app.aisrv_env_groups:
-        found.append(
-            f"aisrv_env_groups = {app.aisrv_env_groups} exceeds aisrv_connect_to_kaiwu_env_count = "
-            f"{app.aisrv_connect_to_kaiwu_env_count}; a group would be empty. Lower it or raise the environments."
-        )
     if app.algorithm_on_policy_or_off_policy == "on-policy":
         if app.dump_model_freq != 1:
             found.append(

@@ -76,7 +76,7 @@ class App(BaseModel):
         2,
         ge=1,
         le=8,
-        description="Native workflows: groups that an aisrv's environments are split into; one group steps while the others' predictions travel.",
+        description="Native workflows: groups that an aisrv's environments are split into, at most one for each; one group steps while the others' predictions travel.",
     )
     env_conf: dict[str, Any] = Field(
         default_factory=dict,
