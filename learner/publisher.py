@@ -53,13 +53,12 @@ class Publisher:
                     raise Stopped
 
     def close(self, timeout_s: float) -> None:
-        """Pushes what is pending now, without waiting for its turn, for at most `timeout_s`."""
+        """Pushes what is pending now, without waiting for its turn, once, for at most `timeout_s`; a resume announces it again."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
             if not self._changed.wait_for(self._is_done, timeout_s):
-                pending = self._pending
-                self._log.warning("model %s did not reach the pool", pending[1].id if pending else "under way")
+                self._log.warning("the last model did not reach the pool within %g s", timeout_s)
 
     def _is_done(self) -> bool:
         return self._pending is None and not self._busy
@@ -68,10 +67,15 @@ class Publisher:
         retry_s = _FIRST_RETRY_S
         while True:
             folder, info = self._next()
+            last_try = self._closing
             try:
                 self._push(folder, info)
             except PeerError as error:
                 self._complain(error)
+                if last_try:
+                    self._log.warning("model %d did not reach the pool: %s", info.id, error)
+                    self._done()
+                    continue
                 self._again(folder, info, retry_s)
                 retry_s = min(2 * retry_s, _LAST_RETRY_S)
             except MeshError as error:  # a file is gone: a user's cleaner took it, or a newer dump did
@@ -100,7 +104,7 @@ class Publisher:
             self._pending = self._pending or (folder, info)
             self._busy = False
             self._changed.notify_all()
-        time.sleep(retry_s)
+            self._changed.wait_for(lambda: self._closing, retry_s)
 
     def _done(self) -> None:
         with self._changed:

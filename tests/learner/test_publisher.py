@@ -139,7 +139,7 @@ def test_closing_gives_up_in_time_and_says_what_is_missing(make, pool, caplog):
     publisher = make()
     submit(publisher, 7)
     start = time.monotonic()
-    publisher.close(0.3)
+    publisher.close(WAIT_S)
     assert time.monotonic() - start < 2
     assert "did not reach the pool" in caplog.text
 
