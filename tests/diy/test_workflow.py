@@ -75,7 +75,7 @@ def test_aisrv_needs_no_tensorflow():
 
 
 @pytest.mark.learning
-def test_cartpole_is_learned(run_dir):  # noqa: ARG001 - the folder is where it writes
+def test_cartpole_is_learned(run_dir):
     """Mean return of 20 episodes >= 200; here after about 15 s and 25,000 steps."""
     deadline = time.monotonic() + 240
     env, _ = train(
