@@ -6,7 +6,7 @@
 |---|---|
 | `gym:<id>` | any registered gymnasium environment; `gym:<module>:<id>` imports the module that registers it first |
 | `ale:<game>` | an Atari game, preprocessed as in the DQN papers, on ale-py's vectorised emulator |
-| `catch` | a name of `ENVIRONMENTS` below |
+| `catch`, `realm`, `realm-mini` | a name of `ENVIRONMENTS` below |
 | `<package>.<module>:<name>` | your own: a `gymnasium.Env` class, a function that returns one, or a `gymnasium.vector.VectorEnv` class |
 
 So adding an environment is one line, `app = "my_package.my_module:MyEnv"`; an entry in `ENVIRONMENTS` gives it a short name.
@@ -17,6 +17,7 @@ action, has reward 0 and returns the first observation of the next episode. So t
 Nothing here imports a service or an algorithm.
 
 catch        the toy
+realm        "Back to the Realm", rebuilt in the open
 atari        `ale:`
 gym          `gym:` and your own
 vector       the one wrapper around every vector environment

@@ -18,7 +18,11 @@ from kaimesh.agent import Spaces
 from kaimesh.errors import ConfigError
 
 # Short names: name -> what `app = "module:name"` would say.
-ENVIRONMENTS: dict[str, str] = {"catch": "envs.catch:Catch"}
+ENVIRONMENTS: dict[str, str] = {
+    "catch": "envs.catch:Catch",
+    "realm": "envs.realm.vector:Realm",
+    "realm-mini": "envs.realm.vector:RealmMini",
+}
 
 
 def make_vector(

@@ -22,7 +22,7 @@ for _name, _preset in ((REALM_ID, "realm"), (REALM_MINI_ID, "realm-mini")):
     gymnasium.register(
         _name,
         entry_point="envs.realm.vector:RealmEnv",
-        vector_entry_point="envs.realm.vector:RealmVector",
+        vector_entry_point="envs.realm.vector:Realm",
         kwargs={"preset": _preset},
         disable_env_checker=True,
     )
