@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 from actor import models as actor_models
 from actor.models import Model, Models
 from kaimesh import checkpoint
-from kaimesh.errors import MeshError, PeerError
+from kaimesh.errors import PeerError
 from kaimesh.metrics import Meter
 from model_pool.client import ModelPoolClient
 from model_pool.server import ModelPoolServer
@@ -93,17 +94,40 @@ def test_a_pool_that_fails_is_asked_again(
 
 
 def test_what_ends_the_thread_reaches_the_loop(tmp_path: Path, stop: threading.Event) -> None:
-    class Full(FakePool):
+    class Broken(FakePool):
         def pull(self, id: int | str, into: Path) -> Any:
-            raise MeshError(f"no room for model {id} in {into}")
+            raise ZeroDivisionError("a fault of ours")
+
+    pool = Broken()
+    pool.offer(1)
+    models = Models(pool, tmp_path, period_s=0, stop=stop)
+    models.start()
+    models._thread.join(DEADLINE_S)
+    with pytest.raises(ZeroDivisionError, match="a fault of ours"):
+        models.take()
+
+
+def test_a_full_disk_is_waited_out_and_said_once(
+    tmp_path: Path, stop: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Full(FakePool):
+        tries = 0
+
+        def pull(self, id: int | str, into: Path) -> Any:
+            self.tries += 1
+            if self.tries < 3:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().pull(id, into)
 
     pool = Full()
     pool.offer(1)
     models = Models(pool, tmp_path, period_s=0, stop=stop)
     models.start()
-    models._thread.join(DEADLINE_S)
-    with pytest.raises(MeshError, match="no room"):
-        models.take()
+    wait_until(lambda: models.newest is not None, DEADLINE_S, "the model is there")
+    assert caplog.text.count("cannot be stored") == 1
+    assert "No space left on device" in caplog.text
+    stop.set()
+    models.close()
 
 
 def test_fetched_models_are_the_askers_to_remove(tmp_path: Path, stop: threading.Event) -> None:
