@@ -24,6 +24,9 @@ ENVIRONMENTS: dict[str, str] = {
     "realm-mini": "envs.realm.vector:RealmMini",
 }
 
+# Those with a facade of their own, which knows Kaiwu's names for what is in them.
+FACADES: dict[str, str] = dict.fromkeys(("realm", "realm-mini"), "envs.realm.facade:RealmFacade")
+
 
 def make_vector(
     app: str,
@@ -77,8 +80,10 @@ def facade(
     seed: int | None = None,
     max_episode_steps: int = 0,
     render_mode: str | None = None,
-) -> Facade:
-    """One `app` as Kaiwu's workflows (generation G1) see it."""
+) -> Any:
+    """One `app` as Kaiwu's workflows (generation G1) see it; of the class that FACADES names, else a Facade."""
+    if app in FACADES:
+        return gym.load(FACADES[app])(app, env_conf=env_conf, seed=seed, max_episode_steps=max_episode_steps)
 
     def build(conf: Mapping[str, Any], limit: int) -> gymnasium.Env:
         return make(app, env_conf=conf, render_mode=render_mode, max_episode_steps=limit)

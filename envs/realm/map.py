@@ -122,13 +122,17 @@ def load(path: Path | str) -> RealmMap:
     return RealmMap(walkable, points, str(data.get("name", path)))
 
 
-@lru_cache(maxsize=32)
 def find(preset: str, seed: int = 0, path: str = "") -> RealmMap:
-    """The map of a preset and seed, or of a file; made once per process. Raises ConfigError: an unknown preset, or `load`'s."""
-    from envs.realm.generate import generate
-
+    """The map of a preset and seed, made once per process, or of a file. Raises ConfigError: an unknown preset, or `load`'s."""
     if path:
         return load(path)
     if preset not in PRESETS:
         raise ConfigError(f"realm preset {preset!r} is unknown; there are {', '.join(PRESETS)}")
-    return generate(PRESETS[preset], seed)
+    return _generated(PRESETS[preset], seed)
+
+
+@lru_cache(maxsize=32)
+def _generated(size: int, seed: int) -> RealmMap:
+    from envs.realm.generate import generate
+
+    return generate(size, seed)
