@@ -1,0 +1,228 @@
+"""The oracle's claim: nobody who walks scores more, and a script comes near it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envs.realm import core, lattice, oracle
+from envs.realm.follow import follow
+from envs.realm.generate import generate
+from envs.realm.map import find
+from envs.realm.task import Task
+from tests.envs.realm.game import Game, open_world
+
+SEEDS = st.integers(0, 60)
+
+
+def draw(seed: int, count: int) -> list[int]:
+    return sorted((3 + np.random.default_rng(seed).permutation(13)[:count]).tolist())
+
+
+def scores_of(realm, treasures, actions, max_step):
+    """Scores of sequences of actions `[T, N]`, each repeated from its start until its episode ends."""
+    steps, count = actions.shape
+    world, state = core.world_of(realm), core.new_state(count, realm.size)
+    task = Task(2, 1, 0, -1, sum(1 << n for n in treasures), max_step)
+    core.reset_all(world, state, task)
+    out = np.zeros(count, np.float32), np.zeros(count, bool), np.zeros(count, bool)
+    final = np.zeros(count)
+    for t in range(steps):
+        playing = (final == 0) & (state.over == 0)
+        core.step(world, state, task, actions[t], *out)
+        final[playing & out[1]] = state.score[playing & out[1]]
+    return final
+
+
+# --- lengths ---
+
+
+@given(seed=SEEDS, rng=st.integers(0, 10**6), buffed=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_no_walk_is_longer_than_its_steps(seed, rng, buffed):
+    """The relaxation is one: n steps never come farther than n * 700 on the lattice of thin walls."""
+    realm, random = generate(32, seed), np.random.default_rng(rng)
+    free = lattice.grown(lattice.squares(realm.walkable, oracle.PER_CELL))
+    x, z = realm.positions[2]
+    field = lattice.field(free, lattice.circle(32, oracle.PER_CELL, realm.positions[2], 1.0))
+    length = core.BUFFED_WALK if buffed else core.WALK
+    walkable, direction = realm.walkable.astype(np.uint8), 0
+    for n in range(1, 200):
+        if random.random() < 0.4:
+            direction = random.integers(8)
+        # as far as it can get: of three directions the one that leads away
+        around = [core.walk(walkable, x, z, (direction + turn) % 8, length) for turn in (-1, 0, 1)]
+        x, z = max(around, key=lambda place: lattice.length_from(field, oracle.SIDE, *place))
+        assert lattice.length_from(field, oracle.SIDE, x, z) <= n * length + 2 * oracle.SLACK
+        column, row = round(x / oracle.SIDE), round(z / oracle.SIDE)
+        assert field[row, column] * oracle.SIDE <= n * length + oracle.SLACK
+
+
+def test_lengths_in_the_open_are_the_octile_norm():
+    free = np.ones((40, 40), bool)
+    source = np.zeros((41, 41), bool)
+    source[10, 7] = True
+    field = lattice.field(free, source)
+    rows, columns = np.abs(np.mgrid[-10:31, -7:34])
+    assert np.allclose(field, np.maximum(rows, columns) + (math.sqrt(2) - 1) * np.minimum(rows, columns))
+
+
+def test_lengths_go_around_walls_by_their_corners():
+    free = np.ones((20, 20), bool)
+    free[:15, 10] = False
+    source = np.zeros((21, 21), bool)
+    source[5, 8] = True
+    field = lattice.field(free, source)
+    assert field[5, 11] == pytest.approx((8 + 2 * math.sqrt(2)) + 1 + 10)
+    assert not np.isfinite(lattice.field(free & (np.arange(20) != 10), source)[5, 12])
+
+
+def fewest_steps(realm, start: int, end: int) -> int:
+    """Breadth-first over places that walking reaches, one for each 40 x 40 units: nearly the fewest steps, never fewer."""
+    walkable = realm.walkable.astype(np.uint8)
+    goal = realm.positions[end]
+    seen, front = set(), [tuple(realm.positions[start])]
+    for steps in range(1, 200):
+        after = []
+        for x, z in front:
+            for direction in range(8):
+                place = core.walk(walkable, x, z, direction, core.WALK)
+                if math.dist(place, goal) <= core.REACH:
+                    return steps
+                key = int(place[0] // 40), int(place[1] // 40)
+                if key not in seen:
+                    seen.add(key)
+                    after.append(place)
+        front = after
+    raise AssertionError("no way")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_way_from_start_to_end_is_nearly_a_search_over_all_walks(seed):
+    realm = generate(32, seed)
+    for start, end in [(2, 1), (5, 9), (4, 12)]:
+        bound = math.ceil(oracle.legs(realm).leaving[start, end] / core.WALK)
+        found = fewest_steps(realm, start, end)
+        assert bound <= found <= 1.12 * bound + 2, (start, end)
+
+
+# --- the order of treasures ---
+
+
+def enumerate_orders(realm, treasures, max_step):
+    """The best score over all subsets, orders and one visit of the buff at any place: what the dynamic programme must find."""
+    between, leaving = oracle.legs(realm)
+
+    def fast(units):
+        return units / 980 if units <= 49_000 else 50 + (units - 49_000) / 700
+
+    best = 0.0
+    for size in range(len(treasures) + 1):
+        for chosen in itertools.permutations(treasures, size):
+            for place in range(-1, size + 1):
+                route = [*chosen[:place], 0, *chosen[place:], 1] if place >= 0 else [*chosen, 1]
+                lengths = [leaving[2, route[0]]] + [between[a, b] for a, b in itertools.pairwise(route)]
+                split = route.index(0) + 1 if place >= 0 else len(route)
+                steps = math.ceil(sum(lengths[:split]) / 700 + fast(sum(lengths[split:])) - 1e-6)
+                if steps <= max_step:
+                    best = max(best, 150 + 0.2 * (max_step - steps) + 100 * size)
+    return best
+
+
+@given(seed=SEEDS, count=st.integers(0, 4), max_step=st.sampled_from([12, 20, 30, 400]))
+@settings(max_examples=25, deadline=None)
+def test_the_optimum_is_that_of_all_orders(seed, count, max_step):
+    realm, treasures = generate(32, seed), draw(seed, count)
+    best = oracle.optimum(realm, start=2, end=1, treasures=treasures, max_step=max_step)
+    assert best.score == pytest.approx(enumerate_orders(realm, treasures, max_step))
+    if best.route:
+        assert best.route[-1] == 1
+        collected = [point for point in best.route[:-1] if point]
+        assert sorted(set(collected)) == sorted(collected)
+        assert set(collected) <= set(treasures)
+        assert best.score == pytest.approx(150 + 0.2 * (max_step - best.steps) + 100 * len(collected))
+
+
+def test_who_cannot_arrive_in_time_scores_0():
+    assert oracle.optimum(find("realm-mini"), start=2, end=1, treasures=[4], max_step=3) == (0.0, 0, [])
+
+
+def test_the_buff_is_a_detour_worth_its_steps():
+    near = open_world(size=100, points={0: (30, 4), 1: (90, 4)})
+    with_buff = oracle.optimum(near, start=2, end=1, treasures=[], max_step=2000)
+    assert with_buff.route == [0, 1]
+    far = open_world(size=100, points={0: (12, 90), 1: (90, 4)})
+    assert oracle.optimum(far, start=2, end=1, treasures=[], max_step=2000).route == [1]
+    assert with_buff.steps < oracle.optimum(far, start=2, end=1, treasures=[], max_step=2000).steps
+
+
+def test_a_second_visit_of_the_buff_waits_until_it_is_back():
+    before, ways = np.array([10.0, 700.0]), np.array([0.0, 4900.0])
+    steps, parts = oracle._join(before, ways, 454.0)
+    assert steps.tolist() == [464.0, 464.0]
+    assert parts.tolist() == [0, 0]
+    assert oracle._join(before, ways, 0.0)[0].tolist() == [10.0, 15.0]
+    assert oracle._fast_steps(49_000.0 + 7000.0) == 60
+
+
+# --- nobody beats it ---
+
+
+@given(seed=SEEDS, count=st.integers(0, 5))
+@settings(max_examples=12, deadline=None)
+def test_no_order_and_no_random_search_beats_it(seed, count):
+    realm, treasures, max_step = generate(32, seed), draw(seed, count), 300
+    best = oracle.optimum(realm, start=2, end=1, treasures=treasures, max_step=max_step)
+    rng, record = np.random.default_rng(seed), []
+    for order in [list(rng.permutation(treasures)) for _ in range(6)]:
+        for route in (order, [*order[:1], 0, *order[1:]]):
+            way = best._replace(route=[int(point) for point in route] + [1])
+            record.append(follow(realm, way, start=2, treasures=treasures, max_step=max_step))
+    record.append(follow(realm, best, start=2, treasures=treasures, max_step=max_step))
+    actions = max(record, key=lambda walk: walk.score).actions
+    for _ in range(15):  # hill climbing by changed, left out and repeated actions
+        tries = np.repeat(np.array([*actions, *rng.integers(0, 8, 20)])[:, None], 64, 1)
+        for column in range(1, 64):
+            for _ in range(rng.integers(1, 4)):
+                at = rng.integers(len(actions))
+                kind = rng.integers(3)
+                if kind == 0:
+                    tries[at, column] = rng.integers(8)
+                elif kind == 1:
+                    tries[at:-1, column] = tries[at + 1 :, column].copy()
+                else:
+                    tries[at + 1 :, column] = tries[at:-1, column].copy()
+        scores = scores_of(realm, treasures, tries, max_step)
+        actions = tries[:, scores.argmax()].tolist()
+        assert scores.max() <= best.score + 1e-9
+    assert max(walk.score for walk in record) <= best.score + 1e-9
+
+
+# --- and a script comes near ---
+
+
+@given(seed=SEEDS, count=st.integers(0, 13))
+@settings(max_examples=25, deadline=None)
+def test_a_walker_on_its_route_comes_within_2_percent(seed, count):
+    realm, treasures = generate(32, seed), draw(seed, count)
+    best = oracle.optimum(realm, start=2, end=1, treasures=treasures, max_step=2000)
+    walk = follow(realm, best, start=2, treasures=treasures, max_step=2000)
+    assert best.score >= walk.score >= 0.98 * best.score
+    assert set(walk.reached) >= {*treasures, 1}
+
+
+@pytest.mark.parametrize(("seed", "count"), [(0, 9), (1, 13)])
+def test_so_it_does_in_the_large_world(seed, count):
+    realm, treasures = generate(128, seed), draw(seed, count)
+    best = oracle.optimum(realm, start=2, end=1, treasures=treasures, max_step=2000)
+    walk = follow(realm, best, start=2, treasures=treasures, max_step=2000)
+    assert best.score >= walk.score >= 0.98 * best.score
+    game = Game(realm, treasure_id=treasures)
+    results = [game.step(action) for action in walk.actions]
+    assert results[-1][1]
+    assert sum(reward for reward, _, _ in results) == pytest.approx(walk.score)
