@@ -201,20 +201,28 @@ def flash(walkable: np.ndarray, x: float, z: float, direction: int) -> tuple[flo
     goal_x, goal_z = x + COS[direction] * FLASH, z + SIN[direction] * FLASH
     if _is_free(walkable, goal_x, goal_z):
         return goal_x, goal_z
+    return nearest_middle(walkable, goal_x, goal_z, x, z, FLASH)
+
+
+@njit(cache=True)
+def nearest_middle(
+    walkable: np.ndarray, goal_x: float, goal_z: float, x: float, z: float, reach: float
+) -> tuple[float, float]:
+    """The middle of the free cell nearest to the goal, of those at most `reach` units from (x, z); that place, if none is."""
     size = walkable.shape[0]
     column, row = math.floor(goal_x / CELL), math.floor(goal_z / CELL)
     best, best_x, best_z = np.inf, x, z
-    for radius in range(1, 2 * size):
+    for radius in range(2 * size):
         if (radius - 0.5) * CELL > math.sqrt(best):  # no cell of this ring or of a later one is nearer
             break
         for other_row in range(max(row - radius, 0), min(row + radius, size - 1) + 1):
-            on_side = other_row in (row - radius, row + radius)
+            on_side = radius == 0 or other_row in (row - radius, row + radius)
             for other_column in range(column - radius, column + radius + 1, 1 if on_side else 2 * radius):
                 if not 0 <= other_column < size or not walkable[other_row, other_column]:
                     continue
                 to_x, to_z = (other_column + 0.5) * CELL, (other_row + 0.5) * CELL
                 far = (to_x - goal_x) ** 2 + (to_z - goal_z) ** 2
-                if far < best and (to_x - x) ** 2 + (to_z - z) ** 2 <= FLASH**2:
+                if far < best and (to_x - x) ** 2 + (to_z - z) ** 2 <= reach**2:
                     best, best_x, best_z = far, to_x, to_z
     return best_x, best_z
 
