@@ -188,10 +188,11 @@ def sample_columns(rows: Sequence[Any]) -> Batch:
     """A user's list of SampleData as one Batch.
 
     Where the user attached `SampleData2NumpyData`, each row becomes one flat float32 vector, field `row` `[SAMPLE_DIM]`;
-    otherwise each field of the struct becomes a column. The values are copied: callers clear their lists after learn().
+    otherwise each field of the struct becomes a column. The values are copied: callers clear their lists after learn(). A
+    Batch's own arrays are passed on, for whoever sends them copies them.
     """
     if isinstance(rows, Batch):
-        return Batch({name: np.array(column) for name, column in rows.columns.items()}, rows.row_type)
+        return Batch(rows.columns, rows.row_type)
     flatten: Callable[[Any], np.ndarray] | None = protocol("SampleData2NumpyData")
     if flatten is None:
         return Batch.of(rows)
