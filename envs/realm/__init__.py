@@ -11,7 +11,9 @@ core     the rules, over a batch of environments
 views    what a network sees of it
 vector   the gymnasium faces
 facade   the Kaiwu face (generation G1)
-oracle   the best score that walking allows, and who comes near it
+oracle   the best score that a configuration allows, exact over orders; from the legs between points, from lattice
+follow   a script that walks an optimum's route
+records  what the facade returns
 """
 
 import gymnasium

@@ -201,7 +201,8 @@ def flash(walkable: np.ndarray, x: float, z: float, direction: int) -> tuple[flo
     goal_x, goal_z = x + COS[direction] * FLASH, z + SIN[direction] * FLASH
     if _is_free(walkable, goal_x, goal_z):
         return goal_x, goal_z
-    return nearest_middle(walkable, goal_x, goal_z, x, z, FLASH)
+    landing: tuple[float, float] = nearest_middle(walkable, goal_x, goal_z, x, z, FLASH)
+    return landing
 
 
 @njit(cache=True)

@@ -1,4 +1,4 @@
-"""A scripted walker: follows a route of points, looking two steps ahead. The oracle's claim is measured against it."""
+"""A scripted player: follows a route of points, looking two steps ahead. The oracle's claim is measured against it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,16 @@ class Walk(NamedTuple):
     reached: list[int]
 
 
-def follow(realm: RealmMap, optimum: Optimum, *, start: int, treasures: Sequence[int], max_step: int) -> Walk:
-    """Walks the optimum's route without flashes, and says what became of it."""
+def follow(
+    realm: RealmMap,
+    optimum: Optimum,
+    *,
+    start: int,
+    treasures: Sequence[int],
+    max_step: int,
+    flash_from: float = np.inf,
+) -> Walk:
+    """Walks the optimum's route and says what became of it. flash_from: units that a flash has to save, or it is not used."""
     end = optimum.route[-1]
     world, state = core.world_of(realm), core.new_state(1, realm.size)
     core.reset_all(world, state, Task(start, end, 0, -1, sum(1 << n for n in treasures), max_step))
@@ -39,7 +47,9 @@ def follow(realm: RealmMap, optimum: Optimum, *, start: int, treasures: Sequence
         while route[0] != end and _is_done(state, route[0]):
             walk.reached.append(route.pop(0))
         away = field_to(realm, route[0], end)
-        action = best_direction(world, state, away, int(route[0]), end)
+        action = best_flash(world, state, away, int(route[0]), end, flash_from)
+        if action < 0:
+            action = best_direction(world, state, away, int(route[0]), end)
         core.step(world, state, task, np.array([action]), *out)
         walk.actions.append(action)
     return walk._replace(score=float(state.score[0]), reached=[*walk.reached, *([end] if out[1][0] else [])])
@@ -77,6 +87,21 @@ def best_direction(world: core.World, state: core.State, away: np.ndarray, point
             if left < best and (point == end or not _is_within(world, end, then_x, then_z)):
                 best, best_direction = left, first
     return best_direction
+
+
+@njit(cache=True)
+def best_flash(world: core.World, state: core.State, away: np.ndarray, point: int, end: int, flash_from: float) -> int:
+    """The flash of environment 0 that saves most on the way to `point`, if it is ready and saves `flash_from` units; else -1."""
+    best = lattice.length_from(away, SIDE, state.x[0], state.z[0]) - flash_from
+    action = -1
+    if state.flash_wait[0] > 0:
+        return action
+    for direction in range(core.DIRECTIONS):
+        x, z = core.flash(world.walkable, state.x[0], state.z[0], direction)
+        left = lattice.length_from(away, SIDE, x, z)
+        if left < best and (point == end or not _is_within(world, end, x, z)):
+            best, action = left, core.DIRECTIONS + direction
+    return action
 
 
 @njit(cache=True)
