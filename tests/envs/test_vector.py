@@ -23,6 +23,8 @@ APPS = [
     ("gym:FrozenLake-v1", {"is_slippery": False}, 5),  # one-hot observations
     ("catch", {}, 0),
     ("catch", {"rows": 20}, 4),
+    ("realm-mini", {}, 9),
+    ("realm", {"observation": "bytes"}, 7),
     ("tests.envs.own:Counter", {"length": 3}, 0),
     ("ale:pong", {}, 20),
     ("ale:breakout", {"episodic_life": True}, 0),
