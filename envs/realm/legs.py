@@ -37,10 +37,15 @@ class Legs(NamedTuple):
     leaving: np.ndarray
 
 
+def ground(realm: RealmMap) -> np.ndarray:
+    """bool `[K, K]`: the free squares of the lattice, with walls as thin as a step's cut corners make them."""
+    return lattice.grown(lattice.squares(realm.walkable, PER_CELL))
+
+
 @lru_cache(maxsize=8)
 def legs(realm: RealmMap) -> Legs:
     """The least lengths between the points of a map; computed once."""
-    free = lattice.grown(lattice.squares(realm.walkable, PER_CELL))
+    free = ground(realm)
     circles = [
         lattice.circle(realm.size, PER_CELL, middle, core.REACH + SLACK / 2) & lattice.corners(free)
         for middle in realm.positions

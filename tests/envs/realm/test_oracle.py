@@ -47,7 +47,7 @@ def scores_of(realm, treasures, actions, max_step):
 def test_no_walk_is_longer_than_its_steps(seed, rng, buffed):
     """The relaxation is one: n steps never come farther than n * 700 on the lattice of thin walls."""
     realm, random = generate(32, seed), np.random.default_rng(rng)
-    free = lattice.grown(lattice.squares(realm.walkable, legs.PER_CELL))
+    free = legs.ground(realm)
     x, z = realm.positions[2]
     field = lattice.field(free, lattice.circle(32, legs.PER_CELL, realm.positions[2], 1.0))
     length = core.BUFFED_WALK if buffed else core.WALK
@@ -61,6 +61,18 @@ def test_no_walk_is_longer_than_its_steps(seed, rng, buffed):
         assert lattice.length_from(field, legs.SIDE, x, z) <= n * length + 2 * legs.SLACK
         column, row = round(x / legs.SIDE), round(z / legs.SIDE)
         assert field[row, column] * legs.SIDE <= n * length + legs.SLACK
+
+
+def test_a_step_that_cuts_a_corner_is_no_longer_than_a_step():
+    """North-East around the lower right corner of a wall, at (20000, 15000), along which he came."""
+    realm = open_world(walls=[(30, 30, 10, 10)], points={0: (50, 50)})
+    x, z = core.walk(realm.walkable.astype(np.uint8), 19_877.0, 15_000.0 - core.EDGE, 1, core.WALK)
+    assert (x, z) == pytest.approx((20_372, 15_494), abs=1)
+    start = lattice.circle(64, legs.PER_CELL, np.array([19_875.0, 15_000.0]), 1.0)
+    end = round(z / legs.SIDE), round(x / legs.SIDE)  # 8 units away
+    assert lattice.field(legs.ground(realm), start)[end] * legs.SIDE <= core.WALK + 15
+    walls_as_they_are = lattice.squares(realm.walkable, legs.PER_CELL)
+    assert lattice.field(walls_as_they_are, start)[end] * legs.SIDE > core.WALK + 50, "so this is a case for thin walls"
 
 
 def test_lengths_in_the_open_are_the_octile_norm():
@@ -223,7 +235,7 @@ def test_no_flash_saves_more_than_the_legs_say(seed, where, direction, point):
     rows, columns = np.nonzero(walkable)
     k = rng.integers(len(rows))
     x, z = (columns[k] + rng.random()) * 500, (rows[k] + rng.random()) * 500
-    free = lattice.grown(lattice.squares(realm.walkable, legs.PER_CELL))
+    free = legs.ground(realm)
     circle = lattice.circle(32, legs.PER_CELL, realm.positions[2], core.REACH)
     goal = lattice.circle(32, legs.PER_CELL, realm.positions[point], core.REACH)
     landed = core.flash(walkable, x, z, direction)
