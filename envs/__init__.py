@@ -26,6 +26,7 @@ single       one slot of a vector environment as a gymnasium.Env
 kaiwu        the environment as Kaiwu's workflows (generation G1) see it
 """
 
+from envs import realm  # registers kaimesh/Realm-v0 and kaimesh/RealmMini-v0
 from envs.registry import ENVIRONMENTS, facade, make, make_vector, spaces_of
 
-__all__ = ["ENVIRONMENTS", "facade", "make", "make_vector", "spaces_of"]
+__all__ = ["ENVIRONMENTS", "facade", "make", "make_vector", "realm", "spaces_of"]

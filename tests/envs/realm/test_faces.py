@@ -37,7 +37,7 @@ def test_gymnasium_makes_vectors(env_id):
     [
         ("realm", 128, 9),
         ("realm-mini", 32, 5),
-        ("gym:envs.realm:kaimesh/Realm-v0", 128, 9),
+        ("gym:kaimesh/Realm-v0", 128, 9),
         ("gym:envs.realm:kaimesh/RealmMini-v0", 32, 5),
     ],
 )
