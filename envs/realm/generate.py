@@ -6,7 +6,7 @@ its waiting time.
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import islice, product
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from kaimesh.errors import ConfigError
 
 LOOPS = 0.2  # the share of doors that the tree of rooms would not need
 PICKUP_CELLS = 2.6  # a point's pickup circle, in cells, rounded up
+AROUND = tuple(product((-1, 0, 1), repeat=2))
 SLIVER = 6  # cells that a pickup circle may cut off from the rest
 ATTEMPTS = 50
 
@@ -109,23 +110,17 @@ def _points(walkable: np.ndarray, rng: np.random.Generator) -> np.ndarray | None
     if not _connected(walkable):
         return None
     roomy = walkable.copy()  # all eight neighbours are free
-    roomy[1:-1, 1:-1] = np.min([walkable[1 + r : size - 1 + r, 1 + c : size - 1 + c] for r, c in _AROUND], axis=0)
+    roomy[1:-1, 1:-1] = np.min([walkable[1 + r : size - 1 + r, 1 + c : size - 1 + c] for r, c in AROUND], axis=0)
     candidates = np.argwhere(roomy)[:, ::-1]  # [K, 2] as (x, z)
-    middle = np.abs(candidates - size / 2).max(1).argsort(kind="stable")
-    order = np.concatenate([candidates[middle], rng.permutation(candidates)])
-    chosen: list[np.ndarray] = []
-    for number, cell in enumerate(order):
-        if number < len(middle) and chosen:
-            continue  # the buff is placed, the rest lies anywhere
+    from_middle = np.abs(candidates - size / 2).max(1).argsort(kind="stable")
+    chosen = list(islice((cell for cell in candidates[from_middle] if not _cuts(walkable, *cell)), 1))
+    for cell in rng.permutation(candidates):
         far = all(np.hypot(*(cell - other)) >= spacing(size) for other in chosen)
         if far and not _cuts(walkable, *cell):
             chosen.append(cell)
         if len(chosen) == POINTS:
             return _farthest_first(walkable, np.array(chosen))
     return None
-
-
-_AROUND = tuple(product((-1, 0, 1), repeat=2))
 
 
 def _connected(walkable: np.ndarray) -> bool:
