@@ -110,9 +110,9 @@ class SerialMesh:
         """Samples come to `put`."""
         return self
 
-    def policy(self, name: str) -> SerialPolicy:
+    def policy(self, slot: int) -> SerialPolicy:
         """Predictions of the one batcher."""
-        del name
+        del slot
         return SerialPolicy(self)
 
     def save_model(self) -> int:

@@ -35,12 +35,13 @@ class _Asked(NamedTuple):
 
 
 class ActorClient:
-    """Predictions of an actor, picked from `addrs` by the hash of `name`; when it dies, of the next one.
+    """Predictions of an actor, picked from `addrs` by `turn`; when it dies, of the next one.
 
     What was asked and not answered is asked again after such a move, so a caller never notices more than a pause. While no
     actor answers it waits for ever (a supervisor starts them again), and the meter says for how long. Not thread-safe.
 
-    name: of the caller, unique in the mesh. spaces: of its environment; native agents need them. timeout_s: the deadline of
+    name: of the caller, unique in the mesh. turn: its number among all callers, so that they share the actors out evenly (a
+    hash would not: four callers often meet on one of two actors); None: by the hash of `name`. spaces: of its environment; native agents need them. timeout_s: the deadline of
     one answer; then it moves on.
     Every call raises Stopped when `stop` is set, Refused when an actor does not take this client (token, observations), and
     AgentError, with the original traceback, when the agent raised.
@@ -56,10 +57,12 @@ class ActorClient:
         stop: threading.Event,
         spaces: Spaces | None,
         timeout_s: float,
+        turn: int | None = None,
     ) -> None:
         self._addrs, self._token, self._name, self._meter, self._stop = tuple(addrs), token, name, meter, stop
         self._spaces, self._timeout_s = spaces, timeout_s
-        self._next = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % len(self._addrs)
+        hashed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+        self._next = (hashed if turn is None else turn) % len(self._addrs)
         self._specs: Specs | None = None
         self._columns: list[_Column] = []  # what `_specs` asks of a batch
         self._client: FrameClient | None = None

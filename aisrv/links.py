@@ -60,7 +60,7 @@ class Links(Protocol):
         """Shared by all slots."""
         ...
 
-    def policy(self, name: str) -> Policy:
+    def policy(self, slot: int) -> Policy:
         """A policy of its own for each group or slot."""
         ...
 
@@ -86,13 +86,14 @@ class RemoteLinks:
         )
         self._learner = LearnerClient(app.learner_addr, context.token)
 
-    def policy(self, name: str) -> ActorClient:
+    def policy(self, slot: int) -> ActorClient:
         """A connection of its own to one of the actors."""
         app = self._context.config.app
         return ActorClient(
             app.actor_addrs,
             token=self._context.token,
-            name=f"{self._context.name}/{name}",
+            name=f"{self._context.name}/{slot}",
+            turn=self._context.index + slot * app.aisrv_count,
             meter=self._context.meter,
             stop=self._context.stop,
             spaces=self._spaces,

@@ -116,7 +116,7 @@ class AisrvService:
             RemoteAgent(
                 self._local,
                 links,
-                links.policy(str(i)),
+                links.policy(i),
                 run_id=self._monitor.run_id + i,
                 send_size=app.send_sample_size,
                 gate=gate,

@@ -70,6 +70,12 @@ def test_the_choice_is_stable_and_spreads() -> None:
     assert {first.count(i) for i in range(4)} <= set(range(3, 16))
 
 
+def test_callers_that_know_their_number_share_the_actors_out_evenly() -> None:
+    addresses = [f"127.0.0.1:{port}" for port in range(1, 3)]
+    first = [client_of(addresses, f"aisrv_{i}/{j}", turn=i + 2 * j)._next for i in range(2) for j in range(2)]
+    assert sorted(first) == [0, 0, 1, 1]
+
+
 def test_a_killed_actors_clients_are_answered_by_another(serve: Serve) -> None:
     context = multiprocessing.get_context("spawn")
     port, end = context.Pipe()
