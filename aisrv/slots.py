@@ -36,9 +36,11 @@ class CountedEnv:
         """As the facade's `(frame_no, obs, score, terminated, truncated, env_info)`."""
         self._check_stop()
         result = self._call("step", act, *args, **kwargs)
+        self._meter.beat()
+        if result[0] is None:  # Kaiwu's answer of a game that could not step
+            return result
         self._length += 1
         self._meter.count("env_steps")
-        self._meter.beat()
         if result[3] or result[4]:
             self._meter.episode(float(getattr(self._facade, "score", 0.0)), self._length)
         return result

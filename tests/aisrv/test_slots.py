@@ -97,3 +97,11 @@ def test_attributes_set_on_the_environment_are_kept() -> None:
     env = CountedEnv(Facade(), Meter("aisrv_0"), threading.Event())
     env.F = {"0": 1}
     assert env.F == {"0": 1}
+
+
+def test_a_step_that_the_game_could_not_make_counts_nothing() -> None:
+    meter = Meter("aisrv_0")
+    facade = Facade()
+    facade.step = lambda act: (None, None, None, None, True, None)  # type: ignore[method-assign]
+    assert CountedEnv(facade, meter, threading.Event()).step(0)[4] is True
+    assert not meter.snapshot()["counters"]
