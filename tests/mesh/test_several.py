@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from typing import Any
 
 from tests.harness import Mesh, free_ports, wait_until
@@ -13,6 +14,12 @@ from tests.harness import Mesh, free_ports, wait_until
 def two(count: int = 2) -> str:
     """That many addresses, as a config value."""
     return json.dumps([f"127.0.0.1:{port}" for port in free_ports(count)])
+
+
+def told_after(mesh: Mesh, moment: float, *processes: str) -> None:
+    """Waits until each process has published since `moment`; before that its counters may be a second old."""
+    for name in processes:
+        wait_until(lambda name=name: mesh.of(name)["time"] > moment, 30, f"{name} publishes")
 
 
 def test_lists_of_servers_are_all_used(mesh: Mesh) -> None:
@@ -34,11 +41,11 @@ def test_lists_of_servers_are_all_used(mesh: Mesh) -> None:
     frozen = mesh.of("actor_0")["pid"]  # not killed: it would be back before anybody had to move
     os.kill(frozen, signal.SIGSTOP)
     try:
+        told_after(mesh, time.time(), "actor_1", "aisrv_0", "aisrv_1")
         served = mesh.counter("actor_1", "predictions")
-        before = {name: mesh.counter(name, "env_steps") for name in ("aisrv_0", "aisrv_1")}
-        for name, steps in before.items():
-            mesh.wait_for(name, "env_steps", steps + 2000)
-        assert mesh.counter("actor_1", "predictions") > served
+        for name in ("aisrv_0", "aisrv_1"):
+            mesh.wait_for(name, "env_steps", mesh.counter(name, "env_steps") + 2000)
+        mesh.wait_for("actor_1", "predictions", served + 2000)
     finally:
         os.kill(frozen, signal.SIGCONT)
     wait_until(lambda: mesh.of("actor_0")["time"] > mesh.of("actor_1")["time"] - 5, 30, "the frozen actor goes on")
