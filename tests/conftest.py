@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.harness import Mesh
+
+
+@pytest.fixture(autouse=True)
+def root_logger() -> Iterator[None]:
+    """A test that configures logging as a process does must not leave its handler, whose stream ends with the test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
 
 
 @pytest.fixture
