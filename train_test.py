@@ -19,7 +19,6 @@ import shutil
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -225,7 +224,7 @@ def run(algo: str, conf: str, learns: int, seed: int | None, settings: dict[str,
         made.append(SerialMesh(context, spaces, learns))
         return made[0]
 
-    service = AisrvService(replace(context), make_links=links)
+    service = AisrvService(context, make_links=links)
     try:
         service.run()
     except Stopped:
