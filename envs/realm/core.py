@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 
 from envs.realm.map import BUFF, CELL, POINTS, RealmMap
-from envs.realm.task import Task
+from envs.realm.task import Task, is_in
 
 ACTIONS, DIRECTIONS = 16, 8
 WALK, BUFFED_WALK, FLASH = 700.0, 980.0, 8000.0  # units per step
@@ -146,20 +146,29 @@ def reset(world: World, state: State, task: Task, i: int) -> None:
 
 @njit(cache=True)
 def _put_treasures(state: State, task: Task, i: int) -> None:
-    free = np.empty(POINTS, np.int64)
-    count = 0
+    treasures = task.fixed
+    if task.most >= 0:
+        treasures = _draw_treasures(state, task, i)
+        while not is_in(task.sets, treasures):  # task_of has made sure that there are some
+            treasures = _draw_treasures(state, task, i)
     for point in range(POINTS):
-        state.asked[i, point] = (task.fixed >> point) & 1
+        state.asked[i, point] = state.present[i, point] = (treasures >> point) & 1
+
+
+@njit(cache=True)
+def _draw_treasures(state: State, task: Task, i: int) -> int:
+    """`task.fewest`..`task.most` points, as bits."""
+    free = np.empty(POINTS, np.int64)
+    count = treasures = 0
+    for point in range(POINTS):
         if point != BUFF and point != task.start and point != task.end:
             free[count] = point
             count += 1
-    if task.most >= 0:
-        wanted = task.fewest + _draw(state, i, task.most - task.fewest + 1)
-        for k in range(wanted):  # Fisher and Yates
-            other = k + _draw(state, i, count - k)
-            free[k], free[other] = free[other], free[k]
-            state.asked[i, free[k]] = 1
-    state.present[i] = state.asked[i]
+    for k in range(task.fewest + _draw(state, i, task.most - task.fewest + 1)):  # Fisher and Yates
+        other = k + _draw(state, i, count - k)
+        free[k], free[other] = free[other], free[k]
+        treasures |= 1 << free[k]
+    return treasures
 
 
 @njit(cache=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from envs.realm.records import EnvInfo, Moment, Observation, Score
-from envs.realm.task import task_of
+from envs.realm.task import WHICH_TREASURES, task_of
 from envs.realm.vector import Realm
 from envs.translation import Translation
 from kaimesh.agent import Spaces
@@ -107,8 +107,8 @@ class RealmFacade:
         conf = usr_conf.get("diy", usr_conf.get("env_conf", usr_conf))
         if not isinstance(conf, Mapping):
             raise ConfigError(f"realm: usr_conf has {conf!r} where a mapping of keys to values must be")
-        if any(str(key).startswith("treasure") for key in conf):  # they only make sense together
-            base = {key: value for key, value in base.items() if not key.startswith("treasure")}
+        if any(key in conf for key in WHICH_TREASURES):  # they only make sense together
+            base = {key: value for key, value in base.items() if key not in WHICH_TREASURES}
         return {**base, **conf}
 
     def _action(self, act: Any) -> np.ndarray:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 
 from envs.realm.map import PRESETS
 from kaimesh.errors import ConfigError
@@ -14,13 +16,17 @@ from kaimesh.errors import ConfigError
 MAX_STEP = 2000
 FIRST, LAST = 1, 15  # the points that may be start, end or treasure
 MOST_TREASURES = LAST - FIRST - 1  # all points but start and end
-KEYS = ("start", "end", "treasure_random", "treasure_num", "treasure_id", "talent_type", "max_step")
+KEYS = ("start", "end", "treasure_random", "treasure_num", "treasure_id", "treasure_sets", "talent_type", "max_step")
+WHICH_TREASURES = ("treasure_random", "treasure_num", "treasure_id")  # one of them named, the others mean nothing more
 TREASURES = {"realm": 9, "realm-mini": 5}  # drawn per episode, if nothing else is asked
+ALL, TRAIN, TEST = 0, 1, 2
+SETS = {"all": ALL, "train": TRAIN, "test": TEST}
+ONE_OF = 5  # sets of treasures is held out of training
 
 
 class Task(NamedTuple):
     """Start and end: point numbers. Treasures: `fewest`..`most` drawn at each reset, if `most` >= 0, else those of `fixed`, bit n
-    for point n. max_step: the episode is truncated there.
+    for point n. max_step: the episode is truncated there. sets: which sets may be drawn: ALL, or those of TRAIN or TEST.
     """
 
     start: int
@@ -29,6 +35,7 @@ class Task(NamedTuple):
     most: int
     fixed: int
     max_step: int
+    sets: int = ALL
 
     @property
     def fixed_ids(self) -> list[int]:
@@ -41,7 +48,8 @@ def task_of(preset: str, conf: Mapping[str, Any]) -> Task:
 
     start, end: 1..15, different (2 and 1). treasure_random: 1, the default, draws treasure_num treasures, a number 0..13 or
     [fewest, most]; 0 puts them at treasure_id, a list of points other than start and end. talent_type: 1, the flash.
-    max_step: 1..2000 (2000). Naming treasure_id alone means treasure_random = 0.
+    max_step: 1..2000 (2000). Naming treasure_id alone means treasure_random = 0. treasure_sets: "all"; or "train" or "test", if
+    drawn treasures shall be a set of that part only, see `is_in`; a number of treasures that has no such set is not drawn then.
     Raises ConfigError: anything else, with the key, the value and what it may be.
     """
     if preset not in PRESETS:
@@ -59,7 +67,39 @@ def task_of(preset: str, conf: Mapping[str, Any]) -> Task:
         raise _wrong("end", end, f"another point than start = {start}")
     _whole("talent_type", conf.get("talent_type", 1), 1, 1)
     fewest, most, fixed = _treasures(preset, conf, start, end)
-    return Task(start, end, fewest, most, fixed, _whole("max_step", conf.get("max_step", MAX_STEP), 1, MAX_STEP))
+    max_step = _whole("max_step", conf.get("max_step", MAX_STEP), 1, MAX_STEP)
+    return Task(start, end, fewest, most, fixed, max_step, _sets(conf, start, end, fewest, most))
+
+
+@njit(cache=True)
+def is_in(sets: int, treasures: int) -> bool:
+    """Whether a set of treasures, bit n for point n, belongs to `sets`: one set of five, by a hash, is of TEST, the others of TRAIN.
+
+    The same for every map, start and end, so that what is held out stays so. The hash: C. Wellons, "Prospecting for Hash
+    Functions" (2018), lowbias32.
+    """
+    if sets == ALL:
+        return True
+    word = treasures ^ (treasures >> 16)
+    word = (word * 0x7FEB352D) & 0xFFFFFFFF
+    word ^= word >> 15
+    word = (word * 0x846CA68B) & 0xFFFFFFFF
+    word ^= word >> 16
+    return (word % ONE_OF == 0) == (sets == TEST)
+
+
+def _sets(conf: Mapping[str, Any], start: int, end: int, fewest: int, most: int) -> int:
+    name = conf.get("treasure_sets", "all")
+    if not isinstance(name, str) or name not in SETS:
+        raise _wrong("treasure_sets", name, f"one of {', '.join(SETS)}")
+    free = [1 << point for point in range(FIRST, LAST + 1) if point not in (start, end)]
+    drawn = (sum(one) for number in range(fewest, most + 1) for one in combinations(free, number))
+    if most >= 0 and not any(is_in(SETS[name], treasures) for treasures in drawn):
+        raise ConfigError(
+            f"realm: treasure_sets = {name!r} has no set of {fewest}..{most} treasures between start = {start} and end = {end}; "
+            "take other numbers in treasure_num, or treasure_sets = 'all'"
+        )
+    return SETS[name]
 
 
 def _treasures(preset: str, conf: Mapping[str, Any], start: int, end: int) -> tuple[int, int, int]:
