@@ -100,7 +100,8 @@ class AisrvService:
                 )
                 for i, n in enumerate(sizes)
             ]
-            return made, envs.spaces_of(made[0])
+            seen = [envs.featured(env, self._local) for env in made]
+            return seen, seen[0].spaces
         facades = [
             envs.facade(app.app, env_conf=app.env_conf, seed=self._monitor.seed + i, max_episode_steps=limit)
             for i in range(count)

@@ -28,5 +28,6 @@ kaiwu        the environment as Kaiwu's workflows (generation G1) see it
 
 from envs import realm  # registers kaimesh/Realm-v0 and kaimesh/RealmMini-v0
 from envs.registry import ENVIRONMENTS, facade, make, make_vector, spaces_of
+from envs.vector import featured
 
-__all__ = ["ENVIRONMENTS", "facade", "make", "make_vector", "realm", "spaces_of"]
+__all__ = ["ENVIRONMENTS", "facade", "featured", "make", "make_vector", "realm", "spaces_of"]

@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from envs.translation import Translation
-from kaimesh.agent import Spaces
+from kaimesh.agent import Features, Spaces, user_code
 from kaimesh.errors import ConfigError
 
 LEGAL_ACTIONS = "legal_actions"  # in an environment's metadata: true if every info has "legal_act", bool [A]
@@ -72,3 +72,49 @@ class MeshVectorEnv(VectorWrapper):
                 f"allowed nothing. Return info['legal_act'], bool [{self.translation.action_size}], from every reset and step."
             )
         return np.asarray(legal, bool).reshape(self.env.num_envs, self.translation.action_size)
+
+
+class FeaturedVectorEnv(VectorWrapper):
+    """`env` as an agent's `features` show it: observations are features, rewards are shaped; `true_rewards` stay the environment's."""
+
+    def __init__(self, env: MeshVectorEnv, features: Features) -> None:
+        super().__init__(env)
+        self._mesh_env, self._features = env, features
+
+    @property
+    def spaces(self) -> Spaces:
+        """What a network sees."""
+        return self._features.spaces
+
+    @property
+    def legal_actions(self) -> np.ndarray | None:
+        """As MeshVectorEnv's."""
+        return self._mesh_env.legal_actions
+
+    @property
+    def true_rewards(self) -> np.ndarray:
+        """As MeshVectorEnv's."""
+        return self._mesh_env.true_rewards
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        """Features `[N, F]` and infos."""
+        observations, infos = self._mesh_env.reset(seed=seed, options=options)
+        with user_code("Agent.features: reset"):
+            return self._features.reset(observations), infos
+
+    def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Features `[N, F]`, shaped rewards float32 `[N]`, the rest as MeshVectorEnv's."""
+        observations, rewards, terminated, truncated, infos = self._mesh_env.step(actions)
+        with user_code("Agent.features: step"):
+            seen, shaped = self._features.step(observations, actions, rewards, terminated, truncated)
+        return seen, shaped, terminated, truncated, infos
+
+
+def featured(env: MeshVectorEnv, agent: Any) -> MeshVectorEnv | FeaturedVectorEnv:
+    """`env` as `agent` wants to see it, if it has `features`."""
+    make = getattr(agent, "features", None)
+    if make is None:
+        return env
+    with user_code("Agent.features"):
+        features = make(env.num_envs, env.spaces)
+    return env if features is None else FeaturedVectorEnv(env, features)

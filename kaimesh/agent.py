@@ -17,7 +17,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -65,6 +65,33 @@ class TableSpec(NamedTuple):
     rows_per_item: int = 0
 
 
+class Features(Protocol):
+    """What an agent makes of the observations and rewards of N slots before its network sees them; it may remember each slot's past.
+
+    spaces: what the network sees. Shape legend: `...` one observation, `F` one row of features.
+    """
+
+    spaces: Spaces
+
+    def reset(self, observations: np.ndarray) -> np.ndarray:
+        """Features `[N, F]` of first observations `[N, ...]`."""
+        ...
+
+    def step(
+        self,
+        observations: np.ndarray,
+        actions: np.ndarray,
+        rewards: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Features `[N, F]` and rewards float32 `[N]` of a step.
+
+        Where the step before was an episode's last, this one is its reset, and the observation the first of the next episode.
+        """
+        ...
+
+
 class Agent:
     """Base class of every agent. A user's class may override what it needs; the mesh calls nothing else.
 
@@ -72,6 +99,8 @@ class Agent:
     with the actor's fixed batch sizes, the surplus rows being zeros whose answers are dropped),
     `sequential_predict` (see actor/batcher).
     Optional methods, called if they exist: `setup(spaces)` once before anything else, with the environment's Spaces;
+    `features(count, spaces)`, for native workflows, before `setup`: Features of `count` slots, whose spaces `setup` then
+    gets, or None;
     `save_training_state(path)` and `load_training_state(path)` (a folder each) for an exact resume.
     """
 

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from algorithms import features
 from algorithms import weights as model_file
 from algorithms.networks import numpy_mlp, sampling
 from algorithms.networks.layers import Weights
 from algorithms.ppo import model
 from algorithms.ppo.config import Config
 from kaimesh import agent
-from kaimesh.agent import Spaces, TableSpec
+from kaimesh.agent import Features, Spaces, TableSpec
 from kaimesh.arrays import Batch
 from kaimesh.errors import AgentError
 
@@ -48,6 +49,10 @@ class Agent(agent.Agent):
     def unroll_length(self) -> int:
         """T: the steps of one sample."""
         return self.config.unroll_length
+
+    def features(self, count: int, spaces: Spaces) -> Features | None:
+        """Of `count` slots, as [ppo] features says."""
+        return features.make(self.config.features, count, spaces)
 
     def setup(self, spaces: Spaces) -> None:
         """Builds what this process needs of the network for `spaces`."""

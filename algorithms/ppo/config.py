@@ -17,6 +17,9 @@ class Config:
     gae_lambda = 0.95  # generalized advantage estimation: 0 is one-step, 1 is Monte Carlo
     reward_scale = 1.0  # rewards are multiplied by this; returns of some tens or less suit the value loss
 
+    # What the network sees and is rewarded with: none | realm | realm-mini (algorithms/features)
+    features = "none"
+
     # Network
     network = "auto"  # mlp | cnn | auto: cnn for uint8 images of at least 36 x 36, else mlp
     hidden_sizes = (64, 64)  # of the mlp
@@ -50,6 +53,7 @@ class Config:
     def check(cls) -> list[str]:
         """What contradicts itself or is out of range, one sentence each with the consequence and the remedy."""
         choices = {
+            "features": ("none", "realm", "realm-mini"),
             "network": ("auto", "mlp", "cnn"),
             "activation": ("tanh", "relu"),
             "torso": ("auto", "separate", "shared"),

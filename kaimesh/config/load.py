@@ -119,6 +119,8 @@ def _fill(table: dict[str, Any], values: Mapping[str, Any], origin: dict[str, st
     for key, value in values.items():
         if key not in table:
             table[key], origin[key] = value, where
+        elif isinstance(value, Mapping) and isinstance(table[key], dict):
+            table[key] = {**value, **table[key]}
 
 
 def _report(path: str | Path, problems: list[str]) -> str:

@@ -1,0 +1,25 @@
+"""Features: what an agent makes of an environment's observations and rewards before its network sees them.
+
+Hand-made features and reward shaping belong to the agent, not to the environment, whose score stays what it is. A class
+here turns the observations of N slots into features and the environment's rewards into shaped ones; aisrv asks the agent
+for one (`Agent.features`) and puts it between the environment and everything else. Evaluation uses the same features and
+no rewards.
+
+realm          what a network sees of the Realm
+realm_rewards  what it is rewarded for there, line by line
+"""
+
+from __future__ import annotations
+
+from kaimesh.agent import Features, Spaces
+
+
+def make(name: str, count: int, spaces: Spaces) -> Features | None:
+    """The features called `name` for `count` slots of `spaces`; None for "none". Raises ValueError: they do not fit."""
+    if name == "none":
+        return None
+    if name in ("realm", "realm-mini"):
+        from algorithms.features.realm import RealmFeatures  # numba is loaded where it is used
+
+        return RealmFeatures(count, spaces, {"realm": 128, "realm-mini": 32}[name])
+    raise ValueError(f"features = {name!r} is unknown; there are none, realm, realm-mini. Set [ppo] features.")
