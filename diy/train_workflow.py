@@ -24,7 +24,11 @@ def workflow(envs: list[Any], agents: list[Any], logger: Any = None, monitor: An
     steps = episodes = 0
     last_save = last_report = time.monotonic()
     while True:
-        for part in run_episode(env, agent):
+        # What an episode asks for is env_conf of the configuration. A curriculum gives Kaiwu's usr_conf instead, such as
+        # env.reset({"diy": {"treasure_num": [1, 5]}}).
+        raw_obs = env.reset()
+        rewards = reward_process(raw_obs)
+        for part in run_episode(env, agent, raw_obs, rewards):
             samples += sample_process(part)
             steps += len(part)
             # remote: into the buffer, returns at once or waits while the learner is behind. local: trains here and now.
@@ -35,7 +39,8 @@ def workflow(envs: list[Any], agents: list[Any], logger: Any = None, monitor: An
         # New models need nothing here: the actor takes each as it comes. To choose one: agent.load_model(id="random").
         episodes += 1
         now = time.monotonic()
-        init_writer("aisrv").add_scalar("diy/score", env.score, episodes)
+        for name, value in {"score": env.score, **rewards.totals}.items():
+            init_writer("aisrv").add_scalar(f"diy/{name}", value, episodes)
         if now - last_report >= 60:
             if monitor:
                 monitor.put_data({os.getpid(): {"reward": env.score, "episode_cnt": episodes}})
@@ -48,20 +53,19 @@ def workflow(envs: list[Any], agents: list[Any], logger: Any = None, monitor: An
             last_save = now
 
 
-def run_episode(env: Any, agent: Any) -> Any:
-    """Plays one episode; yields its Frames in lists of Config.TRAJECTORY, the last list shorter."""
+def run_episode(env: Any, agent: Any, raw_obs: Any, rewards: Any) -> Any:
+    """Plays the episode that begins with raw_obs; yields its Frames in lists of Config.TRAJECTORY, the last list shorter."""
     limit = int(os.environ.get("max_step_no") or os.environ.get("max_frame_no") or 0)  # noqa: SIM112 - Kaiwu's names
-    obs_data = observation_process(env.reset())
+    obs_data = observation_process(raw_obs)
     act_data = agent.predict([obs_data])[0]
     frames: list[Any] = []
     done = False
     while not done:
-        frame_no, obs, score, terminated, truncated, _env_info = env.step(action_process(act_data))
-        if limit and frame_no >= limit:
-            truncated = 1
-        done = bool(terminated or truncated)
+        frame_no, raw_obs, score, terminated, truncated, env_info = env.step(action_process(act_data))
+        reward = rewards.reward(raw_obs, score, terminated, truncated, env_info)
+        done = bool(terminated or truncated or (limit and frame_no >= limit))
         # An episode that was cut off might have gone on: its value counts. One that ended is worth nothing any more.
-        next_obs_data = observation_process(obs)
+        next_obs_data = observation_process(raw_obs)
         next_act_data = None if terminated else agent.predict([next_obs_data])[0]
         frames.append(
             Frame(
@@ -70,7 +74,7 @@ def run_episode(env: Any, agent: Any) -> Any:
                 action=act_data.action,
                 log_prob=act_data.log_prob,
                 value=act_data.value,
-                reward=reward_process(score, terminated, truncated),
+                reward=reward,
                 next_value=0.0 if next_act_data is None else next_act_data.value,
             )
         )

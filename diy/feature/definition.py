@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from diy.config import Config
+from diy.feature import realm
 from kaimesh.agent import attached, create_cls
 
 # One observation, what `predict` gets a list of: feature float32 [F], legal_act bool [A].
@@ -37,6 +38,8 @@ SampleData = create_cls(
 @attached
 def observation_process(raw_obs: Any) -> Any:
     """The environment's observation as ObsData. Make features here; then set Config.FEATURE_DIM."""
+    if realm.is_realm(raw_obs):
+        return ObsData(feature=realm.features(raw_obs), legal_act=realm.legal_actions(raw_obs))
     return ObsData(
         feature=np.asarray(raw_obs.feature, np.float32),
         legal_act=np.asarray(raw_obs.legal_act, bool),
@@ -49,11 +52,27 @@ def action_process(act_data: Any) -> int:
     return int(act_data.action)
 
 
+class Rewards:
+    """The environment's own rewards, as they are. One object per episode: what shaping must remember belongs here, not on the agent.
+
+    totals: numbers of the episode so far, for TensorBoard.
+    """
+
+    def __init__(self) -> None:
+        self.totals: dict[str, float] = {}
+
+    def reward(self, raw_obs: Any, score: Any, terminated: int, truncated: int, env_info: Any) -> float:
+        """The reward of a step, from what `env.step` returned."""
+        del raw_obs, terminated, truncated, env_info
+        return float(score)
+
+
 @attached
-def reward_process(score: float, terminated: int, truncated: int) -> float:
-    """The reward that is learned from. Shape it here; the mesh reports the environment's own score in any case."""
-    del terminated, truncated
-    return float(score)
+def reward_process(raw_obs: Any) -> Any:
+    """What makes the rewards of the episode that begins with this observation. Shape them there; the mesh reports the
+    environment's own score in any case.
+    """
+    return realm.Shaping(raw_obs) if realm.is_realm(raw_obs) else Rewards()
 
 
 @attached

@@ -11,7 +11,15 @@ import envs
 from diy.algorithm.agent import Agent
 from diy.algorithm.gae import gae
 from diy.config import Config
-from diy.feature.definition import ActData, ObsData, SampleData, action_process, observation_process, sample_process
+from diy.feature.definition import (
+    ActData,
+    ObsData,
+    Rewards,
+    SampleData,
+    action_process,
+    observation_process,
+    sample_process,
+)
 from diy.train_workflow import keep_newest, run_episode
 from kaimesh.agent import Frame
 from kaimesh.arrays import Batch
@@ -124,7 +132,7 @@ def test_padding_teaches_nothing(monkeypatch):
 
 def test_a_model_and_the_training_state_come_back_exactly(tmp_path):
     env, one = made()
-    parts = [sample for part in run_episode(env, one) for sample in sample_process(part)]
+    parts = [sample for part in run_episode(env, one, env.reset(), Rewards()) for sample in sample_process(part)]
     one.learn(parts)
     one.save_model(str(tmp_path), 12)
     one.save_training_state(str(tmp_path))
@@ -140,7 +148,7 @@ def test_a_model_and_the_training_state_come_back_exactly(tmp_path):
 def test_max_step_no_ends_episodes_early(monkeypatch):
     env, agent = made(app="gym:MountainCar-v0")
     monkeypatch.setenv("max_step_no", "9")
-    parts = list(run_episode(env, agent))
+    parts = list(run_episode(env, agent, env.reset(), Rewards()))
     assert sum(map(len, parts)) == 9
     assert parts[-1][-1].next_value != 0.0, "cut off, not over: the bootstrap counts"
 

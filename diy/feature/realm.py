@@ -1,0 +1,146 @@
+"""The realm ("Back to the Realm"): features from what the contest shows, and the reward that is learned from.
+
+definition.py comes here for observations that have `treasure_pos`; see docs/realm.md for the game. All of it runs in aisrv, in the
+workflow's thread; what a reward must remember is in a `Shaping`, which the workflow makes anew for each episode.
+
+The features, float32 `[FEATURES]`:
+
+| number | what |
+|---|---|
+| 2 | x and z as shares of the world |
+| 20 | waves over x and over z, five lengths down to a 16th of the world: on a fixed map, a place is worth knowing exactly |
+| 1 | the flash is ready |
+| 5 each | the end, the buff, treasures 1..15: there or not, cosine and sine of the direction, straight distance, way |
+| 121 | 11 x 11 cells around the hero: 1 free, 0 wall |
+| 8 | how far the hero sees in each direction before a wall, up to 25 cells |
+| 8 | for each direction, whether a flash's goal 16 cells away is free |
+| 9 | 3 x 3 cells around the hero: how often he was there |
+
+The reward of a step is the sum of these terms; 1 is 100 points of the contest's score, so that no weight is a matter of taste:
+
+| term | size | reason |
+|---|---|---|
+| treasure | +1 each | the score's 100 |
+| arrival | +1.5 | the score's 150 |
+| timeout | -1 per treasure taken | the score drops to 0: what was collected is lost |
+| step | -0.002 | the score's 0.2 per step left |
+| progress | 2 x the part of `grid_distance` that this step saved | The terms above come too rarely to begin with. The way is to the nearest treasure that is there, or to the end after the last one. A treasure's way is worth 0.2 to 0.5 in all: less than the treasure. Walking in circles gains nothing: what is gained on the way there is lost on the way back. |
+| repetition | -0.005 x `memory_map` where the hero now stands (0.2 per visit, at most 1) | He is not to stay or come back without need; small, for some ways lead through old places. |
+| bump | -0.01 for a move of 500 units or less | A wall stopped him; without it, pushing into walls costs no more than walking. |
+| flash | -0.1 for a flash after which the way is not 8 cells shorter | It is ready only every 606 steps; one that walking could replace is wasted. `FLASH_SAVES` is 8 cells' share in a world of 128. |
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+VIEW, MIDDLE = 51, 25  # cells of a map's side, and where the hero is
+WINDOW = 5  # cells to each side in the window of walls
+OBJECTS = 2 + 15
+FLASH_CELLS = 16
+BUMP_UNITS = 500
+WAVES = 2.0 ** np.arange(5) * 2 * math.pi  # [5]
+
+# The eight directions as (row, column) of a map: East first, then counter-clockwise.
+STEPS = np.array([(0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1)])  # [8, 2]
+_rays = MIDDLE + np.arange(1, MIDDLE + 1)[:, None, None] * STEPS  # [25, 8, 2]: the cells seen in each direction
+_goals = MIDDLE + np.rint(STEPS * (FLASH_CELLS / np.linalg.norm(STEPS, axis=1))[:, None]).astype(int)  # [8, 2]
+
+FEATURES = 2 + 4 * len(WAVES) + 1 + 5 * OBJECTS + (2 * WINDOW + 1) ** 2 + 8 + 8 + 9
+
+
+def is_realm(raw_obs: Any) -> bool:
+    """Whether this observation is the realm's."""
+    return hasattr(raw_obs.feature, "treasure_pos")
+
+
+def features(raw_obs: Any) -> np.ndarray:
+    """float32 `[FEATURES]`, see the table above."""
+    seen = raw_obs.feature
+    place = np.array([seen.norm_pos.x, seen.norm_pos.z])
+    waves = np.outer(place, WAVES).reshape(-1)  # [10]
+    free = np.asarray(seen.obstacle_map, np.float32).reshape(VIEW, VIEW)
+    visits = np.asarray(seen.memory_map, np.float32).reshape(VIEW, VIEW)
+    rows, columns = _rays[..., 0], _rays[..., 1]
+    sight = np.cumprod(free[rows, columns], axis=0).sum(0) / MIDDLE  # [8]
+    parts = [
+        place,
+        np.sin(waves),
+        np.cos(waves),
+        [raw_obs.legal_act[1]],
+        *map(_towards, (seen.end_pos, seen.buff_pos, *seen.treasure_pos)),
+        _around(free, WINDOW).reshape(-1),
+        sight,
+        free[_goals[:, 0], _goals[:, 1]],
+        _around(visits, 1).reshape(-1),
+    ]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def legal_actions(raw_obs: Any) -> np.ndarray:
+    """bool `[16]`: the contest says [may walk, may flash]; actions 0..7 walk, 8..15 flash."""
+    return np.repeat(np.asarray(raw_obs.legal_act, bool), 8)
+
+
+def _towards(relative: Any) -> list[float]:
+    if relative.direction == 0:  # not there
+        return [0.0, 0.0, 0.0, 1.0, 1.0]
+    angle = (relative.direction - 1) * math.pi / 4
+    return [1.0, math.cos(angle), math.sin(angle), relative.l2_distance / 5, relative.grid_distance]
+
+
+def _around(cells: np.ndarray, radius: int) -> np.ndarray:
+    part = slice(MIDDLE - radius, MIDDLE + radius + 1)
+    return cells[part, part]
+
+
+class Shaping:
+    """The rewards of one episode, see the table above. raw_obs: its first observation.
+
+    `totals` has the sum of each term so far: look at them in TensorBoard before you change a weight.
+    """
+
+    TREASURE, ARRIVAL, STEP = 1.0, 1.5, -0.002
+    PROGRESS, REPETITION, BUMP, FLASH = 2.0, -0.005, -0.01, -0.1
+    FLASH_SAVES = 8 / 256
+
+    def __init__(self, raw_obs: Any) -> None:
+        self._ways = _ways(raw_obs)
+        self._treasures = self._flashes = 0
+        self._place: tuple[float, float] | None = None  # in units; the first observation does not tell it
+        self.totals: dict[str, float] = {}
+
+    def reward(self, raw_obs: Any, score: Any, terminated: int, truncated: int, env_info: Any) -> float:
+        """The reward of a step, from what `env.step` returned."""
+        del score  # env_info has the same numbers
+        game = env_info.game_info
+        place, ways = (game.pos.x, game.pos.z), _ways(raw_obs)
+        target = min(self._ways, key=lambda point: self._ways[point])
+        saved = self._ways[target] - ways.get(target, 0.0)  # to what was taken, no way is left
+        visits = raw_obs.feature.memory_map[MIDDLE * VIEW + MIDDLE]
+        flashed = game.talent_count > self._flashes
+        bumped = self._place is not None and not flashed and math.dist(place, self._place) <= BUMP_UNITS
+        terms = {
+            "treasure": self.TREASURE * (game.treasure_count - self._treasures),
+            "arrival": self.ARRIVAL * terminated,
+            "timeout": -self.TREASURE * game.treasure_count * truncated,
+            "step": self.STEP,
+            "progress": self.PROGRESS * saved,
+            "repetition": self.REPETITION * visits,
+            "bump": self.BUMP * bumped,
+            "flash": self.FLASH * (flashed and saved < self.FLASH_SAVES),
+        }
+        self._ways, self._treasures, self._flashes, self._place = ways, game.treasure_count, game.talent_count, place
+        for name, value in terms.items():
+            self.totals[name] = self.totals.get(name, 0.0) + value
+        return sum(terms.values())
+
+
+def _ways(raw_obs: Any) -> dict[int, float]:
+    """`grid_distance` to each treasure that is there, or if there is none, to the end (key 0)."""
+    treasures = enumerate(raw_obs.feature.treasure_pos, start=1)
+    ways = {point: seen.grid_distance for point, seen in treasures if seen.direction != 0}
+    return ways or {0: raw_obs.feature.end_pos.grid_distance}
