@@ -1,6 +1,7 @@
 """Plays episodes with a trained model and says how good it is: `./tools/evaluate.sh --episodes 100 --model latest`.
 
-Actions come from the agent's `exploit`; see kaimesh/evaluation.py for what is counted.
+Actions come from the agent's `exploit`. Episode e plays in an environment of its own with seed `--seed` + e, so that two models meet
+the same episodes; see kaimesh/evaluation for what is counted, and envs/evaluation.py for what an environment adds.
 """
 
 from __future__ import annotations
@@ -8,11 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,130 +23,121 @@ import envs
 from kaimesh.agent import Monitor, user_code
 from kaimesh.cli.start import DEFAULT_CONF, runs_dir
 from kaimesh.config import Config, load
+from kaimesh.config.reading import parse
 from kaimesh.errors import EXIT_CONFIG, ConfigError, MeshError
-from kaimesh.evaluation import Episode, Model, Watch, find_model, play_kaiwu, play_native, statistics
+from kaimesh.evaluation import Episode, Model, find_model
+from kaimesh.evaluation.figures import statistics, words
+from kaimesh.evaluation.play import Kaiwu, Native, Player, play
 from kaimesh.lifecycle import configure_logging, dotted, set_threads
+from kaimesh.recording import Recording
 from kaimesh.run import RunDir
 
 CALLER_VARIABLE = "KAIMESH_FROM"  # where the user typed the command; tools/*.sh go to the checkout's root
-MOST_SLOTS = 32  # environments that play at the same time
-MOST_FRAMES = 1500  # of a rendered episode
-FRAME_PIXELS = 320  # its width
+MOST_FRAMES = 1500  # of a film
 SEED = 1_000_003  # far from the seeds that training starts from
 
 
 class Evaluation:
-    """An agent with a model, and the environment of a configuration."""
+    """An agent with a model, and the environment of a configuration.
 
-    def __init__(self, config: Config, model: Model) -> None:
+    changes: keys of env_conf that hold for this evaluation. `notes`: what else was changed, in words.
+    """
+
+    def __init__(self, config: Config, model: Model, changes: Mapping[str, Any]) -> None:
         self.config, self.model = config, model
-        self.app = config.app.app
-        self._conf = dict(config.app.env_conf)
-        if self.app.startswith("ale:"):
-            self._conf["episodic_life"] = False  # a whole game
-        self.native = getattr(dotted(config.algo.train_workflow), "vectorised", False)
-        self._agent = self._make_agent()
+        self.app, self.limit = config.app.app, config.app.max_episode_steps
+        trained = dict(config.app.env_conf)
+        fair = envs.for_evaluation(self.app, trained)
+        self.env_conf = {**fair, **changes}
+        self.notes = [
+            f"played with {key} = {value!r}; training had {trained.get(key)!r}"
+            for key, value in fair.items()
+            if key in trained and value != trained[key] and key not in changes
+        ]
+        self._agent = self._new_agent()
+        self._prepare()
 
-    def play(
-        self, episodes: int, seed: int, render_mode: str | None = None, watch: Watch | None = None
-    ) -> Iterator[Episode]:
-        """Plays and yields one by one."""
-        slots, limit = min(episodes, MOST_SLOTS), self.config.app.max_episode_steps
-        with ExitStack() as stack:
-            if self.native:
-                vector = envs.make_vector(
-                    self.app, slots, env_conf=self._conf, max_episode_steps=limit, render_mode=render_mode
-                )
-                stack.callback(vector.close)
-                yield from play_native(self._agent, vector, episodes, seed, watch)
-                return
-            facades = []
-            for i in range(slots):
-                facades.append(
-                    envs.facade(
-                        self.app, env_conf=self._conf, seed=seed + i, max_episode_steps=limit, render_mode=render_mode
-                    )
-                )
-                stack.callback(facades[i].close)
-            yield from play_kaiwu(self._agent, facades, episodes, watch)
+    def play(self, episodes: int, seed: int) -> Iterator[Episode]:
+        """Plays the episodes of so many seeds from `seed` on; they come in the order in which they end."""
+        player: Player
+        if self._is_native():
+            player = Native(self._agent, self._make_slot, envs.episode_report)
+        else:
+            player = Kaiwu(self._agent, self._make_facade, envs.episode_report)
+        yield from play(player, range(seed, seed + episodes))
+
+    def recording(self, episode: Episode) -> Recording:
+        """What it takes to play it again."""
+        whose = f"{self.config.algo.name}, model {self.model.id}"
+        return Recording(self.app, self.env_conf, self.limit, episode.seed, episode.actions, episode.score, whose)
 
     def threshold(self) -> float | None:
         """The return from which an episode counts as a success, where the environment names one."""
-        env = envs.make(self.app, env_conf=self._conf)
+        env = envs.make(self.app, env_conf=self.env_conf)
         env.close()
         registered = env.spec.reward_threshold if env.spec else None
         declared = env.metadata.get("success_return", registered)
         return None if declared is None else float(declared)
 
-    def _make_agent(self) -> Any:
+    def _is_native(self) -> bool:
+        return bool(getattr(dotted(self.config.algo.train_workflow), "vectorised", False))
+
+    def _make_slot(self) -> Any:
+        made = envs.make_vector(self.app, 1, env_conf=self.env_conf, max_episode_steps=self.limit)
+        return envs.featured(made, self._agent)
+
+    def _make_facade(self, seed: int) -> Any:
+        return envs.facade(self.app, env_conf=self.env_conf, seed=seed, max_episode_steps=self.limit)
+
+    def _new_agent(self) -> Any:
         path = self.config.algo.actor_agent
+        monitor = Monitor(lambda _name, _value: None)
         with user_code(f"evaluate: {path}()"):
-            monitor = Monitor(lambda _name, _value: None)
-            agent = dotted(path)(
+            return dotted(path)(
                 agent_type="actor", device="cpu", logger=configure_logging("evaluate", "WARNING"), monitor=monitor
             )
-        if hasattr(agent, "setup"):
-            env = envs.make_vector(self.app, 1, env_conf=self._conf)
-            env.close()
+
+    def _prepare(self) -> None:
+        if hasattr(self._agent, "setup"):
+            slot = self._make_slot()
+            slot.close()
             with user_code("evaluate: Agent.setup"):
-                agent.setup(envs.spaces_of(env))
+                self._agent.setup(slot.spaces)
         with user_code(f"evaluate: Agent.load_model({str(self.model.folder)!r}, {self.model.id})"):
-            agent.load_model(path=str(self.model.folder), id=self.model.id)
-        return agent
+            self._agent.load_model(path=str(self.model.folder), id=self.model.id)
 
 
-def render(evaluation: Evaluation, out: Path, seed: int) -> Episode:
-    """Plays one episode and writes it to `out` as a GIF. Raises ConfigError: the environment draws no pictures."""
-    from PIL import Image
+def film(recording: Recording, out: Path) -> None:
+    """Plays the recording once more and writes what is seen. Raises ConfigError: the environment draws no pictures."""
+    from kaimesh.replay import film
 
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame draws; no window, no complaint about a missing desktop
+    env = envs.make_vector(
+        recording.app,
+        1,
+        env_conf=recording.env_conf,
+        max_episode_steps=recording.max_episode_steps,
+        render_mode="rgb_array",
+    )
 
-    frames: list[Image.Image] = []
-    delay_ms = 50
+    def frames() -> Iterator[np.ndarray]:
+        env.reset(seed=recording.seed)
+        yield _picture(env)
+        for action in recording.actions[:MOST_FRAMES]:
+            env.step(action[None])
+            yield _picture(env)
 
-    def watch(env: Any) -> None:
-        nonlocal delay_ms
-        picture = env.render()
-        picture = picture[0] if isinstance(picture, tuple | list) else picture
-        if picture is None:
-            raise ConfigError(f"{evaluation.app} draws no pictures (render_mode rgb_array); --render needs them")
-        if not frames:
-            metadata = getattr(env, "env", env).metadata
-            delay_ms = max(20, round(1000 / (metadata.get("render_fps") or 20)))
-        if len(frames) < MOST_FRAMES:
-            frame = Image.fromarray(np.asarray(picture, np.uint8))
-            frame.thumbnail((FRAME_PIXELS, FRAME_PIXELS))
-            frames.append(frame.quantize(64))
-
-    episode = next(evaluation.play(1, seed, "rgb_array", watch))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    frames[0].save(out, format="GIF", save_all=True, append_images=frames[1:], duration=delay_ms, loop=0)
-    return episode
+    try:
+        film.write(frames(), out, env.metadata.get("render_fps") or 20)
+    finally:
+        env.close()
 
 
-def _report(result: dict[str, Any]) -> str:
-    def line(name: str) -> str:
-        return f"{name:8}" + "  ".join(f"{key} {value:.4g}" for key, value in result[name].items())
-
-    lines = [
-        f"{result['app']}, {result['algo']}, model {result['model']}: {result['episodes']} episodes in {result['seconds']:.1f} s",
-        line("return"),
-        line("length"),
-    ]
-    if result["success"] is not None:
-        lines.append(f"success {result['success']:.0%} of returns >= {result['success_return']:g}")
-    if "render" in result:
-        lines.append(f"{result['render']}: an episode of return {result['render_return']:.4g}")
-    return "\n".join(lines)
-
-
-def _with_progress(played: Iterator[Episode], total: int) -> list[Episode]:
-    if not sys.stderr.isatty():
-        return list(played)
-    from rich.console import Console
-    from rich.progress import track
-
-    return list(track(played, "playing", total=total, console=Console(stderr=True), transient=True))
+def _picture(env: Any) -> np.ndarray:
+    pictures = env.render()
+    if pictures is None or pictures[0] is None:
+        raise ConfigError(f"{env.app} draws no pictures (render_mode rgb_array); --render needs them")
+    return np.asarray(pictures[0], np.uint8)
 
 
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -157,21 +149,72 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     wanted = arguments.model
     if wanted != "latest" and not wanted.isdecimal():
         wanted = str(_typed(wanted))
-    evaluation = Evaluation(config, find_model(run, wanted))
+    evaluation = Evaluation(config, find_model(run, wanted), _changes(arguments))
     start = time.perf_counter()
     episodes = _with_progress(evaluation.play(arguments.episodes, arguments.seed), arguments.episodes)
+    episodes.sort(key=lambda episode: episode.seed)
     result = {
         "app": evaluation.app,
+        "env_conf": evaluation.env_conf,
+        "notes": evaluation.notes,
         "algo": config.algo.name,
         "model": evaluation.model.id,
         "seed": arguments.seed,
         **statistics(episodes, evaluation.threshold()),
         "seconds": round(time.perf_counter() - start, 3),
+        "each": [{"seed": e.seed, "return": e.score, "length": e.length, "report": dict(e.report)} for e in episodes],
     }
-    if arguments.render:
-        shown = render(evaluation, _typed(arguments.render), arguments.seed)
-        result |= {"render": arguments.render, "render_return": shown.score, "render_length": shown.length}
+    _write_files(arguments, evaluation, episodes, result)
     return result
+
+
+def _write_files(
+    arguments: argparse.Namespace, evaluation: Evaluation, episodes: Sequence[Episode], result: dict[str, Any]
+) -> None:
+    """What --record, --plot and --render ask for; `result` says where it is."""
+    if arguments.record:
+        app = re.sub(r"[^A-Za-z0-9.-]+", "-", evaluation.app)
+        for episode, one in zip(episodes, result["each"], strict=True):
+            name = Path(arguments.record, f"{app}_model-{evaluation.model.id}_seed-{episode.seed}.json")
+            evaluation.recording(episode).save(_typed(str(name)))
+            one["file"] = str(name)
+    if arguments.plot:
+        from kaimesh.evaluation.picture import draw
+
+        title = (
+            f"{evaluation.app}, {evaluation.config.algo.name}, model {evaluation.model.id}: {len(episodes)} episodes"
+        )
+        draw(episodes, title, _typed(arguments.plot))
+        result["plot"] = arguments.plot
+    if arguments.render:
+        film(evaluation.recording(episodes[0]), _typed(arguments.render))
+        result |= {"render": arguments.render, "render_return": episodes[0].score, "render_length": episodes[0].length}
+
+
+def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Keys of env_conf from --treasures and --env-conf. Raises ConfigError: not of that form."""
+    changes: dict[str, Any] = {}
+    if arguments.treasures:
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", arguments.treasures)
+        if not match:
+            raise ConfigError(f"--treasures {arguments.treasures}: write a number, such as 9, or a range, such as 3-9")
+        number = int(match[1]) if match[2] is None else [int(match[1]), int(match[2])]
+        changes = {"treasure_random": 1, "treasure_num": number}
+    for text in arguments.env_conf:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--env-conf {text}: write key=value, such as max_step=1000")
+        changes[key.strip()] = parse(value.strip())
+    return changes
+
+
+def _with_progress(played: Iterator[Episode], total: int) -> list[Episode]:
+    if not sys.stderr.isatty():
+        return list(played)
+    from rich.console import Console
+    from rich.progress import track
+
+    return list(track(played, "playing", total=total, console=Console(stderr=True), transient=True))
 
 
 def _run(arguments: argparse.Namespace) -> RunDir | None:
@@ -193,8 +236,7 @@ def _typed(path: str) -> Path:
     return Path(os.environ.get(CALLER_VARIABLE, ".")) / path
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Evaluates as the arguments say; returns the exit code."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="evaluate", description="Plays episodes with a trained model.")
     parser.add_argument("--episodes", type=int, default=20, help="how many (default: %(default)s)")
     parser.add_argument(
@@ -203,12 +245,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--run", help="the run's directory (default: runs/latest)")
     parser.add_argument("--app", help="another environment than the run's")
     parser.add_argument("--conf", help="another configuration than the run's")
-    parser.add_argument("--seed", type=int, default=SEED, help="of the environments (default: %(default)s)")
-    parser.add_argument("--render", metavar="OUT.gif", help="play one more episode and write it as a GIF")
+    parser.add_argument("--treasures", metavar="N", help="how many a realm has: a number, or a range such as 3-9")
+    parser.add_argument(
+        "--env-conf",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another argument of the environment; may be repeated",
+    )
+    parser.add_argument("--seed", type=int, default=SEED, help="of the first episode (default: %(default)s)")
+    parser.add_argument("--record", metavar="DIR", help="write every episode to a file, which tools/replay.sh plays")
+    parser.add_argument("--plot", metavar="OUT.png", help="draw the distributions")
+    parser.add_argument("--render", metavar="OUT.gif", help="write the first episode as a film, .gif or .mp4")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Evaluates as the arguments say; returns the exit code."""
+    parser = _parser()
     arguments = parser.parse_args(argv)
     if arguments.episodes < 1:
         parser.error(f"--episodes {arguments.episodes}: at least one is needed")
+    if arguments.seed < 0:
+        parser.error(f"--seed {arguments.seed}: it must be 0 or more")
     set_threads(os.cpu_count() or 1)
     sys.path.insert(0, str(Path.cwd()))
     try:
@@ -218,7 +278,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exception(error.__cause__)
         print(f"evaluate: {error}", file=sys.stderr)
         return error.exit_code
-    print(json.dumps(result, indent=1) if arguments.json else _report(result))
+    print(json.dumps(result, indent=1) if arguments.json else words(result))
     return 0
 
 

@@ -23,11 +23,23 @@ gym          `gym:` and your own
 vector       the one wrapper around every vector environment
 translation  between gymnasium's spaces and the mesh's arrays
 single       one slot of a vector environment as a gymnasium.Env
+evaluation   what an environment may tell an evaluation
 kaiwu        the environment as Kaiwu's workflows (generation G1) see it
 """
 
 from envs import realm  # registers kaimesh/Realm-v0 and kaimesh/RealmMini-v0
+from envs.evaluation import episode_report, for_evaluation
 from envs.registry import ENVIRONMENTS, facade, make, make_vector, spaces_of
 from envs.vector import featured
 
-__all__ = ["ENVIRONMENTS", "facade", "featured", "make", "make_vector", "realm", "spaces_of"]
+__all__ = [
+    "ENVIRONMENTS",
+    "episode_report",
+    "facade",
+    "featured",
+    "for_evaluation",
+    "make",
+    "make_vector",
+    "realm",
+    "spaces_of",
+]

@@ -44,7 +44,7 @@ def make_vector(
     spaces that the mesh cannot carry.
     """
     conf = dict(env_conf or {})
-    kind, name = _resolve(app)
+    kind, name = resolve(app)
     clip = False
     vector: VectorEnv
     if kind == "gym":
@@ -63,7 +63,7 @@ def make(
 ) -> gymnasium.Env:
     """One `app` as a plain gymnasium.Env, spaces and rewards its own. Raises ConfigError as `make_vector`."""
     conf = dict(env_conf or {})
-    kind, name = _resolve(app)
+    kind, name = resolve(app)
     if kind == "gym":
         return gym.make_registered(name, conf, max_episode_steps, render_mode)
     if kind == "ale":
@@ -101,7 +101,8 @@ def spaces_of(env: VectorEnv | gymnasium.Env) -> Spaces:
     return Translation(observation_space, action_space, name).spaces(bool(env.metadata.get(LEGAL_ACTIONS)))
 
 
-def _resolve(app: str) -> tuple[str, str]:
+def resolve(app: str) -> tuple[str, str]:
+    """The kind of `app`, "gym", "ale" or "own", and the name that this kind knows it by. Raises ConfigError: there is none."""
     kind, colon, name = app.partition(":")
     if app in ENVIRONMENTS:
         return "own", ENVIRONMENTS[app]

@@ -14,7 +14,7 @@ class Single(gymnasium.Env[np.ndarray, Any]):
 
     def __init__(self, vector: VectorEnv) -> None:
         assert vector.num_envs == 1, vector
-        self._vector = vector
+        self.vector = vector
         self.observation_space = vector.single_observation_space
         self.action_space = vector.single_action_space
         self.metadata = vector.metadata
@@ -25,22 +25,22 @@ class Single(gymnasium.Env[np.ndarray, Any]):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """The first observation of a new episode."""
         super().reset(seed=seed)
-        observations, infos = self._vector.reset(seed=seed, options=options)
+        observations, infos = self.vector.reset(seed=seed, options=options)
         return observations[0], _first(infos)
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One step; after the last one of an episode, call `reset`."""
-        observations, rewards, terminated, truncated, infos = self._vector.step(np.asarray([action]))
+        observations, rewards, terminated, truncated, infos = self.vector.step(np.asarray([action]))
         return observations[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), _first(infos)
 
     def render(self) -> Any:
         """The picture of the slot, uint8 `[H, W, 3]`."""
-        frames = self._vector.render()
+        frames = self.vector.render()
         return None if frames is None else frames[0]
 
     def close(self) -> None:
         """Closes the vector environment."""
-        self._vector.close()
+        self.vector.close()
 
 
 def _first(infos: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ views    what a network sees of it
 vector   the gymnasium faces
 facade   the Kaiwu face (generation G1)
 oracle   the best score that a configuration allows, exact over orders; from the legs between points, from lattice
+report   what it tells an evaluation about an episode
 follow   a script that walks an optimum's route
 records  what the facade returns
 """

@@ -123,12 +123,18 @@ def load(path: Path | str) -> RealmMap:
 
 
 def find(preset: str, seed: int = 0, path: str = "") -> RealmMap:
-    """The map of a preset and seed, made once per process, or of a file. Raises ConfigError: an unknown preset, or `load`'s."""
+    """The map of a preset and seed, or of a file; made once per process. Raises ConfigError: an unknown preset, or `load`'s."""
     if path:
-        return load(path)
+        return _read(path, Path(path).stat().st_mtime_ns if Path(path).is_file() else 0)
     if preset not in PRESETS:
         raise ConfigError(f"realm preset {preset!r} is unknown; there are {', '.join(PRESETS)}")
     return _generated(PRESETS[preset], seed)
+
+
+@lru_cache(maxsize=8)
+def _read(path: str, changed: int) -> RealmMap:
+    del changed  # another time is another file
+    return load(path)
 
 
 @lru_cache(maxsize=32)

@@ -10,8 +10,6 @@ from PIL import Image
 
 import evaluate
 from kaimesh import agent as contract
-from kaimesh.arrays import Batch
-from kaimesh.evaluation import Episode, play_kaiwu, play_native, statistics
 from kaimesh.run import RunDir
 from tests.evaluate import fake
 
@@ -58,7 +56,7 @@ def result(capsys, *arguments):
 def test_a_native_agent_on_catch(tmp_path, capsys):
     run = make_run(tmp_path, "catch", ids=(1, 2, 11))
     good = result(capsys, "--run", str(run.root), "--episodes", "50", "--model", "1")
-    assert good["return"] == {"mean": 1.0, "std": 0.0, "min": 1.0, "median": 1.0, "max": 1.0}
+    assert good["return"] == dict.fromkeys(good["return"], 1.0) | {"std": 0.0}
     assert good["length"]["mean"] == 9
     assert (good["success"], good["success_return"], good["episodes"], good["model"]) == (1.0, 1.0, 50, 1)
     bad = result(capsys, "--run", str(run.root), "--episodes", "50", "--model", "2")
@@ -120,7 +118,9 @@ def test_words_for_people(tmp_path, capsys):
     assert evaluate.main(["--run", str(run.root), "--episodes", "4"]) == 0
     out = capsys.readouterr().out
     assert "catch, native, model 1: 4 episodes" in out
-    assert "return  mean 1  std 0" in out
+    assert out.splitlines()[1].split() == ["mean", "std", "min", "p10", "p25", "median", "p75", "p90", "max"]
+    assert out.splitlines()[2].split() == ["return", "1", "0", *["1"] * 7]
+    assert "worst return 1, seed 1000003" in out
     assert "success 100% of returns >= 1" in out
 
 
@@ -153,69 +153,3 @@ def test_the_agents_own_traceback_is_shown(tmp_path, capsys):
     err = capsys.readouterr().err
     assert 'raise ZeroDivisionError("thirteen")' in err
     assert "evaluate: Agent.exploit raised ZeroDivisionError: thirteen" in err
-
-
-class Script:
-    """A vector environment whose slot i has episodes of i + 1 steps, each step worth 1 in true rewards, 0 when clipped."""
-
-    legal_actions = None
-
-    def __init__(self, num_envs):
-        self.num_envs = num_envs
-
-    def reset(self, seed):
-        del seed
-        self._t, self._over = np.zeros(self.num_envs, int), np.zeros(self.num_envs, bool)
-        return np.zeros((self.num_envs, 1)), {}
-
-    def step(self, actions):
-        assert actions.shape == (self.num_envs,)
-        self._t = np.where(self._over, 0, self._t + 1)
-        self.true_rewards = np.where(self._over, 99.0, 1.0)  # garbage in the reset step must not count
-        self._over = self._t == np.arange(self.num_envs) + 1
-        return np.zeros((self.num_envs, 1)), np.zeros(self.num_envs), self._over, np.zeros(self.num_envs, bool), {}
-
-
-class Still:
-    def exploit(self, batch):
-        return Batch({"action": np.zeros(len(batch), np.int64)})
-
-
-def test_short_episodes_have_no_advantage():
-    played = list(play_native(Still(), Script(4), 10, seed=0))
-    assert sorted(played) == sorted(Episode(float(n), n) for n in [1, 1, 1, 2, 2, 2, 3, 3, 4, 4])
-
-
-def test_every_started_episode_of_a_kaiwu_agent_counts():
-    class Facade:
-        def __init__(self, length):
-            self.length = length
-
-        def reset(self):
-            self.score, self.frame_no = 0.0, 0
-            return fake.ObsData(feature=np.zeros(4, np.float32))
-
-        def step(self, act):
-            del act
-            self.frame_no += 1
-            self.score += 2.0
-            return self.frame_no, self.reset_obs, 2.0, int(self.frame_no == self.length), 0, None
-
-        reset_obs = fake.ObsData(feature=np.zeros(4, np.float32))
-
-    played = list(play_kaiwu(fake.Kaiwu("actor"), [Facade(1), Facade(5)], 4))
-    assert sorted(played) == [Episode(2.0, 1)] * 3 + [Episode(10.0, 5)]
-
-
-def test_statistics():
-    figures = statistics([Episode(1, 5), Episode(2, 6), Episode(6, 10)], 2.0)
-    assert figures["return"] == {
-        "mean": 3.0,
-        "std": pytest.approx(np.sqrt(14 / 3)),
-        "min": 1.0,
-        "median": 2.0,
-        "max": 6.0,
-    }
-    assert figures["length"]["median"] == 6
-    assert figures["success"] == pytest.approx(2 / 3)
-    assert statistics([Episode(1, 5)], None)["success"] is None

@@ -1,0 +1,97 @@
+"""Episodes as a picture: how good they were, how long they took, and what the environment counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kaimesh.evaluation.figures import SHARE, column, is_flag, names
+from kaimesh.evaluation.play import Episode
+
+STEPS = "optimum_steps"  # in an environment's report; lengths are drawn against it
+MOST_COUNTS = 4  # of a report's other numbers, the first ones
+MOST_BARS = 30  # one for each whole number, up to so many
+_BLUE, _RED, _GREY = "#0072B2", "#D55E00", "#9AA5B1"
+
+
+def draw(episodes: Sequence[Episode], title: str, out: Path) -> None:
+    """Writes the picture; its format is the one that `out` ends in.
+
+    Above: the distribution of the share of the optimum, or of the return, and lengths against the optimum's, or their distribution.
+    Below: the first numbers of the reports that neither says.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    flags = [name for name in names(episodes) if is_flag(episodes, name)]
+    counts = [name for name in names(episodes) if name not in (SHARE, STEPS, *flags)][:MOST_COUNTS]
+    rows: list[Any] = [["quality"] * MOST_COUNTS + ["steps"] * MOST_COUNTS]
+    if counts:
+        width = 2 * MOST_COUNTS // len(counts)
+        below = [name for name in counts for _ in range(width)]
+        rows = [rows[0], rows[0], below + ["."] * (2 * MOST_COUNTS - len(below))]
+    figure, axes = pyplot.subplot_mosaic(rows, figsize=(11, 3 + 1.5 * len(rows)), layout="constrained")
+    _quality(axes["quality"], episodes)
+    _steps(axes["steps"], episodes, flags)
+    for name in counts:
+        _distribution(axes[name], column(episodes, name), name.replace("_", " "))
+    for each in axes.values():
+        each.grid(alpha=0.25)
+        each.set_axisbelow(True)
+        each.spines[["top", "right"]].set_visible(False)
+    shares = "".join(f", {name} {column(episodes, name).mean():.0%}" for name in flags)
+    figure.suptitle(f"{title}{shares}", fontsize="medium")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=120)
+    pyplot.close(figure)
+
+
+def _quality(axes: Any, episodes: Sequence[Episode]) -> None:
+    if SHARE not in names(episodes):
+        _distribution(axes, np.array([episode.score for episode in episodes]), "return")
+        return
+    shares = 100 * column(episodes, SHARE)
+    axes.hist(shares, np.linspace(min(0.0, shares.min()), max(100.0, shares.max()), 41), color=_BLUE)
+    axes.axvline(shares.mean(), color=_RED, label=f"mean {shares.mean():.1f} %")
+    axes.axvline(np.median(shares), color=_RED, linestyle="--", label=f"median {np.median(shares):.1f} %")
+    axes.set_xlabel("share of the optimum, %")
+    axes.set_ylabel("episodes")
+    axes.legend(loc="upper left")
+
+
+def _steps(axes: Any, episodes: Sequence[Episode], flags: Sequence[str]) -> None:
+    lengths = np.array([episode.length for episode in episodes])
+    if STEPS not in names(episodes):
+        _distribution(axes, lengths, "steps")
+        return
+    best = column(episodes, STEPS)
+    done = np.logical_and.reduce([np.ones(len(lengths), bool), *(column(episodes, name) > 0 for name in flags)])
+    axes.plot([0, best.max()], [0, best.max()], color=_GREY, label="optimum", zorder=1)
+    axes.scatter(best[done], lengths[done], s=16, color=_BLUE, alpha=0.7, label="episodes", zorder=2)
+    if not done.all():
+        axes.scatter(best[~done], lengths[~done], s=28, color=_RED, marker="x", label=f"not {flags[0]}", zorder=2)
+    axes.set_xlim(0.95 * best.min(), 1.05 * best.max())
+    axes.set_ylim(0.95 * best.min(), 1.05 * lengths.max())
+    axes.set_xlabel("steps of the optimum")
+    axes.set_ylabel("steps")
+    axes.legend(loc="upper left")
+
+
+def _distribution(axes: Any, values: np.ndarray, name: str) -> None:
+    whole = (values == np.round(values)).all() and np.ptp(values) < MOST_BARS
+    if whole:
+        numbers, episodes = np.unique(values, return_counts=True)
+        axes.bar(numbers, episodes, 0.8, color=_BLUE)
+        axes.set_xlim(values.min() - 0.8, values.max() + 0.8)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    else:
+        axes.hist(values, 25, color=_BLUE)
+    axes.axvline(values.mean(), color=_RED, label=f"mean {values.mean():.4g}")
+    axes.set_xlabel(name)
+    axes.set_ylabel("episodes")
+    axes.legend(fontsize="small")
