@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium.spaces import Box, Discrete
@@ -13,15 +13,22 @@ from gymnasium.vector.utils import batch_space
 from envs.realm import core, views
 from envs.realm.core import ACTIONS, DIRECTIONS, FULL_MEMORY
 from envs.realm.map import find
-from envs.realm.report import report
 from envs.realm.task import MAX_STEP, task_of
 from envs.realm.views import FEATURES, MAPS, VIEW
 from envs.single import Single
 from kaimesh.errors import ConfigError
 
+if TYPE_CHECKING:
+    from envs.realm.picture import Pictures
+
 CELLS = VIEW * VIEW
 FEATURE_BYTES = 4 * FEATURES
-METADATA = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP, "legal_actions": True}
+METADATA = {
+    "render_modes": ["rgb_array"],
+    "render_fps": 20,
+    "autoreset_mode": AutoresetMode.NEXT_STEP,
+    "legal_actions": True,
+}
 
 Observe = Callable[[core.World, core.State], np.ndarray]
 
@@ -31,7 +38,8 @@ class Realm(VectorEnv):
 
     preset: "realm" (128 cells, 9 of 13 treasures) or "realm-mini" (32 cells, 5 treasures). map_seed: which of its maps; map_file:
     a map of your own instead, as envs.realm.map describes. task: keys of envs.realm.task, such as treasure_num=[3, 9].
-    max_episode_steps: max_step, if that is not named. observation, see envs.realm.views for what it holds:
+    max_episode_steps: max_step, if that is not named. render_mode: "rgb_array" for pictures, see envs.realm.picture. observation,
+    see envs.realm.views for what it holds:
 
     | observation | | |
     |---|---|---|
@@ -57,8 +65,8 @@ class Realm(VectorEnv):
     ) -> None:
         if observation not in _OBSERVATIONS:
             raise ConfigError(f"realm: observation = {observation!r} must be one of {', '.join(_OBSERVATIONS)}")
-        if render_mode is not None:
-            raise ConfigError(f"realm: render_mode = {render_mode!r} is not offered; leave it out")
+        if render_mode not in (None, "rgb_array"):
+            raise ConfigError(f"realm: render_mode = {render_mode!r} must be 'rgb_array' or be left out")
         self.num_envs, self.preset, self.render_mode = num_envs, preset, render_mode
         self.metadata = dict(METADATA)
         self.conf = {"max_step": max_episode_steps or MAX_STEP, **task}
@@ -71,6 +79,11 @@ class Realm(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._seeded = False
+        self._pictures: Pictures | None = None
+        if render_mode:
+            from envs.realm.picture import Pictures  # the libraries that draw are loaded where something is drawn
+
+            self._pictures = Pictures(self.map, num_envs)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -81,6 +94,8 @@ class Realm(VectorEnv):
             self.state.random[:] = self.np_random.integers(1, 2**63, self.num_envs, np.int64).astype(np.uint64)
             self._seeded = True
         core.reset_all(self.world, self.state, self.task)
+        if self._pictures:
+            self._pictures.restart(self.state)
         return self._observe(self.world, self.state), self._infos()
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -93,16 +108,13 @@ class Realm(VectorEnv):
         count = self.num_envs
         results = np.empty(count, np.float32), np.empty(count, bool), np.empty(count, bool)
         core.step(self.world, self.state, self.task, np.asarray(actions, np.int64), *results)
+        if self._pictures:
+            self._pictures.follow(self.state)
         return results
 
-    def episode_report(self, slot: int) -> dict[str, float]:
-        """What envs.realm.report says of the episode that has just ended there."""
-        return report(self.map, self.state, slot)
-
-    @staticmethod
-    def for_evaluation(conf: Mapping[str, Any]) -> dict[str, Any]:
-        """`conf` with the sets of treasures that training with it leaves out."""
-        return {**conf, "treasure_sets": "test"} if conf.get("treasure_sets") == "train" else dict(conf)
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        """One picture a hero, uint8 `[H, W, 3]`, of envs.realm.picture; None without render_mode "rgb_array"."""
+        return self._pictures.draw(self.state) if self._pictures else None
 
     def _infos(self) -> dict[str, Any]:
         legal = np.ones((self.num_envs, ACTIONS), bool)

@@ -134,7 +134,7 @@ def test_the_map_is_the_configurations(tmp_path):
     ("conf", "reason"),
     [
         ({"observation": "picture"}, "observation = 'picture'"),
-        ({"render_mode": "rgb_array"}, "render_mode"),
+        ({"render_mode": "human"}, "render_mode = 'human'"),
         ({"treasures": 3}, "no key 'treasures'"),
         ({"max_episode_steps": 5000}, "max_step = 5000"),
         ({"preset": "real"}, "'real' is unknown"),
