@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from gymnasium.vector.utils import batch_space
 from envs.realm import core, views
 from envs.realm.core import ACTIONS, DIRECTIONS, FULL_MEMORY
 from envs.realm.map import find
+from envs.realm.report import report
 from envs.realm.task import MAX_STEP, task_of
 from envs.realm.views import FEATURES, MAPS, VIEW
 from envs.single import Single
@@ -115,6 +116,15 @@ class Realm(VectorEnv):
     def render(self) -> tuple[np.ndarray, ...] | None:
         """One picture a hero, uint8 `[H, W, 3]`, of envs.realm.picture; None without render_mode "rgb_array"."""
         return self._pictures.draw(self.state) if self._pictures else None
+
+    def episode_report(self, slot: int) -> dict[str, float]:
+        """What envs.realm.report says of the episode that has just ended there."""
+        return report(self.map, self.state, slot)
+
+    @staticmethod
+    def for_evaluation(conf: Mapping[str, Any]) -> dict[str, Any]:
+        """`conf` with the sets of treasures that training with it leaves out."""
+        return {**conf, "treasure_sets": "test"} if conf.get("treasure_sets") == "train" else dict(conf)
 
     def _infos(self) -> dict[str, Any]:
         legal = np.ones((self.num_envs, ACTIONS), bool)
