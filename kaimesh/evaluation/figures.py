@@ -62,8 +62,11 @@ def table(rows: Mapping[str, Summary]) -> list[str]:
     """Lines with a column for each number of a summary."""
     cells = [["", *next(iter(rows.values()))]]
     cells += [[name.replace("_", " "), *(f"{value:.4g}" for value in row.values())] for name, row in rows.items()]
-    first = max(len(row[0]) for row in cells)
-    return [f"{name:{first}}" + "".join(f"{cell:>9}" for cell in row) for name, *row in cells]
+    wide = [max(map(len, one)) for one in zip(*cells, strict=True)]
+    return [
+        f"{name:{wide[0]}}" + "".join(f"  {cell:>{width}}" for cell, width in zip(row, wide[1:], strict=True))
+        for name, *row in cells
+    ]
 
 
 def words(result: Mapping[str, Any]) -> str:
@@ -72,7 +75,8 @@ def words(result: Mapping[str, Any]) -> str:
         f"{result['app']}, {result['algo']}, model {result['model']}: {result['episodes']} episodes in {result['seconds']:.1f} s"
     ]
     lines += result["notes"]
-    lines += table({"return": result["return"], "length": result["length"], **result["report"]})
+    counted = {name: numbers for name, numbers in result["report"].items() if name not in result["flags"]}
+    lines += table({"return": result["return"], "length": result["length"], **counted})
     if SHARE in result["report"]:
         lines.append(f"share of the optimum {result['report'][SHARE]['mean']:.1%}")
     lines += [f"{name} {result['report'][name]['mean']:.0%}" for name in result["flags"]]

@@ -70,12 +70,11 @@ def play(player: Player, seeds: Sequence[int]) -> Iterator[Episode]:
             if not playing:
                 return
             over = [one.step(action) for one, action in zip(playing, player.act(playing), strict=True)]
-            finished = [one for one, is_over in zip(playing, over, strict=True) if is_over]
-            playing[:] = [one for one, is_over in zip(playing, over, strict=True) if not is_over]
-            for one in finished:
-                episode = one.episode()
+            finished = [one.episode() for one, is_over in zip(playing, over, strict=True) if is_over]
+            for one in [one for one, is_over in zip(playing, over, strict=True) if is_over]:
+                playing.remove(one)
                 one.close()
-                yield episode
+            yield from finished
     finally:
         for one in playing:
             one.close()

@@ -2,109 +2,65 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
 
 import evaluate
-from kaimesh import agent as contract
-from kaimesh.run import RunDir
-from tests.evaluate import fake
-
-ALGORITHMS = {
-    "native": ("Native", "native_workflow"),
-    "kaiwu": ("Kaiwu", "workflow"),
-    "kaiwu2": ("KaiwuG2", "workflow"),
-}
 
 
-@pytest.fixture(autouse=True)
-def algorithms(tmp_path, monkeypatch):
-    text = ""
-    for name, (cls, workflow) in ALGORITHMS.items():
-        agents = "".join(f'{role}_agent = "tests.evaluate.fake.{cls}"\n' for role in ("actor", "learner", "aisrv"))
-        text += f'[{name}]\n{agents}train_workflow = "tests.evaluate.fake.{workflow}"\n'
-    path = tmp_path / "algo_conf.toml"
-    path.write_text(text)
-    monkeypatch.setenv("algo_conf", str(path))
-    monkeypatch.setattr(
-        contract,
-        "_protocol",
-        {f.__name__: f for f in (fake.ObsData, fake.ActData, fake.observation_process, fake.action_process)},
-    )
-    monkeypatch.delenv("KAIMESH_FROM", raising=False)
-
-
-def make_run(tmp_path, app, algo="native", ids=(1,), extra=""):
-    run = RunDir(tmp_path / "run")
-    run.prepare()
-    run.conf.write_text(f'[app]\napp = "{app}"\nalgo = "{algo}"\n{extra}')
-    for id in ids:
-        (run.ckpt / f"model.ckpt-{id}.txt").write_text(str(id))
-    return run
-
-
-def result(capsys, *arguments):
-    code = evaluate.main([*arguments, "--json"])
-    out = capsys.readouterr()
-    assert code == 0, out.err
-    return json.loads(out.out)
-
-
-def test_a_native_agent_on_catch(tmp_path, capsys):
-    run = make_run(tmp_path, "catch", ids=(1, 2, 11))
-    good = result(capsys, "--run", str(run.root), "--episodes", "50", "--model", "1")
+def test_a_native_agent_on_catch(make_run, result):
+    run = make_run("catch", ids=(1, 2, 11))
+    good = result("--run", str(run.root), "--episodes", "50", "--model", "1")
     assert good["return"] == dict.fromkeys(good["return"], 1.0) | {"std": 0.0}
     assert good["length"]["mean"] == 9
     assert (good["success"], good["success_return"], good["episodes"], good["model"]) == (1.0, 1.0, 50, 1)
-    bad = result(capsys, "--run", str(run.root), "--episodes", "50", "--model", "2")
+    bad = result("--run", str(run.root), "--episodes", "50", "--model", "2")
     assert bad["return"]["mean"] < 0
     assert bad["success"] == 0.0
-    assert result(capsys, "--run", str(run.root), "--episodes", "1")["model"] == 11, "latest is the highest number"
+    assert result("--run", str(run.root), "--episodes", "1")["model"] == 11, "latest is the highest number"
 
 
 @pytest.mark.parametrize("algo", ["kaiwu", "kaiwu2"])
-def test_a_kaiwu_agent_on_cartpole(tmp_path, capsys, algo):
-    run = make_run(tmp_path, "gym:CartPole-v1", algo)
-    figures = result(capsys, "--run", str(run.root), "--episodes", "5")
+def test_a_kaiwu_agent_on_cartpole(make_run, result, algo):
+    run = make_run("gym:CartPole-v1", algo)
+    figures = result("--run", str(run.root), "--episodes", "5")
     assert figures["return"]["mean"] > 100
     assert figures["return"] == figures["length"]
     assert figures["success_return"] == 475
-    again = result(capsys, "--run", str(run.root), "--episodes", "5")
+    again = result("--run", str(run.root), "--episodes", "5")
     assert again["return"] == figures["return"], "the seed is fixed"
-    other = result(capsys, "--run", str(run.root), "--episodes", "5", "--seed", "3")
+    other = result("--run", str(run.root), "--episodes", "5", "--seed", "3")
     assert other["return"] != figures["return"]
 
 
-def test_the_runs_settings_and_another_app(tmp_path, capsys):
-    run = make_run(tmp_path, "gym:CartPole-v1", extra="max_episode_steps = 4\n")
-    assert result(capsys, "--run", str(run.root), "--episodes", "3")["length"]["max"] == 4
-    pendulum = result(capsys, "--run", str(run.root), "--episodes", "3", "--app", "gym:Pendulum-v1")
+def test_the_runs_settings_and_another_app(make_run, result):
+    run = make_run("gym:CartPole-v1", extra="max_episode_steps = 4\n")
+    assert result("--run", str(run.root), "--episodes", "3")["length"]["max"] == 4
+    pendulum = result("--run", str(run.root), "--episodes", "3", "--app", "gym:Pendulum-v1")
     assert (pendulum["app"], pendulum["length"]["mean"], pendulum["success"]) == ("gym:Pendulum-v1", 4, None)
 
 
-def test_models_by_folder_and_by_file(tmp_path, capsys):
-    run = make_run(tmp_path, "gym:CartPole-v1")
+def test_models_by_folder_and_by_file(make_run, result, tmp_path):
+    run = make_run("gym:CartPole-v1")
     elsewhere = tmp_path / "best"
     elsewhere.mkdir()
     for id in (0, 1):
         (elsewhere / f"model.ckpt-{id}.txt").write_text(str(id))
     common = ("--run", str(run.root), "--episodes", "1")
-    assert result(capsys, *common, "--model", str(elsewhere))["model"] == 1
-    assert result(capsys, *common, "--model", str(elsewhere / "model.ckpt-0.txt"))["model"] == 0
+    assert result(*common, "--model", str(elsewhere))["model"] == 1
+    assert result(*common, "--model", str(elsewhere / "model.ckpt-0.txt"))["model"] == 0
     (run.user_ckpt / "model.ckpt-0.txt").write_text("0")
-    assert result(capsys, *common, "--model", "0")["model"] == 0, "saves of the workflow's own are found by id"
+    assert result(*common, "--model", "0")["model"] == 0, "saves of the workflow's own are found by id"
 
 
 @pytest.mark.parametrize(
     ("app", "algo"), [("catch", "native"), ("gym:CartPole-v1", "native"), ("gym:CartPole-v1", "kaiwu")]
 )
-def test_a_picture_of_one_episode(tmp_path, capsys, app, algo):
-    run = make_run(tmp_path, app, algo)
+def test_a_picture_of_one_episode(make_run, result, tmp_path, app, algo):
+    run = make_run(app, algo)
     out = tmp_path / "deep" / "out.gif"
-    figures = result(capsys, "--run", str(run.root), "--episodes", "2", "--render", str(out))
+    figures = result("--run", str(run.root), "--episodes", "2", "--render", str(out))
     with Image.open(out) as picture:
         assert picture.format == "GIF"
         assert 1 < picture.n_frames <= figures["render_length"] + 1  # equal frames in a row are stored once
@@ -113,8 +69,8 @@ def test_a_picture_of_one_episode(tmp_path, capsys, app, algo):
         assert not np.array_equal(first, np.array(picture.convert("RGB")))
 
 
-def test_words_for_people(tmp_path, capsys):
-    run = make_run(tmp_path, "catch")
+def test_words_for_people(make_run, capsys):
+    run = make_run("catch")
     assert evaluate.main(["--run", str(run.root), "--episodes", "4"]) == 0
     out = capsys.readouterr().out
     assert "catch, native, model 1: 4 episodes" in out
@@ -135,20 +91,20 @@ def test_words_for_people(tmp_path, capsys):
         (["--run", "/nowhere"], "this is no run directory"),
     ],
 )
-def test_a_wrong_wish_is_answered_in_words(tmp_path, capsys, arguments, words):
-    run = make_run(tmp_path, "catch", ids=(1, 13))
+def test_a_wrong_wish_is_answered_in_words(make_run, capsys, arguments, words):
+    run = make_run("catch", ids=(1, 13))
     assert evaluate.main(["--run", str(run.root), *arguments]) == 2
     assert words in capsys.readouterr().err
 
 
-def test_a_run_without_models(tmp_path, capsys):
-    run = make_run(tmp_path, "catch", ids=())
+def test_a_run_without_models(make_run, capsys):
+    run = make_run("catch", ids=())
     assert evaluate.main(["--run", str(run.root)]) == 2
     assert "has no model yet" in capsys.readouterr().err
 
 
-def test_the_agents_own_traceback_is_shown(tmp_path, capsys):
-    run = make_run(tmp_path, "catch", ids=(13,))
+def test_the_agents_own_traceback_is_shown(make_run, capsys):
+    run = make_run("catch", ids=(13,))
     assert evaluate.main(["--run", str(run.root)]) == 3
     err = capsys.readouterr().err
     assert 'raise ZeroDivisionError("thirteen")' in err
