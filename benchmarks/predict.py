@@ -50,10 +50,14 @@ class NumpyAgent:
     """The network as the native agents' actors run it."""
 
     def __init__(self) -> None:
-        from algorithms.networks.numpy_mlp import torso
+        from algorithms.networks import numpy_mlp
+        from algorithms.networks.torso import Torso
+        from kaimesh.agent import Part
 
         generator = np.random.default_rng(0)
-        self._torso, self._weights = torso, {}
+        parts = (Part("obs", "<f4", (LAYERS[0],)),)
+        self._torso = Torso(parts, "mlp", tuple(LAYERS[1:-1]), "relu", False)
+        self._forward, self._weights = numpy_mlp.forward, {}
         for layer, (i, o) in enumerate(itertools.pairwise(LAYERS)):
             name = f"mlp/{layer}" if layer < len(LAYERS) - 2 else "head"
             self._weights[f"{name}/w"] = generator.normal(0, i**-0.5, (i, o)).astype(np.float32)
@@ -61,7 +65,7 @@ class NumpyAgent:
 
     def predict(self, list_obs_data: Batch) -> dict[str, np.ndarray]:
         """`logits` float32 [B, 17]."""
-        features = self._torso(self._weights, "mlp", list_obs_data.obs, "relu")
+        features = self._forward(self._torso, self._weights, "mlp", list_obs_data.obs)
         return {"logits": features @ self._weights["head/w"] + self._weights["head/b"]}
 
 

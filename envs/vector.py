@@ -11,7 +11,9 @@ from envs.translation import Translation
 from kaimesh.agent import Features, Spaces, user_code
 from kaimesh.errors import ConfigError
 
-LEGAL_ACTIONS = "legal_actions"  # in an environment's metadata: true if every info has "legal_act", bool [A]
+# In an environment's metadata:
+LEGAL_ACTIONS = "legal_actions"  # true if every info has "legal_act", bool [A]
+PARTS = "parts"  # kaimesh.agent.Part of an observation that is flat bytes
 
 
 class MeshVectorEnv(VectorWrapper):
@@ -42,7 +44,7 @@ class MeshVectorEnv(VectorWrapper):
     @property
     def spaces(self) -> Spaces:
         """What a network sees."""
-        return self.translation.spaces(self._declares_legal)
+        return self.translation.spaces(self._declares_legal)._replace(parts=self.env.metadata.get(PARTS, ()))
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         """Observations `[N, ...]` and infos."""

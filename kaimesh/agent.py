@@ -14,6 +14,7 @@ The names and meanings are Kaiwu's, generation G1.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,45 @@ from kaimesh.errors import AgentError, MeshError, Stopped
 T = TypeVar("T")
 
 
+class Part(NamedTuple):
+    """A part of a flat observation of bytes: `shape` of `dtype`, numpy's string.
+
+    bits: above 0, each byte holds so many planes, bit 0 first. An image `[H, W]` so packed is `[H, W, bits]` to a network.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    bits: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of it in an observation."""
+        return np.dtype(self.dtype).itemsize * math.prod(self.shape)
+
+    @property
+    def width(self) -> int:
+        """Numbers in it, with every plane counted."""
+        return math.prod(self.shape) * max(self.bits, 1)
+
+    @property
+    def channel_first(self) -> bool:
+        """Of an image of three axes: whether its first is its channels; it is, where it is smaller than the last (Atari: [4, 84, 84])."""
+        return len(self.shape) == 3 and self.shape[0] < self.shape[-1]
+
+    @property
+    def height_width(self) -> tuple[int, int]:
+        """Of an image."""
+        return (self.shape[1], self.shape[2]) if self.channel_first else (self.shape[0], self.shape[1])
+
+    @property
+    def channels(self) -> int:
+        """Of an image: planes, colours or frames."""
+        if len(self.shape) == 2:
+            return max(self.bits, 1)
+        return self.shape[0] if self.channel_first else self.shape[2]
+
+
 class Spaces(NamedTuple):
     """What an environment looks like to a network; travels in handshakes, so it holds plain data only.
 
@@ -35,6 +75,7 @@ class Spaces(NamedTuple):
     action_size: number of actions, or of action dimensions.
     action_low, action_high: bounds, `[action_size]`, for continuous actions; empty otherwise.
     legal_actions: whether observations carry `legal_act`, bool `[action_size]`.
+    parts: of an observation that is bytes `[L]`, what these are, one after the other; empty: it is one array.
     """
 
     obs_shape: tuple[int, ...]
@@ -44,12 +85,14 @@ class Spaces(NamedTuple):
     action_low: tuple[float, ...] = ()
     action_high: tuple[float, ...] = ()
     legal_actions: bool = False
+    parts: tuple[Part, ...] = ()
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Spaces:
         """The inverse of `_asdict()` through JSON."""
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        return cls(**values)
+        parts = tuple(Part(name, dtype, tuple(shape), bits) for name, dtype, shape, bits in values.pop("parts", ()))
+        return cls(**values, parts=parts)
 
 
 class TableSpec(NamedTuple):

@@ -2,7 +2,8 @@
 
 | file | library | what |
 |---|---|---|
-| `layers` | NumPy | initial weights of dense layers, MLPs and the Nature CNN |
+| `torso` | NumPy | which torso an agent has: what it reads, what it is made of |
+| `layers` | NumPy | initial weights of dense layers, MLPs, the Nature CNN and IMPALA's two |
 | `numpy_mlp` | NumPy | the forward pass of an MLP, for actors: a call costs a tenth of TensorFlow's |
 | `sampling` | NumPy | draws actions and gives their log-probabilities |
 | `torsos` | TensorFlow | the forward passes that gradients flow through |

@@ -1,6 +1,6 @@
 """Initial weights, as NumPy arrays by name. A torso called `name` has layers `name/0`, `name/1`, ..., each with `w` and `b`.
 
-Shape legend: I inputs, O outputs of a layer; H, W, C height, width, channels.
+Shape legend: I inputs, O outputs of a layer; H, W, C height, width, channels; V numbers beside an image.
 """
 
 from __future__ import annotations
@@ -11,10 +11,15 @@ import numpy as np
 
 Weights = dict[str, np.ndarray]
 
-# Output channels, kernel size and stride of each convolution, and the width of the dense layer after them: the network of
-# Mnih et al., "Human-level control through deep reinforcement learning", Nature 518 (2015).
-NATURE_CONVOLUTIONS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
-NATURE_FEATURES = 512
+# Output channels, kernel size and stride of each convolution of a CNN.
+STRIDED = {
+    "nature": ((32, 8, 4), (64, 4, 2), (64, 3, 1)),  # Mnih et al., Nature 518 (2015)
+    "impala": ((16, 8, 4), (32, 4, 2)),  # the shallow network of arXiv:1802.01561, figure 3
+}
+# The deep network there: channels of each section, which is a convolution, a pooling by 2, and two residual blocks.
+SECTIONS = (16, 32, 32)
+BLOCKS = 2
+CNN_FEATURES = {"nature": 512, "impala": 256, "resnet": 256}  # of the dense layer at the end
 
 # The gain that keeps the scale of a signal through one layer and its activation.
 GAINS = {"tanh": 2**0.5, "relu": 2**0.5}
@@ -34,6 +39,12 @@ def dense(rng: np.random.Generator, name: str, inputs: int, outputs: int, gain: 
     return {f"{name}/w": orthogonal(rng, (inputs, outputs), gain), f"{name}/b": np.zeros(outputs, np.float32)}
 
 
+def convolution(rng: np.random.Generator, name: str, inputs: int, outputs: int, kernel: int) -> Weights:
+    """One layer: `name/w` float32 `[kernel, kernel, I, O]`, orthogonal, and `name/b` float32 `[O]`, zero."""
+    shape = (kernel, kernel, inputs, outputs)
+    return {f"{name}/w": orthogonal(rng, shape, GAINS["relu"]), f"{name}/b": np.zeros(outputs, np.float32)}
+
+
 def mlp(rng: np.random.Generator, name: str, inputs: int, hidden_sizes: Sequence[int], activation: str) -> Weights:
     """Dense layers `name/0`, `name/1`, ..."""
     weights: Weights = {}
@@ -43,22 +54,33 @@ def mlp(rng: np.random.Generator, name: str, inputs: int, hidden_sizes: Sequence
     return weights
 
 
-def nature_cnn(rng: np.random.Generator, name: str, image: tuple[int, int, int]) -> Weights:
-    """Convolutions `name/0` to `name/2` with kernels `[H, W, I, O]`, then the dense layer `name/3`; for images `(H, W, C)`.
+def strided_cnn(
+    rng: np.random.Generator, name: str, image: tuple[int, int, int], vector_width: int, kind: str
+) -> Weights:
+    """Convolutions `name/0`, ... of STRIDED[kind], then a dense layer on what they give and V numbers more; for images `(H, W, C)`.
 
-    Raises ValueError: the image is too small for the three convolutions.
+    Raises ValueError: the image is too small for the convolutions.
     """
     height, width, channels = image
     weights: Weights = {}
-    for i, (outputs, kernel, stride) in enumerate(NATURE_CONVOLUTIONS):
-        weights[f"{name}/{i}/w"] = orthogonal(rng, (kernel, kernel, channels, outputs), GAINS["relu"])
-        weights[f"{name}/{i}/b"] = np.zeros(outputs, np.float32)
+    for i, (outputs, kernel, stride) in enumerate(STRIDED[kind]):
+        weights |= convolution(rng, f"{name}/{i}", channels, outputs, kernel)
         height, width, channels = (height - kernel) // stride + 1, (width - kernel) // stride + 1, outputs
     if min(height, width) < 1:
-        raise ValueError(f"images of {image} are too small for the CNN (36 x 36 is the least); use network = 'mlp'")
-    return weights | dense(rng, f"{name}/3", height * width * channels, NATURE_FEATURES, GAINS["relu"])
+        raise ValueError(f"images of {image} are too small for network = {kind!r}; use 'mlp'")
+    inputs = height * width * channels + vector_width
+    return weights | dense(rng, f"{name}/{len(STRIDED[kind])}", inputs, CNN_FEATURES[kind], GAINS["relu"])
 
 
-def is_channel_first(shape: tuple[int, ...]) -> bool:
-    """Whether an image's first axis is its channels: it is, where it is smaller than the last (Atari stacks: [4, 84, 84])."""
-    return shape[0] < shape[-1]
+def resnet(rng: np.random.Generator, name: str, image: tuple[int, int, int], vector_width: int, kind: str) -> Weights:
+    """Sections `name/0`, ...: a convolution, and blocks `name/<section>/<block>` of two; then a dense layer as above."""
+    height, width, channels = image
+    weights: Weights = {}
+    for i, outputs in enumerate(SECTIONS):
+        weights |= convolution(rng, f"{name}/{i}", channels, outputs, 3)
+        for block in range(BLOCKS):
+            for half in ("a", "b"):
+                weights |= convolution(rng, f"{name}/{i}/{block}{half}", outputs, outputs, 3)
+        height, width, channels = -(-height // 2), -(-width // 2), outputs
+    inputs = height * width * channels + vector_width
+    return weights | dense(rng, f"{name}/{len(SECTIONS)}", inputs, CNN_FEATURES[kind], GAINS["relu"])

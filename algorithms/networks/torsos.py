@@ -1,47 +1,105 @@
 """Torsos in TensorFlow: functions from weights and observations to features.
 
-Shape legend: B rows; H, W, C height, width, channels; I inputs, O outputs.
+Shape legend: B rows; H, W, C height, width, channels; I inputs, O outputs; V numbers beside an image.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 
-from algorithms.networks.layers import NATURE_CONVOLUTIONS, is_channel_first
+from algorithms.networks.layers import BLOCKS, SECTIONS, STRIDED
+from algorithms.networks.torso import Torso
+from kaimesh.agent import Part
 
 _ACTIVATIONS = {"tanh": tf.tanh, "relu": tf.nn.relu}
 
+Weights = Mapping[str, tf.Tensor]
 
-def mlp(weights: Mapping[str, tf.Tensor], name: str, obs: tf.Tensor, activation: str) -> tf.Tensor:
-    """Features float32 `[B, O]` of observations `[B, ...]`, by the layers `name/0`, `name/1`, ... of `weights`.
 
-    Where `weights` has `obs/mean` and `obs/scale`, the observations are standardised and clipped to [-10, 10].
-    """
-    width = obs.shape[1:].num_elements()
-    x = tf.cast(tf.reshape(obs, [-1, width]), tf.float32)  # [B, I]
-    if "obs/mean" in weights:
+def forward(torso: Torso, weights: Weights, name: str, obs: tf.Tensor) -> tf.Tensor:
+    """Features float32 `[B, O]` of observations `[B, ...]`, by the layers `name/...` of `weights`."""
+    pieces = _pieces(torso, obs)
+    if torso.kind == "mlp":
+        return _mlp(torso, weights, name, _joined(list(pieces.values())))
+    assert torso.image is not None
+    image = _image(torso.image, pieces.pop(torso.image.name))
+    # Scaling the first kernel is scaling the images, at a thousandth of the cost.
+    kernel = weights[f"{name}/0/w"] * (1.0 if torso.image.bits else 1 / 255)
+    weights = {**weights, f"{name}/0/w": kernel}
+    if torso.kind == "resnet":
+        x, last = _resnet(weights, name, image), len(SECTIONS)
+    else:
+        x, last = _strided_cnn(torso.kind, weights, name, image), len(STRIDED[torso.kind])
+    return tf.nn.relu(_dense(weights, f"{name}/{last}", _joined([x, *pieces.values()])))
+
+
+def _pieces(torso: Torso, obs: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Each part of observations `[B, ...]` with its own shape; bytes stay bytes."""
+    if len(torso.parts) == 1:
+        return {torso.parts[0].name: obs}
+    pieces, start = {}, 0
+    for part in torso.parts:
+        raw = obs[:, start : start + part.nbytes]  # [B, nbytes]
+        start += part.nbytes
+        dtype = tf.as_dtype(np.dtype(part.dtype))
+        if dtype.size > 1:
+            raw = tf.bitcast(tf.reshape(raw, [-1, part.nbytes // dtype.size, dtype.size]), dtype)
+        raw = tf.reshape(raw, [-1, *part.shape])
+        pieces[part.name] = _planes(raw, part.bits) if part.bits else raw
+    return pieces
+
+
+def _planes(packed: tf.Tensor, bits: int) -> tf.Tensor:
+    """uint8 `[..., bits]` of zeros and ones."""
+    return tf.bitwise.right_shift(packed[..., None], tf.constant(list(range(bits)), tf.uint8)) & tf.constant(
+        1, tf.uint8
+    )
+
+
+def _joined(pieces: list[tf.Tensor]) -> tf.Tensor:
+    """float32 `[B, sum of widths]`."""
+    flat = [tf.cast(tf.reshape(x, [-1, x.shape[1:].num_elements()]), tf.float32) for x in pieces]
+    return flat[0] if len(flat) == 1 else tf.concat(flat, 1)
+
+
+def _image(part: Part, image: tf.Tensor) -> tf.Tensor:
+    """float32 `[B, H, W, C]`, from bytes with the values that they had."""
+    if image.shape.rank == 3:
+        image = image[..., None]
+    if part.channel_first:  # TensorFlow convolves channel-last on a CPU; as bytes this is cheap
+        image = tf.transpose(image, [0, 2, 3, 1])
+    return tf.cast(image, tf.float32)
+
+
+def _mlp(torso: Torso, weights: Weights, name: str, x: tf.Tensor) -> tf.Tensor:
+    if torso.standardise:
         x = tf.clip_by_value((x - weights["obs/mean"]) * weights["obs/scale"], -10.0, 10.0)
-    layer = 0
-    while f"{name}/{layer}/w" in weights:
-        x = tf.nn.bias_add(tf.matmul(x, weights[f"{name}/{layer}/w"]), weights[f"{name}/{layer}/b"])
-        x = _ACTIVATIONS[activation](x)
-        layer += 1
+    for layer in range(len(torso.hidden_sizes)):
+        x = _ACTIVATIONS[torso.activation](_dense(weights, f"{name}/{layer}", x))
     return x
 
 
-def nature_cnn(weights: Mapping[str, tf.Tensor], name: str, images: tf.Tensor) -> tf.Tensor:
-    """Features float32 `[B, 512]` of uint8 images, `[B, C, H, W]` (stacked frames) or `[B, H, W, C]`, scaled to [0, 1]."""
-    if is_channel_first(tuple(images.shape[1:])):
-        images = tf.transpose(
-            images, [0, 2, 3, 1]
-        )  # TensorFlow convolves channel-last on a CPU; as bytes this is cheap
-    x = tf.cast(images, tf.float32)  # [B, H, W, C]
-    for i, (_, _, stride) in enumerate(NATURE_CONVOLUTIONS):
-        # Scaling the first kernel is scaling the images, at a thousandth of the cost.
-        kernel = weights[f"{name}/{i}/w"] * (1 / 255 if i == 0 else 1)
-        x = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, kernel, stride, "VALID"), weights[f"{name}/{i}/b"]))
-    last = f"{name}/{len(NATURE_CONVOLUTIONS)}"
-    x = tf.reshape(x, [-1, weights[f"{last}/w"].shape[0]])
-    return tf.nn.relu(tf.nn.bias_add(tf.matmul(x, weights[f"{last}/w"]), weights[f"{last}/b"]))
+def _dense(weights: Weights, name: str, x: tf.Tensor) -> tf.Tensor:
+    return tf.nn.bias_add(tf.matmul(x, weights[f"{name}/w"]), weights[f"{name}/b"])
+
+
+def _convolution(weights: Weights, name: str, x: tf.Tensor, stride: int, padding: str) -> tf.Tensor:
+    return tf.nn.bias_add(tf.nn.conv2d(x, weights[f"{name}/w"], stride, padding), weights[f"{name}/b"])
+
+
+def _strided_cnn(kind: str, weights: Weights, name: str, x: tf.Tensor) -> tf.Tensor:
+    for i, (_, _, stride) in enumerate(STRIDED[kind]):
+        x = tf.nn.relu(_convolution(weights, f"{name}/{i}", x, stride, "VALID"))
+    return x
+
+
+def _resnet(weights: Weights, name: str, x: tf.Tensor) -> tf.Tensor:
+    for i in range(len(SECTIONS)):
+        x = tf.nn.max_pool2d(_convolution(weights, f"{name}/{i}", x, 1, "SAME"), 3, 2, "SAME")
+        for block in range(BLOCKS):
+            inner = _convolution(weights, f"{name}/{i}/{block}a", tf.nn.relu(x), 1, "SAME")
+            x += _convolution(weights, f"{name}/{i}/{block}b", tf.nn.relu(inner), 1, "SAME")
+    return tf.nn.relu(x)

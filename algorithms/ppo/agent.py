@@ -120,13 +120,12 @@ class Agent(agent.Agent):
 
     def _inference(self) -> tuple[Callable[[Mapping[str, Any]], None], Callable[[np.ndarray], tuple[np.ndarray, ...]]]:
         """How predictions get weights, and how they are computed: in NumPy for an MLP, compiled for a CNN."""
-        if self._net.kind == "mlp":
-            torso = partial(numpy_mlp.torso, activation=self._net.activation)
-            return lambda _: None, lambda obs: model.forward(self._net, torso, self._weights, obs)
+        if self._net.torso.kind == "mlp":
+            return lambda _: None, lambda obs: model.forward(self._net, numpy_mlp.forward, self._weights, obs)
+        from algorithms.networks import torsos
         from algorithms.networks.compiled import Compiled
-        from algorithms.ppo.learning import tensorflow_torso
 
-        forward = partial(model.forward, self._net, tensorflow_torso(self._net))
+        forward = partial(model.forward, self._net, torsos.forward)
         spaces = self._net.spaces
         compiled = Compiled(forward, self._weights, spaces.obs_shape, spaces.obs_dtype)
         return compiled.assign, compiled
@@ -153,4 +152,5 @@ class Agent(agent.Agent):
         self._stale = False
 
     def _header(self) -> dict[str, Any]:
-        return {"format": "ppo 1", **self._net._asdict(), "spaces": self._net.spaces._asdict()}
+        net = self._net
+        return {"format": "ppo 2", "spaces": net.spaces._asdict(), "shared": net.shared, **net.torso._asdict()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from algorithms.networks.torso import NETWORKS
+
 
 class Config:
     """Plain attributes; the paper is arXiv:1707.06347. What other tasks want:
@@ -21,10 +23,10 @@ class Config:
     features = "none"
 
     # Network
-    network = "auto"  # mlp | cnn | auto: cnn for uint8 images of at least 36 x 36, else mlp
+    network = "auto"  # mlp | nature | impala | resnet (see networks/layers) | auto: nature for images of at least 36 x 36, else mlp
     hidden_sizes = (64, 64)  # of the mlp
     activation = "tanh"  # of the mlp: tanh | relu
-    torso = "auto"  # of policy and value: separate | shared | auto: shared for cnn, separate for mlp
+    torso = "auto"  # of policy and value: separate | shared | auto: shared for a CNN, separate for mlp
     normalize_observations = False  # mlp: standardise by a running mean and deviation, which travel with the model
     initial_log_std = 0.0  # continuous actions: logarithm of the initial standard deviation, in units of the action
 
@@ -54,7 +56,7 @@ class Config:
         """What contradicts itself or is out of range, one sentence each with the consequence and the remedy."""
         choices = {
             "features": ("none", "realm", "realm-mini"),
-            "network": ("auto", "mlp", "cnn"),
+            "network": NETWORKS,
             "activation": ("tanh", "relu"),
             "torso": ("auto", "separate", "shared"),
             "learning_rate_schedule": ("constant", "linear"),

@@ -7,7 +7,6 @@ M steps of a minibatch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,10 @@ from algorithms.adam import Adam
 from algorithms.networks import heads, torsos
 from algorithms.networks.layers import Weights
 from algorithms.networks.moments import RunningMoments
+from algorithms.networks.torso import BYTE
 from algorithms.ppo.config import Config
 from algorithms.ppo.losses import PPOLoss, normalize, ppo_loss
-from algorithms.ppo.model import BYTES, Architecture, Torso, forward
+from algorithms.ppo.model import Architecture, forward
 from algorithms.targets.gae import gae
 from kaimesh.errors import SampleError
 
@@ -27,22 +27,16 @@ from kaimesh.errors import SampleError
 _LONGER = ("obs", "legal_act", "action", "log_prob", "value")
 
 
-def tensorflow_torso(net: Architecture) -> Torso:
-    """The torso function of `net`, in TensorFlow."""
-    return torsos.nature_cnn if net.kind == "cnn" else partial(torsos.mlp, activation=net.activation)
-
-
 class Learner:
     """The weights, the optimizer and the update. `updates` counts the calls of `update`."""
 
     def __init__(self, net: Architecture, weights: Weights, config: type[Config]) -> None:
         self._net, self._config = net, config
-        self._torso = tensorflow_torso(net)
         self._variables = {name: tf.Variable(value) for name, value in weights.items()}
         self._trained = {name: v for name, v in self._variables.items() if not name.startswith("obs/")}
         self._adam = Adam(self._trained, epsilon=config.adam_epsilon)
         self._rng = np.random.default_rng([config.seed, 1])
-        follows = net.standardise and config.normalize_observations and net.spaces.obs_dtype != BYTES
+        follows = net.torso.standardise and config.normalize_observations and net.spaces.obs_dtype != BYTE
         self._moments = RunningMoments(len(weights["obs/mean"])) if follows else None
         self.updates = 0
         self._columns = _column_specs(net)
@@ -180,7 +174,7 @@ class Learner:
 
     def _loss(self, step: dict[str, tf.Tensor]) -> PPOLoss:
         config = self._config
-        head, value = forward(self._net, self._torso, self._variables, step["obs"])
+        head, value = forward(self._net, torsos.forward, self._variables, step["obs"])
         if self._net.spaces.action_kind == "discrete":
             now = heads.categorical(head, step["action"], step.get("legal_act"))
         else:

@@ -17,6 +17,7 @@ from envs.realm.report import report
 from envs.realm.task import MAX_STEP, task_of
 from envs.realm.views import FEATURES, MAPS, VIEW
 from envs.single import Single
+from kaimesh.agent import Part
 from kaimesh.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,10 +27,12 @@ CELLS = VIEW * VIEW
 FEATURE_BYTES = 4 * FEATURES
 METADATA = {
     "render_modes": ["rgb_array"],
-    "render_fps": 20,
+    "render_fps": 12,
     "autoreset_mode": AutoresetMode.NEXT_STEP,
     "legal_actions": True,
 }
+
+PARTS = (Part("vector", "<f4", (FEATURES,)), Part("maps", "|u1", (VIEW, VIEW), bits=6))  # of the observation "bytes"
 
 Observe = Callable[[core.World, core.State], np.ndarray]
 
@@ -76,6 +79,8 @@ class Realm(VectorEnv):
         self.world = core.world_of(self.map)
         self.state = core.new_state(num_envs, self.map.size)
         self.single_observation_space, self._observe = _OBSERVATIONS[observation]
+        if observation == "bytes":
+            self.metadata["parts"] = PARTS
         self.single_action_space = Discrete(ACTIONS)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)

@@ -3,55 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import scipy.stats
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algorithms.adam import Adam
-from algorithms.networks import heads, layers, numpy_mlp, sampling, torsos
+from algorithms.networks import heads, layers, sampling
 from algorithms.networks.compiled import Compiled
 from algorithms.networks.moments import RunningMoments
-
-
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
-@pytest.mark.parametrize("standardise", [False, True])
-@pytest.mark.parametrize(("shape", "dtype"), [((5,), "<f4"), ((5,), "<f8"), ((3, 4), "|u1"), ((), "<i8")])
-def test_numpy_mlp_equals_tensorflow(activation: str, standardise: bool, shape: tuple[int, ...], dtype: str) -> None:
-    rng = np.random.default_rng(0)
-    width = int(np.prod(shape))
-    weights = layers.mlp(rng, "torso", width, (16, 8), activation)
-    if standardise:
-        weights |= {"obs/mean": np.full(width, 0.5, np.float32), "obs/scale": np.full(width, 3, np.float32)}
-    obs = (rng.standard_normal((7, *shape)) * 10).astype(dtype)
-    expected = torsos.mlp(weights, "torso", tf.constant(obs), activation).numpy()
-    np.testing.assert_allclose(numpy_mlp.torso(weights, "torso", obs, activation), expected, rtol=1e-5, atol=1e-5)
-
-
-def test_cnn_takes_both_channel_orders_and_scales_bytes() -> None:
-    rng = np.random.default_rng(0)
-    weights = layers.nature_cnn(rng, "torso", (84, 84, 4))
-    assert {name: w.shape for name, w in weights.items() if name.endswith("w")} == {
-        "torso/0/w": (8, 8, 4, 32),
-        "torso/1/w": (4, 4, 32, 64),
-        "torso/2/w": (3, 3, 64, 64),
-        "torso/3/w": (3136, 512),
-    }
-    images = rng.integers(0, 256, (2, 84, 84, 4), np.uint8)
-    last = torsos.nature_cnn(weights, "torso", tf.constant(images)).numpy()
-    first = torsos.nature_cnn(weights, "torso", tf.constant(images.transpose(0, 3, 1, 2).copy())).numpy()
-    np.testing.assert_allclose(first, last, atol=1e-6)
-    layer = tf.nn.relu(tf.nn.conv2d(images / np.float32(255), weights["torso/0/w"], 4, "VALID"))
-    for i, stride in ((1, 2), (2, 1)):
-        layer = tf.nn.relu(tf.nn.conv2d(layer, weights[f"torso/{i}/w"], stride, "VALID"))
-    expected = tf.nn.relu(tf.reshape(layer, [2, -1]) @ weights["torso/3/w"])
-    np.testing.assert_allclose(last, expected, rtol=1e-4, atol=1e-5)
-
-
-def test_cnn_refuses_small_images() -> None:
-    with pytest.raises(ValueError, match="too small"):
-        layers.nature_cnn(np.random.default_rng(0), "torso", (20, 20, 3))
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 1000))

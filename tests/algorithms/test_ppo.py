@@ -380,8 +380,8 @@ def test_config_reports_contradictions() -> None:
 
 
 def test_a_cnn_for_vectors_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"network = 'cnn' with observations <f4 \(5,\)"):
-        make(network="cnn")
+    with pytest.raises(ValueError, match=r"network = 'nature' with observations <f4 \[5\]"):
+        make(network="nature")
 
 
 def test_only_a_learner_learns() -> None:
