@@ -23,6 +23,7 @@ gym          `gym:` and your own
 vector       the one wrapper around every vector environment
 translation  between gymnasium's spaces and the mesh's arrays
 single       one slot of a vector environment as a gymnasium.Env
+replay       a recorded episode, played again
 evaluation   what an environment may tell an evaluation
 kaiwu        the environment as Kaiwu's workflows (generation G1) see it
 """

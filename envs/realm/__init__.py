@@ -10,6 +10,7 @@ task     what an episode asks for: start, end, treasures, steps
 core     the rules, over a batch of environments
 views    what a network sees of it
 picture  what people see of it
+story    an episode as data, which story.js draws in a browser
 vector   the gymnasium faces
 facade   the Kaiwu face (generation G1)
 oracle   the best score that a configuration allows, exact over orders; from the legs between points, from lattice

@@ -47,7 +47,7 @@ def _write_gif(frames: Iterable[np.ndarray], path: Path, fps: float) -> int:
     pause = max(20, round(1000 / fps))
     durations = [pause] * (len(packed) - 1) + [max(pause, LAST_MS)]
     first = next(images)
-    first.save(path, "GIF", save_all=True, append_images=images, duration=durations, loop=0, optimize=False)
+    first.save(path, "GIF", save_all=True, append_images=images, duration=durations, loop=0, optimize=True)
     return len(packed)
 
 
