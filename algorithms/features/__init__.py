@@ -13,13 +13,16 @@ from __future__ import annotations
 
 from kaimesh.agent import Features, Spaces
 
+WORLDS = {"realm": 128, "realm-mini": 32}  # cells per side of the Realm's worlds
+NAMES = ("none", *WORLDS)
+
 
 def make(name: str, count: int, spaces: Spaces) -> Features | None:
     """The features called `name` for `count` slots of `spaces`; None for "none". Raises ValueError: they do not fit."""
     if name == "none":
         return None
-    if name in ("realm", "realm-mini"):
+    if name in WORLDS:
         from algorithms.features.realm import RealmFeatures  # numba is loaded where it is used
 
-        return RealmFeatures(count, spaces, {"realm": 128, "realm-mini": 32}[name])
-    raise ValueError(f"features = {name!r} is unknown; there are none, realm, realm-mini. Set [ppo] features.")
+        return RealmFeatures(count, spaces, WORLDS[name])
+    raise ValueError(f"features = {name!r} is unknown; there are {', '.join(NAMES)}. Set [ppo] features.")

@@ -1,29 +1,31 @@
 """What a network sees of the Realm: features of one observation, and of what the hero did before.
 
 Everything is made from the environment's observation "bytes", that is from what the contest shows, and from the slot's own past.
-Shape legend: N slots; F features.
+Shape legend: N slots; F features; V numbers of the observation's vector.
 
 | features | number | from |
 |---|---|---|
 | state | 6 | place x and z, flash ready, steps until it is, buff left, time left |
 | objects | 17 x 6 | end, buff, 15 points: there, cosine and sine of the direction, two classes of distance, way |
 | target | 16 | one-hot: the treasure with the shortest way, or the end (0) when none is left |
-| to the target | 4 | cosine, sine, way, and how much shorter the last step made it |
+| to the target | 4 | its cosine, sine and way; by how many cells, / 4, the last step shortened the way to the target of then |
 | place | 2 x 32 + 256 | one-hot of column and row in 32 stripes each, and of the tile in 16 x 16: what a map is learned by |
-| rays | 16 | free way in 16 directions, at most 12 cells |
+| rays | 16 | free way in 16 directions, East first, counter-clockwise, / 12 cells, at most 1 |
 | ground | 49 | 7 x 7 cells around the hero: passable |
 | visits | 25 | 5 x 5 cells around the hero: 0.2 per visit |
-| last step | 9 | one-hot of its direction, and whether it was a bump |
+| last step | 9 | one-hot of its direction, and whether it was a bump; all 0 after a reset |
 """
 
 from __future__ import annotations
 
 import math
+from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from algorithms.features.realm_rewards import reward_of
+from algorithms.features.realm_rewards import Events, no_events, write_rewards
 from kaimesh.agent import Spaces
 
 # The layout of the observation "bytes" (envs/realm/views.py): 108 float32, then 51 x 51 cells of bits.
@@ -31,19 +33,39 @@ VIEW, RADIUS = 51, 25
 STATE, OBJECT, OBJECTS = 6, 6, 17
 VECTOR = STATE + OBJECT * OBJECTS
 OBSERVATION = 4 * VECTOR + VIEW * VIEW
+READY, TIME = 2, 5  # in the vector: the flash is ready; share of the steps that is left
+THERE, COSINE, SINE, WAY = 0, 1, 2, 5  # of an object
 PASSABLE, MEMORY_SHIFT, FULL_MEMORY = 1, 3, 5
 
 END, BUFF, FIRST_POINT = 0, 1, 2  # objects; object 1 + k is point k
+DIRECTIONS = 8  # an action is direction + 8 * flash
+CELL = 500.0  # units
+BUMP = 500.0 + 0.01  # units: who walked no farther bumped into a wall; float32 places are that exact
+
 TARGETS, STRIPES, TILES, RAYS, RAY_CELLS, GROUND, VISITS = 16, 32, 16, 16, 12, 3, 2
 PLACES = 2 * STRIPES + TILES * TILES
-LAST = 9
-FEATURES = VECTOR + TARGETS + 4 + PLACES + RAYS + (2 * GROUND + 1) ** 2 + (2 * VISITS + 1) ** 2 + LAST
-CELL = 500.0
-BUMP = 500.0  # units: who walked less far bumped into a wall
+_widths = (VECTOR, TARGETS, 4, PLACES, RAYS, (2 * GROUND + 1) ** 2, (2 * VISITS + 1) ** 2, DIRECTIONS + 1)
+AT_TARGET, AT_WAY, AT_PLACE, AT_RAYS, AT_GROUND, AT_VISITS, AT_LAST, FEATURES = accumulate(_widths)
+
+_angles = 2 * math.pi * np.arange(RAYS) / RAYS
+COS, SIN = np.cos(_angles).round(15), np.sin(_angles).round(15)  # [16]; exactly 0 along the axes
+
+
+class Past(NamedTuple):
+    """What is remembered of each slot: `vector` float32 `[N, V]` of its last observation, `target` int64 `[N]`, the object it went for,
+    and `over` bool `[N]`: its episode has ended, so that the next step is a reset.
+    """
+
+    vector: np.ndarray
+    target: np.ndarray
+    over: np.ndarray
 
 
 class RealmFeatures:
-    """Features and shaped rewards of `count` slots in a world of `size` x `size` cells."""
+    """Features and shaped rewards (realm_rewards) of `count` slots in a world of `size` x `size` cells.
+
+    Raises ValueError: `spaces` are not those of the observation "bytes".
+    """
 
     def __init__(self, count: int, spaces: Spaces, size: int) -> None:
         if (tuple(spaces.obs_shape), spaces.obs_dtype) != ((OBSERVATION,), "|u1"):
@@ -53,16 +75,15 @@ class RealmFeatures:
             )
         self.spaces = spaces._replace(obs_shape=(FEATURES,), obs_dtype="<f4")
         self._size = size
-        self._vector = np.zeros((count, VECTOR), np.float32)  # of the last observation
-        self._target = np.zeros(count, np.int64)
-        self._over = np.ones(count, bool)
+        self._past = Past(np.zeros((count, VECTOR), np.float32), np.zeros(count, np.int64), np.ones(count, bool))
+        self._events = no_events(count)
 
     def reset(self, observations: np.ndarray) -> np.ndarray:
-        """Features float32 `[N, F]` of first observations uint8 `[N, 3033]`."""
-        self._over[:] = True
-        count = len(observations)
-        nothing = np.zeros(count, np.float32)
-        return self.step(observations, np.zeros(count, np.int32), nothing, np.zeros(count, bool), np.zeros(count, bool))[0]
+        """Features float32 `[N, F]` of first observations uint8 `[N, 3033]`. Raises ValueError: the world has another size."""
+        self._check_size(observations)
+        self._past.over[:] = True
+        nothing = np.zeros(len(observations), bool)
+        return self.step(observations, np.zeros(len(observations), np.int32), nothing, nothing, nothing)[0]
 
     def step(
         self,
@@ -72,18 +93,34 @@ class RealmFeatures:
         terminated: np.ndarray,
         truncated: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Features float32 `[N, F]` and shaped rewards float32 `[N]`."""
-        count = len(observations)
-        out = np.zeros((count, FEATURES), np.float32)
-        shaped = np.zeros(count, np.float32)
-        vector = np.ascontiguousarray(observations[:, : 4 * VECTOR]).view(np.float32)
-        cells = observations[:, 4 * VECTOR :].reshape(count, VIEW, VIEW)
+        """Features float32 `[N, F]` and shaped rewards float32 `[N]`; these are made from the observations, not from `rewards`."""
+        del rewards
         actions = np.asarray(actions, np.int32)
-        _step(
-            vector, cells, actions, terminated, truncated, self._vector, self._target, self._over, self._size, out, shaped
-        )
-        self._over = np.logical_or(terminated, truncated)
+        observations = np.ascontiguousarray(observations)
+        vectors = _vectors(observations)
+        out = np.zeros((len(observations), FEATURES), np.float32)
+        _notice(vectors, observations, actions, terminated, truncated, self._size, self._past, self._events)
+        _describe(vectors, observations, actions, self._size, self._past, self._events, out)
+        shaped = np.empty(len(observations), np.float32)
+        write_rewards(
+            self._events, shaped
+        )  # called from here: compiled into _notice, edits of its file would go unnoticed
         return out, shaped
+
+    def _check_size(self, observations: np.ndarray) -> None:
+        """Every start is the middle of a cell: where it is not, the world has not `size` cells per side."""
+        cells = _vectors(observations)[:, :2] * self._size  # [N, 2]
+        if np.abs(cells % 1.0 - 0.5).max() > 1e-3:
+            raise ValueError(
+                f"the features are for a world of {self._size} x {self._size} cells, and this is another: the hero starts at {cells[0]}, "
+                "which is no middle of a cell there; ways and places would mean something else. Set [ppo] features to "
+                '"realm" for 128 cells or "realm-mini" for 32; for a map of another size, set "none".'
+            )
+
+
+def _vectors(observations: np.ndarray) -> np.ndarray:
+    vectors: np.ndarray = np.ascontiguousarray(observations[:, : 4 * VECTOR]).view(np.float32)
+    return vectors
 
 
 @njit(cache=True)
@@ -92,105 +129,121 @@ def nearest_target(vector: np.ndarray) -> int:
     best, shortest = END, 2.0
     for k in range(FIRST_POINT, OBJECTS):
         start = STATE + OBJECT * k
-        if vector[start] > 0 and vector[start + 5] < shortest:
-            best, shortest = k, vector[start + 5]
+        if vector[start + THERE] > 0 and vector[start + WAY] < shortest:
+            best, shortest = k, vector[start + WAY]
     return best
 
 
 @njit(cache=True)
-def _way(vector: np.ndarray, k: int) -> float:
-    """The way to object k / (2 * size)."""
-    way: float = vector[STATE + OBJECT * k + 5]
+def _way(vector: np.ndarray, k: int, size: int) -> float:
+    """The way to object k in cells; 0 if it is not there."""
+    start = STATE + OBJECT * k
+    way: float = 2.0 * size * vector[start + WAY] if vector[start + THERE] > 0 else 0.0
     return way
 
 
 @njit(cache=True)
-def _step(
+def _notice(
     vectors: np.ndarray,
-    cells: np.ndarray,
+    observations: np.ndarray,
     actions: np.ndarray,
     terminated: np.ndarray,
     truncated: np.ndarray,
-    before: np.ndarray,
-    targets: np.ndarray,
-    over: np.ndarray,
     size: int,
-    out: np.ndarray,
-    rewards: np.ndarray,
+    past: Past,
+    events: Events,
 ) -> None:
+    """Writes what happened since the observations before, and remembers these."""
+    middle = 4 * VECTOR + RADIUS * VIEW + RADIUS
     for i in range(vectors.shape[0]):
-        vector, closer, moved = vectors[i], 0.0, 2 * BUMP
-        if not over[i]:
-            target = targets[i]
-            there = vector[STATE + OBJECT * target] > 0
-            closer = 2 * size * (_way(before[i], target) - (_way(vector, target) if there else 0.0))
-            moved = math.hypot(vector[0] - before[i, 0], vector[1] - before[i, 1]) * size * CELL
-            visits = int(cells[i, RADIUS, RADIUS] >> MEMORY_SHIFT)
-            left = 0
-            found = 0
-            for k in range(FIRST_POINT, OBJECTS):
-                left += vector[STATE + OBJECT * k] > 0
-                found += before[i, STATE + OBJECT * k] > 0 and not vector[STATE + OBJECT * k] > 0
-            flashed = actions[i] >= 8 and before[i, 2] > 0
-            rewards[i] = reward_of(
-                found, terminated[i], truncated[i], left, vector[5], closer, visits, moved <= BUMP and not flashed, flashed
-            )
-        targets[i] = nearest_target(vector)
-        before[i] = vector
-        _describe(vector, cells[i], targets[i], closer, moved <= BUMP, actions[i] % 8, not over[i], size, out[i])
+        vector, before = vectors[i], past.vector[i]
+        events.first[i] = past.over[i]
+        events.found[i] = events.left[i] = 0
+        for start in range(STATE + OBJECT * FIRST_POINT + THERE, VECTOR, OBJECT):
+            events.found[i] += before[start] > 0 and not vector[start] > 0
+            events.left[i] += vector[start] > 0
+        events.closer[i] = _way(before, past.target[i], size) - _way(vector, past.target[i], size)
+        events.visits[i] = observations[i, middle] >> MEMORY_SHIFT
+        moved = math.hypot(vector[0] - before[0], vector[1] - before[1]) * size * CELL
+        events.flashed[i] = actions[i] >= DIRECTIONS and before[READY] > 0
+        events.bumped[i] = moved <= BUMP and not events.flashed[i]
+        events.arrived[i], events.late[i] = terminated[i], truncated[i]
+        passed = before[TIME] - vector[TIME]  # share of the episode's steps that one is
+        events.steps_left[i] = round(vector[TIME] / passed) if passed > 0 else 0
+        past.vector[i] = vector
+        past.target[i] = nearest_target(vector)
+        past.over[i] = terminated[i] or truncated[i]
 
 
 @njit(cache=True)
 def _describe(
-    vector: np.ndarray,
-    cells: np.ndarray,
-    target: int,
-    closer: float,
-    bump: bool,
-    direction: int,
-    moved: bool,
+    vectors: np.ndarray,
+    observations: np.ndarray,
+    actions: np.ndarray,
     size: int,
+    past: Past,
+    events: Events,
     out: np.ndarray,
 ) -> None:
-    out[:VECTOR] = vector
-    at = VECTOR
-    out[at + (target if target == END else target - 1)] = 1.0  # object 1 + k is point k
-    at += TARGETS
-    start = STATE + OBJECT * target
-    out[at], out[at + 1], out[at + 2] = vector[start + 1], vector[start + 2], vector[start + 5]
-    out[at + 3] = max(-1.0, min(1.0, closer / 4))
-    at += 4
-    out[at + min(int(vector[0] * STRIPES), STRIPES - 1)] = 1.0
-    out[at + STRIPES + min(int(vector[1] * STRIPES), STRIPES - 1)] = 1.0
-    column, row = min(int(vector[0] * TILES), TILES - 1), min(int(vector[1] * TILES), TILES - 1)
-    out[at + 2 * STRIPES + row * TILES + column] = 1.0
-    at += PLACES
-    _rays(vector, cells, size, out[at : at + RAYS])
-    at += RAYS
-    for row in range(RADIUS - GROUND, RADIUS + GROUND + 1):
-        for column in range(RADIUS - GROUND, RADIUS + GROUND + 1):
-            out[at] = cells[row, column] & PASSABLE
-            at += 1
-    for row in range(RADIUS - VISITS, RADIUS + VISITS + 1):
-        for column in range(RADIUS - VISITS, RADIUS + VISITS + 1):
-            out[at] = (cells[row, column] >> MEMORY_SHIFT) / FULL_MEMORY
-            at += 1
-    if moved:
-        out[at + direction] = 1.0
-        out[at + 8] = bump
+    """Writes the features to float32 `[N, F]` of zeros."""
+    for i in range(out.shape[0]):
+        vector, row, target = vectors[i], out[i], past.target[i]
+        cells = observations[i, 4 * VECTOR :].reshape((VIEW, VIEW))
+        row[:VECTOR] = vector
+        row[AT_TARGET + max(target - 1, END)] = 1.0  # object 1 + k is point k
+        start = STATE + OBJECT * target
+        row[AT_WAY], row[AT_WAY + 1], row[AT_WAY + 2] = (
+            vector[start + COSINE],
+            vector[start + SINE],
+            vector[start + WAY],
+        )
+        _place(vector, row[AT_PLACE:AT_RAYS])
+        _rays(vector, cells, size, row[AT_RAYS:AT_GROUND])
+        _ground(cells, row[AT_GROUND:AT_VISITS])
+        _visits(cells, row[AT_VISITS:AT_LAST])
+        if not events.first[i]:
+            row[AT_WAY + 3] = max(-1.0, min(1.0, events.closer[i] / 4))
+            row[AT_LAST + actions[i] % DIRECTIONS] = 1.0
+            row[AT_LAST + DIRECTIONS] = events.bumped[i]
+
+
+@njit(cache=True)
+def _place(vector: np.ndarray, out: np.ndarray) -> None:
+    x, z = vector[0], vector[1]
+    out[_part(x, STRIPES)] = 1.0
+    out[STRIPES + _part(z, STRIPES)] = 1.0
+    out[2 * STRIPES + _part(z, TILES) * TILES + _part(x, TILES)] = 1.0
+
+
+@njit(cache=True)
+def _part(share: float, parts: int) -> int:
+    """In which of so many equal parts of 0..1 `share` lies."""
+    return min(int(share * parts), parts - 1)
 
 
 @njit(cache=True)
 def _rays(vector: np.ndarray, cells: np.ndarray, size: int, out: np.ndarray) -> None:
-    """Free ways / 12 cells from the hero's exact place, East first, counter-clockwise."""
-    x, z = vector[0] * size, vector[1] * size  # cells
-    left, low = math.floor(x) - RADIUS, math.floor(z) - RADIUS
+    """Free ways from the hero's exact place, felt every half cell."""
+    x, z = RADIUS + vector[0] * size % 1.0, RADIUS + vector[1] * size % 1.0  # cells of the view
     for ray in range(RAYS):
-        cos, sin = math.cos(2 * math.pi * ray / RAYS), math.sin(2 * math.pi * ray / RAYS)
         free = 0
         while free < 2 * RAY_CELLS:
             far = 0.5 * (free + 1)
-            if not cells[math.floor(z + sin * far) - low, math.floor(x + cos * far) - left] & PASSABLE:
+            if not cells[int(z + SIN[ray] * far), int(x + COS[ray] * far)] & PASSABLE:
                 break
             free += 1
         out[ray] = free / (2 * RAY_CELLS)
+
+
+@njit(cache=True)
+def _ground(cells: np.ndarray, out: np.ndarray) -> None:
+    side, first = 2 * GROUND + 1, RADIUS - GROUND
+    for at in range(side * side):
+        out[at] = cells[first + at // side, first + at % side] & PASSABLE
+
+
+@njit(cache=True)
+def _visits(cells: np.ndarray, out: np.ndarray) -> None:
+    side, first = 2 * VISITS + 1, RADIUS - VISITS
+    for at in range(side * side):
+        out[at] = (cells[first + at // side, first + at % side] >> MEMORY_SHIFT) / FULL_MEMORY

@@ -6,18 +6,21 @@
 | arrival | +1, and 0.002 per step left | 150 points and 0.2 per step left |
 | left behind | -0.5 per treasure at arrival | leaving early must not look good to one who discounts the future |
 | too late | -1 | the score is lost; but only what happens at the end, not all that was collected |
-| progress | 0.02 per cell that the way to the target became shorter, or longer | the only term that is felt at every step; within an episode with one target it sums up to the way, whatever the detours |
+| progress | 0.02 per cell that the way to the target became shorter, or longer | the only term that is felt at every step; between two pickups it sums up to no more than the way, whatever the detours |
 | step | -0.005 | 0.2 points are lost per step; a little more, to hurry |
 | repetition | -0.01 per earlier visit of the cell, at most 5 | walking in circles |
 | bump | -0.02 | a step against a wall is lost |
 | flash misuse | -0.1 | unless it brought the target at least 5 cells nearer: it is ready again after 606 steps |
 
-"Target" is the treasure with the shortest way, or the end when none is left (features.realm.nearest_target). Whatever the
-shaping is, returns in logs and evaluations are true scores.
+"Target" is the treasure with the shortest way, or the end when none is left, as it was before the step; what is taken is 0 cells
+away. Whatever the shaping is, returns in logs and evaluations are true scores.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
 from numba import njit
 
 TREASURE = 1.0
@@ -26,36 +29,50 @@ TOO_LATE = -1.0
 PROGRESS = 0.02
 STEP = -0.005
 REPETITION = -0.01
-WALL = -0.02
+BUMP = -0.02
 FLASH_MISUSE, GOOD_FLASH = -0.1, 5.0
 
-MAX_STEP = 2000
+
+class Events(NamedTuple):
+    """What happened to N heroes in a step; every array is `[N]`.
+
+    first: bool, it was no step but a reset: the rest means nothing. found: int64 treasures picked up. left: int64 treasures that are
+    still there. closer: float64 cells by which the way to the target became shorter. visits: int64 earlier ones of the cell that the
+    hero stands on now, at most 5. bumped, flashed: bool. arrived, late: bool, how the episode ended. steps_left: int64.
+    """
+
+    first: np.ndarray
+    found: np.ndarray
+    left: np.ndarray
+    closer: np.ndarray
+    visits: np.ndarray
+    bumped: np.ndarray
+    flashed: np.ndarray
+    arrived: np.ndarray
+    late: np.ndarray
+    steps_left: np.ndarray
+
+
+def no_events(count: int) -> Events:
+    """Room for the events of `count` heroes."""
+    kinds = {"closer": float, **dict.fromkeys(("found", "left", "visits", "steps_left"), np.int64)}
+    return Events(*(np.zeros(count, kinds.get(name, bool)) for name in Events._fields))
 
 
 @njit(cache=True)
-def reward_of(
-    found: int,
-    arrived: bool,
-    late: bool,
-    left: int,
-    time_left: float,
-    closer: float,
-    visits: int,
-    bump: bool,
-    flashed: bool,
-) -> float:
-    """The shaped reward of one step.
-
-    found: treasures picked up. left: treasures that are still there. time_left: share of the episode's steps. closer: cells by which
-    the way to the target became shorter. visits: earlier ones of the cell that the hero stands on now.
-    """
-    reward = TREASURE * found + PROGRESS * closer + STEP + REPETITION * visits
-    if bump:
-        reward += WALL
-    if flashed and closer < GOOD_FLASH:
-        reward += FLASH_MISUSE
-    if arrived:
-        reward += ARRIVAL + STEP_LEFT * MAX_STEP * time_left + LEFT_BEHIND * left
-    if late:
-        reward += TOO_LATE
-    return reward
+def write_rewards(events: Events, out: np.ndarray) -> None:
+    """Writes the sums of the table's lines to float32 `[N]`; 0 for a reset."""
+    for i in range(out.shape[0]):
+        if events.first[i]:
+            out[i] = 0.0
+            continue
+        reward = STEP + TREASURE * events.found[i] + PROGRESS * events.closer[i] + REPETITION * events.visits[i]
+        if events.arrived[i]:
+            reward += ARRIVAL + STEP_LEFT * events.steps_left[i] + LEFT_BEHIND * events.left[i]
+        if events.late[i]:
+            reward += TOO_LATE
+        if events.bumped[i]:
+            reward += BUMP
+        if events.flashed[i] and events.closer[i] < GOOD_FLASH:
+            reward += FLASH_MISUSE
+        out[i] = reward

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from algorithms import features
 from algorithms.networks.torso import NETWORKS
 
 
@@ -55,7 +56,7 @@ class Config:
     def check(cls) -> list[str]:
         """What contradicts itself or is out of range, one sentence each with the consequence and the remedy."""
         choices = {
-            "features": ("none", "realm", "realm-mini"),
+            "features": features.NAMES,
             "network": NETWORKS,
             "activation": ("tanh", "relu"),
             "torso": ("auto", "separate", "shared"),
