@@ -16,7 +16,7 @@ from kaimesh.arrays import Batch, Specs
 from kaimesh.errors import AgentError, MeshError, PeerError, Refused, SampleError, Stopped
 from kaimesh.metrics import Meter
 from kaimesh.wire import frame as wire
-from kaimesh.wire.client import FrameClient, error_of
+from kaimesh.wire.client import FrameClient, error_of, stand_for
 from kaimesh.wire.frame import Header, Kind, Late
 
 _ROLE = "player"
@@ -35,7 +35,7 @@ class _Asked(NamedTuple):
 
 
 class ActorClient:
-    """Predictions of an actor, picked from `addrs` by `turn`; when it dies, of the next one.
+    """Predictions of an actor, picked from what `addrs` stand for by `turn`; when it dies, of the next one.
 
     What was asked and not answered is asked again after such a move, so a caller never notices more than a pause. While no
     actor answers it waits for ever (a supervisor starts them again), and the meter says for how long. Not thread-safe.
@@ -62,7 +62,7 @@ class ActorClient:
         self._addrs, self._token, self._name, self._meter, self._stop = tuple(addrs), token, name, meter, stop
         self._spaces, self._timeout_s = spaces, timeout_s
         hashed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
-        self._next = (hashed if turn is None else turn) % len(self._addrs)
+        self._turn = hashed if turn is None else turn  # which of the actors: one more after each that failed
         self._specs: Specs | None = None
         self._columns: list[_Column] = []  # what `_specs` asks of a batch
         self._client: FrameClient | None = None
@@ -231,15 +231,15 @@ class ActorClient:
         if self._client is not None:
             self._client.close()
             self._client = None
-        self._next = (self._next + 1) % len(self._addrs)
+        self._turn += 1
 
     def _connect(self, why: str) -> FrameClient:
         """Tries one actor after the other until one takes this client and all that is under way."""
         began, pause_s, tried = time.monotonic(), _FIRST_PAUSE_S, 0
         while True:
-            address = self._addrs[self._next]
+            actors = stand_for(self._addrs)
             try:
-                self._client = client = self._greet(address)
+                self._client = client = self._greet(actors[self._turn % len(actors)])
                 for asked in self._asked:
                     self._write(client, asked)
                 self._wait_is_over()
@@ -251,7 +251,7 @@ class ActorClient:
                 self._leave()
             tried += 1
             self._wait(f"actor {', '.join(self._addrs)}: none answers for {time.monotonic() - began:.0f} s ({why})")
-            if tried % len(self._addrs) == 0:
+            if tried % len(actors) == 0:
                 if self._stop.wait(pause_s):
                     raise Stopped
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

@@ -25,7 +25,9 @@ class ActorService:
             stop=context.stop,
             logger=context.logger,
         )
-        port = int(app.actor_addrs[context.index].rpartition(":")[2])
+        # The replicas of a cluster's service share one name and so one address.
+        entry = min(context.index, len(app.actor_addrs) - 1)
+        port = int(app.actor_addrs[entry].rpartition(":")[2])
         try:
             self._server = ActorServer(
                 (app.bind_host, port),
@@ -38,7 +40,7 @@ class ActorService:
             )
         except OSError as error:
             raise MeshError(
-                f"actor_addrs[{context.index}]: {app.bind_host}:{port} cannot be opened ({error.strerror}); no aisrv could get a "
+                f"actor_addrs[{entry}]: {app.bind_host}:{port} cannot be opened ({error.strerror}); no aisrv could get a "
                 "prediction. Change the port in actor_addrs, or end what uses it."
             ) from error
         meter.info["port"] = self._server.port

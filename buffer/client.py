@@ -131,6 +131,8 @@ class SampleSender:
                         self._meter.state("working")
                     return
                 waited = True
+                for link in self._links:
+                    link.end_if_unheard()
                 troubles = [link.trouble for link in self._links if link.trouble]
                 self._meter.state(
                     "waiting",
@@ -208,6 +210,10 @@ class _Link:
     def ask_for_flush(self) -> None:
         self._queue.append(None)
         self._wake()
+
+    def end_if_unheard(self) -> None:
+        if (client := self._client) is not None:
+            client.end_if_unheard()
 
     def close(self) -> None:
         self._closed = True

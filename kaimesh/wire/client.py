@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from kaimesh.arrays import Batch, Specs, view_columns, wire_buffers
@@ -50,6 +51,7 @@ class FrameClient:
         self._sock.settimeout(None)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeout_s))
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        wire.notice_death(self._sock)
         self._wait_s = 0.0
         self._read_ahead = read_ahead
         self._buffer = bytearray(_FIRST_BUFFER_BYTES)
@@ -174,6 +176,12 @@ class FrameClient:
         with contextlib.suppress(OSError):  # the peer was quicker
             self._sock.shutdown(socket.SHUT_RDWR)
 
+    def end_if_unheard(self) -> None:
+        """Ends, from another thread, a `send` whose peer's machine or network is gone; it raises PeerError."""
+        with contextlib.suppress(OSError):  # it is closed already
+            if wire.unheard(self._sock):
+                self.shutdown()
+
     def fileno(self) -> int:
         """For select()."""
         return self._sock.fileno()
@@ -206,6 +214,24 @@ class FrameClient:
             self._filled += received
             if self._filled < size and time.monotonic() > deadline:
                 raise Late(f"{self.address} sent {self._filled} of {size} bytes within {self._wait_s:g} s")
+
+
+def stand_for(addresses: Sequence[str]) -> list[str]:
+    """Every "host:port" that `addresses` stand for: a cluster's name for several replicas is each of theirs, in a fixed order.
+
+    A name of one machine, or that nobody knows now, stays as it is.
+    """
+    found: list[str] = []
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        try:
+            hosts = sorted(
+                {info[4][0] for info in socket.getaddrinfo(host, int(port), socket.AF_INET, socket.SOCK_STREAM)}
+            )
+        except OSError:
+            hosts = []
+        found += [address] if len(hosts) < 2 else [f"{host}:{port}" for host in hosts]
+    return found
 
 
 def error_of(payload: memoryview) -> AgentError:

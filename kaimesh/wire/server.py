@@ -188,6 +188,7 @@ class FrameServer:
             return
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        wire.notice_death(sock)
         connection = Connection(sock, f"{address[0]}:{address[1]}", self._clock())
         self._connections[sock.fileno()] = connection
         self._watch(connection)

@@ -65,14 +65,14 @@ class Silent:
 
 def test_the_choice_is_stable_and_spreads() -> None:
     addresses = [f"127.0.0.1:{port}" for port in range(1, 5)]
-    first = [client_of(addresses, f"aisrv_{i}/{j}")._next for i in range(16) for j in range(2)]
+    first = [client_of(addresses, f"aisrv_{i}/{j}")._turn % 4 for i in range(16) for j in range(2)]
     assert first[:6] == [2, 2, 2, 2, 1, 3], "the choice must not depend on the process, as Python's own hash does"
     assert {first.count(i) for i in range(4)} <= set(range(3, 16))
 
 
 def test_callers_that_know_their_number_share_the_actors_out_evenly() -> None:
     addresses = [f"127.0.0.1:{port}" for port in range(1, 3)]
-    first = [client_of(addresses, f"aisrv_{i}/{j}", turn=i + 2 * j)._next for i in range(2) for j in range(2)]
+    first = [client_of(addresses, f"aisrv_{i}/{j}", turn=i + 2 * j)._turn % 2 for i in range(2) for j in range(2)]
     assert sorted(first) == [0, 0, 1, 1]
 
 
@@ -84,7 +84,7 @@ def test_a_killed_actors_clients_are_answered_by_another(serve: Serve) -> None:
     assert port.poll(DEADLINE_S)
     doomed, survivor = f"127.0.0.1:{port.recv()}", serve(Echoing())
     client = client_of([doomed, survivor.address])
-    client._next = 0
+    client._turn = 0
     assert client.predict(rows(2))[0].action.tolist() == [0, 1]
     assert client.address == doomed
     os.kill(process.pid or 0, signal.SIGSTOP)  # so that what is sent now is surely not answered
@@ -129,7 +129,7 @@ def test_an_actor_that_misses_the_deadline_is_left(serve: Serve) -> None:
     actor, stuck, opened = serve(Echoing()), serve(Echoing()), threading.Event()
     stuck.agent.hook = lambda batch: opened.wait(DEADLINE_S) and None
     client = client_of([stuck.address, actor.address], timeout_s=0.5)
-    client._next = 0
+    client._turn = 0
     assert client.predict(rows(1, first=8))[0].action.tolist() == [8]
     assert client.address == actor.address
     opened.set()
@@ -139,7 +139,7 @@ def test_an_actor_that_misses_the_deadline_is_left(serve: Serve) -> None:
 def test_a_port_that_never_welcomes_is_left(serve: Serve) -> None:
     actor, silent = serve(Echoing()), Silent()
     client = client_of([silent.address, actor.address], timeout_s=0.3)
-    client._next = 0
+    client._turn = 0
     assert client.predict(rows(1))[0].action.tolist() == [0]
     client.close()
     silent.close()

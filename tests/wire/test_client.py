@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +16,8 @@ from hypothesis.extra import numpy as hnp
 from kaimesh.arrays import Batch, view_columns, wire_buffers
 from kaimesh.errors import PeerError, SampleError, Stopped
 from kaimesh.wire import frame as wire
-from kaimesh.wire.client import FrameClient
-from kaimesh.wire.frame import HEADER_BYTES, Header, Kind, Late
+from kaimesh.wire.client import FrameClient, stand_for
+from kaimesh.wire.frame import HEADER_BYTES, Header, Kind, Late, notice_death, unheard
 from tests.wire.conftest import Echo
 
 u8, u32, i64 = st.integers(0, 255), st.integers(0, 2**32 - 1), st.integers(-(2**63), 2**63 - 1)
@@ -108,3 +110,25 @@ def test_a_server_that_goes_is_a_peer_error(echo: Echo) -> None:
         echo.server.close(echo.server.connections[0], "a test")
     with pytest.raises(PeerError, match=r"closed the connection|receiving failed"):
         client.receive()
+
+
+def test_a_name_of_several_machines_is_each_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {"actor": ["10.0.0.3", "10.0.0.2"], "one": ["10.0.0.9"]}
+
+    def resolve(host: str, port: int, *_: Any) -> list[Any]:
+        if host not in known:
+            raise socket.gaierror("unknown")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in known[host]]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert stand_for(["actor:8888", "one:1", "nobody:2"]) == ["10.0.0.2:8888", "10.0.0.3:8888", "one:1", "nobody:2"]
+
+
+def test_a_peer_that_answers_is_heard_also_when_it_takes_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as sock:
+        notice_death(sock)
+        sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sock.send(bytes(1 << 16))
+        assert not unheard(sock)
