@@ -43,6 +43,10 @@ _CLIENT = [
 ]
 
 
+HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+SERVING = b"\x08\x01"  # HealthCheckResponse(status=SERVING), the protocol's one answer of a server that answers
+
+
 class _TokenCheck(grpc.ServerInterceptor):
     """Lets calls through whose metadata carry the mesh token."""
 
@@ -72,7 +76,7 @@ def serve(
     threads: int = THREADS,
     logger: logging.Logger | None = None,
 ) -> tuple[grpc.Server, int]:
-    """A started server and its port.
+    """A started server and its port. It also answers gRPC's health check, which wants the token too.
 
     registrations: each adds a servicer, `lambda server: add_XServicer_to_server(servicer, server)`.
     bind: "host:port"; port 0 takes a free one. key: the configuration key that the address comes from, for the error.
@@ -84,6 +88,9 @@ def serve(
         options=_SERVER,
         maximum_concurrent_rpcs=threads,
     )
+    health = grpc.unary_unary_rpc_method_handler(lambda _request, _context: SERVING)
+    service, _, method = HEALTH_CHECK[1:].partition("/")
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {method: health})])
     for register in registrations:
         register(server)
     try:

@@ -180,3 +180,12 @@ def test_a_taken_port_names_the_key_to_change(port, echo):
         ConfigError, match=rf"model_pool_addr = 127.0.0.1:{port} cannot be listened on.*Change model_pool_addr"
     ):
         rpc.serve([echo.register], f"127.0.0.1:{port}", "secret", key="model_pool_addr")
+
+
+def test_the_health_check_answers_whoever_has_the_token(port):
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        check = channel.unary_unary(rpc.HEALTH_CHECK)
+        assert check(b"", timeout=5, metadata=((rpc.TOKEN_KEY, "secret"),)) == rpc.SERVING
+        with pytest.raises(grpc.RpcError) as refused:
+            check(b"", timeout=5)
+        assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
