@@ -100,6 +100,11 @@ class Group:
         self._ask(observation)
         return valid
 
+    @property
+    def unfinished(self) -> int:
+        """Valid environment steps of the unroll under way, which nobody has yet."""
+        return int(np.count_nonzero(self._flags["mask"][:, : self._t]))
+
     def _see(self, observation: np.ndarray) -> list[tuple[str, np.ndarray]]:
         columns = [("obs", observation)]
         legal = getattr(self.env, "legal_actions", None)
@@ -190,10 +195,13 @@ def workflow(envs: Sequence[gym.vector.VectorEnv], agents: Sequence[Any], logger
         groups[0].length,
     )
     meter.state("working")
-    while not monitor.stop.is_set():
-        for group in groups:
-            meter.count("env_steps", group.advance())
-        meter.beat()
+    try:
+        while not monitor.stop.is_set():
+            for group in groups:
+                meter.count("env_steps", group.advance())
+            meter.beat()
+    finally:  # steps that were made and will never be learned from
+        meter.count("env_steps_unfinished", sum(group.unfinished for group in groups))
 
 
 workflow.vectorised = True  # type: ignore[attr-defined]

@@ -122,3 +122,14 @@ def test_on_policy_asks_again_so_that_an_unroll_is_of_one_model() -> None:
     for _ in range(9):
         group.advance()
     assert [int(batch.columns[MODEL_VERSION][0]) for batch in agent.sent] == [1, 6]
+
+
+def test_steps_that_are_in_no_sample_yet_are_known(group: Group) -> None:
+    assert group.unfinished == 0
+    valid = sum(group.advance() for _ in range(group.length - 1))
+    assert group.unfinished == valid
+    group.advance()
+    assert not group.agent.sent
+    group.advance()  # the unroll goes out before this step
+    assert group.agent.sent
+    assert group.unfinished <= group.env.num_envs
