@@ -22,7 +22,9 @@ import psutil
 from kaimesh.agent import Monitor, user_code
 from kaimesh.config import Config, load
 from kaimesh.errors import EXIT_CONFIG, EXIT_CRASH, EXIT_OK, EXIT_WATCHDOG, ConfigError, MeshError, Stopped
+from kaimesh.logs import configure as configure_logging
 from kaimesh.metrics import Meter
+from kaimesh.report import Reporter
 from kaimesh.run import RunDir
 
 _GIL_GRACE_S = 5.0  # supervisord kills 10 s after the limit
@@ -79,18 +81,6 @@ def set_tensorflow_threads(count: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
-def configure_logging(name: str, level: str = "INFO") -> logging.Logger:
-    """One line per message on stdout, which supervisord writes to the process's log file and rotates."""
-    logging.basicConfig(
-        level=level,
-        stream=sys.stdout,
-        force=True,
-        format=f"%(asctime)s %(levelname)-7s {name} | %(message)s",
-        datefmt="%H:%M:%S",
-    )
-    return logging.getLogger(name)
-
-
 def dotted(path: str) -> Any:
     """The object at "package.module.name". Raises ConfigError: there is none; the module's own errors pass through."""
     module_name, _, name = path.rpartition(".")
@@ -109,37 +99,47 @@ def main(role: str, service: str) -> NoReturn:
     """Runs one process: `role` is the package's name, `service` the dotted class, imported after the threads are set."""
     parser = argparse.ArgumentParser(prog=f"python -m {role}", description=f"The {role} process of a kaimesh run.")
     parser.add_argument("--conf", default="conf/configure_app.toml", help="configuration (default: %(default)s)")
-    parser.add_argument("--run-dir", help="the run's directory (default: a new one under runs_dir)")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--run-dir", help="the run's directory (default: a new one under runs_dir)")
+    place.add_argument("--runs", help="a folder: the run is its <app>_<algo>, made, or gone on with where it is there")
     parser.add_argument("--index", type=int, default=0, help="which of several processes of this kind (default: 0)")
     arguments = parser.parse_args()
     name = f"{role}_{arguments.index}"
-    logger = configure_logging(name)
+    logger = configure_logging(name, form=os.environ.get("log_format", "text"))  # noqa: SIM112 - a key's variable
     _end_with_supervisor(logger)
     try:
         config = load(arguments.conf)
     except ConfigError as error:
         logger.error("%s", error)
         sys.exit(EXIT_CONFIG)
-    run = (
-        RunDir(arguments.run_dir)
-        if arguments.run_dir
-        else RunDir.create(config.app.runs_dir, config.app.app, config.app.algo)
-    )
+    run = _run_dir(arguments, config)
     run.prepare()
     os.environ["KAIMESH_RUN_DIR"] = str(run.root)  # where agents and workflows may write, in tensorboard/ for instance
     threads = config.threads_of(role)
     set_threads(threads)
-    logger.setLevel(config.app.log_level)
+    logger = configure_logging(name, config.app.log_level, config.app.log_format, run.root.name)
     meter = Meter(name, run.status / f"{name}.json", report_s=config.app.report_seconds, logger=logger)
     context = Context(name, arguments.index, config, run, run.token(), threads, meter, logger, threading.Event())
     _handle_signals(context)
+    reporter = Reporter(config.app.monitor_addr, context.token, meter, logger) if config.app.monitor_addr else None
     meter.start()
     _start_watchdog(context)
     sys.path.insert(0, str(Path.cwd()))
     code = _work(context, lambda: dotted(service)(context))
+    if reporter is not None:
+        reporter.close()
     logging.shutdown()
     sys.stdout.flush()
     os._exit(code)  # no C++ destructor of Reverb or TensorFlow may hold the process
+
+
+def _run_dir(arguments: argparse.Namespace, config: Config) -> RunDir:
+    if arguments.run_dir:
+        return RunDir(arguments.run_dir)
+    app = config.app
+    if arguments.runs:
+        return RunDir(Path(arguments.runs) / RunDir.name_of(app.app, app.algo))
+    return RunDir.create(app.runs_dir, app.app, app.algo)
 
 
 def _work(context: Context, build: Callable[[], Service]) -> int:

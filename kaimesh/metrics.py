@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import threading
 import time
 from collections import deque
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kaimesh.logs import host
 from kaimesh.run import read_json, write_json
 
 RECENT_EPISODES = 100
@@ -59,6 +59,8 @@ class Meter:
         self._lock = threading.Lock()
         previous = read_json(path) if path is not None else {}
         self.counters: dict[str, float] = dict(previous.get("counters", {}))
+        self.inherited = dict(self.counters)  # what this life began with
+        self.listeners: list[Callable[[dict[str, Any]], None]] = []  # called with what is published; must not wait
         self.gauges: dict[str, float] = {}
         self.info: dict[str, Any] = {"previous_state": previous["state"]} if previous else {}
         self._phases: dict[str, Phase] = {}
@@ -123,7 +125,7 @@ class Meter:
             return {
                 "name": self.name,
                 "pid": os.getpid(),
-                "host": socket.gethostname(),
+                "host": host(),
                 "state": self._state,
                 "blocked_on": self._blocked_on,
                 "since": self._since,
@@ -140,9 +142,14 @@ class Meter:
             }
 
     def publish(self) -> None:
-        """Writes the status file now."""
+        """Writes the status file now, and tells the listeners."""
+        if self.path is None and not self.listeners:
+            return
+        snapshot = self.snapshot()
+        for listener in self.listeners:
+            listener(snapshot)
         if self.path is not None:
-            write_json(self.path, self.snapshot())
+            write_json(self.path, snapshot)
 
     def report(self) -> str:
         """The log line: state, rates and phase shares since the last report."""

@@ -14,6 +14,7 @@ from typing import Any
 from kaimesh.errors import ConfigError
 
 TOKEN_VARIABLE = "KAIMESH_TOKEN"
+TOKEN_FILE_VARIABLE = "KAIMESH_TOKEN_FILE"  # a container's secret
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -49,16 +50,20 @@ class RunDir:
     mesh = property(lambda self: self.root / "mesh.json")  # pids, ports, state: what stop and status act on
     result = property(lambda self: self.root / "result.json")
 
+    @staticmethod
+    def name_of(app: str, algo: str) -> str:
+        """What runs of this environment and algorithm are called, without their time."""
+        return f"{re.sub(r'[^A-Za-z0-9.-]+', '-', app)}_{algo}"
+
     @classmethod
     def create(cls, runs: str | Path, app: str, algo: str) -> RunDir:
         """A new run directory with its token, and `latest` pointing to it."""
-        safe = re.sub(r"[^A-Za-z0-9.-]+", "-", app)
+        base, name = Path(runs).resolve(), cls.name_of(app, algo)
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        base = Path(runs).resolve()
-        root, attempt = base / f"{safe}_{algo}_{stamp}", 1
+        root, attempt = base / f"{name}_{stamp}", 1
         while root.exists():
             attempt += 1
-            root = base / f"{safe}_{algo}_{stamp}-{attempt}"
+            root = base / f"{name}_{stamp}-{attempt}"
         run = cls(root)
         run.prepare()
         link = base / "latest"
@@ -89,22 +94,31 @@ class RunDir:
         ):
             folder.mkdir(parents=True, exist_ok=True)
         path = self.root / "token"
-        if not path.exists():
+        if not path.exists() and not {TOKEN_VARIABLE, TOKEN_FILE_VARIABLE} & os.environ.keys():
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_hex(16))
 
     def token(self) -> str:
-        """The mesh token: the environment's KAIMESH_TOKEN, else the run's own. Raises ConfigError: neither is there."""
+        """The mesh token: the environment's KAIMESH_TOKEN, else the file that KAIMESH_TOKEN_FILE names, else the run's own.
+
+        Raises ConfigError: there is none, or it is empty.
+        """
         if token := os.environ.get(TOKEN_VARIABLE):
             return token
+        path = Path(os.environ.get(TOKEN_FILE_VARIABLE, self.root / "token"))
         try:
-            return (self.root / "token").read_text().strip()
+            token = path.read_text().strip()
         except OSError as error:
+            token, why = "", f"cannot be read ({error})"
+        else:
+            why = "is empty"
+        if not token:
             raise ConfigError(
-                f"no mesh token: {TOKEN_VARIABLE} is not set and {self.root / 'token'} cannot be read ({error}); every "
-                f"connection would be refused. Set {TOKEN_VARIABLE} to the same value in every process."
-            ) from error
+                f"no mesh token: {TOKEN_VARIABLE} is not set and {path} {why}; every connection would be refused. Set "
+                f"{TOKEN_VARIABLE} to the same value in every process."
+            )
+        return token
 
     def statuses(self) -> dict[str, dict[str, Any]]:
         """What every process published last, by process name."""

@@ -32,6 +32,10 @@ def _hyphen(value: Any) -> Any:
     return value.replace("_", "-") if isinstance(value, str) else value
 
 
+def _address_or_none(value: str) -> str:
+    return _address(value) if value else value
+
+
 def _filled(value: str) -> str:
     if not value.strip():
         raise ValueError("must not be empty")
@@ -39,6 +43,7 @@ def _filled(value: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_address)]
+MaybeAddress = Annotated[str, AfterValidator(_address_or_none)]
 Text = Annotated[str, AfterValidator(_filled)]
 Addresses = Annotated[list[Address], BeforeValidator(_addresses), Field(min_length=1)]
 Selector = Literal[
@@ -193,6 +198,11 @@ class App(BaseModel):
         "127.0.0.1",
         description="The address that every port binds to. Reverb's own port ignores it and listens on all interfaces.",
     )
+    monitor_addr: MaybeAddress = Field(
+        "",
+        description="A cluster's monitor, which every process reports to each second; empty: the status files are enough, as on one machine.",
+    )
+    monitor_page_port: int = Field(0, ge=0, le=65535, description="The monitor's status page (HTTP); 0: none.")
     actor_threads: int = Field(
         0, ge=0, description="Threads of the actor's numerical library; 0: shared out from the cores."
     )
@@ -208,6 +218,9 @@ class App(BaseModel):
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="The least level that is logged."
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="`json`: one object a line, with time, level, message, process, run and host."
     )
     log_max_bytes: int = Field(10_000_000, ge=10_000, description="A log file is rotated at this size.")
     log_backups: int = Field(3, ge=0, description="Rotated log files kept.")

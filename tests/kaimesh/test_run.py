@@ -83,3 +83,18 @@ def test_statuses_by_process_name(tmp_path: Path) -> None:
     assert run.statuses() == {"aisrv_0": {"state": "ready"}}
     assert read_json(tmp_path / "none.json") == {}
     assert json.loads((run.status / "aisrv_0.json").read_text()) == {"state": "ready"}
+
+
+def test_a_containers_token_is_in_the_file_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = tmp_path / "secret"
+    monkeypatch.setenv("KAIMESH_TOKEN_FILE", str(secret))
+    run = RunDir(tmp_path / "run")
+    run.prepare()
+    assert not (run.root / "token").exists(), "the run has no token of its own"
+    with pytest.raises(ConfigError, match="cannot be read"):
+        run.token()
+    secret.write_text("\n")
+    with pytest.raises(ConfigError, match="is empty"):
+        run.token()
+    secret.write_text("given\n")
+    assert run.token() == "given"
