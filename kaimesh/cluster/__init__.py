@@ -1,0 +1,15 @@
+"""The mesh in containers: what starts in one, how it is found healthy, and how the whole is watched from one place.
+
+`python -m kaimesh.cluster serve ROLE` is what a container runs; `probe ROLE` its health check; `setup` makes the token and
+checks the configuration before anything starts. docker-compose.yml says how they are put together.
+
+serve     one process of the mesh as a container's only work: start, park, follow the configuration
+setup     token, configuration
+probe     whether a container's process is ready; light, for it runs every few seconds
+replica   which of a service's replicas this container is
+ledger    a process's counters over all of its lives, on whatever machine; pure
+monitor   the process that every other one reports to: status files, curves, status page
+page      the status page
+view      the mesh as rows, from the monitor's status files
+tool      tools/cluster.sh
+"""

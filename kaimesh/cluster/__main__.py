@@ -1,0 +1,31 @@
+"""`python -m kaimesh.cluster serve ROLE | probe ROLE | setup | status`: the image's entry point."""
+
+import sys
+
+
+def main() -> int:
+    """Each command imports only what it needs: `serve` stands beside every process, `probe` runs every few seconds."""
+    match sys.argv[1:]:
+        case ["serve", role]:
+            from kaimesh.cluster.serve import serve
+
+            return serve(role)
+        case ["probe", role]:
+            from kaimesh.cluster.probe import probe
+
+            return probe(role)
+        case ["setup"]:
+            from kaimesh.cluster.setup import setup
+
+            return setup()
+        case ["crash"]:
+            from kaimesh.cluster.serve import crash
+
+            return crash()
+        case _:
+            print(f"{__doc__} (not: {' '.join(sys.argv[1:]) or 'nothing'})", file=sys.stderr)
+            return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

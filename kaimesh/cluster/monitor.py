@@ -1,0 +1,124 @@
+"""The monitor: every process of a cluster reports to it once a second; it keeps their status files, the curves and a page.
+
+The keeper's eyes without its hands: the container engine starts and restarts. When it dies, nobody waits for it; the
+processes go on reporting to the next one, which finds the totals in its status files.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from kaimesh.cluster import page
+from kaimesh.cluster.ledger import Ledger
+from kaimesh.cluster.view import View, look
+from kaimesh.errors import MeshError, SampleError
+from kaimesh.keeper.record import Record
+from kaimesh.lifecycle import Context, main
+from kaimesh.report import ROLE
+from kaimesh.run import write_json
+from kaimesh.totals import Totals, totals
+from kaimesh.wire.connection import Connection, Hello
+from kaimesh.wire.frame import Kind, from_json
+from kaimesh.wire.server import FrameServer
+
+_IDLE_S = 0.5
+
+
+class Monitor:
+    """See the module. Raises MeshError: a port is taken."""
+
+    def __init__(self, context: Context) -> None:
+        self._context, self._run = context, context.run
+        app = context.config.app
+        self._statuses = context.run.statuses()
+        self._statuses.pop(context.name, None)
+        self._ledger = Ledger(self._statuses)
+        self._record, self._report_s = Record(context.run), app.report_seconds
+        self._last = (time.time(), totals(self._statuses, time.time()))
+        try:
+            self._server = FrameServer(
+                (app.bind_host, int(app.monitor_addr.rpartition(":")[2])),
+                token=context.token,
+                roles=(ROLE, "reader"),
+                on_hello=_greet,
+                logger=context.logger,
+            )
+            port = app.monitor_page_port
+            self._page = page.serve((app.bind_host, port), self._look) if port else None
+        except OSError as error:
+            raise MeshError(
+                f"monitor_addr = {app.monitor_addr} or monitor_page_port = {app.monitor_page_port} cannot be opened on "
+                f"{app.bind_host} ({error.strerror}); nobody could see the mesh. Change it, or end what uses the port."
+            ) from error
+        context.meter.info["port"] = self._server.port
+
+    def run(self) -> None:
+        """Takes reports until the process is asked to stop."""
+        self._context.meter.state("ready")
+        while not self._context.stop.is_set():
+            for connection in self._server.poll(_IDLE_S):
+                self._serve(connection)
+            self._context.meter.beat()
+            self._write_curves()
+
+    def close(self) -> None:
+        """Closes the ports and the curves' file."""
+        self._server.stop()
+        if self._page is not None:
+            self._page.shutdown()
+        self._record.close()
+
+    def _serve(self, connection: Connection) -> None:
+        assert connection.header is not None
+        try:
+            status = self._ledger.take(_report_of(from_json(connection.payload)))
+        except MeshError as error:
+            self._server.refuse(connection, str(error))
+            return
+        name = status["name"]
+        self._statuses = {**self._statuses, name: status}  # a new one: the page reads it in its own thread
+        write_json(self._run.status / f"{name}.json", status)
+        self._server.send_json(connection, Kind.CONTROL, {}, tag=connection.header.tag)
+
+    def _look(self) -> View:
+        return look(self._run.root.name, self._statuses, time.time())
+
+    def _write_curves(self) -> None:
+        now, (before, earlier) = time.time(), self._last
+        if now - before < self._report_s:
+            return
+        current = totals(self._statuses, now)
+        self._last = (now, current)
+        if self._statuses:
+            self._record.write(now, current, _rates(current, earlier, now - before), _learned(self._statuses))
+
+
+def _greet(_connection: Connection, _hello: Hello) -> dict[str, Any]:
+    return {}
+
+
+def _report_of(request: dict[str, Any]) -> dict[str, Any]:
+    """The report in a request. Raises SampleError: it is none."""
+    status = request.get("status")
+    good = isinstance(status, dict) and isinstance(status.get("counters"), dict) and "life" in status
+    name = str(status.get("name", "")) if isinstance(status, dict) else ""
+    if not good or not name.replace("_", "").isalnum():
+        raise SampleError(f"a report is a status with name, life and counters; this one has the name {name!r:.80}")
+    return dict(status or {})
+
+
+def _rates(current: Totals, earlier: Totals, seconds: float) -> dict[str, float]:
+    return {
+        f"{name}_per_s": (getattr(current, name) - getattr(earlier, name)) / max(seconds, 1e-3)
+        for name in ("env_steps", "learner_steps")
+    }
+
+
+def _learned(statuses: dict[str, dict[str, Any]]) -> dict[str, float]:
+    gauges = (item for status in statuses.values() for item in status.get("gauges", {}).items())
+    return {name: value for name, value in gauges if name.startswith("learn/")}
+
+
+if __name__ == "__main__":
+    main("monitor", "kaimesh.cluster.monitor.Monitor")
