@@ -17,8 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import envs
 from kaimesh.agent import Monitor, user_code
 from kaimesh.cli.start import DEFAULT_CONF, runs_dir
@@ -33,7 +31,8 @@ from kaimesh.recording import Recording
 from kaimesh.run import RunDir
 
 CALLER_VARIABLE = "KAIMESH_FROM"  # where the user typed the command; tools/*.sh go to the checkout's root
-MOST_FRAMES = 1500  # of a film
+PICTURES = (".png", ".svg", ".pdf")
+FILMS = (".gif", ".mp4", ".html")
 SEED = 1_000_003  # far from the seeds that training starts from
 
 
@@ -107,41 +106,9 @@ class Evaluation:
             self._agent.load_model(path=str(self.model.folder), id=self.model.id)
 
 
-def film(recording: Recording, out: Path) -> None:
-    """Plays the recording once more and writes what is seen. Raises ConfigError: the environment draws no pictures."""
-    from kaimesh.replay import film
-
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame draws; no window, no complaint about a missing desktop
-    env = envs.make_vector(
-        recording.app,
-        1,
-        env_conf=recording.env_conf,
-        max_episode_steps=recording.max_episode_steps,
-        render_mode="rgb_array",
-    )
-
-    def frames() -> Iterator[np.ndarray]:
-        env.reset(seed=recording.seed)
-        yield _picture(env)
-        for action in recording.actions[:MOST_FRAMES]:
-            env.step(action[None])
-            yield _picture(env)
-
-    try:
-        film.write(frames(), out, env.metadata.get("render_fps") or 20)
-    finally:
-        env.close()
-
-
-def _picture(env: Any) -> np.ndarray:
-    pictures = env.render()
-    if pictures is None or pictures[0] is None:
-        raise ConfigError(f"{env.app} draws no pictures (render_mode rgb_array); --render needs them")
-    return np.asarray(pictures[0], np.uint8)
-
-
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     """What main prints. Raises ConfigError, AgentError, and whatever the environment raises."""
+    _check_files(arguments)
     run = _run(arguments)
     overrides = {"app": arguments.app} if arguments.app else {}
     conf = _typed(arguments.conf) if arguments.conf else run.conf if run else DEFAULT_CONF
@@ -164,8 +131,18 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - start, 3),
         "each": [{"seed": e.seed, "return": e.score, "length": e.length, "report": dict(e.report)} for e in episodes],
     }
-    _write_files(arguments, evaluation, episodes, result)
+    try:
+        _write_files(arguments, evaluation, episodes, result)
+    except OSError as error:
+        raise ConfigError(f"{error.filename} cannot be written: {error.strerror}. Name another file.") from error
     return result
+
+
+def _check_files(arguments: argparse.Namespace) -> None:
+    """Before anything is played: whether --plot and --render can be written in the format that they end in."""
+    for option, name, known in (("--plot", arguments.plot, PICTURES), ("--render", arguments.render, FILMS)):
+        if name and Path(name).suffix.lower() not in known:
+            raise ConfigError(f"{option} {name} must end in {', '.join(known)}, which says what is written")
 
 
 def _write_files(
@@ -187,8 +164,14 @@ def _write_files(
         draw(episodes, title, _typed(arguments.plot))
         result["plot"] = arguments.plot
     if arguments.render:
-        film(evaluation.recording(episodes[0]), _typed(arguments.render))
-        result |= {"render": arguments.render, "render_return": episodes[0].score, "render_length": episodes[0].length}
+        from replay import replay
+
+        shown = replay(evaluation.recording(episodes[0]), _typed(arguments.render))
+        result |= {"render": arguments.render, "render_return": shown["score"], "render_length": shown["steps"]}
+        if shown["difference"]:
+            result["notes"].append(
+                f"{arguments.render}: {shown['difference']}; this environment does not repeat itself"
+            )
 
 
 def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -256,7 +239,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=SEED, help="of the first episode (default: %(default)s)")
     parser.add_argument("--record", metavar="DIR", help="write every episode to a file, which tools/replay.sh plays")
     parser.add_argument("--plot", metavar="OUT.png", help="draw the distributions")
-    parser.add_argument("--render", metavar="OUT.gif", help="write the first episode as a film, .gif or .mp4")
+    parser.add_argument(
+        "--render", metavar="OUT.gif", help="show the first episode: .gif, .mp4, or .html with a time slider"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 

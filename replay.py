@@ -28,19 +28,18 @@ MOST_FRAMES = {".gif": 500, ".mp4": 100_000, ".html": 1000}  # what a viewer and
 FPS = 20  # of environments that name none
 
 
-def replay(file: Path, out: Path | None, fps: float, every: int) -> dict[str, Any]:
+def replay(recording: Recording, out: Path | None, fps: float = 0, every: int = 0) -> dict[str, Any]:
     """Plays the recording and writes `out`, if it is given. fps, every: 0 for what suits the environment and the format.
 
-    Returns what main reports; `difference` is "" if the episode came out as recorded. Raises ConfigError: no such recording,
-    environment or format.
+    Returns what main reports; `difference` is "" if the episode came out as recorded. Raises ConfigError: no such environment or
+    format.
     """
-    recording = Recording.load(file)
     suffix = out.suffix.lower() if out else ""
     if out and suffix not in MOST_FRAMES:
-        raise ConfigError(f"-o {out}: it must end in {', '.join(MOST_FRAMES)}, which says what is written")
+        raise ConfigError(f"{out} must end in {', '.join(MOST_FRAMES)}, which says what is written")
     again = Replay(recording, draws=bool(out))
     try:
-        result: dict[str, Any] = {"file": str(file), "app": recording.app, "model": recording.model}
+        result: dict[str, Any] = {"app": recording.app, "model": recording.model}
         if out:
             fps = fps or float(again.env.metadata.get("render_fps") or FPS)
             result |= _write(again, out, fps, every)
@@ -178,7 +177,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.path.insert(0, str(Path.cwd()))  # environments of your own
     try:
         out = _typed(arguments.out) if arguments.out else None
-        result = replay(_typed(arguments.file), out, arguments.fps, arguments.every)
+        file = _typed(arguments.file)
+        result = {"file": str(file), **replay(Recording.load(file), out, arguments.fps, arguments.every)}
     except MeshError as error:
         print(f"replay: {error}", file=sys.stderr)
         return error.exit_code

@@ -57,11 +57,12 @@ def _quality(axes: Any, episodes: Sequence[Episode]) -> None:
         return
     shares = 100 * column(episodes, SHARE)
     axes.hist(shares, np.linspace(min(0.0, shares.min()), max(100.0, shares.max()), 41), color=_BLUE)
-    axes.axvline(shares.mean(), color=_RED, label=f"mean {shares.mean():.1f} %")
-    axes.axvline(np.median(shares), color=_RED, linestyle="--", label=f"median {np.median(shares):.1f} %")
-    axes.set_xlabel("share of the optimum, %")
+    axes.axvline(shares.mean(), color=_RED)
+    axes.set_title(
+        f"share of the optimum, mean {shares.mean():.1f} %, median {np.median(shares):.1f} %", fontsize="medium"
+    )
+    axes.set_xlabel("%")
     axes.set_ylabel("episodes")
-    axes.legend(loc="upper left")
 
 
 def _steps(axes: Any, episodes: Sequence[Episode], flags: Sequence[str]) -> None:
@@ -71,27 +72,28 @@ def _steps(axes: Any, episodes: Sequence[Episode], flags: Sequence[str]) -> None
         return
     best = column(episodes, STEPS)
     done = np.logical_and.reduce([np.ones(len(lengths), bool), *(column(episodes, name) > 0 for name in flags)])
-    axes.plot([0, best.max()], [0, best.max()], color=_GREY, label="optimum", zorder=1)
+    axes.axline((0, 0), slope=1, color=_GREY, label="as many as the optimum", zorder=1)
     axes.scatter(best[done], lengths[done], s=16, color=_BLUE, alpha=0.7, label="episodes", zorder=2)
     if not done.all():
         axes.scatter(best[~done], lengths[~done], s=28, color=_RED, marker="x", label=f"not {flags[0]}", zorder=2)
-    axes.set_xlim(0.95 * best.min(), 1.05 * best.max())
-    axes.set_ylim(0.95 * best.min(), 1.05 * lengths.max())
+    axes.set_xlim(0.95 * best.min() - 1, 1.05 * best.max() + 1)
+    axes.set_ylim(0, 1.3 * lengths.max())  # the legend is above
+    axes.set_title(f"steps, mean {lengths.mean():.4g}", fontsize="medium")
     axes.set_xlabel("steps of the optimum")
-    axes.set_ylabel("steps")
-    axes.legend(loc="upper left")
+    axes.legend(loc="upper left", ncols=3, fontsize="small")
 
 
 def _distribution(axes: Any, values: np.ndarray, name: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     whole = (values == np.round(values)).all() and np.ptp(values) < MOST_BARS
     if whole:
         numbers, episodes = np.unique(values, return_counts=True)
         axes.bar(numbers, episodes, 0.8, color=_BLUE)
         axes.set_xlim(values.min() - 0.8, values.max() + 0.8)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     else:
         axes.hist(values, 25, color=_BLUE)
-    axes.axvline(values.mean(), color=_RED, label=f"mean {values.mean():.4g}")
-    axes.set_xlabel(name)
+    axes.axvline(values.mean(), color=_RED)
+    axes.set_title(f"{name}, mean {values.mean():.4g}", fontsize="medium")
     axes.set_ylabel("episodes")
-    axes.legend(fontsize="small")

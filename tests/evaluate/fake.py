@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import gymnasium
 import numpy as np
 
 from kaimesh.agent import Agent, Spaces, attached, create_cls
@@ -62,6 +64,27 @@ class Kaiwu(Agent):
 
 class KaiwuG2(Kaiwu):
     tuple_of_version = True
+
+
+class Fickle(gymnasium.Env):
+    """One step, worth something else every time, whatever the seed."""
+
+    metadata: ClassVar = {"render_modes": ["rgb_array"], "render_fps": 5}
+    observation_space = gymnasium.spaces.Box(0, 1, (2,))
+    action_space = gymnasium.spaces.Discrete(2)
+    worth = itertools.count()
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        return np.zeros(2, np.float32), float(next(self.worth)), True, False, {}
+
+    def render(self) -> np.ndarray:
+        return np.zeros((40, 40, 3), np.uint8)
 
 
 ObsData = create_cls("ObsData", feature=None)

@@ -57,7 +57,7 @@ def test_models_by_folder_and_by_file(make_run, result, tmp_path):
 @pytest.mark.parametrize(
     ("app", "algo"), [("catch", "native"), ("gym:CartPole-v1", "native"), ("gym:CartPole-v1", "kaiwu")]
 )
-def test_a_picture_of_one_episode(make_run, result, tmp_path, app, algo):
+def test_a_picture_of_the_first_episode(make_run, result, tmp_path, app, algo):
     run = make_run(app, algo)
     out = tmp_path / "deep" / "out.gif"
     figures = result("--run", str(run.root), "--episodes", "2", "--render", str(out))
@@ -67,6 +67,20 @@ def test_a_picture_of_one_episode(make_run, result, tmp_path, app, algo):
         first = np.array(picture.convert("RGB"))
         picture.seek(picture.n_frames - 1)
         assert not np.array_equal(first, np.array(picture.convert("RGB")))
+
+
+def test_a_page_instead_of_a_film(tmp_path, make_run, result):
+    run = make_run("catch")
+    out = tmp_path / "out.html"
+    figures = result("--run", str(run.root), "--episodes", "3", "--render", str(out))
+    assert (figures["render_length"], figures["notes"]) == (9, [])
+    assert out.read_text().lstrip().lower().startswith("<!doctype html>")
+
+
+def test_a_film_of_an_environment_that_does_not_repeat_itself_says_so(tmp_path, make_run, result):
+    run = make_run("tests.evaluate.fake:Fickle")
+    figures = result("--run", str(run.root), "--episodes", "3", "--render", str(tmp_path / "out.gif"))
+    assert "does not repeat itself" in figures["notes"][0]
 
 
 def test_words_for_people(make_run, capsys):
@@ -89,6 +103,9 @@ def test_words_for_people(make_run, capsys):
         (["--app", "gym:CartPol-v1"], "did you mean gym:CartPole-v1"),
         (["--conf", "/nowhere.toml"], "/nowhere.toml cannot be read"),
         (["--run", "/nowhere"], "this is no run directory"),
+        (["--plot", "a.xyz"], "--plot a.xyz must end in .png, .svg, .pdf"),
+        (["--render", "a.png"], "--render a.png must end in .gif, .mp4, .html"),
+        (["--model", "1", "--record", "/proc/nowhere"], "cannot be written"),
     ],
 )
 def test_a_wrong_wish_is_answered_in_words(make_run, capsys, arguments, words):
