@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+from gymnasium.vector.utils import batch_space
 
 from envs.translation import Translation
 from kaimesh.agent import Features, Spaces, user_code
-from kaimesh.errors import ConfigError
+from kaimesh.errors import AgentError, ConfigError
 
 # In an environment's metadata:
 LEGAL_ACTIONS = "legal_actions"  # true if every info has "legal_act", bool [A]
@@ -82,6 +84,11 @@ class FeaturedVectorEnv(VectorWrapper):
     def __init__(self, env: MeshVectorEnv, features: Features) -> None:
         super().__init__(env)
         self._mesh_env, self._features = env, features
+        shape, dtype = features.spaces.obs_shape, np.dtype(features.spaces.obs_dtype)
+        whole = np.issubdtype(dtype, np.integer)
+        low, high = (np.iinfo(dtype).min, np.iinfo(dtype).max) if whole else (-np.inf, np.inf)
+        self.single_observation_space = Box(low, high, shape, dtype.type)
+        self.observation_space = batch_space(self.single_observation_space, env.num_envs)
 
     @property
     def spaces(self) -> Spaces:
@@ -102,7 +109,14 @@ class FeaturedVectorEnv(VectorWrapper):
         """Features `[N, F]` and infos."""
         observations, infos = self._mesh_env.reset(seed=seed, options=options)
         with user_code("Agent.features: reset"):
-            return self._features.reset(observations), infos
+            seen = self._features.reset(observations)
+        shape, dtype = self.observation_space.shape, self.observation_space.dtype
+        if (seen.shape, seen.dtype) != (shape, dtype):
+            raise AgentError(
+                f"Agent.features: reset returned {seen.dtype} {list(seen.shape)}, but its spaces say {dtype} {list(shape or ())}; the "
+                "network would be built for something else. Correct obs_shape and obs_dtype, or what reset and step return."
+            )
+        return seen, infos
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Features `[N, F]`, shaped rewards float32 `[N]`, the rest as MeshVectorEnv's."""
@@ -113,7 +127,7 @@ class FeaturedVectorEnv(VectorWrapper):
 
 
 def featured(env: MeshVectorEnv, agent: Any) -> MeshVectorEnv | FeaturedVectorEnv:
-    """`env` as `agent` wants to see it, if it has `features`."""
+    """`env` as `agent` wants to see it, if it has `features`. Raises AgentError: they do not fit `env`."""
     make = getattr(agent, "features", None)
     if make is None:
         return env
