@@ -27,6 +27,10 @@ def workflow(envs: list[Any], agents: list[Any], logger: Any = None, monitor: An
         # What an episode asks for is env_conf of the configuration. A curriculum gives Kaiwu's usr_conf instead, such as
         # env.reset({"diy": {"treasure_num": [1, 5]}}).
         raw_obs = env.reset()
+        if raw_obs is None:
+            raise RuntimeError(
+                "env.reset returned None: it refused its usr_conf, see this process's log for the reason"
+            )
         rewards = reward_process(raw_obs)
         for part in run_episode(env, agent, raw_obs, rewards):
             samples += sample_process(part)

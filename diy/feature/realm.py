@@ -8,13 +8,16 @@ The features, float32 `[FEATURES]`:
 | number | what |
 |---|---|
 | 2 | x and z as shares of the world |
-| 20 | waves over x and over z, five lengths down to a 16th of the world: on a fixed map, a place is worth knowing exactly |
+| 64 + 256 | which of 32 columns, of 32 rows and of 16 x 16 tiles of the world he is in, one-hot: so a network learns a fixed map |
 | 1 | the flash is ready |
 | 5 each | the end, the buff, treasures 1..15: there or not, cosine and sine of the direction, straight distance, way |
+| 16 + 5 | the target of the next steps: which one it is, one-hot, and the same five numbers of it |
 | 121 | 11 x 11 cells around the hero: 1 free, 0 wall |
 | 8 | how far the hero sees in each direction before a wall, up to 25 cells |
 | 8 | for each direction, whether a flash's goal 16 cells away is free |
-| 9 | 3 x 3 cells around the hero: how often he was there |
+| 25 | 5 x 5 cells around the hero: how often he was there |
+
+The target is the treasure with the shortest way, or the end if there is none left.
 
 The reward of a step is the sum of these terms; 1 is 100 points of the contest's score, so that no weight is a matter of taste:
 
@@ -24,10 +27,10 @@ The reward of a step is the sum of these terms; 1 is 100 points of the contest's
 | arrival | +1.5 | the score's 150 |
 | timeout | -1 per treasure taken | the score drops to 0: what was collected is lost |
 | step | -0.002 | the score's 0.2 per step left |
-| progress | 2 x the part of `grid_distance` that this step saved | The terms above come too rarely to begin with. The way is to the nearest treasure that is there, or to the end after the last one. A treasure's way is worth 0.2 to 0.5 in all: less than the treasure. Walking in circles gains nothing: what is gained on the way there is lost on the way back. |
+| progress | 0.03 per cell by which the way to the target became shorter | The terms above come too rarely to begin with. It has to outweigh the small terms below, since a step is one or two cells. Walking in circles gains nothing: what is gained on the way there is lost on the way back. |
 | repetition | -0.005 x `memory_map` where the hero now stands (0.2 per visit, at most 1) | He is not to stay or come back without need; small, for some ways lead through old places. |
 | bump | -0.01 for a move of 500 units or less | A wall stopped him; without it, pushing into walls costs no more than walking. |
-| flash | -0.1 for a flash after which the way is not 8 cells shorter | It is ready only every 606 steps; one that walking could replace is wasted. `FLASH_SAVES` is 8 cells' share in a world of 128. |
+| flash | -0.1 for a flash after which the way is not 8 cells shorter | It is ready only every 606 steps; one that walking could replace is wasted. |
 """
 
 from __future__ import annotations
@@ -41,15 +44,15 @@ VIEW, MIDDLE = 51, 25  # cells of a map's side, and where the hero is
 WINDOW = 5  # cells to each side in the window of walls
 OBJECTS = 2 + 15
 FLASH_CELLS = 16
-BUMP_UNITS = 500
-WAVES = 2.0 ** np.arange(5) * 2 * math.pi  # [5]
+BUMP_UNITS, CELL_UNITS = 500, 500
+STRIPES, TILES = 32, 16
 
 # The eight directions as (row, column) of a map: East first, then counter-clockwise.
 STEPS = np.array([(0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1)])  # [8, 2]
 _rays = MIDDLE + np.arange(1, MIDDLE + 1)[:, None, None] * STEPS  # [25, 8, 2]: the cells seen in each direction
 _goals = MIDDLE + np.rint(STEPS * (FLASH_CELLS / np.linalg.norm(STEPS, axis=1))[:, None]).astype(int)  # [8, 2]
 
-FEATURES = 2 + 4 * len(WAVES) + 1 + 5 * OBJECTS + (2 * WINDOW + 1) ** 2 + 8 + 8 + 9
+FEATURES = 2 + 2 * STRIPES + TILES**2 + 1 + 5 * OBJECTS + 16 + 5 + (2 * WINDOW + 1) ** 2 + 8 + 8 + 25
 
 
 def is_realm(raw_obs: Any) -> bool:
@@ -61,21 +64,26 @@ def features(raw_obs: Any) -> np.ndarray:
     """float32 `[FEATURES]`, see the table above."""
     seen = raw_obs.feature
     place = np.array([seen.norm_pos.x, seen.norm_pos.z])
-    waves = np.outer(place, WAVES).reshape(-1)  # [10]
+    column, row = (place * STRIPES).astype(int)
+    tile_x, tile_z = (place * TILES).astype(int)
+    target = _target(_ways(raw_obs))
     free = np.asarray(seen.obstacle_map, np.float32).reshape(VIEW, VIEW)
     visits = np.asarray(seen.memory_map, np.float32).reshape(VIEW, VIEW)
     rows, columns = _rays[..., 0], _rays[..., 1]
     sight = np.cumprod(free[rows, columns], axis=0).sum(0) / MIDDLE  # [8]
     parts = [
         place,
-        np.sin(waves),
-        np.cos(waves),
+        _one_hot(column, STRIPES),
+        _one_hot(row, STRIPES),
+        _one_hot(tile_z * TILES + tile_x, TILES**2),
         [raw_obs.legal_act[1]],
         *map(_towards, (seen.end_pos, seen.buff_pos, *seen.treasure_pos)),
+        _one_hot(target, 16),
+        _towards(seen.treasure_pos[target - 1] if target else seen.end_pos),
         _around(free, WINDOW).reshape(-1),
         sight,
         free[_goals[:, 0], _goals[:, 1]],
-        _around(visits, 1).reshape(-1),
+        _around(visits, 2).reshape(-1),
     ]
     return np.concatenate(parts).astype(np.float32)
 
@@ -92,6 +100,10 @@ def _towards(relative: Any) -> list[float]:
     return [1.0, math.cos(angle), math.sin(angle), relative.l2_distance / 5, relative.grid_distance]
 
 
+def _one_hot(number: int, size: int) -> np.ndarray:
+    return np.arange(size) == number
+
+
 def _around(cells: np.ndarray, radius: int) -> np.ndarray:
     part = slice(MIDDLE - radius, MIDDLE + radius + 1)
     return cells[part, part]
@@ -104,8 +116,8 @@ class Shaping:
     """
 
     TREASURE, ARRIVAL, STEP = 1.0, 1.5, -0.002
-    PROGRESS, REPETITION, BUMP, FLASH = 2.0, -0.005, -0.01, -0.1
-    FLASH_SAVES = 8 / 256
+    PROGRESS, REPETITION, BUMP, FLASH = 0.03, -0.005, -0.01, -0.1
+    FLASH_SAVES = 8  # cells
 
     def __init__(self, raw_obs: Any) -> None:
         self._ways = _ways(raw_obs)
@@ -118,8 +130,11 @@ class Shaping:
         del score  # env_info has the same numbers
         game = env_info.game_info
         place, ways = (game.pos.x, game.pos.z), _ways(raw_obs)
-        target = min(self._ways, key=lambda point: self._ways[point])
+        target = _target(self._ways)
         saved = self._ways[target] - ways.get(target, 0.0)  # to what was taken, no way is left
+        saved *= 2 * round(
+            game.pos.x / raw_obs.feature.norm_pos.x / CELL_UNITS
+        )  # in cells: 1.0 is twice the world's size
         visits = raw_obs.feature.memory_map[MIDDLE * VIEW + MIDDLE]
         flashed = game.talent_count > self._flashes
         bumped = self._place is not None and not flashed and math.dist(place, self._place) <= BUMP_UNITS
@@ -137,6 +152,10 @@ class Shaping:
         for name, value in terms.items():
             self.totals[name] = self.totals.get(name, 0.0) + value
         return sum(terms.values())
+
+
+def _target(ways: dict[int, float]) -> int:
+    return min(ways, key=lambda point: ways[point])
 
 
 def _ways(raw_obs: Any) -> dict[int, float]:

@@ -9,48 +9,8 @@ import time
 import numpy as np
 import pytest
 
-import envs
-from diy.algorithm import agent as agent_module
-from diy.algorithm.agent import Agent
 from diy.config import Config
-from diy.train_workflow import workflow
-from kaimesh.errors import Stopped
-
-
-class Watched:
-    """A facade that remembers finished episodes and stops the workflow when `enough` says so."""
-
-    def __init__(self, facade, enough):
-        self._facade, self._enough = facade, enough
-        self.returns = []
-        self.steps = 0
-
-    def __getattr__(self, name):
-        return getattr(self._facade, name)
-
-    def reset(self, *args):
-        if self._facade.frame_no:
-            self.returns.append(self._facade.score)
-            self.steps += self._facade.frame_no
-        if self._enough(self):
-            raise Stopped
-        return self._facade.reset(*args)
-
-
-@pytest.fixture
-def run_dir(tmp_path, monkeypatch):
-    monkeypatch.setenv("KAIMESH_RUN_DIR", str(tmp_path))
-    agent_module.init_writer.cache_clear()
-    yield tmp_path
-    agent_module.init_writer.cache_clear()
-
-
-def train(app, enough, seed=1):
-    env, agent = Watched(envs.facade(app, seed=seed), enough), Agent("learner")
-    agent.setup(env.spaces)
-    with pytest.raises(Stopped):
-        workflow([env], [agent])
-    return env, agent
+from tests.diy.training import train
 
 
 def test_a_short_run_learns_saves_and_writes_curves(run_dir, monkeypatch):
