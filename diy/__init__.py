@@ -1,6 +1,7 @@
 """Your agent: a complete PPO in the layout that Kaiwu users know. Copy or edit it; `./tools/start.sh --algo diy` runs it.
 
 feature/definition.py   what travels: observations, actions, samples, and how they are made from the environment's
+feature/realm.py        the same for the Realm: features, and rewards explained term by term
 train_workflow.py       the loop over episodes
 algorithm/agent.py      predict, exploit, learn, save_model, load_model
 algorithm/gae.py        advantages
