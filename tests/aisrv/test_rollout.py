@@ -8,7 +8,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+import envs
 from aisrv.rollout import Group
+from algorithms import features
 from kaimesh.agent import MODEL_VERSION, RUN_ID
 from kaimesh.arrays import Batch
 from kaimesh.errors import EnvError
@@ -133,3 +135,43 @@ def test_steps_that_are_in_no_sample_yet_are_known(group: Group) -> None:
     group.advance()  # the unroll goes out before this step
     assert group.agent.sent
     assert group.unfinished <= group.env.num_envs
+
+
+class Rambler(Echo):
+    """Any legal action."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rng = np.random.default_rng(1)
+
+    def send(self, batch: Batch) -> None:
+        self._legal = batch.legal_act.copy()
+
+    def receive(self) -> tuple[Batch, int]:
+        return Batch({"action": np.array([self._rng.choice(np.flatnonzero(row)) for row in self._legal])}), 0
+
+
+def test_features_go_through_and_their_reset_step_is_masked() -> None:
+    class Shapes:
+        features = staticmethod(lambda count, spaces: features.make("realm-mini", count, spaces))
+
+    made = envs.make_vector("realm-mini", 3, env_conf={"observation": "bytes", "max_step": 20})
+    meter, agent = Meter("aisrv_0"), Rambler()
+    group = Group(envs.featured(made, Shapes()), agent, 16, meter, run_id=0, seed=2)
+    for _ in range(16 * 8):
+        group.advance()
+    time_left, last_step = 5, slice(-9, None)  # of the features
+    ends = 0
+    for sample in agent.sent:
+        over = sample.terminated | sample.truncated
+        assert (sample.reward[~sample.mask] == 0).all(), "nothing is earned by a reset"
+        assert (sample.reward[sample.mask] != 0).all(), "every step costs something"
+        assert (sample.obs[:, 1:, time_left][sample.truncated] == 0).all(), "the true last observation"
+        assert (sample.obs[:, 1:, time_left][~sample.mask] == 1).all(), "the next episode's first"
+        assert (sample.obs[:, 1:, last_step].any(-1) == sample.mask).all(), "which follows no step"
+        assert (sample.mask[:, 1:] == ~over[:, :-1]).all()
+        ends += int(over.sum())
+    assert ends > 10
+    told = meter.snapshot()
+    assert told["counters"]["episodes"] >= ends
+    assert all(score == 0 or score > 100 for _, score, length in told["recent_episodes"]), "scores, not shaped rewards"

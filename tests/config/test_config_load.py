@@ -357,3 +357,20 @@ def test_a_preset_of_the_app_comes_between_the_algorithms_defaults_and_the_user(
     other = load(path, {"app": "catch"}, environ={})
     assert other.app.replay_buffer_capacity == other.algo.defaults["replay_buffer_capacity"]
     assert other.hyper["clip"] != preset["ppo"]["clip"]
+
+
+def test_a_table_of_the_users_is_completed_by_the_presets_and_wins(tmp_path: Path) -> None:
+    base = '[app]\napp = "realm-mini"\n'
+    preset = of(tmp_path, base).app.env_conf
+    assert preset["observation"] == "bytes"
+    config = of(tmp_path, base + "env_conf = { max_step = 500 }\n")
+    assert config.app.env_conf == {**preset, "max_step": 500}
+    assert of(tmp_path, base, {"env_conf": "{ max_step = 7 }"}).app.env_conf == {**preset, "max_step": 7}
+    assert (
+        of(tmp_path, base, environ={"env_conf": '{ observation = "floats" }'}).app.env_conf["observation"] == "floats"
+    )
+    assert of(tmp_path, base).app.env_conf == preset, "a preset is the same every time"
+    config.dump(tmp_path / "again.toml")
+    assert load(tmp_path / "again.toml", environ={}).app.env_conf == config.app.env_conf
+    assert "observation" not in of(tmp_path, base.replace("realm-mini", "catch")).app.env_conf
+    assert "env_conf = 3" in report(tmp_path, base + "env_conf = 3\n")
