@@ -51,7 +51,8 @@ class Context:
         path = {"aisrv": entry.aisrv_agent, "actor": entry.actor_agent, "learner": entry.learner_agent}[agent_type]
         with user_code(f"{path}({agent_type=})"):
             cls = dotted(path)
-            return cls(agent_type=agent_type, device="cpu", logger=self.logger, monitor=Monitor(self.meter.gauge))
+            device = "cpu" if agent_type == "aisrv" else self.config.app.agent_device
+            return cls(agent_type=agent_type, device=device, logger=self.logger, monitor=Monitor(self.meter.gauge))
 
 
 class Service(Protocol):

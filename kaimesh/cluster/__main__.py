@@ -1,4 +1,4 @@
-"""`python -m kaimesh.cluster serve ROLE | probe ROLE | setup | status`: the image's entry point."""
+"""`python -m kaimesh.cluster serve ROLE | probe ROLE | setup | status | crash`: the image's entry point."""
 
 import sys
 
@@ -18,6 +18,11 @@ def main() -> int:
             from kaimesh.cluster.setup import setup
 
             return setup()
+        case ["status"]:
+            from kaimesh.cluster.probe import status_json
+
+            print(status_json())
+            return 0
         case ["crash"]:
             from kaimesh.cluster.serve import crash
 

@@ -109,6 +109,13 @@ def http(port: int) -> str:
         return f"HTTP {answer.status}"
 
 
+def status_json() -> str:
+    """What the monitor in this container shows."""
+    url = f"http://127.0.0.1:{port_of('monitor_page_port')}/status.json"
+    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+        return str(answer.read().decode())
+
+
 def _greet(role: str, port: int) -> socket.socket:
     payload = wire.to_json({"protocol": wire.PROTOCOL, "token": token(), "role": role, "name": "health check"})
     sock = socket.create_connection(("127.0.0.1", port), TIMEOUT_S)

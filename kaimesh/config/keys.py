@@ -207,6 +207,10 @@ class App(BaseModel):
         0, ge=0, description="Threads of the actor's numerical library; 0: shared out from the cores."
     )
     learner_threads: int = Field(0, ge=0, description="The same for the learner.")
+    agent_device: Text = Field(
+        "cpu",
+        description="`device` of actor and learner agents, such as `cuda`; TensorFlow takes a GPU that it finds anyway.",
+    )
     watchdog_seconds: float = Field(
         120, ge=5, description="A process whose main loop is silent for so long is ended and restarted."
     )
