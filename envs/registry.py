@@ -83,7 +83,10 @@ def facade(
 ) -> Any:
     """One `app` as Kaiwu's workflows (generation G1) see it; of the class that FACADES names, else a Facade."""
     if app in FACADES:
-        return gym.load(FACADES[app])(app, env_conf=env_conf, seed=seed, max_episode_steps=max_episode_steps)
+        make_facade = gym.load(FACADES[app])
+        return make_facade(
+            app, env_conf=env_conf, seed=seed, max_episode_steps=max_episode_steps, render_mode=render_mode
+        )
 
     def build(conf: Mapping[str, Any], limit: int) -> gymnasium.Env:
         return make(app, env_conf=conf, render_mode=render_mode, max_episode_steps=limit)

@@ -92,6 +92,16 @@ def test_an_episode_comes_out_as_recorded(tmp_path, capsys, app, conf):
     assert "out" not in result
 
 
+def test_the_recording_of_the_documentation_is_still_right():
+    """If the rules change on purpose, it has to be recorded again, and its GIF made again."""
+    recording = Recording.load(ROOT / "docs/results/realm-mini-follower.json")
+    again = Replay(recording)
+    for _ in again:
+        pass
+    assert again.over
+    assert again.difference() == ""
+
+
 def test_a_score_in_between_comes_out_too(tmp_path, capsys, realm):
     """The reward of a treasure is in the middle of the episode, not only at its end."""
     recording, _ = realm

@@ -39,11 +39,12 @@ class RealmFacade:
         env_conf: Mapping[str, Any] | None = None,
         seed: int | None = None,
         max_episode_steps: int = 0,
+        render_mode: str | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         conf = {"preset": app, **(env_conf or {})}
         self.app = app
-        self.env = Realm(1, max_episode_steps=max_episode_steps, **conf)
+        self.env = Realm(1, max_episode_steps=max_episode_steps, render_mode=render_mode, **conf)
         self._seed, self._sleep = seed, sleep
         self._playing = False
         self._told: set[str] = set()
@@ -93,6 +94,11 @@ class RealmFacade:
         moment = Moment(self.env.world, self.env.state, arrived, late)
         truncates = int(late or (stop_game and not arrived))
         return moment.frame_no, Observation(moment), moment.score, int(arrived), truncates, EnvInfo(moment)
+
+    def render(self) -> np.ndarray | None:
+        """The picture, uint8 `[H, W, 3]`, if it was made with render_mode "rgb_array"."""
+        pictures = self.env.render()
+        return pictures[0] if pictures else None
 
     def close(self) -> None:
         """Closes the environment."""

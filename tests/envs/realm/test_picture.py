@@ -172,6 +172,20 @@ def test_one_hero_renders_one_picture():
     assert env.render_mode in env.metadata["render_modes"]
 
 
+def test_the_facade_renders_the_same():
+    facade = envs.facade("realm-mini", seed=3, render_mode="rgb_array")
+    vector = envs.make_vector("realm-mini", 1, render_mode="rgb_array")
+    facade.reset()
+    vector.reset(seed=3)
+    for action in (EAST, NORTH + FLASH, EAST):
+        assert np.array_equal(facade.render(), vector.render()[0])
+        facade.step(action)
+        vector.step(np.array([action]))
+    plain = envs.facade("realm-mini", seed=3)
+    plain.reset()
+    assert plain.render() is None
+
+
 @pytest.mark.parametrize("size", [16, 101, 255])
 def test_maps_of_every_size_are_drawn(size):
     points = {n: (2 + n % 4 * 3, 2 + n // 4 * 3) for n in range(16)}
