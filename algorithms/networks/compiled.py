@@ -10,18 +10,25 @@ import tensorflow as tf
 
 
 class Compiled:
-    """`forward(weights, obs)`, traced once for every batch size, with weights that can be replaced between calls."""
+    """`forward(weights, obs, *more)`, traced once for every batch size, with weights that can be replaced between calls.
+
+    more: shape of one row and dtype of each further input.
+    """
 
     def __init__(
         self,
-        forward: Callable[[Mapping[str, Any], Any], tuple[Any, ...]],
+        forward: Callable[..., tuple[Any, ...]],
         weights: Mapping[str, np.ndarray],
         obs_shape: tuple[int, ...],
         obs_dtype: str,
+        *more: tuple[tuple[int, ...], str],
     ) -> None:
         self._variables = {name: tf.Variable(value, trainable=False) for name, value in weights.items()}
-        signature = [tf.TensorSpec([None, *obs_shape], tf.as_dtype(np.dtype(obs_dtype)))]
-        function = tf.function(lambda obs: forward(self._variables, obs), input_signature=signature, autograph=False)
+        inputs = ((obs_shape, obs_dtype), *more)
+        signature = [tf.TensorSpec([None, *shape], tf.as_dtype(np.dtype(dtype))) for shape, dtype in inputs]
+        function = tf.function(
+            lambda *inputs: forward(self._variables, *inputs), input_signature=signature, autograph=False
+        )
         self._function = function.get_concrete_function()
 
     def assign(self, weights: Mapping[str, np.ndarray]) -> None:
@@ -29,6 +36,6 @@ class Compiled:
         for name, variable in self._variables.items():
             variable.assign(weights[name])
 
-    def __call__(self, obs: np.ndarray) -> tuple[np.ndarray, ...]:
-        """The outputs for `obs` `[B, *obs_shape]`."""
-        return tuple(output.numpy() for output in self._function(tf.constant(obs)))
+    def __call__(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The outputs for `obs` `[B, *obs_shape]` and the further inputs."""
+        return tuple(output.numpy() for output in self._function(*map(tf.constant, inputs)))

@@ -27,7 +27,8 @@ class Config:
     network = "auto"  # mlp | nature | impala | resnet (see networks/layers) | auto: nature for images of at least 36 x 36, else mlp
     hidden_sizes = (64, 64)  # of the mlp
     activation = "tanh"  # of the mlp: tanh | relu
-    torso = "auto"  # of policy and value: separate | shared | auto: shared for a CNN, separate for mlp
+    torso = "auto"  # of policy and value: separate | shared | auto: shared for a CNN or an LSTM, else separate
+    lstm_size = 0  # units of an LSTM behind the torso, whose state the mesh carries along; 0: none. Minibatches are whole trajectories
     normalize_observations = False  # mlp: standardise by a running mean and deviation, which travel with the model
     initial_log_std = 0.0  # continuous actions: logarithm of the initial standard deviation, in units of the action
 
@@ -85,6 +86,11 @@ class Config:
                 found.append(f"[ppo] {key} = {getattr(cls, key)} is negative. Set 0 to switch it off.")
         if not cls.hidden_sizes or any(type(size) is not int or size < 1 for size in cls.hidden_sizes):
             found.append(f"[ppo] hidden_sizes = {cls.hidden_sizes}: give at least one positive integer, like [64, 64].")
+        if cls.lstm_size < 0 or (cls.lstm_size and cls.torso == "separate"):
+            found.append(
+                f"[ppo] lstm_size = {cls.lstm_size} with torso = {cls.torso}: there is one LSTM, behind a shared torso. "
+                "Set torso to auto or shared, or lstm_size to 0."
+            )
         if cls.learning_rate_schedule == "linear" and cls.total_learner_steps < 1:
             found.append(
                 f"[ppo] learning_rate_schedule = linear with total_learner_steps = {cls.total_learner_steps}: the rate would be 0 "

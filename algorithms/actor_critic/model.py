@@ -1,0 +1,88 @@
+"""The network: a policy head and a value head on two torsos, or on one that they share, which may have an LSTM behind it.
+
+One definition serves NumPy (actors, with an MLP) and TensorFlow: `forward` is given the functions of either.
+
+Shape legend: B rows; A actions (discrete) or action dimensions (continuous); F features; S numbers of an LSTM's state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from algorithms.networks import layers, lstm
+from algorithms.networks import torso as torso_module
+from algorithms.networks.layers import Weights
+from algorithms.networks.torso import Torso, torso_of
+from kaimesh.agent import Spaces
+
+
+class Library(NamedTuple):
+    """What NumPy and TensorFlow each have their own of.
+
+    torso: (torso, weights, name, obs `[B, ...]`) to features `[B, F]`. lstm: `lstm.step` or `lstm_unroll.step`.
+    """
+
+    torso: Callable[[Torso, Mapping[str, Any], str, Any], Any]
+    lstm: Callable[[Mapping[str, Any], str, Any, Any], tuple[Any, Any]]
+
+
+class Architecture(NamedTuple):
+    """What the shapes of all weights follow from; stored with every model.
+
+    shared: whether policy and value share the torso. lstm_size: 0 is none.
+    """
+
+    spaces: Spaces
+    torso: Torso
+    shared: bool
+    lstm_size: int = 0
+
+    @property
+    def features(self) -> int:
+        """Numbers that the heads read."""
+        return self.lstm_size or self.torso.features
+
+
+def architecture(spaces: Spaces, config: Any) -> Architecture:
+    """The network for `spaces` that `config` asks for. Raises ValueError: as `torso_of`."""
+    torso = torso_of(spaces, config)
+    shared = config.torso == "shared" or (config.torso == "auto" and (torso.kind != "mlp" or config.lstm_size > 0))
+    return Architecture(spaces, torso, shared, config.lstm_size)
+
+
+def initial_weights(net: Architecture, config: Any) -> Weights:
+    """Weights by name, from `config.seed` alone: torsos `policy/<i>` and `value/<i>` (or `torso/<i>`), `lstm`, heads `<name>/out`."""
+    rng = np.random.default_rng(config.seed)
+    weights: Weights = {}
+    for name in ("torso",) if net.shared else ("policy", "value"):
+        weights |= torso_module.initial_weights(rng, name, net.torso)
+    if net.lstm_size:
+        weights |= lstm.initial_weights(rng, "lstm", net.torso.features, net.lstm_size)
+    # A small gain makes the first policy nearly uniform (arXiv:2006.05990, section 3.2).
+    weights |= layers.dense(rng, "policy/out", net.features, net.spaces.action_size, 0.01)
+    weights |= layers.dense(rng, "value/out", net.features, 1, 1.0)
+    if net.spaces.action_kind == "continuous":
+        weights["policy/log_std"] = np.full(net.spaces.action_size, config.initial_log_std, np.float32)
+    return weights | torso_module.standardisation(net.torso)
+
+
+def forward(net: Architecture, library: Library, weights: Mapping[str, Any], obs: Any, *state: Any) -> tuple[Any, ...]:
+    """Logits or action means, float32 `[B, A]`, and values, float32 `[B]`, of observations `[B, ...]`.
+
+    With an LSTM, `state` is the one before, `[B, S]`, and the next one comes third.
+    Works on NumPy arrays as on tensors: `library` decides, and the heads are what both can write as `x @ w + b`.
+    """
+    policy = library.torso(net.torso, weights, "torso" if net.shared else "policy", obs)  # [B, F]
+    if net.lstm_size:
+        policy, *state = library.lstm(weights, "lstm", policy, *state)  # type: ignore[assignment]
+    value = policy if net.shared else library.torso(net.torso, weights, "value", obs)  # [B, F]
+    return (*heads(weights, policy, value), *state)
+
+
+def heads(weights: Mapping[str, Any], policy: Any, value: Any) -> tuple[Any, Any]:
+    """As `forward`, from the features `[B, F]` that the policy and the value read."""
+    head = policy @ weights["policy/out/w"] + weights["policy/out/b"]  # [B, A]
+    return head, (value @ weights["value/out/w"] + weights["value/out/b"])[:, 0]
