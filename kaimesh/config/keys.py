@@ -85,7 +85,7 @@ class App(BaseModel):
     )
     env_conf: dict[str, Any] = Field(
         default_factory=dict,
-        description="Keyword arguments of the environment; Kaiwu-style workflows find it as `usr_conf`.",
+        description="Keyword arguments of the environment, besides those of its preset; Kaiwu-style workflows find it as `usr_conf`.",
     )
     max_episode_steps: int = Field(
         0, ge=0, description="Truncates episodes after so many steps; 0: as the environment does."
