@@ -59,8 +59,8 @@ function makeDrawing(data, canvas) {
     const line = Math.max(1, Math.round(scale / 16));
     for (let y = 0; y < size; y++) {
       for (let x = 0; x < size; x++) {
-        if (free(y, x) !== free(y - 1, x)) pen.fillRect(x * scale, y * scale, scale, line);
-        if (free(y, x) !== free(y, x - 1)) pen.fillRect(x * scale, y * scale, line, scale);
+        if (free(y, x) !== free(y - 1, x)) pen.fillRect(x * scale, y * scale, scale + line, line);
+        if (free(y, x) !== free(y, x - 1)) pen.fillRect(x * scale, y * scale, line, scale + line);
       }
     }
     return image;
@@ -95,13 +95,13 @@ function makeDrawing(data, canvas) {
   }
 
   function drawWay(scale, k) {
-    const width = scale / 10 + 1.3 * (window.devicePixelRatio || 1);
+    const width = scale / 14 + 1.3 * (window.devicePixelRatio || 1);
     context.lineJoin = context.lineCap = "round";
     const tail = Math.max(0, k - TAIL);
     walk(scale, 0, tail, WAY, width);
     for (let step = tail + 1; step <= k; step++) {
       const share = 1 - (k - step) / TAIL;
-      if (!jumps.has(step)) walk(scale, step - 1, step, mixed(share), width * (1 + 0.6 * share));
+      if (!jumps.has(step)) walk(scale, step - 1, step, mixed(share), width * (1 + 0.4 * share));
     }
   }
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from envs.realm import picture
-from envs.realm.core import DIRECTIONS, FLASH_WAIT, RADIUS, REACH
+from envs.realm.core import DIRECTIONS, FLASH_WAIT, RADIUS
 from envs.realm.map import BUFF, CELL, POINTS
 from envs.realm.vector import Realm
 
@@ -55,7 +55,6 @@ class Story:
             "rows": rows,
             "cell": CELL,
             "radius": RADIUS,
-            "reach": REACH,
             "points": realm.positions.tolist(),
             "start": int(state.start[0]),
             "end": int(state.end[0]),
