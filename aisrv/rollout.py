@@ -5,7 +5,7 @@ Shape legend: N environments of one group, T steps of an unroll; `...` one obser
 A sample is one environment's unroll of T steps: entry t of `reward`, `terminated`, `truncated` and `mask` `[T]` is what
 action t led to; observations and predictions have one entry more, `[T+1, ...]`, whose last is the bootstrap and the first
 of the next unroll. Environments autoreset on the *next* step, so obs[t+1] of a truncated step t is the true final
-observation; the reset step itself is masked out.
+observation; the reset step itself is masked out. Stacked frames travel as single ones, see kaimesh/frames.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from kaimesh import frames
 from kaimesh.agent import MODEL_VERSION, RUN_ID, user_code
 from kaimesh.arrays import Batch
-from kaimesh.errors import EnvError, MeshError
+from kaimesh.errors import ConfigError, EnvError, MeshError
 from kaimesh.metrics import Meter
 
 
@@ -48,7 +49,8 @@ class Direct:
     def learn(self, samples: Batch) -> None:
         """Trains at once, without the columns that are the mesh's own."""
         own = (MODEL_VERSION, RUN_ID)
-        self._agent.learn(Batch({name: column for name, column in samples.columns.items() if name not in own}))
+        whole = frames.restored(samples).columns
+        self._agent.learn(Batch({name: column for name, column in whole.items() if name not in own}))
 
 
 class Group:
@@ -72,9 +74,8 @@ class Group:
         self._env_phase, self._predict_phase, self._send_phase = (meter.phase(p) for p in ("env", "predict", "send"))
         with _environment("reset"):
             observation, _ = env.reset(seed=seed)
-        self._observed = {
-            name: np.zeros((n, unroll_length + 1, *c.shape[1:]), c.dtype) for name, c in self._see(observation)
-        }
+        self._stack: int = getattr(env, "frame_stack", 0)
+        self._observed = self._memory(observation)
         self._predicted: dict[str, np.ndarray] = {}
         self._reward = np.zeros((n, unroll_length), np.float32)
         self._flags = {name: np.zeros((n, unroll_length), bool) for name in ("terminated", "truncated", "mask")}
@@ -95,6 +96,8 @@ class Group:
                 self._write_prediction(acts, version)
         with self._env_phase, _environment("step"):
             observation, reward, terminated, truncated, _ = self.env.step(self._predicted["action"][:, self._t])
+        if self._stack:
+            self._check_stacks(observation[self._done])
         valid = self._record(reward, terminated, truncated, getattr(self.env, "true_rewards", reward))
         self._t += 1
         self._ask(observation)
@@ -105,20 +108,47 @@ class Group:
         """Valid environment steps of the unroll under way, which nobody has yet."""
         return int(np.count_nonzero(self._flags["mask"][:, : self._t]))
 
-    def _see(self, observation: np.ndarray) -> list[tuple[str, np.ndarray]]:
-        columns = [("obs", observation)]
+    def _see(self, observation: np.ndarray) -> dict[str, np.ndarray]:
+        columns = {"obs": observation}
         legal = getattr(self.env, "legal_actions", None)
         if legal is not None:
-            columns.append(("legal_act", legal))
+            columns["legal_act"] = legal
+        return columns
+
+    def _memory(self, observation: np.ndarray) -> dict[str, np.ndarray]:
+        """What `_store` writes an unroll's observations to."""
+        columns = {}
+        for name, c in self._see(observation).items():
+            n, *shape = c.shape
+            if name == "obs" and self._stack:
+                columns[frames.FRAMES] = np.zeros((n, self.length + self._stack, *shape[1:]), c.dtype)
+            else:
+                columns[name] = np.zeros((n, self.length + 1, *shape), c.dtype)
         return columns
 
     def _ask(self, observation: np.ndarray) -> None:
-        for name, column in self._see(observation):
-            self._observed[name][:, self._t] = column
+        self._seen = self._see(observation)
+        self._store()
         self.agent.send(self._request())
 
+    def _store(self) -> None:
+        """Writes what is seen as observation t."""
+        for name, column in self._seen.items():
+            if name == "obs" and self._stack:
+                frames.write(self._observed[frames.FRAMES], self._t, column)
+            else:
+                self._observed[name][:, self._t] = column
+
+    def _check_stacks(self, first: np.ndarray) -> None:
+        """first: the first observations of episodes."""
+        if first[:, :-1].any():
+            raise ConfigError(
+                "the environment names frame_stack in its metadata, but an episode's first observation holds older frames that are "
+                "not zeros; the learner would see others than the actor. Fill them with zeros, or take frame_stack out."
+            )
+
     def _request(self) -> Batch:
-        columns = {name: np.ascontiguousarray(column[:, self._t]) for name, column in self._observed.items()}
+        columns = {name: np.ascontiguousarray(column) for name, column in self._seen.items()}
         return Batch({**columns, RUN_ID: self._run_id})
 
     def _write_prediction(self, acts: Batch, version: int) -> None:
@@ -156,10 +186,11 @@ class Group:
         return Batch({**self._observed, **self._predicted, "reward": self._reward, **self._flags, **meta})
 
     def _carry_over(self) -> None:
-        for column in (*self._observed.values(), *self._predicted.values()):
+        self._t = 0
+        self._store()
+        for column in self._predicted.values():
             column[:, 0] = column[:, self.length]
         self._version[:] = self._latest
-        self._t = 0
 
 
 class _environment:

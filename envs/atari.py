@@ -44,6 +44,7 @@ class Atari(AtariVectorEnv):  # type: ignore[misc]
             **self.metadata,
             "render_modes": ["rgb_array"],
             "render_fps": 60 // options.get("frameskip", 4),
+            "frame_stack": self.single_observation_space.shape[0],  # ale-py puts zeros before an episode's first frame
         }
         self._seen = np.zeros(0, np.uint8)
 

@@ -16,6 +16,7 @@ from kaimesh.errors import AgentError, ConfigError
 # In an environment's metadata:
 LEGAL_ACTIONS = "legal_actions"  # true if every info has "legal_act", bool [A]
 PARTS = "parts"  # kaimesh.agent.Part of an observation that is flat bytes
+FRAME_STACK = "frame_stack"  # of observations that are stacked frames, how many these are; see kaimesh/frames
 
 
 class MeshVectorEnv(VectorWrapper):
@@ -47,6 +48,11 @@ class MeshVectorEnv(VectorWrapper):
     def spaces(self) -> Spaces:
         """What a network sees."""
         return self.translation.spaces(self._declares_legal)._replace(parts=self.env.metadata.get(PARTS, ()))
+
+    @property
+    def frame_stack(self) -> int:
+        """K, where an observation is the K most recent frames, else 0."""
+        return int(self.env.metadata.get(FRAME_STACK, 0))
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         """Observations `[N, ...]` and infos."""

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from kaimesh import frames
 from kaimesh.agent import Spaces, TableSpec
 from kaimesh.arrays import Batch, Specs
 from kaimesh.config import Config
@@ -246,11 +247,12 @@ class Reader:
     def _decode(self, assembler: Assembler, items: Any) -> list[Batch]:
         if items is None:
             rest = assembler.rest()
-            return [] if rest is None else [rest]
+            return [] if rest is None else [frames.restored(rest)]
         assert self._plan is not None
         rows_per_item = self._plan["rows_per_item"]
         items = items[:, : item_bytes(self._specs, rows_per_item)]
-        return assembler.feed(view_items(items, self._specs, rows_per_item), row_counts(items, rows_per_item))
+        batches = assembler.feed(view_items(items, self._specs, rows_per_item), row_counts(items, rows_per_item))
+        return [frames.restored(batch) for batch in batches]
 
     def _ask(self) -> list[tuple[_Total, dict[str, Any]]]:
         """What each buffer that answers says. Raises PeerError: none does."""
