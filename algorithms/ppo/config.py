@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from algorithms import features
-from algorithms.networks.torso import NETWORKS
+from algorithms.actor_critic.checks import problems
 
 
 class Config:
@@ -20,7 +19,7 @@ class Config:
     gae_lambda = 0.95  # generalized advantage estimation: 0 is one-step, 1 is Monte Carlo
     reward_scale = 1.0  # rewards are multiplied by this; returns of some tens or less suit the value loss
 
-    # What the network sees and is rewarded with: none | realm | realm-mini (algorithms/features)
+    # What the network sees and is rewarded with: none | realm | realm-mini | realm-maps | realm-mini-maps (algorithms/features)
     features = "none"
 
     # Network
@@ -56,44 +55,11 @@ class Config:
     @classmethod
     def check(cls) -> list[str]:
         """What contradicts itself or is out of range, one sentence each with the consequence and the remedy."""
-        choices = {
-            "features": features.NAMES,
-            "network": NETWORKS,
-            "activation": ("tanh", "relu"),
-            "torso": ("auto", "separate", "shared"),
-            "learning_rate_schedule": ("constant", "linear"),
-        }
-        found = [
-            f"[ppo] {key} = {getattr(cls, key)!r} is unknown. Use one of {', '.join(known)}."
-            for key, known in choices.items()
-            if getattr(cls, key) not in known
-        ]
-        for key in ("epochs", "minibatches"):
-            if getattr(cls, key) < 1:
-                found.append(f"[ppo] {key} = {getattr(cls, key)}: nothing would be learned. Set at least 1.")
-        if cls.unroll_length < 2:
-            found.append(
-                f"[ppo] unroll_length = {cls.unroll_length}: a sample could consist of an automatic reset alone. Set at least 2."
-            )
-        for key in ("gamma", "gae_lambda"):
-            if not 0 <= getattr(cls, key) <= 1:
-                found.append(f"[ppo] {key} = {getattr(cls, key)}: returns would diverge. Set it within [0, 1].")
-        for key in ("learning_rate", "clip", "adam_epsilon", "reward_scale"):
-            if not getattr(cls, key) > 0:
-                found.append(f"[ppo] {key} = {getattr(cls, key)}: nothing would be learned. Set it above 0.")
-        for key in ("value_clip", "value_cost", "entropy_cost", "target_kl", "max_grad_norm"):
-            if not getattr(cls, key) >= 0:
-                found.append(f"[ppo] {key} = {getattr(cls, key)} is negative. Set 0 to switch it off.")
-        if not cls.hidden_sizes or any(type(size) is not int or size < 1 for size in cls.hidden_sizes):
-            found.append(f"[ppo] hidden_sizes = {cls.hidden_sizes}: give at least one positive integer, like [64, 64].")
-        if cls.lstm_size < 0 or (cls.lstm_size and cls.torso == "separate"):
-            found.append(
-                f"[ppo] lstm_size = {cls.lstm_size} with torso = {cls.torso}: there is one LSTM, behind a shared torso. "
-                "Set torso to auto or shared, or lstm_size to 0."
-            )
-        if cls.learning_rate_schedule == "linear" and cls.total_learner_steps < 1:
-            found.append(
-                f"[ppo] learning_rate_schedule = linear with total_learner_steps = {cls.total_learner_steps}: the rate would be 0 "
-                "from the start. Set total_learner_steps to the learns of the whole run, or the schedule to constant."
-            )
-        return found
+        return problems(
+            "ppo",
+            cls,
+            at_least_1=("epochs", "minibatches"),
+            within_0_and_1=("gamma", "gae_lambda"),
+            above_0=("learning_rate", "clip", "adam_epsilon", "reward_scale"),
+            not_below_0=("value_clip", "value_cost", "entropy_cost", "target_kl", "max_grad_norm"),
+        )
