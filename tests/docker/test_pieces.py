@@ -1,0 +1,247 @@
+"""What needs no engine: names, the ledger, the page, the probe's judgement, the container's process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kaimesh.cluster import page, places, probe, serve, setup
+from kaimesh.cluster.ledger import KEPT_LIVES, Ledger
+from kaimesh.cluster.replica import name_of, number
+from kaimesh.cluster.tool import as_line
+from kaimesh.cluster.view import look
+from kaimesh.config import load
+from kaimesh.errors import ConfigError
+from kaimesh.logs import JsonLines
+from tests.harness import ROOT
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("kaimesh-aisrv-1.kaimesh_mesh.", 0),
+        ("a-b-aisrv-12.a-b_mesh.", 11),
+        ("kaimesh_aisrv.3.q1w2e3r4t5y6u7i8o9p0abcde.kaimesh_mesh.", 2),
+        ("5b6fa63c03dd", None),
+        ("localhost.", None),
+    ],
+)
+def test_a_containers_name_has_its_number(name: str, wanted: int | None) -> None:
+    assert number(name) == wanted
+
+
+def test_the_name_is_asked_of_the_dns_itself() -> None:
+    asked: list[bytes] = []
+
+    def answer(server: socket.socket) -> None:
+        question, peer = server.recvfrom(512)
+        asked.append(question)
+        name = b"\x0fkaimesh-aisrv-2\x0ckaimesh_mesh\0"
+        head = struct.pack(">6H", 1, 0x8180, 1, 1, 0, 0)
+        record = struct.pack(">HHHIH", 0xC00C, 12, 1, 600, len(name)) + name
+        server.sendto(head + question[12:] + record, peer)
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=answer, args=(server,))
+        thread.start()
+        assert name_of("172.23.0.7", server.getsockname()) == "kaimesh-aisrv-2.kaimesh_mesh."
+        thread.join()
+    assert b"\x017\x010\x0223\x03172\x07in-addr\x04arpa\0" in asked[0]
+
+
+def status(life: str, steps: float, name: str = "aisrv_0", **more: Any) -> dict[str, Any]:
+    return {"name": name, "life": life, "counters": {"env_steps": steps}, "state": "working", **more}
+
+
+def test_lives_add_up_in_any_order_and_through_the_monitors_own_death() -> None:
+    ledger = Ledger({})
+    assert ledger.take(status("a", 10))["counters"] == {"env_steps": 10}
+    assert ledger.take(status("b", 1))["counters"] == {"env_steps": 11}
+    late = ledger.take(status("a", 12))
+    assert late["counters"] == {"env_steps": 13}
+    assert late["restarts"] == 1
+    again = Ledger({"aisrv_0": json.loads(json.dumps(late))})
+    known = again.take(status("b", 2))
+    assert known["counters"] == {"env_steps": 14}
+    assert known["restarts"] == 1
+    assert again.take(status("c", 5))["restarts"] == 2
+
+
+@settings(max_examples=60)
+@given(st.lists(st.lists(st.integers(0, 50), min_size=1, max_size=5), min_size=1, max_size=3 * KEPT_LIVES))
+def test_totals_never_fall_and_are_the_sum_of_the_lives(lives: list[list[int]]) -> None:
+    ledger, before = Ledger({}), 0.0
+    for life, increments in enumerate(lives):
+        steps = 0
+        for increment in increments:
+            steps += increment
+            total = ledger.take(status(str(life), steps))
+            assert total["counters"]["env_steps"] >= before
+            before = total["counters"]["env_steps"]
+            assert len(total["lives"]) <= KEPT_LIVES
+    assert before == sum(map(sum, lives))
+
+
+def test_the_page_shows_what_is_silent_and_escapes_what_processes_say() -> None:
+    statuses = {
+        "aisrv_0": status("a", 5, time=1000.0, host="<b>", rates={"env_steps": 7.0}, blocked_on=""),
+        "learner_0": status("b", 0, name="learner_0", time=900.0, host="h", since=900.0),
+    }
+    text = page.html(look("catch_ppo", statuses, 1001.0), 1001.0)
+    assert "&lt;b&gt;" in text
+    assert "<b>\n" not in text
+    assert "7 env_steps/s" in text
+    assert "class=silent" in text
+
+
+def test_the_probe_believes_only_a_fresh_good_word(tmp_path: Path) -> None:
+    folder = tmp_path / "catch_ppo" / "status"
+    folder.mkdir(parents=True)
+    with pytest.raises(probe.NotReady, match="not said anything"):
+        probe.status(tmp_path, "learner_0", 100.0)
+    for state, time, wanted in (
+        ("starting", 100.0, "starting"),
+        ("failed", 100.0, "failed: AgentError"),
+        ("working", 100.0 - probe.OLD_S - 1, "silent"),
+    ):
+        text = json.dumps({"state": state, "time": time, "blocked_on": "AgentError" if state == "failed" else ""})
+        (folder / "learner_0.json").write_text(text)
+        with pytest.raises(probe.NotReady, match=wanted):
+            probe.status(tmp_path, "learner_0", 100.0)
+    (folder / "learner_0.json").write_text(json.dumps({"state": "waiting", "time": 99.0}))
+    assert probe.status(tmp_path, "learner_0", 100.0) == "waiting"
+    (folder / "learner_0.json").write_text(json.dumps({"state": "done", "time": 0.0}))
+    assert probe.status(tmp_path, "learner_0", 100.0) == "done"
+
+
+@pytest.mark.parametrize(
+    ("quota", "wanted"), [("max 100000", None), ("250000 100000", 2), ("50000 100000", 1), ("", None)]
+)
+def test_the_cores_are_the_containers(tmp_path: Path, quota: str, wanted: int | None) -> None:
+    (tmp_path / "cpu.max").write_text(quota)
+    assert serve.cpus(tmp_path / "cpu.max") == wanted
+    assert serve.cpus(tmp_path / "none") is None
+
+
+def test_the_token_is_made_once_and_is_the_users_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "token"
+    setup.make_token(path)
+    made = path.read_text()
+    assert len(made) == 64
+    assert path.stat().st_mode & 0o777 == 0o400
+    setup.make_token(path)
+    assert path.read_text() == made
+    monkeypatch.setenv("KAIMESH_TOKEN", "given")
+    setup.make_token(path)
+    assert path.read_text() == "given"
+
+
+def test_a_configuration_that_is_no_clusters_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text('[app]\nwrapper_type = "local"\naisrv_count = 1\n')
+    with pytest.raises(ConfigError, match="containers would wait"):
+        setup.check(load(file, environ={}))
+
+
+def test_the_fingerprint_is_of_names_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("1")
+    first = setup.fingerprint([tmp_path])
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "a.pyc").write_text("x")
+    assert setup.fingerprint([tmp_path]) == first
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert setup.fingerprint([tmp_path]) != first
+
+
+def test_log_lines_become_text() -> None:
+    line = JsonLines("learner_0", "run").line("INFO", "hello [x]", 0.0)
+    assert as_line(line) == "00:00:00 INFO    learner_0 | hello [x]"
+    assert as_line("plain") == "plain"
+    assert as_line('{"other": 1}') == '{"other": 1}'
+
+
+class Life:
+    """A container's first process, with a script for the mesh's process."""
+
+    MAIN = """
+import sys
+from pathlib import Path
+from kaimesh.cluster import places, serve
+folder = Path({folder!r})
+places.CHILD, places.GENERATION = folder / "child.json", folder / "generation"
+serve.command = lambda role, replica: [sys.executable, "-u", str(folder / "process.py")]
+sys.exit(serve.Container("actor", 0).run())
+"""
+
+    def __init__(self, folder: Path, script: str) -> None:
+        self.folder = folder
+        (folder / "process.py").write_text(script)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", self.MAIN.format(folder=str(folder))],
+            cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )  # fmt: skip
+
+    def line(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        return dict(json.loads(self.process.stdout.readline()))
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+
+def test_a_crash_ends_the_container_so_that_the_engine_restarts_it(tmp_path: Path) -> None:
+    life = Life(tmp_path, "import os; print('raw words'); os.kill(os.getpid(), 9)")
+    assert life.line()["message"] == "raw words"
+    assert life.process.wait(20) == 128 + 9
+
+
+def test_the_users_error_parks_the_container_until_the_configuration_changes(tmp_path: Path) -> None:
+    script = "import sys; from pathlib import Path; print('here'); sys.exit(0 if Path('{}').exists() else 3)"
+    life = Life(tmp_path, script.format(tmp_path / "mended"))
+    assert life.line()["message"] == "here"
+    parked = life.line()
+    assert parked["level"] == "ERROR"
+    assert "ended with 3" in parked["message"]
+    (tmp_path / "mended").touch()
+    (tmp_path / "generation").write_text("2")
+    assert life.line()["message"] == "here"
+    assert "is done" in life.line()["message"]
+    assert life.end() == 0
+
+
+def test_another_generation_starts_the_process_anew_and_a_signal_ends_it(tmp_path: Path) -> None:
+    (tmp_path / "generation").write_text("1")
+    script = """
+import signal, sys, threading
+stop = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: (print("told", flush=True), sys.exit(0)))
+print("up", flush=True)
+signal.pause()
+"""
+    life = Life(tmp_path, script)
+    assert life.line()["message"] == "up"
+    (tmp_path / "generation").write_text("2")
+    assert [life.line()["message"] for _ in range(3)][1:] == ["told", "up"]
+    assert life.end() == 0
+    assert life.line()["message"] == "told"
+
+
+def test_every_role_has_a_probe_and_a_command() -> None:
+    for role in serve.ROLES:
+        assert serve.command(role, 1)[-2:] == ["--index", "1"]
+    assert set(probe._PORTS) == set(serve.ROLES) - {"aisrv"}
+    assert str(places.CURVES) in serve.command("tensorboard", 0)

@@ -1,0 +1,42 @@
+"""aisrv come and go while the others train."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.docker.cluster import Cluster
+
+FRESH = ("ok", "starting")
+
+
+def aisrv(report: dict[str, Any]) -> list[str]:
+    return [p["name"] for p in report["processes"] if p["name"].startswith("aisrv_") and p["health"] in FRESH]
+
+
+def scale(cluster: Cluster, count: int) -> dict[str, Any]:
+    cluster.up("--no-recreate", "--scale", f"aisrv={count}")
+    return cluster.wait(lambda r: len(aisrv(r)) == count and r["env_steps_per_s"] > 0, 60, f"{count} aisrv")
+
+
+def test_one_four_two_while_training(cluster: Cluster) -> None:
+    first = scale(cluster, 1)
+    started = {c.id: c.attrs["State"]["StartedAt"] for c in cluster.engine.containers() if "aisrv" not in c.name}
+    four = scale(cluster, 4)
+    busy = cluster.wait(lambda r: r["env_steps"] > four["env_steps"], 30, "env steps of four")
+    assert all(p["throughput"] for p in busy["processes"] if p["name"] in aisrv(busy))
+    lost = busy["samples_lost"]
+    two = scale(cluster, 2)
+
+    gone = [p for p in two["processes"] if p["name"].startswith("aisrv_") and p["health"] == "done"]
+    assert len(gone) >= 2, "the removed ones said good-bye"
+    after = cluster.wait(lambda r: r["learner_steps"] > two["learner_steps"] + 5, 60, "learning goes on")
+    assert after["samples_lost"] == lost, "a removed aisrv flushes what it had sent"
+    unfinished = [cluster.counters(p["name"])["env_steps_unfinished"] for p in gone]
+    assert all(0 <= steps <= 32 * 64 for steps in unfinished), unfinished
+    assert first["env_steps"] < four["env_steps"] < after["env_steps"]
+    again = {c.id: c.attrs["State"]["StartedAt"] for c in cluster.engine.containers() if "aisrv" not in c.name}
+    again = {id: at for id, at in again.items() if id in started}
+    setup = cluster.container("setup").id
+    assert {i: t for i, t in again.items() if i != setup} == {i: t for i, t in started.items() if i != setup}, (
+        "the others were not touched"
+    )
