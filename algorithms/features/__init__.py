@@ -14,15 +14,17 @@ from __future__ import annotations
 from kaimesh.agent import Features, Spaces
 
 WORLDS = {"realm": 128, "realm-mini": 32}  # cells per side of the Realm's worlds
-NAMES = ("none", *WORLDS)
+MAPS = "-maps"  # ends the name where a network sees the observation's own maps instead of features made of them
+NAMES = ("none", *WORLDS, *(world + MAPS for world in WORLDS))
 
 
 def make(name: str, count: int, spaces: Spaces) -> Features | None:
     """The features called `name` for `count` slots of `spaces`; None for "none". Raises ValueError: they do not fit."""
     if name == "none":
         return None
-    if name in WORLDS:
-        from algorithms.features.realm import RealmFeatures  # numba is loaded where it is used
+    if name in NAMES:
+        from algorithms.features.realm import RealmFeatures, RealmMaps  # numba is loaded where it is used
 
-        return RealmFeatures(count, spaces, WORLDS[name])
+        make_one = RealmMaps if name.endswith(MAPS) else RealmFeatures
+        return make_one(count, spaces, WORLDS[name.removesuffix(MAPS)])
     raise ValueError(f"features = {name!r} is unknown; there are {', '.join(NAMES)}. Set [ppo] features.")

@@ -73,7 +73,7 @@ class RealmFeatures:
                 f"features = 'realm' reads the observation 'bytes' of the realm ({OBSERVATION} x uint8), not {spaces.obs_dtype} "
                 f'{list(spaces.obs_shape)}. Set env_conf = {{observation = "bytes"}}, or [ppo] features = "none".'
             )
-        self.spaces = spaces._replace(obs_shape=(FEATURES,), obs_dtype="<f4")
+        self.spaces = spaces._replace(obs_shape=(FEATURES,), obs_dtype="<f4", parts=())
         self._size = size
         self._past = Past(np.zeros((count, VECTOR), np.float32), np.zeros(count, np.int64), np.ones(count, bool))
         self._events = no_events(count)
@@ -98,14 +98,18 @@ class RealmFeatures:
         actions = np.asarray(actions, np.int32)
         observations = np.ascontiguousarray(observations)
         vectors = _vectors(observations)
-        out = np.zeros((len(observations), FEATURES), np.float32)
         _notice(vectors, observations, actions, terminated, truncated, self._size, self._past, self._events)
-        _describe(vectors, observations, actions, self._size, self._past, self._events, out)
+        out = self._seen(vectors, observations, actions)
         shaped = np.empty(len(observations), np.float32)
         write_rewards(
             self._events, shaped
         )  # called from here: compiled into _notice, edits of its file would go unnoticed
         return out, shaped
+
+    def _seen(self, vectors: np.ndarray, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        out = np.zeros((len(observations), FEATURES), np.float32)
+        _describe(vectors, observations, actions, self._size, self._past, self._events, out)
+        return out
 
     def _check_size(self, observations: np.ndarray) -> None:
         """Every start is the middle of a cell: where it is not, the world has not `size` cells per side."""
@@ -116,6 +120,18 @@ class RealmFeatures:
                 "which is no middle of a cell there; ways and places would mean something else. Set [ppo] features to "
                 '"realm" for 128 cells or "realm-mini" for 32; for a map of another size, set "none".'
             )
+
+
+class RealmMaps(RealmFeatures):
+    """The same rewards; the network sees the observation itself: its vector, and the maps as an image of 6 planes."""
+
+    def __init__(self, count: int, spaces: Spaces, size: int) -> None:
+        super().__init__(count, spaces, size)
+        self.spaces = spaces
+
+    def _seen(self, vectors: np.ndarray, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        del vectors, actions
+        return observations
 
 
 def _vectors(observations: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from envs.realm import core, views
 from envs.realm.task import MAX_STEP
 from envs.realm.vector import Realm
 from envs.registry import ENVIRONMENTS
+from kaimesh.arrays import Batch
 from tests.algorithms.realm_walks import Walk, cell_of, on_map, rays, target, wanders, way
 from tests.envs.realm.game import EAST, FLASH, NORTH, WEST, open_world
 
@@ -278,3 +279,33 @@ def test_compiled_features_use_no_compiled_code_of_another_file():
     assert len(own) > 5
     foreign = [one.py_func.__name__ for one in compiled if one not in own]
     assert not {name for one in own for name in one.py_func.__code__.co_names} & set(foreign)
+
+
+def test_a_network_reads_the_features_as_one_array_and_the_maps_as_an_image():
+    """Through the environments as the mesh makes them: PPO predicts from what it is given."""
+    import envs
+    from algorithms.ppo.agent import Agent
+
+    for name, kind, reads in (("realm-mini", "mlp", realm.FEATURES), ("realm-mini-maps", "nature", realm.VECTOR)):
+        config = type("Config", (Agent.config,), {"features": name})
+        agent = type("Ppo", (Agent,), {"config": config})("learner")
+        env = envs.featured(envs.make_vector("realm-mini", 2, env_conf={"observation": "bytes"}), agent)
+        agent.setup(env.spaces)
+        torso = agent._net.torso
+        assert (torso.kind, torso.vector_width if torso.image else torso.width) == (kind, reads)
+        obs, _ = env.reset(seed=0)
+        acts = agent.exploit(Batch({"obs": obs, "legal_act": env.legal_actions}))
+        assert acts.columns["action"].shape == (2,)
+
+
+def test_maps_leave_the_observation_and_shape_the_rewards():
+    walk, rng = Walk(3, 4), np.random.default_rng(4)
+    maps = features.make("realm-mini-maps", 3, walk.env.spaces)
+    assert maps.spaces == walk.env.spaces
+    assert maps.reset(walk.observations) is walk.observations
+    for _ in range(50):
+        actions = wanders(walk, rng)
+        shaped = walk.step(actions)
+        seen, rewards = maps.step(walk.observations, actions, np.zeros(3), walk.terminated, walk.truncated)
+        assert seen is walk.observations
+        assert np.array_equal(rewards, shaped)
