@@ -14,6 +14,7 @@ from kaimesh.evaluation.play import Episode
 STEPS = "optimum_steps"  # in an environment's report; lengths are drawn against it
 MOST_COUNTS = 4  # of a report's other numbers, the first ones
 MOST_BARS = 30  # one for each whole number, up to so many
+_FAR = 5  # times the longest optimum: episodes that long need a logarithmic axis
 _BLUE, _RED, _GREY = "#0072B2", "#D55E00", "#9AA5B1"
 
 
@@ -45,7 +46,7 @@ def draw(episodes: Sequence[Episode], title: str, out: Path) -> None:
         each.set_axisbelow(True)
         each.spines[["top", "right"]].set_visible(False)
     shares = "".join(f", {name} {column(episodes, name).mean():.0%}" for name in flags)
-    figure.suptitle(f"{title}{shares}", fontsize="medium")
+    figure.suptitle(f"{title}{shares}", fontsize="large")
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)
     pyplot.close(figure)
@@ -70,14 +71,24 @@ def _steps(axes: Any, episodes: Sequence[Episode], flags: Sequence[str]) -> None
     if STEPS not in names(episodes):
         _distribution(axes, lengths, "steps")
         return
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
     best = column(episodes, STEPS)
     done = np.logical_and.reduce([np.ones(len(lengths), bool), *(column(episodes, name) > 0 for name in flags)])
-    axes.axline((0, 0), slope=1, color=_GREY, label="as many as the optimum", zorder=1)
+    line = np.linspace(0.95 * best.min(), 1.05 * best.max() + 1)
+    axes.plot(line, line, color=_GREY, label="as many as the optimum", zorder=1)
     axes.scatter(best[done], lengths[done], s=16, color=_BLUE, alpha=0.7, label="episodes", zorder=2)
     if not done.all():
         axes.scatter(best[~done], lengths[~done], s=28, color=_RED, marker="x", label=f"not {flags[0]}", zorder=2)
     axes.set_xlim(0.95 * best.min() - 1, 1.05 * best.max() + 1)
-    axes.set_ylim(0, 1.3 * lengths.max())  # the legend is above
+    if lengths.max() > _FAR * best.max():
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.set_ylim(0.8 * min(lengths.min(), max(best.min(), 1)), 2 * lengths.max())  # the legend is above
+    else:
+        axes.set_ylim(0, 1.3 * lengths.max())
     axes.set_title(f"steps, mean {lengths.mean():.4g}", fontsize="medium")
     axes.set_xlabel("steps of the optimum")
     axes.legend(loc="upper left", ncols=3, fontsize="small")

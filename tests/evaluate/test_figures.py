@@ -60,6 +60,7 @@ REPORT = {"share_of_optimum": 0.8, "arrived": True, "missed": 2, "bumps": 100, "
         [episode(n, 10 + n) for n in range(5)],
         [episode(3, 7)],
         [episode(n, 50 + n, **REPORT | {"missed": n % 3, "arrived": n > 1}) for n in range(8)],
+        [episode(5, 45, **REPORT), episode(0, 2000, **REPORT | {"arrived": False})],
         [episode(0, 50, **REPORT | {"share_of_optimum": 0.0, "arrived": False})] * 3,
         [episode(n, 9, **{f"count_{k}": n * k for k in range(9)}) for n in range(40)],
         [episode(n, 9, only=n) for n in range(4)],
