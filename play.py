@@ -84,25 +84,28 @@ class Game:
 
 
 class Screen:
-    """Draws a game on a terminal."""
+    """Draws a game on a terminal. `size` is the terminal's when it was last drawn: columns and lines."""
 
     def __init__(self, terminal: blessed.Terminal) -> None:
         self._terminal = terminal
+        self.size = (0, 0)
         self._colours = terminal.number_of_colors > 0
 
     def draw(self, game: Game) -> None:
         """The whole screen anew."""
         terminal, face = self._terminal, game.face
+        self.size = width, height = terminal.width, terminal.height
         title = f"{game.app}  episode {game.episode}  seed {game.seed}  step {len(game.actions)}  score {game.score:g}"
         leave = "Esc" if "q" in face.letters else "q or Esc"
         help_line = f"{face.keys}  r: again  {leave}: leave"
         below = [*face.status().splitlines(), game.message, help_line]
-        room = max(terminal.height - len(below) - 1, 1)
-        picture = face.picture(game.observation, terminal.width, room, self._colours)
+        room = max(height - len(below) - 1, 1)
+        picture = face.picture(game.observation, width, room, self._colours)
         lines = [terminal.bold(title), *map(self._styled, picture), *below[:-1], terminal.dim(below[-1])]
-        shown = [terminal.truncate(line, terminal.width) + terminal.normal for line in lines[: terminal.height]]
-        text = terminal.home + (terminal.clear_eol + "\r\n").join(shown) + terminal.clear_eos
-        terminal.stream.write(text)
+        shown = [terminal.truncate(line, width) + terminal.normal for line in lines[:height]]
+        # A line is cleared before it is written: at the right edge, clearing would take its last character.
+        body = "\r\n".join(terminal.clear_eol + line for line in shown)
+        terminal.stream.write(terminal.home + body + ("" if len(shown) == height else "\r\n" + terminal.clear_eos))
         terminal.stream.flush()
 
     def _styled(self, line: Line) -> str:
@@ -116,7 +119,8 @@ class Screen:
 
 def play(terminal: blessed.Terminal, game: Game, record: Path | None) -> list[str]:
     """Plays until the person leaves; returns what is to be said afterwards, a line per episode. record: where episodes are saved."""
-    screen, said = Screen(terminal), []
+    screen = Screen(terminal)
+    said: list[str] = []
 
     def close_episode() -> None:
         if game.actions:
@@ -127,7 +131,7 @@ def play(terminal: blessed.Terminal, game: Game, record: Path | None) -> list[st
     try:
         while True:
             screen.draw(game)
-            key = _key(terminal)
+            key = _key(terminal, screen.size)
             if key in LEAVE or (key == "q" and "q" not in game.face.letters):
                 break
             if key == "r" and "r" not in game.face.letters:
@@ -145,9 +149,8 @@ def play(terminal: blessed.Terminal, game: Game, record: Path | None) -> list[st
     return said
 
 
-def _key(terminal: blessed.Terminal) -> str:
-    """The next key: a character, or one of SPECIAL; RESIZED when the terminal's size has changed."""
-    size = terminal.width, terminal.height
+def _key(terminal: blessed.Terminal, size: tuple[int, int]) -> str:
+    """The next key: a character, or one of SPECIAL; RESIZED when the terminal's size is not `size`."""
     while True:
         key = terminal.inkey(timeout=POLL_S, esc_delay=ESCAPE_S)
         name = (key.name or "").removeprefix("KEY_")

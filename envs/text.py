@@ -102,10 +102,8 @@ class TextFace:
     def picture(self, observation: np.ndarray, width: int, height: int, colours: bool) -> list[Line]:
         """The environment's own text, or the observation's numbers."""
         del colours
-        text = self._env.render() if self._env.render_mode == "ansi" else None
-        text = text[0] if isinstance(text, tuple | list) else text
-        if text is None:
-            text = _numbers(observation, width)
+        rendered: Any = self._env.render() if self._env.render_mode == "ansi" else _numbers(observation, width)
+        text = rendered[0] if isinstance(rendered, tuple | list) else rendered  # of the one slot
         return [[Piece(line)] for line in str(text).rstrip().splitlines()[:height]]
 
     def status(self) -> str:

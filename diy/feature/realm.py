@@ -19,7 +19,8 @@ The features, float32 `[FEATURES]`:
 
 The target is the treasure with the shortest way, or the end if there is none left.
 
-The reward of a step is the sum of these terms; 1 is 100 points of the contest's score, so that no weight is a matter of taste:
+The reward of a step is the sum of these terms, where 1 is 100 points of the contest's score. The first four are that score itself; the
+others are help on the way to it, and yours to change (`Shaping` below):
 
 | term | size | reason |
 |---|---|---|
@@ -27,7 +28,7 @@ The reward of a step is the sum of these terms; 1 is 100 points of the contest's
 | arrival | +1.5 | the score's 150 |
 | timeout | -1 per treasure taken | the score drops to 0: what was collected is lost |
 | step | -0.002 | the score's 0.2 per step left |
-| progress | 0.03 per cell by which the way to the target became shorter | The terms above come too rarely to begin with. It has to outweigh the small terms below, since a step is one or two cells. Walking in circles gains nothing: what is gained on the way there is lost on the way back. |
+| progress | 0.03 per cell by which the way to the target became shorter | The terms above come too rarely to begin with. It has to outweigh the small terms below, since a step is one or two cells. Walking in circles gains nothing: what is gained on the way there is lost on the way back. What is left of a treasure's way when it is taken, within 1000 units, is paid too. |
 | repetition | -0.005 x `memory_map` where the hero now stands (0.2 per visit, at most 1) | He is not to stay or come back without need; small, for some ways lead through old places. |
 | bump | -0.01 for a move of 500 units or less | A wall stopped him; without it, pushing into walls costs no more than walking. |
 | flash | -0.1 for a flash after which the way is not 8 cells shorter | It is ready only every 606 steps; one that walking could replace is wasted. |

@@ -66,7 +66,7 @@ class RealmFace:
         height -= 1
         big = height >= BIG_ROWS or not colours
         rows, columns = (height, width // 2) if big else (2 * height, width)
-        cells = self._cells(min(rows - (rows + 1) % 2, views.VIEW) // 2, min(columns - 1, views.VIEW) // 2)
+        cells = self._cells(_radius(rows), _radius(columns))
         legend = [part for what, name in LEGEND.items() for part in (_cell(what, colours), Piece(f" {name}  "))]
         if big:
             return [*([_cell(what, colours) for what in row] for row in cells), legend]
@@ -124,6 +124,11 @@ class RealmFace:
                 cells[row, column] = what
         cells[radius, radius] = HERO
         return cells[radius - rows : radius + rows + 1, radius - columns : radius + columns + 1][::-1]
+
+
+def _radius(room: int) -> int:
+    """Cells to each side of the hero, of which there is room for so many in all."""
+    return min(max(room - 1, 0) // 2, core.RADIUS)
 
 
 def _cell(what: int, colours: bool) -> Piece:

@@ -139,6 +139,11 @@ def test_a_large_terminal_shows_letters_and_a_resized_one_is_drawn_anew(person):
     me.sees("@ ")
     me.resize(70, 16)
     me.sees("▀")
+    me.resize(20, 3)  # far too small: it goes on, and is there again when there is room
+    me.type("d")
+    me.sees("realm  episode 1  se")
+    me.resize(70, 16)
+    me.sees("step 1 ")
     me.type("\x1b")
     assert me.leaves() == 0
 
