@@ -57,7 +57,7 @@ def _quality(axes: Any, episodes: Sequence[Episode]) -> None:
         _distribution(axes, np.array([episode.score for episode in episodes]), "return")
         return
     shares = 100 * column(episodes, SHARE)
-    axes.hist(shares, np.linspace(min(0.0, shares.min()), max(100.0, shares.max()), 41), color=_BLUE)
+    axes.hist(shares, np.linspace(10 * np.floor(shares.min() / 10), max(100.0, shares.max()), 41), color=_BLUE)
     axes.axvline(shares.mean(), color=_RED)
     axes.set_title(
         f"share of the optimum, mean {shares.mean():.1f} %, median {np.median(shares):.1f} %", fontsize="medium"
