@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
 from docker.models.networks import Network
+
 from tests.docker.cluster import IMAGE, Cluster
 
 PORTS = {"buffer": (9999, 9998), "actor": (8888,), "learner": (9997,), "model_pool": (10014,), "monitor": (9996, 8090)}
@@ -121,7 +121,7 @@ def test_no_container_is_root_or_can_write_or_gain_anything(cluster: Cluster) ->
         assert not host["Privileged"], name
         assert host["Memory"] > 0, name
         assert host["NanoCpus"] > 0, name
-        code, output = container.exec_run(
+        _code, output = container.exec_run(
             ["sh", "-c", "id -u; touch /app/x /usr/x /app/conf/x /mesh/x; grep Cap /proc/self/status"]
         )
         said = output.decode()
