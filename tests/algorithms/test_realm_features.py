@@ -206,12 +206,20 @@ def test_what_was_returned_is_not_overwritten():
 
 def test_500_units_are_a_bump_wherever_they_are_walked(tmp_path):
     """From the edge of one wall to the edge of the next: float32 places must not make it 500.004."""
-    walk = on_map(tmp_path, open_world(walls=[(61, 10, 1, 1)]), treasure_id=[])
-    walk.place(60 * 500 - 1, 10 * 500 + 250)
+    walk = on_map(tmp_path, open_world(walls=[(33, 10, 1, 1)]), treasure_id=[])
+    walk.place(32 * 500 - 1, 10 * 500 + 250)  # in float32, it is 500.001 from there to the wall
     walk.step([EAST])
     assert walk.state.moved[0] == 500
     assert walk.state.bumps[0] == 1
     assert blocks_of(walk.seen[0])["last step"].tolist() == one_hot(9, EAST, 8)
+
+
+def test_rays_along_the_axes_stay_in_their_row_of_cells(tmp_path):
+    """On the border of a free and a walled column: the cosine of 270 degrees is -2e-16, and must not lead into the wall."""
+    walk = on_map(tmp_path, open_world(walls=[(29, 20, 1, 30)]), treasure_id=[])
+    walk.place(30 * 500.0, 40 * 500 + 250)
+    east, north, west, south = blocks_of(walk.seen[0])["rays"][::4]
+    assert (east, north, west, south) == (1, 1, 0, 1)
 
 
 def test_a_fast_hero_bumps_at_the_same_500_units(tmp_path):
