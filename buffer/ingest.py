@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from buffer import tables
 from buffer.checkpoint import Checkpoints, Manifest
 from buffer.store import Store
 from buffer.tables import TablePlan
-from kaimesh.agent import Spaces, TableSpec
+from kaimesh.agent import PRIORITY, Spaces, TableSpec
 from kaimesh.arrays import Batch, Specs, pack_rows
 from kaimesh.config.keys import App
 from kaimesh.errors import MeshError, SampleError
@@ -129,11 +129,8 @@ class Ingest:
         with self._inserting:
             if self._store.plan.rows_per_item > 1:
                 self._fill(batch)
-            elif item is not None:
-                self._store.append(np.frombuffer(item, np.uint8), 1)
             else:
-                for packed in pack_rows(batch, self.specs):
-                    self._store.append(packed, 1)
+                self._append(pack_rows(batch, self.specs) if item is None else [np.frombuffer(item, np.uint8)], batch)
         self.accepted += len(batch)
         self.inserted += len(batch)
         self._meter.count("inserted", len(batch))
@@ -251,6 +248,22 @@ class Ingest:
         if plan.kind == "queue":  # used once: restored a second time, the same samples would be trained on again
             checkpoints.forget()
         return True
+
+    def _append(self, items: Iterable[np.ndarray], batch: Batch) -> None:
+        """The rows of `batch`, an item each."""
+        assert self._store is not None
+        if not self._store.plan.prioritised or PRIORITY not in batch.columns:
+            for item in items:
+                self._store.append(item, 1)
+            return
+        priorities = batch.columns[PRIORITY]
+        if not (priorities > 0).all():
+            raise SampleError(
+                f"{PRIORITY} of row {int(np.argmin(priorities))} is {priorities.min():g}; Reverb would never draw it. The frame of "
+                f"{len(batch)} samples was refused; priorities must be above 0."
+            )
+        for item, priority in zip(items, priorities.tolist(), strict=True):
+            self._store.append(item, 1, priority)
 
     def _fill(self, batch: Batch) -> None:
         done = 0

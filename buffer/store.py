@@ -53,14 +53,14 @@ class Store:
         """Whether Reverb has confirmed all items."""
         return not self._pending
 
-    def append(self, item: np.ndarray, rows: int) -> None:
+    def append(self, item: np.ndarray, rows: int, priority: float = 1.0) -> None:
         """Hands over one item, uint8 `[item_bytes]`, which is copied; waits a moment where many are under way."""
         size = self.plan.step_bytes
         steps = [self._writer.Append([item[start : start + size]])[0] for start in range(0, len(item) - size + 1, size)]
         if rest := len(item) - size * len(steps):
             self._last_step[:rest] = item[-rest:]
             steps += self._writer.Append([self._last_step])
-        self._writer.CreateItem(self.plan.name, 1.0, [steps], [False])
+        self._writer.CreateItem(self.plan.name, priority, [steps], [False])
         self._pending.append(rows)
         self._row_counts.append(rows)
         if len(self._pending) >= self._most_pending and not self.blocked:

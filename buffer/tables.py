@@ -31,7 +31,6 @@ _SELECTORS = {
     "reverb.selectors.Fifo": reverb.selectors.Fifo,
     "reverb.selectors.Lifo": reverb.selectors.Lifo,
     "reverb.selectors.Uniform": reverb.selectors.Uniform,
-    "reverb.selectors.Prioritized": lambda: reverb.selectors.Prioritized(0.6),
 }
 
 
@@ -42,6 +41,7 @@ class TablePlan(NamedTuple):
     steps, step_bytes: an item is stored as so many pieces of so many bytes, zeros at the end of the last.
     pool_rows: how many drawn rows the reader mixes before it makes batches of them; 0: no mixing.
     chunk_items, in_flight_items: what the reader takes at once, and asks for ahead.
+    prioritised: as in TableSpec. priority_exponent: of a Prioritized sampler or remover.
     """
 
     name: str
@@ -61,6 +61,8 @@ class TablePlan(NamedTuple):
     pool_rows: int
     chunk_items: int
     in_flight_items: int
+    prioritised: bool
+    priority_exponent: float
     warnings: tuple[str, ...] = ()
 
 
@@ -81,6 +83,11 @@ def plan(table: TableSpec, specs: Specs, app: App) -> TablePlan:
     rows = rows_per_item(table, specs, app)
     size = item_bytes(specs, rows)
     capacity = math.ceil(app.replay_buffer_capacity / rows)
+    if table.prioritised and (table.kind != "replay" or rows != 1):
+        raise ConfigError(
+            f"TableSpec.prioritised with kind = {table.kind!r}, rows_per_item = {rows}: a priority belongs to an item of a replay "
+            "table, so each sample must be one. Set kind = 'replay' and rows_per_item = 1 in the agent's `table`."
+        )
     if table.kind == "queue":
         return _plan_queue(table, rows, size, capacity, app)
     return _plan_replay(table, rows, size, capacity, app)
@@ -110,7 +117,7 @@ def _plan_queue(table: TableSpec, rows: int, size: int, capacity: int, app: App)
         name=table.name, kind="queue", rows_per_item=rows, **_steps(size), capacity_items=capacity, min_items=1,
         sampler="reverb.selectors.Fifo", remover="reverb.selectors.Fifo", limiter="Queue", samples_per_insert=1.0,
         error_buffer=0.0, rows_per_draw=rows, pool_rows=0, chunk_items=chunk, in_flight_items=chunk + 1,
-        warnings=tuple(warnings),
+        prioritised=False, priority_exponent=0.0, warnings=tuple(warnings),
     )  # fmt: skip
 
 
@@ -152,7 +159,8 @@ def _plan_replay(table: TableSpec, rows: int, size: int, capacity: int, app: App
         name=table.name, kind="replay", rows_per_item=rows, **_steps(size), capacity_items=capacity,
         min_items=min(min_items, capacity), sampler=sampler, remover=app.reverb_remover or "reverb.selectors.Fifo",
         limiter=limiter, samples_per_insert=ratio, error_buffer=float(slack), rows_per_draw=draw, pool_rows=pool,
-        chunk_items=chunk, in_flight_items=in_flight, warnings=tuple(warnings),
+        chunk_items=chunk, in_flight_items=in_flight, prioritised=table.prioritised,
+        priority_exponent=app.reverb_priority_exponent, warnings=tuple(warnings),
     )  # fmt: skip
 
 
@@ -172,12 +180,18 @@ def build(plan: TablePlan) -> reverb.Table:
         limiter = reverb.rate_limiters.SampleToInsertRatio(plan.samples_per_insert, plan.min_items, plan.error_buffer)
     return reverb.Table(
         plan.name,
-        sampler=_SELECTORS[plan.sampler](),
-        remover=_SELECTORS[plan.remover](),
+        sampler=_selector(plan.sampler, plan.priority_exponent),
+        remover=_selector(plan.remover, plan.priority_exponent),
         max_size=plan.capacity_items,
         rate_limiter=limiter,
         signature=signature,
     )
+
+
+def _selector(name: str, priority_exponent: float) -> Any:
+    if name == "reverb.selectors.Prioritized":
+        return reverb.selectors.Prioritized(priority_exponent)
+    return _SELECTORS[name]()
 
 
 def configuration(info: Any) -> dict[str, str]:

@@ -101,11 +101,13 @@ class TableSpec(NamedTuple):
     kind: "queue" (first in first out, every row sampled once, back-pressure when full) or "replay" (kept, sampled
     again and again).
     rows_per_item: rows stored together as one Reverb item; 0 lets the buffer choose by row size (see buffer/tables).
+    prioritised: samples may carry PRIORITY, `learn` gets PROBABILITY with them and may return PRIORITY; needs rows_per_item = 1.
     """
 
     name: str = "samples"
     kind: str = "replay"
     rows_per_item: int = 0
+    prioritised: bool = False
 
 
 class Features(Protocol):
@@ -143,7 +145,9 @@ class Agent:
     `sequential_predict` (see actor/batcher).
     Optional methods, called if they exist: `setup(spaces)` once before anything else, with the environment's Spaces;
     `features(count, spaces)`, for native workflows, before `setup`: Features of `count` slots, whose spaces `setup` then
-    gets, or None;
+    gets, or None; `slot_columns(slots, total)`, for native workflows: constants of the slots with the numbers `slots` int64 `[N]`,
+    of `total` in all aisrv, as columns `[N, ...]` that travel with every request for predictions; `sample_of(unrolls)`, for
+    native workflows: what is stored of unrolls (aisrv/rollout), a Batch of as many rows;
     `save_training_state(path)` and `load_training_state(path)` (a folder each) for an exact resume.
     """
 
@@ -183,6 +187,15 @@ BaseAgent = Agent
 # sample was made with, and the environment's life it belongs to.
 MODEL_VERSION = "_model_version"
 RUN_ID = "_run_id"
+
+# Of prioritised tables. PRIORITY: a column float32 [] of samples, above 0, their first priority (1 without it); and an array
+# [train_batch_size] among the metrics of `learn`: those that its samples have from now on. PROBABILITY: a column float64 [] that
+# `learn` gets: of drawing this sample, times the samples in its table; 1 where all are equally likely.
+# KEY uint64 [] and SERVER int64 [] say which stored sample it is; they stay in the learner.
+PRIORITY = "_priority"
+PROBABILITY = "_probability"
+KEY = "_key"
+SERVER = "_server"
 
 
 @contextmanager

@@ -12,9 +12,11 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
 from kaimesh import frames
-from kaimesh.agent import Spaces, TableSpec
-from kaimesh.arrays import Batch, Specs
+from kaimesh.agent import KEY, PROBABILITY, SERVER, Spaces, TableSpec
+from kaimesh.arrays import ArraySpec, Batch, Specs
 from kaimesh.config import Config
 from kaimesh.errors import MeshError, PeerError, Stopped
 from kaimesh.items import item_bytes, row_counts, view_items
@@ -22,13 +24,15 @@ from kaimesh.memory import keep_freed_memory
 from kaimesh.metrics import Meter
 from kaimesh.wire.client import FrameClient
 from learner.assemble import Assembler, InOrder, Mixed
-from learner.source import Source
+from learner.priorities import PriorityWriter
+from learner.source import Drawn, Source
 
 _POLL_S = 0.5
 _UNDECLARED_POLL_S = 0.02
 _ANSWER_S = 5.0
 _HELD_BACK_S = 0.2  # when nothing came for so long, rows that wait for better mixing go out
 _LARGE_BATCH_BYTES = 1 << 26
+_ABOUT = ((KEY, ArraySpec("<u8", ())), (PROBABILITY, ArraySpec("<f8", ())), (SERVER, ArraySpec("<i8", ())))
 
 
 class Control(Protocol):
@@ -74,6 +78,7 @@ class Reader:
         self._specs = Specs({})
         self._changed = threading.Condition()
         self._sources: list[Source] = []
+        self._priorities: PriorityWriter | None = None
         self._ready: deque[Batch] = deque()
         self._ahead = 1
         self._epoch = 0  # of drop_all
@@ -155,9 +160,16 @@ class Reader:
         for control in self._controls:
             control.drop()
 
+    def prioritise(self, batch: Batch, priorities: np.ndarray) -> None:
+        """Gives the samples of a batch of `next_batch` new priorities `[B]`, soon; of a table that draws by them."""
+        if self._priorities is not None:
+            self._priorities.write(batch.columns[SERVER], batch.columns[KEY], priorities)
+
     def close(self) -> None:
         """Ends the threads and connections."""
         self._closed = True
+        if self._priorities is not None:
+            self._priorities.close()
         with self._changed:
             self._changed.notify_all()
         for source in self._sources:
@@ -192,18 +204,22 @@ class Reader:
                 chunk_items=plan["chunk_items"],
                 in_flight_items=plan["in_flight_items"],
                 depth=1 if queue else 2,
+                about=plan["prioritised"],
                 changed=self._changed,
                 logger=self._log,
             )
             for address in self._addrs
         ]
+        if plan["prioritised"] and plan["sampler"].endswith("Prioritized"):
+            self._priorities = PriorityWriter(self._addrs, plan["name"], self._meter, self._log)
         self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
         self._thread.start()
 
     def _assembler(self) -> Assembler:
         assert self._plan is not None
         if not self._plan["pool_rows"]:
-            return InOrder(self._specs, self._batch_size)
+            about = _ABOUT if self._plan["prioritised"] else ()
+            return InOrder(Specs([*self._specs, *about]), self._batch_size)
         return Mixed(self._specs, self._batch_size, self._plan["rows_per_draw"], self._plan["pool_rows"], self._seed)
 
     def _run(self) -> None:
@@ -212,11 +228,11 @@ class Reader:
             turn = epoch = 0
             while not self._closed:
                 with self._changed:
-                    turn, items = self._wait_for_items(turn)
+                    turn, drawn = self._wait_for_items(turn)
                     if epoch != self._epoch:
                         epoch = self._epoch
                         assembler.clear()
-                batches = self._decode(assembler, items)
+                batches = self._decode(assembler, drawn, turn)
                 with self._changed:
                     if epoch == self._epoch:
                         self._ready.extend(batches)
@@ -226,7 +242,7 @@ class Reader:
                 self._error = error
                 self._changed.notify_all()
 
-    def _wait_for_items(self, turn: int) -> tuple[int, Any]:
+    def _wait_for_items(self, turn: int) -> tuple[int, Drawn | None]:
         """The next chunk, from the servers in turn, skipping those that have none; None when nothing comes. `_changed` is held."""
         waited_until = time.monotonic() + _HELD_BACK_S
         while not self._closed:
@@ -236,22 +252,26 @@ class Reader:
                 continue
             for step in range(1, len(self._sources) + 1):
                 index = (turn + step) % len(self._sources)
-                if (items := self._sources[index].take()) is not None:
-                    return index, items
+                if (drawn := self._sources[index].take()) is not None:
+                    return index, drawn
             left_s = waited_until - time.monotonic()
             if left_s <= 0:
                 break
             self._changed.wait(left_s)
         return turn, None
 
-    def _decode(self, assembler: Assembler, items: Any) -> list[Batch]:
-        if items is None:
+    def _decode(self, assembler: Assembler, drawn: Drawn | None, server: int) -> list[Batch]:
+        if drawn is None:
             rest = assembler.rest()
             return [] if rest is None else [frames.restored(rest)]
         assert self._plan is not None
         rows_per_item = self._plan["rows_per_item"]
-        items = items[:, : item_bytes(self._specs, rows_per_item)]
-        batches = assembler.feed(view_items(items, self._specs, rows_per_item), row_counts(items, rows_per_item))
+        items = drawn.items[:, : item_bytes(self._specs, rows_per_item)]
+        columns = view_items(items, self._specs, rows_per_item)
+        if drawn.about:
+            about = {**drawn.about, SERVER: np.full(len(items), server)}
+            columns |= {name: column[:, None] for name, column in about.items()}  # [I, 1]
+        batches = assembler.feed(columns, row_counts(items, rows_per_item))
         return [frames.restored(batch) for batch in batches]
 
     def _ask(self) -> list[tuple[_Total, dict[str, Any]]]:

@@ -6,11 +6,14 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import reverb
 import tensorflow as tf
+
+from kaimesh.agent import KEY, PROBABILITY
+from kaimesh.items import Columns
 
 _LATE_MS = 30  # when a chunk is not full by then, what there is of it is delivered
 _IDLE_MS = 150  # the same after a draw that brought nothing
@@ -19,10 +22,17 @@ _PROBE_S = 1.0
 _PROBE_TIMEOUT_S = 2
 
 
+class Drawn(NamedTuple):
+    """Items that were drawn together. items: uint8 `[I, nbytes]`. about: KEY and PROBABILITY `[I]` of each, if asked for."""
+
+    items: np.ndarray
+    about: Columns
+
+
 class Source:
     """Draws items from the table `name` at `address` and keeps at most `depth` chunks of them until they are taken.
 
-    changed: notified when a chunk came. A draw from a server that died neither ends nor fails: Reverb retries inside C++, and goes
+    about: whether to tell which items they are. changed: notified when a chunk came. A draw from a server that died neither ends nor fails: Reverb retries inside C++, and goes
     on 5 to 8 s after the server is back on the same port. So another thread asks the server how it is. A second draw would come
     no sooner, and would take rows of a queue out of order.
     """
@@ -37,16 +47,18 @@ class Source:
         chunk_items: int,
         in_flight_items: int,
         depth: int,
+        about: bool,
         changed: threading.Condition,
         logger: logging.Logger,
     ) -> None:
         self.address, self._name, self._depth, self._changed, self._log = address, name, depth, changed, logger
+        self._about = about
         self._stored_bytes = steps * step_bytes
         self._datasets = [
             _dataset(address, name, (steps, step_bytes), chunk_items, in_flight_items, late_ms)
             for late_ms in (_LATE_MS, _IDLE_MS)
         ]
-        self._chunks: deque[np.ndarray] = deque()
+        self._chunks: deque[Drawn] = deque()
         self._closed = False
         self._silent_since: float | None = None
         self._threads = [
@@ -62,8 +74,8 @@ class Source:
         since = self._silent_since
         return 0.0 if since is None else time.monotonic() - since
 
-    def take(self) -> np.ndarray | None:
-        """The oldest chunk, uint8 `[I, steps * step_bytes]`, or None; call it with `changed` held."""
+    def take(self) -> Drawn | None:
+        """The oldest chunk, with items of steps * step_bytes, or None; call it with `changed` held."""
         if not self._chunks:
             return None
         self._changed.notify_all()
@@ -90,7 +102,8 @@ class Source:
                 for chunk in self._datasets[idle]:
                     came = True
                     items = np.asarray(memoryview(chunk.data))  # a view, read-only
-                    if not self._deliver(items.reshape(-1, self._stored_bytes)):
+                    about = _about(chunk.info) if self._about else {}
+                    if not self._deliver(Drawn(items.reshape(-1, self._stored_bytes), about)):
                         return
             except (tf.errors.OpError, RuntimeError) as error:
                 self._log.warning(
@@ -99,11 +112,11 @@ class Source:
                 time.sleep(_RETRY_S)
             idle = not came
 
-    def _deliver(self, items: np.ndarray) -> bool:
+    def _deliver(self, drawn: Drawn) -> bool:
         with self._changed:
             while len(self._chunks) >= self._depth and not self._closed:
                 self._changed.wait(0.5)
-            self._chunks.append(items)
+            self._chunks.append(drawn)
             self._changed.notify_all()
         return not self._closed
 
@@ -123,6 +136,12 @@ class Source:
                     self._silent_since = time.monotonic()
             with self._changed:
                 self._changed.wait_for(lambda: self._closed, _PROBE_S)
+
+
+def _about(info: Any) -> Columns:
+    """Reverb's SampleInfo of one item or several."""
+    size = info.table_size.numpy().reshape(-1)
+    return {KEY: info.key.numpy().reshape(-1), PROBABILITY: info.probability.numpy().reshape(-1) * size}
 
 
 def _dataset(address: str, name: str, shape: tuple[int, int], chunk: int, in_flight: int, late_ms: int) -> Any:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from kaimesh.agent import MODEL_VERSION, RUN_ID, sample_list, user_code
+from kaimesh.agent import KEY, MODEL_VERSION, PRIORITY, RUN_ID, SERVER, sample_list, user_code
 from kaimesh.arrays import Batch
 from kaimesh.config import Config
 from kaimesh.config.check import active_trigger
-from kaimesh.errors import PeerError
+from kaimesh.errors import AgentError, PeerError
 from kaimesh.metrics import Meter
 from kaimesh.run import RunDir
 from kaimesh.training import Training
@@ -23,6 +23,7 @@ from learner.trigger import Reader, Trigger
 
 _POLL_S = 0.01  # between two looks at a trigger that does not hold
 _NO_ANSWER_S = 0.5  # before asking a buffer again that does not answer
+_OWN = (MODEL_VERSION, RUN_ID, KEY, SERVER, PRIORITY)  # columns that are not for `learn`
 
 
 class Trainer:
@@ -88,10 +89,12 @@ class Trainer:
             return False
         self._meter.state("working")
         lag = float(np.mean(self.train_count - batch.columns[MODEL_VERSION]))
-        columns = {name: column for name, column in batch.columns.items() if name not in (MODEL_VERSION, RUN_ID)}
+        columns = {name: column for name, column in batch.columns.items() if name not in _OWN}
         with user_code("learner: NumpyData2SampleData"):
             rows = sample_list(Batch(columns))
-        self._training.learn(rows, lag)
+        metrics = self._training.learn(rows, lag)
+        if metrics and PRIORITY in metrics and KEY in batch.columns:
+            self._reader.prioritise(batch, _checked(metrics[PRIORITY], len(batch)))
         self._trigger.learned()
         if self._current is not None:
             self._drop_stale()  # before the new model is out: what comes after that is fresh
@@ -149,3 +152,14 @@ class Trainer:
         except PeerError as error:  # what stays there is told apart by its version
             self._log.warning("could not empty the buffer after an on-policy learn: %s", error)
         self._current.dropped = 0
+
+
+def _checked(priorities: Any, samples: int) -> np.ndarray:
+    """What `learn` returned as PRIORITY. Raises AgentError."""
+    values = np.asarray(priorities, np.float64)
+    if values.shape != (samples,) or not (np.isfinite(values) & (values > 0)).all():
+        raise AgentError(
+            f"Agent.learn returned {PRIORITY} of shape {values.shape}, least {values.min(initial=np.inf):g}; it must be one finite "
+            f"number above 0 for each of the {samples} samples."
+        )
+    return values

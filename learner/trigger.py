@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+import numpy as np
+
 from kaimesh.agent import TableSpec
 from kaimesh.arrays import Batch
 from kaimesh.config import App
@@ -25,6 +27,9 @@ class Reader(Protocol):
 
     def drop_all(self) -> None:
         """Empties the tables, and whatever was prefetched."""
+
+    def prioritise(self, batch: Batch, priorities: np.ndarray) -> None:
+        """New priorities `[B]` for the samples of a batch that it gave."""
 
 
 class Trigger:

@@ -140,6 +140,9 @@ class App(BaseModel):
     reverb_sampler: Selector | None = Field(
         None, description="Which sample is drawn from a replay table (default Uniform)."
     )
+    reverb_priority_exponent: float = Field(
+        0.6, ge=0, description="Of reverb.selectors.Prioritized: samples are drawn in proportion to priority ^ this."
+    )
     reverb_rate_limiter: Literal["MinSize", "SampleToInsertRatio"] | None = Field(
         None, description="When drawing may go on (default MinSize)."
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kaimesh import checkpoint
-from kaimesh.agent import user_code
+from kaimesh.agent import PRIORITY, user_code
 from kaimesh.checkpoint import Keep, ModelInfo
 from kaimesh.config import Config
 from kaimesh.errors import AgentError, ConfigError, Refused, Stopped
@@ -248,4 +248,4 @@ def _items(metrics: Any) -> list[tuple[str, Any]]:
         return []
     if not isinstance(metrics, Mapping):
         raise AgentError(f"Agent.learn returned {type(metrics).__name__}; return a dict of numbers, or None")
-    return [(str(name), value) for name, value in metrics.items()]
+    return [(str(name), value) for name, value in metrics.items() if name != PRIORITY]
