@@ -5,7 +5,8 @@ Shape legend: N environments of one group, T steps of an unroll; `...` one obser
 A sample is one environment's unroll of T steps: entry t of `reward`, `terminated`, `truncated` and `mask` `[T]` is what
 action t led to; observations and predictions have one entry more, `[T+1, ...]`, whose last is the bootstrap and the first
 of the next unroll. Environments autoreset on the *next* step, so obs[t+1] of a truncated step t is the true final
-observation; the reset step itself is masked out. Stacked frames travel as single ones, see kaimesh/frames.
+observation; the reset step itself is masked out. Stacked frames travel as single ones, see kaimesh/frames; of a recurrent
+network's state the sample has the one before step 0, see kaimesh/recurrence.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from kaimesh.agent import MODEL_VERSION, RUN_ID, user_code
 from kaimesh.arrays import Batch
 from kaimesh.errors import ConfigError, EnvError, MeshError
 from kaimesh.metrics import Meter
+from kaimesh.recurrence import RecurrentState
 
 
 class Direct:
@@ -31,6 +33,7 @@ class Direct:
     def __init__(self, agent: Any) -> None:
         self._agent = agent
         self.unroll_length: int = agent.unroll_length
+        self.initial_state = getattr(agent, "initial_state", None)
         self._answer: Batch | None = None
 
     def send(self, batch: Batch) -> None:
@@ -71,6 +74,8 @@ class Group:
         self._steps = np.zeros(n, np.int64)
         self._version = np.zeros(n, np.int64)  # of the unroll's first action
         self._latest = 0
+        self._state = RecurrentState(agent, n)
+        self._state_before = self._state.columns  # of the unroll's first step
         self._env_phase, self._predict_phase, self._send_phase = (meter.phase(p) for p in ("env", "predict", "send"))
         with _environment("reset"):
             observation, _ = env.reset(seed=seed)
@@ -99,6 +104,7 @@ class Group:
         if self._stack:
             self._check_stacks(observation[self._done])
         valid = self._record(reward, terminated, truncated, getattr(self.env, "true_rewards", reward))
+        self._state.advance(~self._flags["mask"][:, self._t])
         self._t += 1
         self._ask(observation)
         return valid
@@ -149,9 +155,10 @@ class Group:
 
     def _request(self) -> Batch:
         columns = {name: np.ascontiguousarray(column) for name, column in self._seen.items()}
-        return Batch({**columns, RUN_ID: self._run_id})
+        return Batch({**columns, **self._state.columns, RUN_ID: self._run_id})
 
     def _write_prediction(self, acts: Batch, version: int) -> None:
+        acts = self._state.take(acts)
         if not self._predicted:
             shape = (self.env.num_envs, self.length + 1)
             self._predicted = {name: np.zeros((*shape, *c.shape[1:]), c.dtype) for name, c in acts.columns.items()}
@@ -183,7 +190,8 @@ class Group:
 
     def _unroll(self) -> Batch:
         meta = {MODEL_VERSION: self._version, RUN_ID: self._run_id}
-        return Batch({**self._observed, **self._predicted, "reward": self._reward, **self._flags, **meta})
+        observed = {**self._observed, **self._state_before}
+        return Batch({**observed, **self._predicted, "reward": self._reward, **self._flags, **meta})
 
     def _carry_over(self) -> None:
         self._t = 0
@@ -191,6 +199,7 @@ class Group:
         for column in self._predicted.values():
             column[:, 0] = column[:, self.length]
         self._version[:] = self._latest
+        self._state_before = self._state.columns
 
 
 class _environment:

@@ -14,6 +14,7 @@ import numpy as np
 
 from kaimesh.agent import protocol, user_code
 from kaimesh.arrays import Batch, Specs
+from kaimesh.recurrence import RecurrentState
 
 AT_ONCE = 32  # episodes, and rows of a prediction: a network's rounding may depend on their number
 
@@ -81,21 +82,24 @@ def play(player: Player, seeds: Sequence[int]) -> Iterator[Episode]:
 
 
 class NativePlay:
-    """One slot of a vector environment, env.MeshVectorEnv or what an agent's features make of it."""
+    """One slot of a vector environment, env.MeshVectorEnv or what an agent's features make of it. state: of the agent, for one slot."""
 
-    def __init__(self, env: Any, seed: int, report: Callable[[Any], Report]) -> None:
+    def __init__(self, env: Any, seed: int, report: Callable[[Any], Report], state: RecurrentState) -> None:
         self._env, self._seed, self._report = env, seed, report
         self._actions: list[np.ndarray] = []
         self._score = 0.0
+        self._state = state
         self._observation, _ = env.reset(seed=seed)
 
     def row(self) -> dict[str, np.ndarray]:
         """The columns of one observation, each with a leading axis of 1."""
         legal = {} if self._env.legal_actions is None else {"legal_act": self._env.legal_actions}
-        return {"obs": self._observation, **legal}
+        return {"obs": self._observation, **legal, **self._state.columns}
 
-    def step(self, action: np.ndarray) -> bool:
-        """action: a number, or `[A]`."""
+    def step(self, act: Batch) -> bool:
+        """act: the agent's answer, of one row."""
+        action = self._state.take(act).columns["action"][0].copy()  # a number, or [A]
+        self._state.advance(np.zeros(1, bool))
         self._actions.append(action)
         self._observation, _, terminated, truncated, _ = self._env.step(action[None])
         self._score += float(self._env.true_rewards[0])
@@ -118,15 +122,14 @@ class Native:
 
     def start(self, seed: int) -> NativePlay:
         """As Player's."""
-        return NativePlay(self._make(), seed, self._report)
+        return NativePlay(self._make(), seed, self._report, RecurrentState(self._agent, 1))
 
-    def act(self, plays: Sequence[NativePlay]) -> np.ndarray:
-        """As Player's: `[B]` or `[B, A]`."""
+    def act(self, plays: Sequence[NativePlay]) -> list[Batch]:
+        """As Player's."""
         batch = Batch.concatenate([Batch(one.row()) for one in plays])
         with user_code("evaluate: Agent.exploit"):
             acts = Batch.of(self._agent.exploit(_padded(batch, self._agent)))
-        actions: np.ndarray = acts.columns["action"][: len(plays)]
-        return actions
+        return [acts[i : i + 1] for i in range(len(plays))]
 
 
 class KaiwuPlay:

@@ -13,7 +13,7 @@ from aisrv.rollout import Group
 from algorithms import features
 from kaimesh.agent import MODEL_VERSION, RUN_ID
 from kaimesh.arrays import Batch
-from kaimesh.errors import EnvError
+from kaimesh.errors import AgentError, EnvError
 from kaimesh.metrics import Meter
 
 
@@ -124,6 +124,54 @@ def test_on_policy_asks_again_so_that_an_unroll_is_of_one_model() -> None:
     for _ in range(9):
         group.advance()
     assert [int(batch.columns[MODEL_VERSION][0]) for batch in agent.sent] == [1, 6]
+
+
+class Remembering(Echo):
+    """Its state before an observation is the number of those that it has seen in the episode, which is the observation's age."""
+
+    def initial_state(self, count: int) -> dict[str, np.ndarray]:
+        return {"seen": np.zeros((count, 1), np.float32)}
+
+    def send(self, batch: Batch) -> None:
+        super().send(batch)
+        np.testing.assert_array_equal(batch.columns["seen"][:, 0], batch.obs[:, 0])
+        self._seen = batch.columns["seen"].copy()
+
+    def receive(self) -> tuple[Batch, int]:
+        acts, version = super().receive()
+        reused = self._seen  # answers are valid until the next request only
+        reused += 1
+        return Batch({**acts.columns, "seen": reused}), version
+
+
+@pytest.mark.parametrize("on_policy", [False, True])
+@pytest.mark.parametrize("length", [3, 4, 5])
+def test_a_recurrent_state_follows_its_slot_and_begins_anew_with_each_episode(on_policy: bool, length: int) -> None:
+    agent = Remembering()
+    agent.on_policy = on_policy
+    group = Group(Counter(3), agent, length, Meter("aisrv_0"), run_id=0, seed=0)
+    for _ in range(40):
+        group.advance()
+    assert len(agent.sent) > 6
+    for batch in agent.sent:  # the state before the first step, and none of the later ones
+        np.testing.assert_array_equal(batch.columns["seen"], batch.obs[:, 0, :1])
+    assert any((batch.columns["seen"] > 0).any() for batch in agent.sent)
+
+
+def test_a_group_that_begins_anew_inherits_no_state() -> None:
+    agent = Remembering()
+    for run_id in (0, 1):
+        group = Group(Counter(2), agent, 4, Meter("aisrv_0"), run_id=run_id, seed=0)
+        for _ in range(3):
+            group.advance()
+
+
+def test_an_agent_that_loses_its_state_is_told_so() -> None:
+    agent = Remembering()
+    group = Group(Counter(2), agent, 4, Meter("aisrv_0"), run_id=0, seed=0)
+    agent.receive = lambda: Echo.receive(agent)  # type: ignore[method-assign]
+    with pytest.raises(AgentError, match="no column 'seen', which its initial_state declares"):
+        group.advance()
 
 
 def test_steps_that_are_in_no_sample_yet_are_known(group: Group) -> None:

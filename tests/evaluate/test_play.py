@@ -92,6 +92,24 @@ def test_an_agent_that_wants_one_batch_size_gets_it():
     assert set(Doubling.sizes) == {AT_ONCE}
 
 
+class Remembering(Doubling):
+    """Its state is the step, which it needs: it does not look at the observation's."""
+
+    def initial_state(self, count):
+        return {"seen": np.zeros((count, 1), np.float32)}
+
+    def exploit(self, batch):
+        np.testing.assert_array_equal(batch.columns["seen"][:, 0], batch.columns["obs"][:, 1])
+        seen = batch.columns["seen"]
+        action = 2 * batch.columns["obs"][:, 0] + seen[:, 0].astype(np.int64)
+        return Batch({"action": action, "seen": seen + 1})
+
+
+def test_every_episode_has_a_recurrent_state_of_its_own():
+    episodes = list(play(Native(Remembering(), Slot, told), SEEDS))
+    assert len(episodes) == len(SEEDS)
+
+
 def test_who_stops_listening_leaves_nothing_open():
     episodes = play(Native(Doubling(), Slot, told), SEEDS)
     next(episodes)
