@@ -10,6 +10,8 @@ class Config:
     # If your observation_process makes its own features, write their number here.
     FEATURE_DIM = 0
 
+    WORLD = 128  # cells per side of the Realm's world
+
     # The network
     HIDDEN = 64  # units in each of two layers
     LEARNING_RATE = 1e-3
@@ -24,8 +26,8 @@ class Config:
     EPOCHS = 6  # passes over each batch
     MINIBATCH = 128  # steps in one gradient step
 
-    # Samples: T, the steps in one sample. A shorter rest of an episode is padded to it. One learn call carries at least so
-    # many steps; in remote mode the learner's batch is train_batch_size samples, whatever was sent together.
+    # Samples: T, the steps in one sample. A shorter rest of an episode is padded to it. In local mode one learn call carries at
+    # least STEPS_PER_LEARN steps; in remote mode samples leave at once, and the learner's batch is train_batch_size of them.
     TRAJECTORY = 64
     STEPS_PER_LEARN = 512
 

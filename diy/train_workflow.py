@@ -20,6 +20,7 @@ def workflow(envs: list[Any], agents: list[Any], logger: Any = None, monitor: An
     envs, agents: of length 1, this thread's own. logger has info, warning, error, debug. monitor.put_data reports numbers.
     """
     env, agent = envs[0], agents[0]
+    batch = 1 if agent.agent_type == "aisrv" else Config.STEPS_PER_LEARN  # the remote learner makes its own batches
     samples: list[Any] = []
     steps = episodes = 0
     last_save = last_report = time.monotonic()
@@ -36,7 +37,7 @@ def workflow(envs: list[Any], agents: list[Any], logger: Any = None, monitor: An
             samples += sample_process(part)
             steps += len(part)
             # remote: into the buffer, returns at once or waits while the learner is behind. local: trains here and now.
-            if steps >= Config.STEPS_PER_LEARN:
+            if steps >= batch:
                 agent.learn(samples)
                 samples.clear()
                 steps = 0

@@ -8,6 +8,7 @@ The features, float32 `[FEATURES]`:
 | number | what |
 |---|---|
 | 2 | x and z as shares of the world |
+| 2 | x and z as shares of the cell that he is in: who pushes against a wall is at its edge and stays there |
 | 64 + 256 | which of 32 columns, of 32 rows and of 16 x 16 tiles of the world he is in, one-hot: so a network learns a fixed map |
 | 1 | the flash is ready |
 | 5 each | the end, the buff, treasures 1..15: there or not, cosine and sine of the direction, straight distance, way |
@@ -41,11 +42,13 @@ from typing import Any
 
 import numpy as np
 
+from diy.config import Config
+
 VIEW, MIDDLE = 51, 25  # cells of a map's side, and where the hero is
 WINDOW = 5  # cells to each side in the window of walls
 OBJECTS = 2 + 15
 FLASH_CELLS = 16
-BUMP_UNITS, CELL_UNITS = 500, 500
+BUMP_UNITS = 500
 STRIPES, TILES = 32, 16
 
 # The eight directions as (row, column) of a map: East first, then counter-clockwise.
@@ -53,7 +56,7 @@ STEPS = np.array([(0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (
 _rays = MIDDLE + np.arange(1, MIDDLE + 1)[:, None, None] * STEPS  # [25, 8, 2]: the cells seen in each direction
 _goals = MIDDLE + np.rint(STEPS * (FLASH_CELLS / np.linalg.norm(STEPS, axis=1))[:, None]).astype(int)  # [8, 2]
 
-FEATURES = 2 + 2 * STRIPES + TILES**2 + 1 + 5 * OBJECTS + 16 + 5 + (2 * WINDOW + 1) ** 2 + 8 + 8 + 25
+FEATURES = 2 + 2 + 2 * STRIPES + TILES**2 + 1 + 5 * OBJECTS + 16 + 5 + (2 * WINDOW + 1) ** 2 + 8 + 8 + 25
 
 
 def is_realm(raw_obs: Any) -> bool:
@@ -74,6 +77,7 @@ def features(raw_obs: Any) -> np.ndarray:
     sight = np.cumprod(free[rows, columns], axis=0).sum(0) / MIDDLE  # [8]
     parts = [
         place,
+        place * Config.WORLD % 1,
         _one_hot(column, STRIPES),
         _one_hot(row, STRIPES),
         _one_hot(tile_z * TILES + tile_x, TILES**2),
@@ -133,9 +137,7 @@ class Shaping:
         place, ways = (game.pos.x, game.pos.z), _ways(raw_obs)
         target = _target(self._ways)
         saved = self._ways[target] - ways.get(target, 0.0)  # to what was taken, no way is left
-        saved *= 2 * round(
-            game.pos.x / raw_obs.feature.norm_pos.x / CELL_UNITS
-        )  # in cells: 1.0 is twice the world's size
+        saved *= 2 * Config.WORLD  # in cells: a grid_distance of 1 is twice the world's size
         visits = raw_obs.feature.memory_map[MIDDLE * VIEW + MIDDLE]
         flashed = game.talent_count > self._flashes
         bumped = self._place is not None and not flashed and math.dist(place, self._place) <= BUMP_UNITS

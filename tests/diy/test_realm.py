@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import envs
+from diy.algorithm.agent import Agent
 from diy.config import Config
 from diy.feature import realm
 from diy.feature.definition import ObsData, Rewards, observation_process, reward_process
@@ -15,14 +16,21 @@ from kaimesh.config import load
 from tests.diy.training import train
 
 
+@pytest.fixture(autouse=True)
+def configured(restored_config):
+    """The hyper-parameters of realm-mini, as its presets say."""
+    load("conf/configure_app.toml", {"app": "realm-mini", "algo": "diy"})
+
+
 def facade(app="realm-mini", **conf):
     return envs.facade(app, seed=3, env_conf=conf)
 
 
 @pytest.mark.parametrize("app", ["realm", "realm-mini"])
-def test_the_preset_names_the_number_of_features(app, restored_config):
+def test_the_presets_fit_the_world(app):
     load("conf/configure_app.toml", {"app": app, "algo": "diy"})
     assert Config.FEATURE_DIM == realm.FEATURES
+    assert facade(app).env.map.size == Config.WORLD
     assert observation_process(facade(app).reset()).feature.shape == (realm.FEATURES,)
 
 
@@ -167,13 +175,12 @@ def test_a_refused_usr_conf_ends_the_workflow_with_words():
             return None
 
     with pytest.raises(RuntimeError, match="usr_conf"):
-        workflow([Refusing()], [None])
+        workflow([Refusing()], [Agent("aisrv")])
 
 
 @pytest.mark.learning
-def test_realm_mini_is_learned(run_dir, restored_config):
+def test_realm_mini_is_learned(run_dir):
     """One treasure and the end: mean score of 20 episodes >= 500 of about 640."""
-    load("conf/configure_app.toml", {"app": "realm-mini", "algo": "diy"})
     deadline = time.monotonic() + 240
     enough = lambda env: (len(env.returns) >= 20 and np.mean(env.returns[-20:]) >= 500) or time.monotonic() > deadline  # noqa: E731
     env, _ = train("realm-mini", enough, env_conf={"treasure_num": 1})
