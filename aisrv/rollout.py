@@ -18,7 +18,7 @@ import gymnasium as gym
 import numpy as np
 
 from kaimesh import frames
-from kaimesh.agent import MODEL_VERSION, RUN_ID, user_code
+from kaimesh.agent import MODEL_VERSION, PRIORITY, RUN_ID, user_code
 from kaimesh.arrays import Batch
 from kaimesh.errors import ConfigError, EnvError, MeshError
 from kaimesh.metrics import Meter
@@ -34,6 +34,8 @@ class Direct:
         self._agent = agent
         self.unroll_length: int = agent.unroll_length
         self.initial_state = getattr(agent, "initial_state", None)
+        self.slot_columns = getattr(agent, "slot_columns", None)
+        self.sample_of = getattr(agent, "sample_of", None)
         self._answer: Batch | None = None
 
     def send(self, batch: Batch) -> None:
@@ -51,7 +53,7 @@ class Direct:
 
     def learn(self, samples: Batch) -> None:
         """Trains at once, without the columns that are the mesh's own."""
-        own = (MODEL_VERSION, RUN_ID)
+        own = (MODEL_VERSION, RUN_ID, PRIORITY)
         whole = frames.restored(samples).columns
         self._agent.learn(Batch({name: column for name, column in whole.items() if name not in own}))
 
@@ -59,14 +61,26 @@ class Direct:
 class Group:
     """N environments and their unroll under way.
 
-    agent: RemoteAgent, or Direct around a local one. unroll_length: T, steps in a sample.
+    agent: RemoteAgent, or Direct around a local one. unroll_length: T, steps in a sample. first_slot: number of the first
+    environment among the `total_slots` of all aisrv; 0: these are all.
     """
 
     def __init__(
-        self, env: gym.vector.VectorEnv, agent: Any, unroll_length: int, meter: Meter, run_id: int, seed: int
+        self,
+        env: gym.vector.VectorEnv,
+        agent: Any,
+        unroll_length: int,
+        meter: Meter,
+        run_id: int,
+        seed: int,
+        first_slot: int = 0,
+        total_slots: int = 0,
     ) -> None:
         self.env, self.agent, self.length, self._meter = env, agent, unroll_length, meter
         n = env.num_envs
+        slots = first_slot + np.arange(n)
+        columns_of, self._sample_of = (getattr(agent, name, None) for name in ("slot_columns", "sample_of"))
+        self._constants: dict[str, np.ndarray] = columns_of(slots, total_slots or n) if columns_of else {}
         self._run_id = run_id + np.arange(n, dtype=np.int64)
         self._t = 0
         self._done = np.zeros(n, bool)
@@ -155,7 +169,7 @@ class Group:
 
     def _request(self) -> Batch:
         columns = {name: np.ascontiguousarray(column) for name, column in self._seen.items()}
-        return Batch({**columns, **self._state.columns, RUN_ID: self._run_id})
+        return Batch({**columns, **self._state.columns, **self._constants, RUN_ID: self._run_id})
 
     def _write_prediction(self, acts: Batch, version: int) -> None:
         acts = self._state.take(acts)
@@ -191,7 +205,12 @@ class Group:
     def _unroll(self) -> Batch:
         meta = {MODEL_VERSION: self._version, RUN_ID: self._run_id}
         observed = {**self._observed, **self._state_before}
-        return Batch({**observed, **self._predicted, "reward": self._reward, **self._flags, **meta})
+        unrolls = Batch({**observed, **self._predicted, "reward": self._reward, **self._flags, **meta})
+        if self._sample_of is None:
+            return unrolls
+        with user_code("aisrv: Agent.sample_of"):
+            samples: Batch = self._sample_of(unrolls)
+        return samples
 
     def _carry_over(self) -> None:
         self._t = 0
@@ -221,13 +240,14 @@ class _environment:
 def workflow(envs: Sequence[gym.vector.VectorEnv], agents: Sequence[Any], logger: Any, monitor: Any) -> None:
     """Rolls out until the mesh stops. `agents[i]` predicts for the group `envs[i]`.
 
-    monitor: aisrv.service.WorkflowMonitor, for the meter, the stop event and the seed.
+    monitor: aisrv.service.WorkflowMonitor, for the meter, the stop event, the seed and the slots' numbers.
     """
     meter = monitor.meter
-    groups = [
-        Group(env, agent, agent.unroll_length, meter, monitor.run_id + 1000 * i, monitor.seed + 1000 * i)
-        for i, (env, agent) in enumerate(zip(envs, agents, strict=True))
-    ]
+    groups, slot = [], monitor.first_slot
+    for i, (env, agent) in enumerate(zip(envs, agents, strict=True)):
+        run_id, seed = monitor.run_id + 1000 * i, monitor.seed + 1000 * i
+        groups.append(Group(env, agent, agent.unroll_length, meter, run_id, seed, slot, monitor.total_slots))
+        slot += env.num_envs
     logger.info(
         "rolling out %s environments in %d groups, unrolls of %d steps",
         "+".join(str(group.env.num_envs) for group in groups),

@@ -18,13 +18,15 @@ from kaimesh.training import Training
 
 
 class WorkflowMonitor(Monitor):
-    """Kaiwu's monitor, and for native workflows the meter, the stop event, the seed and the life's id."""
+    """Kaiwu's monitor, and for native workflows the meter, the stop event, the seed, the life's id and the slots' numbers."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context.meter.gauge)
         self.meter, self.stop = context.meter, context.stop
         self.seed = context.config.app.random_seed + 1_000_000 * context.index
         self.run_id = secrets.randbits(40) << 20
+        slots = context.config.app.aisrv_connect_to_kaiwu_env_count
+        self.first_slot, self.total_slots = context.index * slots, context.config.app.aisrv_count * slots
 
 
 class NoAgent:

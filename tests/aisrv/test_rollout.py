@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -9,6 +12,7 @@ import numpy as np
 import pytest
 
 import envs
+from aisrv import rollout
 from aisrv.rollout import Group
 from algorithms import features
 from kaimesh.agent import MODEL_VERSION, RUN_ID
@@ -223,3 +227,53 @@ def test_features_go_through_and_their_reset_step_is_masked() -> None:
     told = meter.snapshot()
     assert told["counters"]["episodes"] >= ends
     assert all(score == 0 or score > 100 for _, score, length in told["recent_episodes"]), "scores, not shaped rewards"
+
+
+class Laddered(Echo):
+    """Each slot has a constant of its own, and a sample is what the agent makes of an unroll."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[np.ndarray] = []
+
+    def slot_columns(self, slots: np.ndarray, total: int) -> dict[str, np.ndarray]:
+        return {"epsilon": (slots / total).astype(np.float32)}
+
+    def sample_of(self, unrolls: Batch) -> Batch:
+        kept = {name: column for name, column in unrolls.columns.items() if name != "value"}
+        return Batch({**kept, "best": unrolls.value.max(1)})
+
+    def send(self, batch: Batch) -> None:
+        super().send(batch)
+        self.asked.append(batch.columns["epsilon"].copy())
+
+
+def test_slots_of_all_groups_are_numbered_and_their_constants_travel_with_every_request() -> None:
+    agents = [Laddered(), Laddered()]
+    stop = threading.Event()
+    meter = Meter("aisrv_1")
+    monitor = SimpleNamespace(meter=meter, stop=stop, seed=0, run_id=0, first_slot=5, total_slots=10)
+
+    def learn(batch: Batch) -> None:
+        agents[1].sent.append(batch)
+        if len(agents[1].sent) == 2:
+            stop.set()
+
+    agents[1].learn = learn  # type: ignore[method-assign]
+    for agent in agents:
+        agent.unroll_length = 4  # type: ignore[attr-defined]
+    rollout.workflow([Counter(3), Counter(2)], agents, logging.getLogger("test"), monitor)
+    assert len(agents[0].asked) >= 9
+    for agent, slots in ((agents[0], [5, 6, 7]), (agents[1], [8, 9])):
+        for epsilon in agent.asked:
+            np.testing.assert_allclose(epsilon, np.array(slots) / 10, rtol=1e-6)
+
+
+def test_what_is_sent_is_what_the_agent_makes_of_an_unroll() -> None:
+    group = Group(Counter(2), Laddered(), 4, Meter("aisrv_0"), run_id=0, seed=0)
+    for _ in range(5):
+        group.advance()
+    (sample,) = group.agent.sent
+    assert "value" not in sample.columns
+    np.testing.assert_array_equal(sample.columns["best"], [30, 40])
+    assert MODEL_VERSION in sample.columns
