@@ -33,7 +33,7 @@ VIEW, RADIUS = 51, 25
 STATE, OBJECT, OBJECTS = 6, 6, 17
 VECTOR = STATE + OBJECT * OBJECTS
 OBSERVATION = 4 * VECTOR + VIEW * VIEW
-READY, TIME = 2, 5  # in the vector: the flash is ready; share of the steps that is left
+READY = 2  # in the vector: the flash is ready
 THERE, COSINE, SINE, WAY = 0, 1, 2, 5  # of an object
 PASSABLE, MEMORY_SHIFT, FULL_MEMORY = 1, 3, 5
 
@@ -184,8 +184,6 @@ def _notice(
         events.flashed[i] = actions[i] >= DIRECTIONS and before[READY] > 0
         events.bumped[i] = moved <= BUMP and not events.flashed[i]
         events.arrived[i], events.late[i] = terminated[i], truncated[i]
-        passed = before[TIME] - vector[TIME]  # share of the episode's steps that one is
-        events.steps_left[i] = round(vector[TIME] / passed) if passed > 0 else 0
         past.vector[i] = vector
         past.target[i] = nearest_target(vector)
         past.over[i] = terminated[i] or truncated[i]

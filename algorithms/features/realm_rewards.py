@@ -3,11 +3,11 @@
 | term | worth | reason |
 |---|---|---|
 | treasure | +1 each | 100 points |
-| arrival | +1, and 0.002 per step left | 150 points and 0.2 per step left |
+| arrival | +1.5 | 150 points; those for steps left are in the cost of the steps: paid at the end, they would make a discounting learner leave early |
 | left behind | -0.5 per treasure at arrival | leaving early must not look good to one who discounts the future |
 | too late | -1 | the score is lost; but only what happens at the end, not all that was collected |
 | progress | 0.02 per cell that the way to the target became shorter, or longer | the only term that is felt at every step; between two pickups it sums up to no more than the way, whatever the detours |
-| step | -0.005 | 0.2 points are lost per step; a little more, to hurry |
+| step | -0.005 | 0.2 points are lost per step, which is 0.002; a little more, to hurry |
 | repetition | -0.01 per earlier visit of the cell, at most 5 | walking in circles |
 | bump | -0.02 | a step against a wall is lost |
 | flash misuse | -0.1 | unless it brought the target at least 5 cells nearer: it is ready again after 606 steps |
@@ -24,7 +24,7 @@ import numpy as np
 from numba import njit
 
 TREASURE = 1.0
-ARRIVAL, STEP_LEFT, LEFT_BEHIND = 1.0, 0.002, -0.5
+ARRIVAL, LEFT_BEHIND = 1.5, -0.5
 TOO_LATE = -1.0
 PROGRESS = 0.02
 STEP = -0.005
@@ -38,7 +38,7 @@ class Events(NamedTuple):
 
     first: bool, it was no step but a reset: the rest means nothing. found: int64 treasures picked up. left: int64 treasures that are
     still there. closer: float64 cells by which the way to the target became shorter. visits: int64 earlier ones of the cell that the
-    hero stands on now, at most 5. bumped, flashed: bool. arrived, late: bool, how the episode ended. steps_left: int64.
+    hero stands on now, at most 5. bumped, flashed: bool. arrived, late: bool, how the episode ended.
     """
 
     first: np.ndarray
@@ -50,12 +50,11 @@ class Events(NamedTuple):
     flashed: np.ndarray
     arrived: np.ndarray
     late: np.ndarray
-    steps_left: np.ndarray
 
 
 def no_events(count: int) -> Events:
     """Room for the events of `count` heroes."""
-    kinds = {"closer": float, **dict.fromkeys(("found", "left", "visits", "steps_left"), np.int64)}
+    kinds = {"closer": float, **dict.fromkeys(("found", "left", "visits"), np.int64)}
     return Events(*(np.zeros(count, kinds.get(name, bool)) for name in Events._fields))
 
 
@@ -68,7 +67,7 @@ def write_rewards(events: Events, out: np.ndarray) -> None:
             continue
         reward = STEP + TREASURE * events.found[i] + PROGRESS * events.closer[i] + REPETITION * events.visits[i]
         if events.arrived[i]:
-            reward += ARRIVAL + STEP_LEFT * events.steps_left[i] + LEFT_BEHIND * events.left[i]
+            reward += ARRIVAL + LEFT_BEHIND * events.left[i]
         if events.late[i]:
             reward += TOO_LATE
         if events.bumped[i]:

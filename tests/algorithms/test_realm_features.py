@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algorithms import features
-from algorithms.features import realm, realm_rewards
+from algorithms.features import realm
 from envs.realm import core, views
 from envs.realm.task import MAX_STEP
 from envs.realm.vector import Realm
@@ -83,7 +83,7 @@ def expected_reward(before: dict[str, int], walk: Walk, i: int, closer: float, v
     if state.flashes[i] > before["flashes"] and closer < 5:
         reward -= 0.1
     if walk.terminated[i]:
-        reward += 1 + 0.002 * (state.max_step[i] - state.step[i]) - 0.5 * state.present[i].sum()
+        reward += 1.5 - 0.5 * state.present[i].sum()
     return reward - 1.0 * walk.truncated[i]
 
 
@@ -135,7 +135,6 @@ def test_the_layout_is_the_environments():
     assert (1 << realm.MEMORY_SHIFT, realm.MEMORY_SHIFT) == (2 * views.END_BIT, views.MEMORY_SHIFT)
     assert (realm.FULL_MEMORY, realm.CELL, realm.DIRECTIONS) == (core.FULL_MEMORY, views.CELL, core.DIRECTIONS)
     assert core.BUMP < realm.BUMP < core.BUMP + 0.1
-    assert core.PER_STEP_LEFT / core.PER_TREASURE == realm_rewards.STEP_LEFT
     assert core.BUFF_STEPS < MAX_STEP
     for name, size in features.WORLDS.items():
         assert Realm(1, preset=name).map.size == size

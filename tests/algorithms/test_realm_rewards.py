@@ -28,10 +28,9 @@ def reward(**events) -> float:
         ({}, 0),
         ({"found": 1}, 1),
         ({"found": 2}, 2),
-        ({"arrived": True}, 1),
-        ({"arrived": True, "steps_left": 500}, 1 + 1),
-        ({"arrived": True, "left": 3}, 1 - 1.5),
-        ({"left": 3, "steps_left": 500}, 0),
+        ({"arrived": True}, 1.5),
+        ({"arrived": True, "left": 2}, 1.5 - 1),
+        ({"left": 3}, 0),
         ({"late": True, "left": 3}, -1),
         ({"closer": 1.0}, 0.02),
         ({"closer": -1.0}, -0.02),
@@ -58,7 +57,6 @@ slots = st.fixed_dictionaries(
         "flashed": st.booleans(),
         "arrived": st.booleans(),
         "late": st.booleans(),
-        "steps_left": st.integers(0, 2000),
     }
 )
 
@@ -75,7 +73,7 @@ def test_a_reward_is_the_sum_of_its_lines_in_each_slot(given_slots):
     for got, e in zip(out, given_slots, strict=True):
         lines = [e["found"], 0.02 * e["closer"], STEP, -0.01 * e["visits"], -0.02 * e["bumped"], -1.0 * e["late"]]
         lines.append(-0.1 if e["flashed"] and e["closer"] < 5 else 0)
-        lines.append(1 + 0.002 * e["steps_left"] - 0.5 * e["left"] if e["arrived"] else 0)
+        lines.append(1.5 - 0.5 * e["left"] if e["arrived"] else 0)
         assert got == pytest.approx(0 if e["first"] else sum(lines), abs=1e-5)
 
 
