@@ -20,51 +20,13 @@ from algorithms.ppo.config import Config
 from kaimesh.agent import Spaces
 from kaimesh.arrays import Batch
 from kaimesh.errors import AgentError, SampleError
-
-DISCRETE = Spaces((5,), "<f4", "discrete", 3, legal_actions=True)
-CONTINUOUS = Spaces((5,), "<f4", "continuous", 2, (-1.0, -1.0), (1.0, 1.0))
-IMAGES = Spaces((4, 84, 84), "|u1", "discrete", 6)
+from tests.algorithms.trajectories import CONTINUOUS, DISCRETE, IMAGES, made, observations, saved, trajectories
 
 
 def make(spaces: Spaces = DISCRETE, agent_type: str = "learner", **config: Any) -> Agent:
     """An agent whose Config differs from the default in `config`."""
-    cls = type("Agent", (Agent,), {"config": type("Config", (Config,), {"hidden_sizes": (16, 16), **config})})
-    agent: Agent = cls(agent_type)
-    agent.setup(spaces)
+    agent: Agent = made(Agent, spaces, agent_type, **config)
     return agent
-
-
-def observations(spaces: Spaces, rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
-    obs = (
-        rng.integers(0, 256, (count, *spaces.obs_shape))
-        if spaces.obs_dtype == "|u1"
-        else rng.standard_normal((count, *spaces.obs_shape))
-    )
-    columns = {"obs": obs.astype(spaces.obs_dtype)}
-    if spaces.legal_actions:
-        columns["legal_act"] = rng.random((count, spaces.action_size)) < 0.7
-        columns["legal_act"][:, 1] = True
-    return columns
-
-
-def trajectories(agent: Agent, spaces: Spaces, *, seed: int = 0, count: int = 8, length: int = 16) -> Batch:
-    """A batch as the mesh makes it, from random observations and the agent's own predictions, with ends and reset steps."""
-    rng = np.random.default_rng(seed)
-    entries = observations(spaces, rng, count * (length + 1))
-    entries |= agent.predict(Batch(entries)).columns
-    columns = {name: column.reshape(count, length + 1, *column.shape[1:]) for name, column in entries.items()}
-    ends = rng.random((count, length)) < 0.15
-    ends[:, 1:] &= ~ends[:, :-1]
-    mask = np.ones((count, length), bool)
-    mask[:, 1:] = ~ends[:, :-1]
-    terminated = ends & (rng.random((count, length)) < 0.5)
-    reward = rng.standard_normal((count, length)).astype(np.float32)
-    return Batch({**columns, "reward": reward, "terminated": terminated, "truncated": ends & ~terminated, "mask": mask})
-
-
-def saved(agent: Agent, folder: Path, id: int) -> bytes:
-    agent.save_model(str(folder), id)
-    return (folder / f"model.ckpt-{id}.npz").read_bytes()
 
 
 @pytest.mark.parametrize("spaces", [DISCRETE, CONTINUOUS, IMAGES], ids=["discrete", "continuous", "images"])
