@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.docker.cluster import Cluster, clone, why_not
+from tests.docker.cluster import IMAGE, Cluster, clone, why_not
 
 HERE = Path(__file__).parent
 MISSING = why_not()
@@ -31,7 +32,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clean checkout."""
+    """A clean checkout, and no image of an earlier one."""
+    subprocess.run(["docker", "image", "rm", "--force", IMAGE], capture_output=True)
     return clone(tmp_path_factory.mktemp("clean") / "checkout")
 
 
