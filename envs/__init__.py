@@ -6,6 +6,8 @@
 |---|---|
 | `gym:<id>` | any registered gymnasium environment; `gym:<module>:<id>` imports the module that registers it first |
 | `ale:<game>` | an Atari game, preprocessed as in the DQN papers, on ale-py's vectorised emulator |
+| `procgen:<game>` | a game of Procgen, with its levels |
+| `minigrid:<id>` | a grid world of MiniGrid: `minigrid:Empty-5x5` |
 | `catch`, `realm`, `realm-mini` | a name of `ENVIRONMENTS` below |
 | `<package>.<module>:<name>` | your own: a `gymnasium.Env` class, a function that returns one, or a `gymnasium.vector.VectorEnv` class |
 
@@ -19,6 +21,8 @@ Nothing here imports a service or an algorithm.
 catch        the toy
 realm        "Back to the Realm", rebuilt in the open
 atari        `ale:`
+procgen      `procgen:`
+minigrid     `minigrid:`
 gym          `gym:` and your own
 vector       the one wrapper around every vector environment
 translation  between gymnasium's spaces and the mesh's arrays

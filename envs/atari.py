@@ -23,6 +23,7 @@ from ale_py import roms
 from ale_py.vector_env import AtariVectorEnv
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from envs.atari_scores import human_normalised
 from kaimesh.errors import ConfigError
 
 _RESERVED = {
@@ -35,11 +36,14 @@ _PIXELS = 3  # each pixel of a rendered frame is 3 x 3
 
 
 class Atari(AtariVectorEnv):  # type: ignore[misc]
-    """AtariVectorEnv that can show what the agent sees: with render_mode "rgb_array", the newest frame of each slot."""
+    """AtariVectorEnv that can show what the agent sees: with render_mode "rgb_array", the newest frame of each slot.
+
+    Rewards are the game's own: `vector_atari` leaves clipping to the wrapper.
+    """
 
     def __init__(self, game: str, count: int, *, render_mode: str | None, **options: Any) -> None:
         super().__init__(game, count, **options)
-        self.render_mode = render_mode
+        self.game, self.render_mode = game, render_mode
         self.metadata: dict[str, Any] = {
             **self.metadata,
             "render_modes": ["rgb_array"],
@@ -47,17 +51,28 @@ class Atari(AtariVectorEnv):  # type: ignore[misc]
             "frame_stack": self.single_observation_space.shape[0],  # ale-py puts zeros before an episode's first frame
         }
         self._seen = np.zeros(0, np.uint8)
+        self._scores = np.zeros(count, np.float64)  # of the episodes under way, or just over
+        self._over = np.zeros(count, bool)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         """As ale-py's."""
         self._seen, infos = super().reset(seed=seed, options=options)
+        self._scores[:] = 0
+        self._over[:] = False
         return self._seen, infos
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """As ale-py's."""
         result: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]] = super().step(actions)
-        self._seen = result[0]
+        self._seen, rewards, terminated, truncated, _ = result
+        self._scores = np.where(self._over, 0.0, self._scores + rewards)
+        self._over = terminated | truncated
         return result
+
+    def episode_report(self, slot: int) -> dict[str, float]:
+        """How near to a human's score the episode that has just ended came, where such a score is known."""
+        share = human_normalised(self.game, float(self._scores[slot]))
+        return {} if share is None else {"human_normalised": share}
 
     def render(self) -> tuple[np.ndarray, ...] | None:
         """Pictures uint8 `[H, W, 3]`, one a slot."""

@@ -16,6 +16,7 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from envs import gym
+from envs.procgen import Procgen
 from envs.registry import resolve
 from envs.single import Single
 
@@ -45,6 +46,10 @@ def for_evaluation(app: str, env_conf: Mapping[str, Any]) -> dict[str, Any]:
         spec = gym.find(name)
         target: Any = spec.vector_entry_point or spec.entry_point
         target = load_env_creator(target) if isinstance(target, str) else target
+    elif kind == "procgen":
+        target = Procgen
+    elif kind == "minigrid":
+        return dict(env_conf)
     else:
         target = gym.load(name)
     change = getattr(target, "for_evaluation", None)

@@ -46,8 +46,8 @@ def vector_registered(
         if native is not None and _same(native, one):
             one.close()
             return native
-        return _sync(count, make, first=one)
-    return _sync(count, make)
+        return one_after_the_other(count, make, first=one)
+    return one_after_the_other(count, make)
 
 
 def find(env_id: str) -> EnvSpec:
@@ -112,7 +112,7 @@ def vector_own(
     """`count` slots of a dotted `app`."""
     target = load(app)
     if not is_vector(target):
-        return _sync(count, partial(make_own, app, env_conf, max_episode_steps, render_mode))
+        return one_after_the_other(count, partial(make_own, app, env_conf, max_episode_steps, render_mode))
     arguments = _arguments(env_conf, max_episode_steps, render_mode)
     try:
         vector: VectorEnv = target(num_envs=count, **arguments)
@@ -142,7 +142,8 @@ def _native(spec: EnvSpec, count: int, arguments: dict[str, Any]) -> VectorEnv |
         return None
 
 
-def _sync(count: int, make: Callable[[], gymnasium.Env], first: gymnasium.Env | None = None) -> VectorEnv:
+def one_after_the_other(count: int, make: Callable[[], gymnasium.Env], first: gymnasium.Env | None = None) -> VectorEnv:
+    """`count` slots of what `make` returns; `first`, where there is one, is the first of them."""
     made = [first] if first is not None else []
     return SyncVectorEnv([lambda: made.pop() if made else make()] * count, autoreset_mode=AutoresetMode.NEXT_STEP)
 

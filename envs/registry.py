@@ -11,11 +11,16 @@ from gymnasium.vector import VectorEnv
 
 from envs import gym
 from envs.kaiwu import Facade
+from envs.minigrid import make_minigrid, vector_minigrid
+from envs.procgen import Procgen
 from envs.single import Single
 from envs.translation import Translation
-from envs.vector import LEGAL_ACTIONS, MeshVectorEnv
+from envs.vector import LEGAL_ACTIONS, PARTS, MeshVectorEnv
 from kaimesh.agent import Spaces
 from kaimesh.errors import ConfigError
+
+# What stands before the colon of an app that is not a module of one's own.
+KINDS = ("gym", "ale", "procgen", "minigrid")
 
 # Short names: name -> what `app = "module:name"` would say.
 ENVIRONMENTS: dict[str, str] = {
@@ -53,6 +58,10 @@ def make_vector(
         from envs.atari import vector_atari  # the emulator is loaded where it is used
 
         vector, clip = vector_atari(name, count, conf, max_episode_steps, render_mode)
+    elif kind == "procgen":
+        vector = Procgen(name, count, max_episode_steps=max_episode_steps, render_mode=render_mode, **conf)
+    elif kind == "minigrid":
+        vector = vector_minigrid(name, count, conf, max_episode_steps, render_mode)
     else:
         vector = gym.vector_own(name, count, conf, max_episode_steps, render_mode)
     return MeshVectorEnv(vector, app, seed=seed, clip_rewards=clip)
@@ -70,6 +79,10 @@ def make(
         from envs.atari import vector_atari
 
         return Single(vector_atari(name, 1, conf, max_episode_steps, render_mode)[0])
+    if kind == "procgen":
+        return Single(Procgen(name, max_episode_steps=max_episode_steps, render_mode=render_mode, **conf))
+    if kind == "minigrid":
+        return make_minigrid(name, conf, max_episode_steps, render_mode)
     return gym.make_own(name, conf, max_episode_steps, render_mode)
 
 
@@ -101,15 +114,16 @@ def spaces_of(env: VectorEnv | gymnasium.Env) -> Spaces:
     else:
         observation_space, action_space = env.observation_space, env.action_space
     name = getattr(env, "app", type(env.unwrapped).__name__)
-    return Translation(observation_space, action_space, name).spaces(bool(env.metadata.get(LEGAL_ACTIONS)))
+    spaces = Translation(observation_space, action_space, name).spaces(bool(env.metadata.get(LEGAL_ACTIONS)))
+    return spaces._replace(parts=env.metadata.get(PARTS, ()))
 
 
 def resolve(app: str) -> tuple[str, str]:
-    """The kind of `app`, "gym", "ale" or "own", and the name that this kind knows it by. Raises ConfigError: there is none."""
+    """The kind of `app`, one of KINDS or "own", and the name that this kind knows it by. Raises ConfigError: there is none."""
     kind, colon, name = app.partition(":")
     if app in ENVIRONMENTS:
         return "own", ENVIRONMENTS[app]
-    if colon and kind in ("gym", "ale") and name:
+    if colon and kind in KINDS and name:
         return kind, name
     if colon and name:
         return "own", app
@@ -117,6 +131,6 @@ def resolve(app: str) -> tuple[str, str]:
     near = [candidates[n] or n for n in difflib.get_close_matches(app, candidates, 2, 0.6)]
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
     raise ConfigError(
-        f"app = {app!r} names no environment{hint} Write gym:<id>, ale:<game>, {', '.join(ENVIRONMENTS)}, or your own as "
-        "<package>.<module>:<class>."
+        f"app = {app!r} names no environment{hint} Write gym:<id>, ale:<game>, procgen:<game>, minigrid:<id>, {', '.join(ENVIRONMENTS)}, "
+        "or your own as <package>.<module>:<class>."
     )

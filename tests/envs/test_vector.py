@@ -28,6 +28,8 @@ APPS = [
     ("tests.envs.own:Counter", {"length": 3}, 0),
     ("ale:pong", {}, 20),
     ("ale:breakout", {"episodic_life": True}, 0),
+    ("procgen:coinrun", {}, 7),
+    ("minigrid:LavaGapS5", {}, 9),
 ]
 IDS = [f"{app}-{limit}" for app, _, limit in APPS]
 
