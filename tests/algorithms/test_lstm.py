@@ -53,7 +53,7 @@ def test_a_step_is_keras_step_in_both_libraries() -> None:
     x, state = rng.standard_normal((7, INPUTS)).astype(np.float32), random_state(rng, 7)
     keras = tf.keras.layers.LSTMCell(H)
     keras.build((7, INPUTS))
-    keras.set_weights([weights["lstm/w"][:INPUTS], weights["lstm/w"][I:], weights["lstm/b"]])
+    keras.set_weights([weights["lstm/w"][:INPUTS], weights["lstm/w"][INPUTS:], weights["lstm/b"]])
     wanted, (h, c) = keras(x, [tf.constant(state[:, :H]), tf.constant(state[:, H:])])
     for step in (lstm.step, lstm_unroll.step):
         output, after = step(weights, "lstm", x, state)
