@@ -3,7 +3,8 @@
 
     .venv/bin/python train_test.py                # the algorithm below
     .venv/bin/python train_test.py --algo diy
-    .venv/bin/python train_test.py --seed 1       # every role in a fixed order: two runs give the same checkpoint bytes
+    .venv/bin/python train_test.py --seed 1       # every role in a fixed order: two runs give the same checkpoint bytes, unless
+                                                  # the algorithm draws from a replay table, which Reverb does by lot
 
 The cores are those of the five processes; only sockets and processes are missing, so a breakpoint anywhere works. After a few
 real learns it checks that samples flowed, the loss is finite, and a checkpoint was dumped, pooled and loaded by the actor, then
@@ -26,10 +27,10 @@ ROOT = Path(__file__).resolve().parent
 if __name__ == "__main__" and (ROOT / ".venv/bin/python").exists() and Path(sys.prefix) != ROOT / ".venv":
     os.execv(ROOT / ".venv/bin/python", [str(ROOT / ".venv/bin/python"), *sys.argv])
 
-from kaimesh.agent import MODEL_VERSION  # noqa: E402
+from kaimesh.agent import MODEL_VERSION, TableSpec  # noqa: E402
 from kaimesh.config import load  # noqa: E402
 from kaimesh.errors import ConfigError, MeshError, Stopped  # noqa: E402
-from kaimesh.lifecycle import Context, configure_logging, set_threads  # noqa: E402
+from kaimesh.lifecycle import Context, configure_logging, dotted, set_threads  # noqa: E402
 from kaimesh.metrics import Meter  # noqa: E402
 from kaimesh.run import RunDir  # noqa: E402
 
@@ -54,6 +55,9 @@ SETTINGS = {
     "model_file_load_per_minutes": "0",
     "buffer_checkpoint_seconds": "0",
 }
+# Samples of a replay table are used again and again, whatever model made them; and the one thread here that fills it must not be
+# made to wait for the one that draws.
+REPLAY_SETTINGS = {"algorithm_on_policy_or_off_policy": "off-policy", "reverb_rate_limiter": "MinSize"}
 LEARN_S = 60.0  # a learn that takes longer has lost its samples
 
 
@@ -208,8 +212,10 @@ def run(algo: str, conf: str, learns: int, seed: int | None, settings: dict[str,
     """Trains `learns` times and checks what came of it; returns the run's directory. Raises what the agent raised."""
     from aisrv.service import AisrvService
 
-    overrides = {**SETTINGS, "algo": algo, **({} if seed is None else {"random_seed": str(seed)}), **settings}
-    config = load(conf, overrides)
+    given = {"algo": algo, **({} if seed is None else {"random_seed": str(seed)}), **settings}
+    config = load(conf, {**SETTINGS, **given})
+    if getattr(dotted(config.algo.learner_agent), "table", TableSpec()).kind == "replay":
+        config = load(conf, {**SETTINGS, **REPLAY_SETTINGS, **given})
     run_dir = RunDir(Path(config.app.runs_dir) / "train_test")
     shutil.rmtree(run_dir.root, ignore_errors=True)
     run_dir.prepare()

@@ -102,7 +102,9 @@ def test_by_hand() -> None:
         "truncated": [0, 0, 1, 0, 0, 0],
         "mask": [1, 1, 1, 0, 1, 1],
     }
-    data = {name: np.array(values, np.float32 if name == "reward" else bool)[:, None] for name, values in column.items()}
+    data = {
+        name: np.array(values, np.float32 if name == "reward" else bool)[:, None] for name, values in column.items()
+    }
     result = n_step(**data, gamma=0.5, n=2)
     valid = np.array(column["mask"], bool)
     np.testing.assert_array_equal(result.reward[valid, 0], [1 + 1, 2 + 2, 4, 8 + 8, 16])

@@ -1,0 +1,111 @@
+"""The network of DQN: a torso, perhaps an LSTM, and one linear layer of action values, or of advantages and a value.
+
+Shape legend: B rows; A actions; N atoms of a distribution of returns, 1 where only its mean is learned; O outputs, A + 1 with
+dueling heads, else A; S numbers of an LSTM's state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from algorithms.actor_critic.model import Library
+from algorithms.dqn.config import Config
+from algorithms.networks import layers, lstm
+from algorithms.networks import torso as torso_module
+from algorithms.networks.layers import Weights
+from algorithms.networks.sampling import ILLEGAL_LOGIT
+from algorithms.networks.torso import Torso, torso_of
+from kaimesh.agent import Spaces
+
+
+class Architecture(NamedTuple):
+    """What the shapes of all weights follow from, and what their outputs mean; stored with every model.
+
+    support: least and largest return of the atoms.
+    """
+
+    spaces: Spaces
+    torso: Torso
+    dueling: bool
+    atoms: int
+    support: tuple[float, float]
+    lstm_size: int
+
+    @property
+    def outputs(self) -> int:
+        """O."""
+        return self.spaces.action_size + self.dueling
+
+    @property
+    def returns(self) -> np.ndarray:
+        """The return that each atom stands for: float32 `[N]`."""
+        return np.linspace(*self.support, self.atoms, dtype=np.float32)
+
+
+def architecture(spaces: Spaces, config: type[Config]) -> Architecture:
+    """The network for `spaces` that `config` asks for. Raises ValueError: continuous actions; as `torso_of`."""
+    if spaces.action_kind != "discrete":
+        raise ValueError(
+            f"DQN chooses among a number of actions; this environment's are {spaces.action_kind}. Set algo = 'ppo'."
+        )
+    torso = torso_of(spaces, config)
+    support = (config.value_min, config.value_max) if config.atoms > 1 else (0.0, 0.0)
+    return Architecture(spaces, torso, config.dueling, config.atoms, support, config.lstm_size)
+
+
+def initial_weights(net: Architecture, config: type[Config]) -> Weights:
+    """Weights by name, from `config.seed` alone: the torso `torso/<i>`, `lstm`, and the heads `out`."""
+    rng = np.random.default_rng(config.seed)
+    weights = torso_module.initial_weights(rng, "torso", net.torso)
+    if net.lstm_size:
+        weights |= lstm.initial_weights(rng, "lstm", net.torso.features, net.lstm_size)
+    features = net.lstm_size or net.torso.features
+    # A small gain: all actions begin with about the same value, near 0.
+    weights |= layers.dense(rng, "out", features, net.outputs * net.atoms, 0.1)
+    return weights | torso_module.standardisation(net.torso)
+
+
+def forward(net: Architecture, library: Library, weights: Mapping[str, Any], obs: Any, *state: Any) -> tuple[Any, ...]:
+    """What the heads say, float32 `[B, O N]`, of observations `[B, ...]`; NumPy's or TensorFlow's `library` decides the kind.
+
+    With an LSTM, `state` is the one before, `[B, S]`, and the next one comes second.
+    """
+    features = library.torso(net.torso, weights, "torso", obs)  # [B, F]
+    if net.lstm_size:
+        features, *state = library.lstm(weights, "lstm", features, *state)  # type: ignore[assignment]
+    return (features @ weights["out/w"] + weights["out/b"], *state)
+
+
+def action_values(net: Architecture, heads: np.ndarray) -> np.ndarray:
+    """Q, float32 `[B, A]`, out of `heads` `[B, O N]`; `losses.distributions` and `losses.means` in NumPy."""
+    x = heads.reshape(len(heads), net.outputs, net.atoms)
+    if net.dueling:
+        advantage, value = x[:, :-1], x[:, -1:]
+        x = value + advantage - advantage.mean(1, keepdims=True)  # [B, A, N]
+    if net.atoms == 1:
+        return x[:, :, 0]
+    weight = np.exp(x - x.max(2, keepdims=True))
+    values: np.ndarray = weight @ net.returns / weight.sum(2)
+    return values
+
+
+def explore(
+    values: np.ndarray, legal_act: np.ndarray | None, epsilon: np.ndarray | float, rng: np.random.Generator | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Actions int32 `[B]`, their values, and the best values, float32 `[B]`, for `values` float32 `[B, A]`.
+
+    The best action, or with the probability `epsilon` `[B]` any; without `rng` always the best. `legal_act`, bool `[B, A]`:
+    other actions are never taken. A row without any legal action (padding) chooses among all.
+    """
+    if legal_act is not None:
+        values = np.where(legal_act | ~legal_act.any(1, keepdims=True), values, ILLEGAL_LOGIT)
+    rows = np.arange(len(values))
+    best = values.argmax(1)
+    action = best
+    if rng is not None:
+        lot = np.where(values > ILLEGAL_LOGIT, rng.random(values.shape), -1)  # [B, A]
+        action = np.where(rng.random(len(values)) < epsilon, lot.argmax(1), best)
+    return action.astype(np.int32), values[rows, action], values[rows, best]
