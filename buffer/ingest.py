@@ -184,6 +184,7 @@ class Ingest:
         self._drawn = drawn
         self._meter.gauge("size", self._store.size())
         self._meter.gauge("capacity", plan.capacity_items * plan.rows_per_item)
+        self._meter.gauge("sample_bytes", plan.item_bytes / plan.rows_per_item)
 
     def checkpoint(self) -> Path | None:
         """Saves the table; returns where, or None where there is nothing to save or no place for it. Takes a while."""

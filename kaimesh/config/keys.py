@@ -59,7 +59,7 @@ class App(BaseModel):
     # What runs
     app: Text = Field(
         "gym:CartPole-v1",
-        description="The environment: `gym:<id>`, `ale:<game>`, `realm`, `realm-mini`, `catch`, or your own as `<module>:<name>`.",
+        description="The environment: `gym:<id>`, `ale:<game>`, `procgen:<game>`, `minigrid:<id>`, `realm`, `realm-mini`, `catch`, or your own as `<module>:<name>`.",
     )
     algo: Text = Field("ppo", description="The algorithm: a table of algo_conf.")
     algo_conf: Text = Field(
