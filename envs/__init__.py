@@ -8,7 +8,7 @@
 | `ale:<game>` | an Atari game, preprocessed as in the DQN papers, on ale-py's vectorised emulator |
 | `procgen:<game>` | a game of Procgen, with its levels |
 | `minigrid:<id>` | a grid world of MiniGrid: `minigrid:Empty-5x5` |
-| `catch`, `realm`, `realm-mini` | a name of `ENVIRONMENTS` below |
+| `catch`, `cartpole-masked`, `realm`, `realm-mini` | a name of `ENVIRONMENTS` below |
 | `<package>.<module>:<name>` | your own: a `gymnasium.Env` class, a function that returns one, or a `gymnasium.vector.VectorEnv` class |
 
 So adding an environment is one line, `app = "my_package.my_module:MyEnv"`; an entry in `ENVIRONMENTS` gives it a short name.
@@ -19,6 +19,7 @@ action, has reward 0 and returns the first observation of the next episode. So t
 Nothing here imports a service or an algorithm.
 
 catch        the toy
+masked       CartPole without its velocities, for agents with a memory
 realm        "Back to the Realm", rebuilt in the open
 atari        `ale:`
 procgen      `procgen:`

@@ -24,6 +24,7 @@ KINDS = ("gym", "ale", "procgen", "minigrid")
 
 # Short names: name -> what `app = "module:name"` would say.
 ENVIRONMENTS: dict[str, str] = {
+    "cartpole-masked": "envs.masked:MaskedCartPole",
     "catch": "envs.catch:Catch",
     "realm": "envs.realm.vector:Realm",
     "realm-mini": "envs.realm.vector:RealmMini",

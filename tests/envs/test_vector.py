@@ -21,6 +21,7 @@ APPS = [
     ("gym:Pendulum-v1", {}, 4),
     ("gym:LunarLander-v3", {}, 6),
     ("gym:FrozenLake-v1", {"is_slippery": False}, 5),  # one-hot observations
+    ("cartpole-masked", {}, 5),
     ("catch", {}, 0),
     ("catch", {"rows": 20}, 4),
     ("realm-mini", {}, 9),
@@ -142,6 +143,20 @@ def test_legal_actions_follow_the_environment():
     env.step(np.zeros(2, np.int64))
     env.step(np.zeros(2, np.int64))  # the reset step
     assert env.legal_actions.tolist() == [[True, True, True]] * 2
+
+
+def test_the_masked_cartpole_is_cartpole_without_its_velocities():
+    whole, masked = envs.make_vector("gym:CartPole-v1", 3), envs.make_vector("cartpole-masked", 3)
+    seen, _ = whole.reset(seed=4)
+    hidden, _ = masked.reset(seed=4)
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        np.testing.assert_array_equal(hidden, seen[:, [0, 2]])
+        action = rng.integers(0, 2, 3)
+        seen, *told, _ = whole.step(action)
+        hidden, *told_masked, _ = masked.step(action)
+        np.testing.assert_array_equal(told, told_masked)
+    assert masked.spaces.obs_shape == (2,)
 
 
 def test_catch_forbids_the_walls_only_if_asked():
