@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+os.environ.setdefault("BLESSED_QUERY_TIMEOUT_SECONDS", "0.5")  # for terminals that do not answer; read at the import
+
 import blessed
 import numpy as np
 
@@ -170,7 +172,7 @@ def _save(game: Game, record: Path, before: int) -> str:
 
 
 @contextmanager
-def taken_over(terminal: blessed.Terminal) -> Iterator[None]:
+def taken_over() -> Iterator[blessed.Terminal]:
     """The terminal in our hands: another screen, keys at once, no cursor. It is given back on every way out, signals too."""
 
     def leave(number: int, _frame: Any) -> NoReturn:
@@ -181,8 +183,9 @@ def taken_over(terminal: blessed.Terminal) -> Iterator[None]:
         signal.SIGTSTP, signal.SIG_IGN
     )  # a shell could not use the terminal as it is now
     try:
+        terminal = blessed.Terminal()  # this already asks the terminal what it can
         with terminal.fullscreen(), terminal.cbreak(), terminal.hidden_cursor():
-            yield
+            yield terminal
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -226,8 +229,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         seed = secrets.randbelow(10**6) if arguments.seed is None else arguments.seed
         record = Path(os.environ.get(CALLER_VARIABLE, ".")) / arguments.record if arguments.record else None
         game = Game(arguments.app, conf, arguments.max_steps, seed)
-        terminal = blessed.Terminal()
-        with taken_over(terminal):
+        with taken_over() as terminal:
             said = play(terminal, game, record)
     except MeshError as error:
         print(f"play: {error}", file=sys.stderr)

@@ -55,9 +55,9 @@ class Person:
         """The screen."""
         return "\n".join(self.screen.display)
 
-    def sees(self, wanted: str) -> str:
-        """Waits until the screen shows `wanted`; returns the screen."""
-        return self._until(lambda: wanted in self.text(), f"{wanted!r} on the screen")
+    def sees(self, *wanted: str) -> str:
+        """Waits until the screen shows everything in `wanted`; returns the screen, whose later lines may still be under way."""
+        return self._until(lambda: all(text in self.text() for text in wanted), f"{wanted} on the screen")
 
     def said(self, wanted: str) -> None:
         """Waits until the program has written `wanted`, wherever it is now."""
