@@ -73,6 +73,11 @@ def well(report: dict[str, Any], name: str) -> bool:
     return False
 
 
+def all_healthy(cluster: Cluster) -> bool:
+    """Whether the engine says so of every container that runs."""
+    return all(c.attrs["State"]["Health"]["Status"] == "healthy" for c in cluster.engine.containers(running=True))
+
+
 def measure(
     cluster: Cluster,
     table: list[dict[str, Any]],
@@ -108,12 +113,16 @@ def test_a_killed_service_is_started_again_and_training_goes_on(
     restarts = victim.attrs["RestartCount"]
 
     def kill() -> Callable[[dict[str, Any]], Any]:
-        started = cluster.process(name)["pid"], victim.attrs["State"]["StartedAt"]
+        lives = cluster.process(name).get("restarts", 0)
         cluster.engine.crash(service, cluster.engine.number_of(victim))
 
-        def back(_report: dict[str, Any]) -> bool:
+        def back(report: dict[str, Any]) -> bool:
+            """Its next life has reported; the monitor, which hears the others, is back when it answers at all."""
             victim.reload()
-            return bool(victim.status == "running" and victim.attrs["State"]["StartedAt"] != started[1])
+            heard = service == "monitor" or any(
+                p["name"] == name and p["restarts"] > lives for p in report["processes"]
+            )
+            return bool(victim.attrs["RestartCount"] > restarts and heard)
 
         return back
 
@@ -163,6 +172,7 @@ def test_what_docker_kill_stops_comes_back_with_the_next_up(
 ) -> None:
     """To the engine `docker kill` is the operator's wish: no restart policy undoes it."""
     victim = cluster.container("actor")
+    wait_until(lambda: all_healthy(cluster), 60, "the engine calls all healthy again")  # a paused container never is
 
     def kill() -> Callable[[dict[str, Any]], Any]:
         victim.kill()
@@ -179,5 +189,5 @@ def test_afterwards_nothing_is_broken(cluster: Cluster, watch: Watch, tmp_path: 
     folder = cluster.fetch("checkpoints", tmp_path) / "gym-CartPole-v1_ppo" / "ckpt"
     for model in checkpoint.models(folder)[:-1]:  # the newest may be in the making while it is copied
         checkpoint.verify(folder, model)
-    assert all(c.attrs["State"]["Health"]["Status"] == "healthy" for c in cluster.engine.containers(running=True))
+    wait_until(lambda: all_healthy(cluster), 60, "all are healthy")
     assert cluster.wait_for_return(400)

@@ -54,9 +54,9 @@ def test_without_the_token_nobody_is_let_in_and_each_try_is_logged(
     cluster: Cluster, environment: dict[str, str]
 ) -> None:
     said = run(cluster, STRANGER, f"{cluster.name}_mesh", environment=environment)
-    assert said.count("refused") == 5, said
+    assert sum(line.startswith("refused") for line in said.splitlines()) == 5, said
     assert "LET IN" not in said
-    assert said.count("wrong token") >= 4
+    assert said.count("wrong token") + said.count("wrong mesh token") == 5, said
     for service in ("actor", "buffer", "monitor", "model_pool"):
         log = cluster.compose("logs", "--no-color", "--tail", "200", service).stdout
         assert "wrong token" in log, service
@@ -125,7 +125,7 @@ def test_no_container_is_root_or_can_write_or_gain_anything(cluster: Cluster) ->
             ["sh", "-c", "id -u; touch /app/x /usr/x /app/conf/x /mesh/x; grep Cap /proc/self/status"]
         )
         said = output.decode()
-        assert said.startswith("10001\n"), said
+        assert "10001" in said.splitlines(), said
         assert (
             said.count("Read-only file system") + said.count("Permission denied") + said.count("No such file") == 4
         ), said
