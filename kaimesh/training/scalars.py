@@ -18,14 +18,15 @@ class Scalars:
         self._every_s, self._clock = every_s, clock
         self._next = clock() + every_s
 
-    def write(self, step: int, values: Mapping[str, float], *, now: bool = False) -> None:
-        """Writes each value at `step` if the time has come, or `now`."""
+    def write(self, step: int, values: Mapping[str, float], *, now: bool = False) -> bool:
+        """Writes each value at `step` if the time has come, or `now`; whether it did."""
         if not now and self._clock() < self._next:
-            return
+            return False
         self._next = self._clock() + self._every_s
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
         self._writer.flush()
+        return True
 
     def close(self) -> None:
         """Flushes and closes the file."""
