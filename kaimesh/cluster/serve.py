@@ -51,10 +51,10 @@ def cpus(quota: Path = _QUOTA) -> int | None:
 
 
 def environment(role: str) -> dict[str, str]:
-    """The process's: the threads of its numerical library are what the container may use, not what the machine has."""
+    """The process's own: where the container may use fewer cores than the machine has, as many threads as it may use."""
     found, cores = dict(os.environ), cpus()
     key = f"{role}_threads"
-    if role in ("learner", "actor") and cores and key not in found:
+    if role in ("learner", "actor") and cores and cores < (os.cpu_count() or 1) and key not in found:
         found[key] = str(cores)
     return found
 
