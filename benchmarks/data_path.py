@@ -1,0 +1,159 @@
+"""How long the learner waits for data while the buffer is full: batches of real unrolls through Reverb, into a real `learn`.
+
+    .venv/bin/python -m benchmarks.data_path                          # IMPALA on ale:pong: batches of 32 unrolls of 20 steps
+    .venv/bin/python -m benchmarks.data_path --algo dqn --app ale:pong
+
+One process: a thread keeps the table full with unrolls that were rolled out before, the learner's reader draws, `learn` runs in the
+main thread. Measured twice: as samples are stored, with single frames, and with whole stacks in their place, the way it would be
+without kaimesh/frames. Prints JSON: `wait_share` is the time without a batch as a share of all, `restore_ms` what stacking costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import envs
+from benchmarks.report import finish
+from kaimesh import frames
+from kaimesh.arrays import Batch
+from kaimesh.cli.start import DEFAULT_CONF, overrides_of
+from kaimesh.config import Config, load
+from kaimesh.lifecycle import dotted, set_threads
+from kaimesh.metrics import Meter
+from kaimesh.run import RunDir
+
+_BATCHES = 3  # of different samples, which the feeder repeats
+_LET_IN_S = 0.05
+_RESTORED = 20
+
+
+def main() -> None:
+    """Measures both and reports."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--app", default="ale:pong")
+    parser.add_argument("--algo", default="impala")
+    parser.add_argument("--learns", type=int, default=30, help="measured, after three to warm up")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in tools/start.sh")
+    parser.add_argument("--json", type=Path, help="also write the JSON here")
+    arguments = parser.parse_args()
+    set_threads(os.cpu_count() or 1)
+    config = load(
+        DEFAULT_CONF, overrides_of(arguments.app, arguments.algo, ["dump_model_freq=1000000", *arguments.set])
+    )
+    samples = unrolls(config)
+    found = {"as_stored": measure(config, samples, arguments.learns)}
+    if frames.FRAMES in samples[0].columns:
+        found["with_stacks"] = measure(config, [frames.restored(batch) for batch in samples], arguments.learns)
+        found["as_stored"]["restore_ms"] = restore_ms(samples[0])
+    report = {"app": arguments.app, "algo": arguments.algo, "set": arguments.set, "learns": arguments.learns}
+    finish("data_path", {**report, "load_average": os.getloadavg()[0], **found}, arguments.json)
+
+
+def unrolls(config: Config) -> list[Batch]:
+    """Batches of train_batch_size samples, as aisrv sends them."""
+    from aisrv.rollout import Direct, Group
+
+    app = config.app
+    kept: list[Batch] = []
+
+    class Keeper(Direct):
+        def learn(self, samples: Batch) -> None:
+            kept.append(Batch({name: column.copy() for name, column in samples.columns.items()}))
+
+    agent, env = agent_of(config)
+    agent.train_count = 0
+    group = Group(env, Keeper(agent), agent.unroll_length, Meter("aisrv_0"), run_id=0, seed=app.random_seed)
+    while len(kept) < _BATCHES:
+        group.advance()
+    env.close()
+    return kept
+
+
+def agent_of(config: Config) -> tuple[Any, Any]:
+    """An untrained agent that can do everything, and environments for a batch of samples as it sees them."""
+    app = config.app
+    agent = dotted(config.algo.learner_agent)(agent_type="learner", logger=logging.getLogger("agent"))
+    env = envs.make_vector(
+        app.app, app.train_batch_size, env_conf=app.env_conf, seed=1, max_episode_steps=app.max_episode_steps
+    )
+    seen = envs.featured(env, agent)
+    agent.setup(seen.spaces)
+    return agent, seen
+
+
+def measure(config: Config, samples: list[Batch], learns: int) -> dict[str, float]:
+    """Learns from a table that is kept full."""
+    from buffer.ingest import Ingest
+    from learner.reader import Reader
+    from learner.trainer import Trainer
+
+    agent, env = agent_of(config)
+    env.close()
+    meter, logger = Meter("learner_0"), logging.getLogger("learner")
+    ingest = Ingest(agent.table, config.app, meter=Meter("buffer_0"))
+    ingest.declare(samples[0].specs, None)
+    done = threading.Event()
+    feeder = threading.Thread(target=_feed, args=(ingest, samples, done), daemon=True)
+    batch_size = config.app.train_batch_size
+    reader = Reader([], [], "", batch_size=batch_size, table=agent.table, config=config, meter=meter, controls=[ingest])
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunDir(Path(folder))
+        run.prepare()
+        trainer = Trainer(
+            agent, reader, config=config, run=run, meter=meter, logger=logger, publish=lambda _path, _info: None
+        )
+        trainer.start()
+        feeder.start()
+        _learn(trainer, 3)
+        before, start = meter.snapshot()["phase_seconds"], time.perf_counter()
+        _learn(trainer, learns)
+        seconds, after = time.perf_counter() - start, meter.snapshot()["phase_seconds"]
+        done.set()
+        feeder.join()
+        reader.close()
+        ingest.close()
+    valid = sum(int(batch.mask.sum()) for batch in samples)
+    rows = sum(map(len, samples))
+    return {
+        "learns_per_s": learns / seconds,
+        "wait_share": (after["wait"] - before["wait"]) / seconds,
+        "sample_bytes": samples[0].specs.row_bytes,
+        "bytes_per_transition": samples[0].specs.row_bytes * rows / valid,
+    }
+
+
+def restore_ms(batch: Batch) -> float:
+    """Milliseconds that it takes to give one batch its stacks back, in the reader's thread; the median."""
+    times = []
+    for _ in range(_RESTORED):
+        start = time.perf_counter()
+        frames.restored(batch)
+        times.append(1000 * (time.perf_counter() - start))
+    return float(np.median(times))
+
+
+def _feed(ingest: Any, samples: list[Batch], done: threading.Event) -> None:
+    turn = 0
+    while not done.is_set():
+        if ingest.flush(_LET_IN_S, partial=False):
+            ingest.insert(samples[turn % len(samples)])
+            turn += 1
+
+
+def _learn(trainer: Any, learns: int) -> None:
+    until = trainer.train_count + learns
+    while trainer.train_count < until:
+        trainer.step(1.0)
+
+
+if __name__ == "__main__":
+    main()
