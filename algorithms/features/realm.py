@@ -13,7 +13,7 @@ Shape legend: N slots; F features; V numbers of the observation's vector.
 | rays | 16 | free way in 16 directions, East first, counter-clockwise, / 12 cells, at most 1 |
 | ground | 49 | 7 x 7 cells around the hero: passable |
 | visits | 25 | 5 x 5 cells around the hero: 0.2 per visit |
-| last step | 9 | one-hot of its direction, and whether it was a bump; all 0 after a reset |
+| last step | 9 | one-hot of its direction, and the bumps in a row until now / 5, at most 1; all 0 after a reset |
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ END, BUFF, FIRST_POINT = 0, 1, 2  # objects; object 1 + k is point k
 DIRECTIONS = 8  # an action is direction + 8 * flash
 CELL = 500.0  # units
 BUMP = 500.0 + 0.01  # units: who walked no farther bumped into a wall; float32 places are that exact
+MOST_BUMPS = 5  # in a row that are told apart
 
 TARGETS, STRIPES, TILES, RAYS, RAY_CELLS, GROUND, VISITS = 16, 32, 16, 16, 12, 3, 2
 PLACES = 2 * STRIPES + TILES * TILES
@@ -53,12 +54,13 @@ COS, SIN = np.cos(_angles).round(15), np.sin(_angles).round(15)  # [16]; exactly
 
 class Past(NamedTuple):
     """What is remembered of each slot: `vector` float32 `[N, V]` of its last observation, `target` int64 `[N]`, the object it went for,
-    and `over` bool `[N]`: its episode has ended, so that the next step is a reset.
+    and `over` bool `[N]`: its episode has ended, so that the next step is a reset; `bumps` int64 `[N]` in a row.
     """
 
     vector: np.ndarray
     target: np.ndarray
     over: np.ndarray
+    bumps: np.ndarray
 
 
 class RealmFeatures:
@@ -75,7 +77,8 @@ class RealmFeatures:
             )
         self.spaces = spaces._replace(obs_shape=(FEATURES,), obs_dtype="<f4", parts=())
         self._size = size
-        self._past = Past(np.zeros((count, VECTOR), np.float32), np.zeros(count, np.int64), np.ones(count, bool))
+        whole = np.zeros((2, count), np.int64)
+        self._past = Past(np.zeros((count, VECTOR), np.float32), whole[0], np.ones(count, bool), whole[1])
         self._events = no_events(count)
 
     def reset(self, observations: np.ndarray) -> np.ndarray:
@@ -182,7 +185,9 @@ def _notice(
         events.visits[i] = observations[i, middle] >> MEMORY_SHIFT
         moved = math.hypot(vector[0] - before[0], vector[1] - before[1]) * size * CELL
         events.flashed[i] = actions[i] >= DIRECTIONS and before[READY] > 0
-        events.bumped[i] = moved <= BUMP and not events.flashed[i]
+        bumped = moved <= BUMP and not events.flashed[i] and not past.over[i]
+        past.bumps[i] = min(past.bumps[i] + 1, MOST_BUMPS) if bumped else 0
+        events.bumps[i] = past.bumps[i]
         events.arrived[i], events.late[i] = terminated[i], truncated[i]
         past.vector[i] = vector
         past.target[i] = nearest_target(vector)
@@ -218,7 +223,7 @@ def _describe(
         if not events.first[i]:
             row[AT_WAY + 3] = max(-1.0, min(1.0, events.closer[i] / 4))
             row[AT_LAST + actions[i] % DIRECTIONS] = 1.0
-            row[AT_LAST + DIRECTIONS] = events.bumped[i]
+            row[AT_LAST + DIRECTIONS] = events.bumps[i] / MOST_BUMPS
 
 
 @njit(cache=True)

@@ -9,7 +9,7 @@
 | progress | 0.02 per cell that the way to the target became shorter, or longer | the only term that is felt at every step; between two pickups it sums up to no more than the way, whatever the detours |
 | step | -0.005 | 0.2 points are lost per step, which is 0.002; a little more, to hurry |
 | repetition | -0.01 per earlier visit of the cell, at most 5 | walking in circles |
-| bump | -0.02 | a step against a wall is lost |
+| bump | -0.02, and as much more for each in a row, up to 5 | a step against a wall is lost; an agent that does not explore may push against it for ever |
 | flash misuse | -0.1 | unless it brought the target at least 5 cells nearer: it is ready again after 606 steps |
 
 "Target" is the treasure with the shortest way, or the end when none is left, as it was before the step; what is taken is 0 cells
@@ -38,7 +38,7 @@ class Events(NamedTuple):
 
     first: bool, it was no step but a reset: the rest means nothing. found: int64 treasures picked up. left: int64 treasures that are
     still there. closer: float64 cells by which the way to the target became shorter. visits: int64 earlier ones of the cell that the
-    hero stands on now, at most 5. bumped, flashed: bool. arrived, late: bool, how the episode ended.
+    hero stands on now, at most 5. bumps: int64, in a row with this one, at most 5; 0: it was none. flashed: bool. arrived, late: bool, how the episode ended.
     """
 
     first: np.ndarray
@@ -46,7 +46,7 @@ class Events(NamedTuple):
     left: np.ndarray
     closer: np.ndarray
     visits: np.ndarray
-    bumped: np.ndarray
+    bumps: np.ndarray
     flashed: np.ndarray
     arrived: np.ndarray
     late: np.ndarray
@@ -54,7 +54,7 @@ class Events(NamedTuple):
 
 def no_events(count: int) -> Events:
     """Room for the events of `count` heroes."""
-    kinds = {"closer": float, **dict.fromkeys(("found", "left", "visits"), np.int64)}
+    kinds = {"closer": float, **dict.fromkeys(("found", "left", "visits", "bumps"), np.int64)}
     return Events(*(np.zeros(count, kinds.get(name, bool)) for name in Events._fields))
 
 
@@ -65,13 +65,12 @@ def write_rewards(events: Events, out: np.ndarray) -> None:
         if events.first[i]:
             out[i] = 0.0
             continue
-        reward = STEP + TREASURE * events.found[i] + PROGRESS * events.closer[i] + REPETITION * events.visits[i]
+        reward = STEP + TREASURE * events.found[i] + PROGRESS * events.closer[i]
+        reward += REPETITION * events.visits[i] + BUMP * events.bumps[i]
         if events.arrived[i]:
             reward += ARRIVAL + LEFT_BEHIND * events.left[i]
         if events.late[i]:
             reward += TOO_LATE
-        if events.bumped[i]:
-            reward += BUMP
         if events.flashed[i] and events.closer[i] < GOOD_FLASH:
             reward += FLASH_MISUSE
         out[i] = reward

@@ -67,19 +67,19 @@ def check_observation(walk: Walk, i: int) -> None:
     assert blocks["visits"] == pytest.approx(window(walk, state.memory[i], i, 2) / 5)
 
 
-def check_last_step(walk: Walk, i: int, action: int | None, closer: float, bumped: bool) -> None:
+def check_last_step(walk: Walk, i: int, action: int | None, closer: float, bumps: int) -> None:
     """The blocks that tell of the step before; action None: there was none."""
     blocks = blocks_of(walk.seen[i])
     assert blocks["to the target"][3] == (0 if action is None else np.clip(closer / 4, -1, 1))
-    ones = () if action is None else (action % 8, 8) if bumped else (action % 8,)
-    assert blocks["last step"].tolist() == one_hot(9, *ones)
+    direction = () if action is None else (action % 8,)
+    assert blocks["last step"] == pytest.approx([*one_hot(8, *direction), min(bumps, 5) / 5])
 
 
-def expected_reward(before: dict[str, int], walk: Walk, i: int, closer: float, visits: int) -> float:
+def expected_reward(before: dict[str, int], walk: Walk, i: int, closer: float, visits: int, bumps: int) -> float:
     """The table's lines with their sizes, from the game's own counts."""
     state = walk.state
     reward = 1.0 * (state.treasures[i] - before["treasures"]) + 0.02 * closer - 0.005 - 0.01 * visits
-    reward -= 0.02 * (state.bumps[i] - before["bumps"])
+    reward -= 0.02 * min(bumps, 5)
     if state.flashes[i] > before["flashes"] and closer < 5:
         reward -= 0.1
     if walk.terminated[i]:
@@ -96,8 +96,9 @@ def play(walk: Walk, steps: int, seed: int) -> dict[str, int]:
     happened = dict.fromkeys((*COUNTS, "arrived", "late", "reset", "buffed bumps"), 0)
     for i in range(count):
         check_observation(walk, i)
-        check_last_step(walk, i, None, 0, False)
+        check_last_step(walk, i, None, 0, 0)
     over[:] = False
+    row_of_bumps = [0] * count
     for _ in range(steps):
         actions = wanders(walk, rng)
         points = [target(walk, i) for i in range(count)]
@@ -109,16 +110,19 @@ def play(walk: Walk, steps: int, seed: int) -> dict[str, int]:
             check_observation(walk, i)
             if over[i]:
                 assert shaped[i] == 0
-                check_last_step(walk, i, None, 0, False)
+                check_last_step(walk, i, None, 0, 0)
                 happened["reset"] += 1
+                row_of_bumps[i] = 0
                 continue
             taken = point != walk.state.end[i] and not walk.state.present[i, point]
             closer = ways[i] - (0 if taken else way(walk, i, point))
             row, column = (part + 25 for part in cell_of(walk, i))
             visits = int(walk.state.memory[i, row, column])
-            assert shaped[i] == pytest.approx(expected_reward(before[i], walk, i, closer, visits), abs=1e-5)
             bumped = walk.state.bumps[i] > before[i]["bumps"]
-            check_last_step(walk, i, int(actions[i]), closer, bumped)
+            row_of_bumps[i] = row_of_bumps[i] + 1 if bumped else 0
+            expected = expected_reward(before[i], walk, i, closer, visits, row_of_bumps[i])
+            assert shaped[i] == pytest.approx(expected, abs=1e-5)
+            check_last_step(walk, i, int(actions[i]), closer, row_of_bumps[i])
             for name in COUNTS:
                 happened[name] += int(getattr(walk.state, name)[i]) - before[i][name]
             happened["buffed bumps"] += bumped and fast[i]
@@ -210,7 +214,7 @@ def test_500_units_are_a_bump_wherever_they_are_walked(tmp_path):
     walk.step([EAST])
     assert walk.state.moved[0] == 500
     assert walk.state.bumps[0] == 1
-    assert blocks_of(walk.seen[0])["last step"].tolist() == one_hot(9, EAST, 8)
+    assert blocks_of(walk.seen[0])["last step"] == pytest.approx([*one_hot(8, EAST), 0.2])
 
 
 def test_rays_along_the_axes_stay_in_their_row_of_cells(tmp_path):
@@ -228,8 +232,11 @@ def test_a_fast_hero_bumps_at_the_same_500_units(tmp_path):
     walk.step([EAST])
     assert 500 < walk.state.moved[0] < 700
     assert blocks_of(walk.seen[0])["last step"][8] == 0
-    walk.step([EAST])
-    assert blocks_of(walk.seen[0])["last step"][8] == 1
+    for row in (1, 2, 3, 4, 5, 5):
+        walk.step([EAST])
+        assert blocks_of(walk.seen[0])["last step"][8] == pytest.approx(row / 5)
+    walk.step([WEST])
+    assert blocks_of(walk.seen[0])["last step"][8] == 0
 
 
 def test_a_flash_is_no_bump_however_short(tmp_path):

@@ -35,7 +35,8 @@ def reward(**events) -> float:
         ({"closer": 1.0}, 0.02),
         ({"closer": -1.0}, -0.02),
         ({"visits": 5}, -0.05),
-        ({"bumped": True}, -0.02),
+        ({"bumps": 1}, -0.02),
+        ({"bumps": 5}, -0.1),
         ({"flashed": True}, -0.1),
         ({"flashed": True, "closer": 4.0}, 0.08 - 0.1),
         ({"flashed": True, "closer": 5.0}, 0.1),
@@ -53,7 +54,7 @@ slots = st.fixed_dictionaries(
         "left": st.integers(0, 13),
         "closer": st.integers(-64, 64).map(float),
         "visits": st.integers(0, 5),
-        "bumped": st.booleans(),
+        "bumps": st.integers(0, 5),
         "flashed": st.booleans(),
         "arrived": st.booleans(),
         "late": st.booleans(),
@@ -71,7 +72,7 @@ def test_a_reward_is_the_sum_of_its_lines_in_each_slot(given_slots):
     out = np.full(len(given_slots), 77, np.float32)
     write_rewards(events, out)
     for got, e in zip(out, given_slots, strict=True):
-        lines = [e["found"], 0.02 * e["closer"], STEP, -0.01 * e["visits"], -0.02 * e["bumped"], -1.0 * e["late"]]
+        lines = [e["found"], 0.02 * e["closer"], STEP, -0.01 * e["visits"], -0.02 * e["bumps"], -1.0 * e["late"]]
         lines.append(-0.1 if e["flashed"] and e["closer"] < 5 else 0)
         lines.append(1.5 - 0.5 * e["left"] if e["arrived"] else 0)
         assert got == pytest.approx(0 if e["first"] else sum(lines), abs=1e-5)
