@@ -18,15 +18,14 @@ class Scalars:
         self._every_s, self._clock = every_s, clock
         self._next = clock() + every_s
 
-    def write(self, step: int, values: Mapping[str, float], *, now: bool = False) -> bool:
-        """Writes each value at `step` if the time has come, or `now`; whether it did."""
+    def write(self, step: int, values: Mapping[str, float], *, now: bool = False) -> None:
+        """Writes each value at `step` if the time has come, or `now`."""
         if not now and self._clock() < self._next:
-            return False
+            return
         self._next = self._clock() + self._every_s
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
         self._writer.flush()
-        return True
 
     def close(self) -> None:
         """Flushes and closes the file."""

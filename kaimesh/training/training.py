@@ -107,12 +107,11 @@ class Training:
         return metrics
 
     def dump_if_due(self) -> None:
-        """Dumps every `dump_model_freq` learns; writes the curves and a line of them. Raises MeshError: the disk is full."""
+        """Dumps every `dump_model_freq` learns; writes the curves. Raises MeshError: the disk is full."""
         if self.train_count % self._app.dump_model_freq == 0:
             self._dump()
-        if self._scalars is not None and self._scalars.write(self.train_count, self._values):
-            line = ", ".join(f"{name.removeprefix('learn/')} {value:.4g}" for name, value in self._values.items())
-            self._log.info("learn %d: %s", self.train_count, line)
+        if self._scalars is not None:
+            self._scalars.write(self.train_count, self._values)
 
     def user_save(self) -> int:
         """Saves the current model into the run's user_ckpt; returns its id. Raises Refused: the limit is reached."""
