@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,9 +32,11 @@ class Stack:
         self._checkout, self._host = checkout, host
         self._environ = {**os.environ, "DOCKER_HOST": host, "KAIMESH_IMAGE": IMAGE, **variables}
         self.client = docker.DockerClient(base_url=host, timeout=120)
+        self._asked, self._said = 0.0, dict[str, Any]()
 
     def deploy(self) -> None:
         """What docs/cluster.md says: a secret, then the stack."""
+        self._docker("secret", "rm", "kaimesh_token", check=False)
         self._docker("secret", "create", "kaimesh_token", "-", text=secrets.token_hex(32))
         self._docker("stack", "deploy", "--resolve-image", "never", "-c", "docker-compose.yml", STACK)
 
@@ -60,12 +64,16 @@ class Stack:
         ]
 
     def report(self) -> dict[str, Any]:
-        """What the monitor, which is on this node, says."""
+        """What the monitor, which is on this node, says; asked once a second at most, for each time is a process."""
+        if time.monotonic() - self._asked < 1.0:
+            return self._said
+        self._said = {}
         for container in self.containers("monitor"):
-            code, output = container.exec_run(["python", "-m", "kaimesh.cluster", "status"], demux=True)
-            if code == 0 and output[0]:
-                return dict(json.loads(output[0]))
-        return {}
+            with contextlib.suppress(docker.errors.APIError):  # it is being replaced
+                code, output = container.exec_run(["python", "-m", "kaimesh.cluster", "status"], demux=True)
+                self._said = dict(json.loads(output[0])) if code == 0 and output[0] else {}
+        self._asked = time.monotonic()
+        return self._said
 
     def wait(self, condition: Callable[[dict[str, Any]], Any], timeout_s: float, what: str) -> dict[str, Any]:
         """The first report for which it holds."""
@@ -130,7 +138,7 @@ def test_one_node_learns_and_replaces_what_docker_kill_ended(single: Stack) -> N
     single.wait_for_return(400)
     rows = []
     for service in ("aisrv", "actor", "model_pool", "buffer", "learner"):
-        before = single.report()
+        before = single.wait(lambda r: r["learner_steps"], 30, "a report")
         victim = single.containers(service)[0]
         victim.kill()
         wait_until(lambda v=victim: v.id not in {c.id for c in single.containers()}, 30, f"{service} is dead")  # type: ignore[misc]
@@ -194,7 +202,7 @@ def test_three_nodes_learn_while_one_is_drained(three: Nodes, checkout: Path) ->
         where = places(three)
         assert where["node-2"] == where["node-3"] == {"aisrv"}
         assert {"learner", "actor", "buffer", "model_pool", "monitor"} <= where["node-1"]
-        before = stack.report()
+        before = stack.wait(lambda r: r["learner_steps"], 30, "a report")
 
         drained(three, third)
         after = stack.wait(
