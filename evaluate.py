@@ -53,6 +53,7 @@ class Evaluation:
             for key, value in fair.items()
             if key in trained and value != trained[key] and key not in changes
         ]
+        self.notes += envs.notes(self.app)
         self._agent = self._new_agent()
         self._prepare()
 

@@ -34,7 +34,7 @@ kaiwu        the environment as Kaiwu's workflows (generation G1) see it
 """
 
 from envs import realm  # registers kaimesh/Realm-v0 and kaimesh/RealmMini-v0
-from envs.evaluation import episode_report, for_evaluation
+from envs.evaluation import episode_report, for_evaluation, notes
 from envs.registry import ENVIRONMENTS, facade, make, make_vector, spaces_of
 from envs.vector import featured
 
@@ -46,6 +46,7 @@ __all__ = [
     "for_evaluation",
     "make",
     "make_vector",
+    "notes",
     "realm",
     "spaces_of",
 ]

@@ -16,6 +16,7 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from envs import gym
+from envs.atari_scores import REFERENCES
 from envs.procgen import Procgen
 from envs.registry import resolve
 from envs.single import Single
@@ -35,6 +36,17 @@ def episode_report(env: Any, slot: int = 0) -> Report:
         return {}
     told: Report = report(slot) if isinstance(env, VectorEnv) else report()
     return told
+
+
+def notes(app: str) -> list[str]:
+    """What a reader should know beside an evaluation of `app`."""
+    kind, name = resolve(app)
+    reference = REFERENCES.get(name) if kind == "ale" else None
+    if reference is None:
+        return []
+    return [
+        f"human normalised: 0 is a random player's {reference.random:g}, 1 a human's {reference.human:g} (arXiv 1511.06581)"
+    ]
 
 
 def for_evaluation(app: str, env_conf: Mapping[str, Any]) -> dict[str, Any]:

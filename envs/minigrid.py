@@ -1,5 +1,7 @@
 """`minigrid:<id>`: MiniGrid's grid worlds (arXiv 2306.13831), such as `minigrid:Empty-5x5` for `MiniGrid-Empty-5x5-v0`.
 
+The newest version is taken where none is named; `gym:MiniGrid-Empty-5x5-v0` is the same.
+
 What MiniGrid gives as a dictionary is here bytes `[L]` in parts. The agent sees H x W cells (7 x 7, unless env_conf.agent_view_size
 says otherwise), with the numbers of their kind, colour and state; each number is a bit, so that a network sees zeros and ones:
 
@@ -31,7 +33,7 @@ from envs import gym
 from kaimesh.agent import Part
 from kaimesh.errors import ConfigError
 
-_PREFIX = "MiniGrid-"
+PREFIX = "MiniGrid-"
 _SUCCESS_RETURN = 0.05  # a solved episode's is 1 - 0.9 x the share of its steps that were used
 _BYTE = "|u1"
 
@@ -90,8 +92,8 @@ def vector_minigrid(
 def _find(name: str) -> str:
     import minigrid  # noqa: F401  registers its environments
 
-    ids = {env_id.removeprefix(_PREFIX): env_id for env_id in gymnasium.registry if env_id.startswith(_PREFIX)}
-    wanted = name.removeprefix(_PREFIX)
+    ids = {env_id.removeprefix(PREFIX): env_id for env_id in gymnasium.registry if env_id.startswith(PREFIX)}
+    wanted = name.removeprefix(PREFIX)
     versions = sorted(short for short in ids if short.rpartition("-v")[0] == wanted)
     found = wanted if wanted in ids else versions[-1] if versions else None
     if found is None:

@@ -17,6 +17,8 @@ Procgen resets within the step that ends an episode, and draws only the next lev
   observation is the true one, and the reset step that follows makes Procgen reset.
 
 Levels are drawn at random, each independent of those before; the reset step draws one.
+
+Procgen draws with Qt, which wants libGL.so.1 (Debian: libgl1), as desktops have it and small containers do not.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from gymnasium.vector import VectorEnv
 
 from envs import gym
 from envs.kaiwu import Facade
-from envs.minigrid import make_minigrid, vector_minigrid
+from envs.minigrid import PREFIX, make_minigrid, vector_minigrid
 from envs.procgen import Procgen
 from envs.single import Single
 from envs.translation import Translation
@@ -124,6 +124,8 @@ def resolve(app: str) -> tuple[str, str]:
     kind, colon, name = app.partition(":")
     if app in ENVIRONMENTS:
         return "own", ENVIRONMENTS[app]
+    if kind == "gym" and name.startswith(PREFIX):
+        return "minigrid", name
     if colon and kind in KINDS and name:
         return kind, name
     if colon and name:

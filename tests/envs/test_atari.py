@@ -79,6 +79,8 @@ def test_an_episode_is_reported_beside_a_humans():
             told.append(scores[i])
     assert len(set(told)) > 2
     env.close()
+    assert "random player's 1338.5, 1 a human's 17118" in envs.notes("ale:riverraid")[0]
+    assert envs.notes("ale:tetris") == envs.notes("catch") == []
     unknown = envs.make_vector("ale:tetris", 1)
     unknown.reset(seed=1)
     assert envs.episode_report(unknown) == {}

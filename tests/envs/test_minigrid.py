@@ -68,9 +68,10 @@ def test_what_minigrid_shows_can_be_read_from_the_bytes(name, env_id, conf):
 
 
 def test_the_newest_version_is_taken_unless_one_is_named():
-    for name, version in (("ObstructedMaze-2Dlhb", "v1"), ("ObstructedMaze-2Dlhb-v0", "v0")):
-        env = envs.make(f"minigrid:{name}")
-        assert env.spec.id == f"MiniGrid-ObstructedMaze-2Dlhb-{version}"
+    maze = "ObstructedMaze-2Dlhb"
+    for app, version in ((f"minigrid:{maze}", 1), (f"minigrid:{maze}-v0", 0), (f"gym:MiniGrid-{maze}-v0", 0)):
+        assert envs.make(app).spec.id == f"MiniGrid-{maze}-v{version}"
+        assert len(envs.make_vector(app, 2).spaces.parts) >= 5
 
 
 @pytest.mark.parametrize(
