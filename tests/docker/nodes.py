@@ -17,13 +17,14 @@ import docker
 from tests.harness import wait_until
 
 BRIDGE, SUBNET = "kmswarm", "10.231.7"
+SWITCH = f"{BRIDGE}-switch"  # the bridge's own namespace: in the machine's, its engine's firewall would stop the frames
 
 
 def why_not() -> str:
     """What is missing to run several engines here, or ""."""
     if os.getuid() != 0:
         return "network namespaces need root"
-    for tool in ("dockerd", "containerd", "ip", "unshare"):
+    for tool in ("dockerd", "containerd", "ip", "nsenter", "unshare"):
         if shutil.which(tool) is None:
             return f"there is no {tool}"
     return ""
@@ -37,22 +38,27 @@ def run(*words: str, check: bool = True) -> str:
 
 
 class Node:
-    """One engine; `client` speaks to it."""
+    """One engine; `client` speaks to it, after `start`."""
 
     def __init__(self, folder: Path, number: int) -> None:
         self.name, self.address = f"node-{number}", f"{SUBNET}.{number}"
         self._netns, self._folder = f"{BRIDGE}-{number}", folder / f"node-{number}"
         self._folder.mkdir(parents=True)
         self.socket = f"unix://{self._folder}/docker.sock"
-        self._wire(number)
+        self._number = number
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Its network, then the engine; returns when that answers."""
+        self._wire(self._number)
         self._process = self._start()
         self.client = docker.DockerClient(base_url=self.socket, timeout=300)
 
     def _wire(self, number: int) -> None:
         inside, outside = "eth0", f"{BRIDGE}{number}"
         run("ip", "netns", "add", self._netns)
-        run("ip", "link", "add", outside, "type", "veth", "peer", "name", inside, "netns", self._netns)
-        run("ip", "link", "set", outside, "master", BRIDGE, "up")
+        run("ip", "-n", SWITCH, "link", "add", outside, "type", "veth", "peer", "name", inside, "netns", self._netns)
+        run("ip", "-n", SWITCH, "link", "set", outside, "master", BRIDGE, "up")
         for words in (
             ("link", "set", "lo", "up"),
             ("address", "add", f"{self.address}/24", "dev", inside),
@@ -66,7 +72,7 @@ class Node:
         words += ["--pidfile", f"{folder}/pid", "--storage-driver", "overlay2"]
         script = f"hostname {self.name} && exec {' '.join(words)} >{folder}/log 2>&1"
         process = subprocess.Popen(
-            ["ip", "netns", "exec", self._netns, "unshare", "--uts", "sh", "-c", script],
+            ["nsenter", f"--net=/run/netns/{self._netns}", "unshare", "--uts", "sh", "-c", script],
             stdin=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
 
@@ -87,13 +93,13 @@ class Node:
 
     def close(self) -> None:
         """Ends the engine and takes its network away."""
-        self.client.close()
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(60)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(60)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
         run("ip", "netns", "delete", self._netns, check=False)
         for mount in sorted(_mounts(self._folder), reverse=True):
             run("umount", "-l", mount, check=False)
@@ -104,12 +110,14 @@ class Nodes:
     """A Swarm of `count` nodes; the first is its manager."""
 
     def __init__(self, folder: Path, count: int) -> None:
-        run("ip", "link", "add", BRIDGE, "type", "bridge")
-        run("ip", "link", "set", BRIDGE, "up")
+        run("ip", "netns", "add", SWITCH)
+        run("ip", "-n", SWITCH, "link", "add", BRIDGE, "type", "bridge")
+        run("ip", "-n", SWITCH, "link", "set", BRIDGE, "up")
         self.nodes: list[Node] = []
         try:
             for number in range(1, count + 1):
                 self.nodes.append(Node(folder, number))
+                self.nodes[-1].start()
             self._join()
         except BaseException:
             self.close()
@@ -136,7 +144,7 @@ class Nodes:
         """Ends everything."""
         for node in reversed(self.nodes):
             node.close()
-        run("ip", "link", "delete", BRIDGE, check=False)
+        run("ip", "netns", "delete", SWITCH, check=False)
 
 
 def _mounts(folder: Path) -> list[str]:
