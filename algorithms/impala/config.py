@@ -1,4 +1,4 @@
-"""Hyper-parameters of IMPALA. The defaults learn CartPole; each can be set in the `[impala]` table of conf/configure_app.toml."""
+"""Hyper-parameters of IMPALA. Each can be set in the `[impala]` table of conf/configure_app.toml; presets are in conf/algo_conf.toml."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Config:
     unroll_length = 20  # T: steps of one sample (a trajectory of one environment); a batch is train_batch_size of them
     gamma = 0.99  # discount per step
     reward_clip = "none"  # none | abs_one: to [-1, 1] | soft_asymmetric: 5 tanh(r / 5), the negative ones times 0.3
-    reward_scale = 1.0  # rewards are multiplied by this, after clipping
+    reward_scale = 1.0  # rewards are multiplied by this, after clipping; returns of some units suit the value loss and the entropy cost
 
     # V-trace (see targets/vtrace): bounds of the ratio of the policy now to the one that acted
     rho_bar = 1.0  # in value targets: what policy's value is learned; the larger the closer to the policy's now
