@@ -50,7 +50,14 @@ def read(run: Path) -> Curve:
     return Curve(run.resolve().name, minutes, column(RETURN), column(SPEED))
 
 
-def draw(curves: Sequence[Curve], out: Path) -> None:
+class Level(NamedTuple):
+    """A return to compare with, drawn as a line across."""
+
+    value: float
+    label: str
+
+
+def draw(curves: Sequence[Curve], out: Path, levels: Sequence[Level] = ()) -> None:
     """Writes the picture; its format is the one that `out` ends in."""
     import matplotlib
 
@@ -61,6 +68,18 @@ def draw(curves: Sequence[Curve], out: Path) -> None:
     for curve in curves:
         above.plot(curve.minutes, curve.returns, label=curve.name)
         below.plot(curve.minutes, curve.speeds)
+    for level in levels:
+        above.axhline(level.value, color="black", linestyle="dashed", linewidth=1)
+        above.annotate(
+            level.label,
+            (1, level.value),
+            (-4, -3),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize="small",
+        )
     above.set_ylabel("mean return, last 100 episodes")
     below.set_ylabel("env steps / s")
     below.set_xlabel("minutes")
@@ -73,6 +92,11 @@ def draw(curves: Sequence[Curve], out: Path) -> None:
     pyplot.close(figure)
 
 
+def _level(text: str) -> Level:
+    value, _, label = text.partition("=")
+    return Level(float(value), label or value)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Draws as the arguments say; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m kaimesh.curve", description="Draws the curves of runs.")
@@ -80,9 +104,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "run", nargs="*", type=Path, default=[Path("runs/latest")], help="run directories (default: runs/latest)"
     )
     parser.add_argument("-o", "--out", type=Path, default=Path("curve.png"), help="the picture (default: %(default)s)")
+    parser.add_argument(
+        "--level", action="append", default=[], type=_level, metavar="VALUE=LABEL", help="a line across at a return"
+    )
     arguments = parser.parse_args(argv)
     try:
-        draw([read(run) for run in arguments.run], arguments.out)
+        draw([read(run) for run in arguments.run], arguments.out, arguments.level)
     except MeshError as error:
         print(f"curve: {error}", file=sys.stderr)
         return error.exit_code

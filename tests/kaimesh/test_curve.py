@@ -49,6 +49,18 @@ def test_the_picture_shows_every_run(tmp_path, capsys):
     assert not np.array_equal(*pictures)
 
 
+def test_a_level_is_a_line_across(tmp_path):
+    run = write(tmp_path / "run", points(20))
+    black = []
+    for options in ([], ["--level", "10=half of it"]):
+        out = tmp_path / "curve.png"
+        assert curve.main([str(run), "-o", str(out), *options]) == 0
+        with Image.open(out) as image:
+            dark = (np.array(image.convert("RGB")).max(-1) < 80).sum(1)  # per row of pixels
+        black.append(int((dark > image.width / 3).sum()))
+    assert black[1] > black[0]
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [(None, "cannot be read"), ("", "no points yet"), ('{"time": 1}\n{bad\n{"time": 3}\n', "line 2 is damaged")],
