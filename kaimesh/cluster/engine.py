@@ -47,7 +47,9 @@ class Engine:
         self.label = STACK if self._labelled(STACK) and not self._labelled(COMPOSE) else COMPOSE
 
     def _labelled(self, label: str) -> list[Container]:
-        return list(self.client.containers.list(all=True, filters={"label": f"{label}={self.name}"}))
+        return list(
+            self.client.containers.list(all=True, filters={"label": f"{label}={self.name}"}, ignore_removed=True)
+        )
 
     def containers(self, service: str | None = None, running: bool = False) -> list[Container]:
         """Every container of the mesh, or of one service, by service and number."""
