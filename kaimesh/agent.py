@@ -113,7 +113,8 @@ class TableSpec(NamedTuple):
 class Features(Protocol):
     """What an agent makes of the observations and rewards of N slots before its network sees them; it may remember each slot's past.
 
-    spaces: what the network sees. Shape legend: `...` one observation, `F` one row of features.
+    spaces: what the network sees; without `parts`, unless the features are bytes that consist of such. Shape legend: `...` one
+    observation, `F` one row of features.
     """
 
     spaces: Spaces
