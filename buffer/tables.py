@@ -144,6 +144,12 @@ def _plan_replay(table: TableSpec, rows: int, size: int, capacity: int, app: App
     ratio = app.reverb_samples_per_insert * rows / draw
     slack = 0.0
     limiter = app.reverb_rate_limiter or "MinSize"
+    if limiter == "SampleToInsertRatio" and app.algorithm_on_policy_or_off_policy == "on-policy":
+        raise ConfigError(
+            f"on-policy with reverb_rate_limiter = SampleToInsertRatio and reverb_samples_per_insert = {app.reverb_samples_per_insert:g}: "
+            f"of each model's samples one batch of {batch} is drawn and the rest dropped, so the ratio is never reached and the buffer "
+            "would take no more. Set reverb_rate_limiter = MinSize, or off-policy."
+        )
     if limiter == "SampleToInsertRatio":
         # Enough for a batch of one-row items on one side, and for all that the reader may hold on the other.
         needed = max(ratio * (batch + in_flight), 2 * pool / draw, 2.0)

@@ -45,7 +45,11 @@ class Trigger:
         self._pause_s = app.learner_train_sleep_seconds
         off_policy = app.algorithm_on_policy_or_off_policy == "off-policy"
         by_ratio = off_policy and not app.learner_train_by_while_true
-        self._preload = preload_samples(app) if off_policy and table.kind == "replay" else 0
+        # A limiter that is to keep a ratio holds back the first draws itself. It also stops a server that has enough, while another
+        # has not: waiting for their sum could take for ever.
+        by_limiter = app.reverb_rate_limiter == "SampleToInsertRatio" and len(app.buffer_addrs) > 1
+        waits = off_policy and table.kind == "replay" and not by_limiter
+        self._preload = preload_samples(app) if waits else 0
         self._rows_per_learn = app.train_batch_size / app.production_consume_ratio if by_ratio else 0.0
         self._resting_until = clock()
         self._due: float | None = None  # the count of inserted rows at which the next learn is due

@@ -74,6 +74,7 @@ def problems(app: App) -> list[str]:
                 f"reverb_error_buffer = {slack:g} is below max(1, reverb_samples_per_insert) = {least:g}; Reverb refuses such a "
                 "table. Raise it, or leave it out for a default that cannot deadlock."
             )
+    found += _two_paces(app)
     if app.wrapper_type == "local" and app.aisrv_count != 1:
         found.append(
             f"wrapper_type = local with aisrv_count = {app.aisrv_count}: each would train an agent of its own. Set aisrv_count = 1."
@@ -83,6 +84,23 @@ def problems(app: App) -> list[str]:
             "preload_model = true without preload_model_dir; there is nothing to load. Set preload_model_dir and preload_model_id."
         )
     return found
+
+
+def _two_paces(app: App) -> list[str]:
+    """The limiter lets nothing in until the learner has drawn; a learner that waits for new samples must not draw less than that.
+
+    After n new samples it has drawn production_consume_ratio x n, and the limiter wants reverb_samples_per_insert x n, less the
+    slack. So with a smaller ratio the two stop sooner or later, whatever the slack; with one that is not, they never do.
+    """
+    wanted, drawn = app.reverb_samples_per_insert, app.production_consume_ratio
+    by_ratio = app.algorithm_on_policy_or_off_policy == "off-policy" and not app.learner_train_by_while_true
+    if app.reverb_rate_limiter != "SampleToInsertRatio" or not by_ratio or drawn >= wanted:
+        return []
+    return [
+        f"production_consume_ratio = {drawn:g} is below reverb_samples_per_insert = {wanted:g}: the learner would wait for new samples "
+        f"(it draws {drawn:g} times each), and the buffer would take none before each was drawn {wanted:g} times; all would stop. Set "
+        "learner_train_by_while_true = true, so that the limiter alone sets the pace, or raise production_consume_ratio."
+    ]
 
 
 def warnings(app: App) -> list[str]:
