@@ -168,17 +168,9 @@ def three(tmp_path_factory: pytest.TempPathFactory, baked: str) -> Iterator[Node
     """Three engines on this machine, joined."""
     if missing := nodes.why_not():
         pytest.skip(f"three engines cannot be run here: {missing}")
-    folder = tmp_path_factory.mktemp("nodes")
-    archive = folder / "image.tar"
-    nodes.run("docker", "save", "-o", str(archive), baked)
-    swarm = Nodes(folder, 3)
-    try:
-        for node in swarm.nodes:
-            node.load(archive)
-        archive.unlink()
-        yield swarm
-    finally:
-        swarm.close()
+    swarm = Nodes(tmp_path_factory.mktemp("nodes"), 3, baked)
+    yield swarm
+    swarm.close()
 
 
 def places(swarm: Nodes) -> dict[str, set[str]]:
