@@ -139,7 +139,7 @@ def _report(result: dict[str, Any]) -> str:
     if not result["over"]:
         lines.append("the recording stops before the episode is over")
     if "out" in result:
-        shown = "every step" if result["every"] == 1 else f"every {result['every']}th step"
+        shown = "every step" if result["every"] == 1 else f"one step in {result['every']}"
         size = result["bytes"] / 1e6
         lines.append(
             f"{result['out']}: {shown}, {result['frames']} pictures, {result['fps']:g} a second, {size:.2f} MB"
