@@ -17,7 +17,7 @@ def learned(mesh: Mesh, seconds: int, **settings: Any) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.learning
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_cartpole_is_solved_in_three_minutes(mesh: Mesh) -> None:
     result = learned(mesh, 180)
@@ -27,13 +27,13 @@ def test_cartpole_is_solved_in_three_minutes(mesh: Mesh) -> None:
     assert "policy_lag" in (mesh.run.logs / "learner_0.log").read_text()
 
 
-@pytest.mark.learning
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_cartpole_without_velocities_is_solved_with_a_memory(mesh: Mesh) -> None:
     assert learned(mesh, 300, app="cartpole-masked")["return_mean_100"] >= 475
 
 
-@pytest.mark.learning
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_and_not_without_one(mesh: Mesh) -> None:
     result = learned(mesh, 120, app="cartpole-masked", impala__lstm_size=0)
