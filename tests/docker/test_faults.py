@@ -180,7 +180,7 @@ def test_what_docker_kill_stops_comes_back_with_the_next_up(
         cluster.compose("up", "-d", "--no-recreate")
         return lambda _report: True
 
-    measure(cluster, table, "actor: docker kill, then up", "actor_0", kill)
+    measure(cluster, table, "actor: docker kill, from the next up on", "actor_0", kill)
 
 
 def test_afterwards_nothing_is_broken(cluster: Cluster, watch: Watch, tmp_path: Path) -> None:

@@ -22,8 +22,13 @@ def test_one_four_two_while_training(cluster: Cluster) -> None:
     first = scale(cluster, 1)
     started = {c.id: c.attrs["State"]["StartedAt"] for c in cluster.engine.containers() if "aisrv" not in c.name}
     four = scale(cluster, 4)
-    busy = cluster.wait(lambda r: r["env_steps"] > four["env_steps"], 30, "env steps of four")
-    assert all(p["throughput"] for p in busy["processes"] if p["name"] in aisrv(busy))
+    worked: set[str] = set()  # in one second or another: on a loaded machine not all do in the same
+
+    def all_worked(report: dict[str, Any]) -> bool:
+        worked.update(p["name"] for p in report["processes"] if p["throughput"])
+        return worked >= set(aisrv(four)) and bool(report["env_steps"] > four["env_steps"])
+
+    busy = cluster.wait(all_worked, 60, "env steps of four")
     lost = busy["samples_lost"]
     two = scale(cluster, 2)
 
