@@ -4,7 +4,7 @@
 - `networks/`: initial weights, torsos, heads and sampling; NumPy where the actor runs it, TensorFlow where gradients flow.
 - `adam`, `rmsprop`, `weights`: the optimizers, and the file that a model is saved in.
 - `actor_critic/`: what PPO and IMPALA share: network, the mesh's calls, the frame of an update.
-- `ppo/`: agent, config, losses, learning.
+- `ppo/`, `impala/`, `dqn/`: agent, config, losses, learning.
 
 An algorithm knows arrays only: no environment, no service, no network connection.
 """
