@@ -36,7 +36,10 @@ def pins(lock: str) -> tuple[dict[str, str], dict[str, set[str]]]:
 def wanted(project: str, lock: str) -> list[str]:
     """The lines of the lock for the project's own dependencies and theirs. Exits where one is not locked."""
     lines, needs = pins(lock)
-    names = [re.split(r"[^A-Za-z0-9_.-]", entry, maxsplit=1)[0] for entry in tomllib.loads(project)["project"]["dependencies"]]
+    names = [
+        re.split(r"[^A-Za-z0-9_.-]", entry, maxsplit=1)[0]
+        for entry in tomllib.loads(project)["project"]["dependencies"]
+    ]
     left, found = [normal(name) for name in names], set()
     while left:
         name = left.pop()
@@ -53,7 +56,9 @@ def main(project: str, lock: str, variant: str) -> None:
     if variant not in ("cpu", "gpu"):
         sys.exit(f"VARIANT={variant}: there are cpu and gpu")
     for line in wanted(Path(project).read_text(), Path(lock).read_text()):
-        print(line.replace(TENSORFLOW, "tensorflow") if variant == "gpu" and line.startswith(f"{TENSORFLOW}==") else line)
+        print(
+            line.replace(TENSORFLOW, "tensorflow") if variant == "gpu" and line.startswith(f"{TENSORFLOW}==") else line
+        )
 
 
 if __name__ == "__main__":
