@@ -30,7 +30,7 @@ def test_cartpole_is_solved_in_three_minutes(mesh: Mesh) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_cartpole_without_velocities_is_solved_with_a_memory(mesh: Mesh) -> None:
-    assert learned(mesh, 300, app="cartpole-masked")["return_mean_100"] >= 475
+    assert learned(mesh, 240, app="cartpole-masked")["return_mean_100"] >= 475
 
 
 @pytest.mark.long
