@@ -18,3 +18,12 @@ def test_the_delivered_configuration_solves_cartpole(mesh: Mesh) -> None:
     assert result["return_mean_100"] >= 475
     assert result["samples_lost"] <= 1024  # under way at the stop, at most
     assert result["env_steps"] > 100_000
+
+
+@pytest.mark.learning
+@pytest.mark.timeout(500)
+def test_dqn_solves_cartpole(mesh: Mesh) -> None:
+    """The training's own mean: of all environments, those that explore most among them."""
+    mesh.start("--wait", "--algo", "dqn", "--max-seconds", "300", timeout_s=450)
+    result = json.loads(mesh.run.result.read_text())
+    assert result["return_mean_100"] >= 475

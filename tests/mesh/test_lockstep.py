@@ -68,8 +68,9 @@ def test_five_processes_give_the_same_bytes(reference: list[bytes], mesh: Mesh) 
     assert dumped(mesh.run.root) == reference
 
 
-def test_the_template_agent_passes(tmp_path: Path) -> None:
-    done = serial(tmp_path, "diy")
+@pytest.mark.parametrize("algo", ["diy", "dqn", "target_dqn"])
+def test_other_agents_pass(algo: str, tmp_path: Path) -> None:
+    done = serial(tmp_path, algo)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Train test succeed" in done.stdout
 
