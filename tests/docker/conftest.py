@@ -19,7 +19,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in Path(item.path).parents:
             item.add_marker(pytest.mark.timeout(900))
-            if MISSING and item.path.name not in WITHOUT_ENGINE:
+            if item.path.name in WITHOUT_ENGINE:
+                continue
+            item.add_marker(pytest.mark.long)  # together half an hour on two cores
+            if MISSING:
                 item.add_marker(pytest.mark.skip(reason=f"{MISSING}: NOTHING of the cluster was tested"))
 
 
