@@ -170,17 +170,12 @@ def test_two_paces_that_cannot_meet_are_refused_with_the_numbers_and_do_block() 
 
 
 def test_servers_that_fill_unevenly_do_not_wait_for_each_other() -> None:
-    """One has its share of the preload and takes no more; the other does not get its own while the window is full."""
-    app = app_of(
-        2,
-        train_batch_size=4,
-        replay_buffer_capacity=400,
-        preload_ratio=0.5,
-        reverb_samples_per_insert=1,
-        reverb_error_buffer=1,
-    )
+    """Of 1,800 samples to begin with, one server takes 900 and its slack of 68, and then no more; three writers, each with a frame
+    that waits there, leave the other one at 800. Their sum is 32 short for ever.
+    """
+    app = app_of(2, train_batch_size=4, replay_buffer_capacity=3600, preload_ratio=0.5, reverb_samples_per_insert=1)
     assert not problems(app)
-    flow = Flow(app, TableSpec(rows_per_item=1), writers=3, frame=70, window=70)
+    flow = Flow(app, TableSpec(rows_per_item=1), writers=3, frame=200, window=200)
     try:
         for _ in range(100):
             assert flow.learn(PROGRESS_S)
