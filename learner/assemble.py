@@ -25,7 +25,7 @@ class Assembler(Protocol):
         """Takes items as columns `[I, K, ...]` with `counts` int64 `[I]` rows each; returns the batches that became whole."""
 
     def rest(self) -> Batch | None:
-        """A batch that is only held back for better mixing, when nothing more comes; else None."""
+        """What is held back although a learner could use it, when nothing more comes; else None."""
 
     def clear(self) -> None:
         """Forgets every row."""
@@ -34,12 +34,13 @@ class Assembler(Protocol):
 class InOrder:
     """Every row once, in the order of the items: for queues, and for tables with one row per item (independent draws).
 
+    partial: `rest` gives what there is of a batch. On-policy some rows of a batch are stale, and their makers wait for the learn.
     Each row is copied once, to its place in the batch. The memory of a batch is used again once nobody holds any of it: the
     kernel takes longer to hand out fresh memory for a large batch than copying takes.
     """
 
-    def __init__(self, specs: Specs, batch_size: int) -> None:
-        self._specs, self._batch_size = specs, batch_size
+    def __init__(self, specs: Specs, batch_size: int, *, partial: bool = False) -> None:
+        self._specs, self._batch_size, self._partial = specs, batch_size, partial
         self._made: deque[Columns] = deque(maxlen=_REUSED_BATCHES)
         self._target: Columns = {}
         self._filled = 0
@@ -61,8 +62,12 @@ class InOrder:
         return batches
 
     def rest(self) -> Batch | None:
-        """None: nothing is held back."""
-        return None
+        """The rows of the batch that is being filled, where `partial`; else None."""
+        if not (self._partial and self._filled):
+            return None
+        batch = Batch(self._target)[: self._filled]
+        self.clear()
+        return batch
 
     def clear(self) -> None:
         """See Assembler."""

@@ -30,7 +30,7 @@ from learner.source import Drawn, Source
 _POLL_S = 0.5
 _UNDECLARED_POLL_S = 0.02
 _ANSWER_S = 5.0
-_HELD_BACK_S = 0.2  # when nothing came for so long, rows that wait for better mixing go out
+_HELD_BACK_S = 0.2  # when nothing came for so long, rows that wait for others go out
 _LARGE_BATCH_BYTES = 1 << 26
 _ABOUT = ((KEY, ArraySpec("<u8", ())), (PROBABILITY, ArraySpec("<f8", ())), (SERVER, ArraySpec("<i8", ())))
 
@@ -68,6 +68,7 @@ class Reader:
     ) -> None:
         self._addrs, self._batch_size, self._table = list(addrs), batch_size, table
         self._seed, self._meter = config.app.random_seed, meter
+        self._on_policy = config.app.algorithm_on_policy_or_off_policy == "on-policy"
         self._log = logger or logging.getLogger("reader")
         self._local = controls is not None
         self._controls: list[Control] = (
@@ -102,7 +103,7 @@ class Reader:
                 raise Stopped
 
     def next_batch(self, timeout_s: float) -> Batch | None:
-        """`batch_size` rows as a Batch whose arrays are the caller's own, or None if they did not come in time.
+        """`batch_size` rows (on-policy: up to so many) as a Batch whose arrays are the caller's own, or None if none came in time.
 
         Raises PeerError: no buffer answers. Whatever went wrong in the reader's thread.
         """
@@ -219,7 +220,7 @@ class Reader:
         assert self._plan is not None
         if not self._plan["pool_rows"]:
             about = _ABOUT if self._plan["prioritised"] else ()
-            return InOrder(Specs([*self._specs, *about]), self._batch_size)
+            return InOrder(Specs([*self._specs, *about]), self._batch_size, partial=self._on_policy)
         return Mixed(self._specs, self._batch_size, self._plan["rows_per_draw"], self._plan["pool_rows"], self._seed)
 
     def _run(self) -> None:

@@ -154,6 +154,23 @@ def test_in_order_keeps_order_over_items_and_batches() -> None:
     np.testing.assert_array_equal(np.concatenate(numbers), np.arange(80))
 
 
+def test_what_there_is_of_a_batch_comes_only_where_it_is_wanted() -> None:
+    items = np.stack(Table([5], 5).items)
+    for partial in (False, True):
+        assembler = InOrder(SPECS, 8, partial=partial)
+        assert assembler.feed(view_items(items, SPECS, 5), row_counts(items, 5)) == []
+        rest = assembler.rest()
+        if partial:
+            assert rest is not None
+            np.testing.assert_array_equal(check_rows(rest), np.arange(5))
+            assembler.feed(view_items(items, SPECS, 5), row_counts(items, 5))
+            again = assembler.rest()
+            assert again is not None
+            assert not np.shares_memory(*(batch.columns["number"] for batch in (rest, again)))
+        else:
+            assert rest is None
+
+
 @pytest.mark.parametrize("rows_per_item", [1, 16])
 def test_statistics_hold_through_reverb(local: Callable[..., LocalBuffer], rows_per_item: int) -> None:
     """The whole path: sender, ingest, Reverb's sampler, reader."""
