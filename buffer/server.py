@@ -46,8 +46,10 @@ class IngestServer:
         came = 0
         for connection in self._server.poll(_IDLE_S if ingest.settled else _COMING_S if self._more else 0.0):
             came += self._serve(connection)
-        # A large frame comes in pieces: what was stored meanwhile is no reason to wait for Reverb.
-        self._more = bool(came) or (not ingest.blocked and any(c.mid_frame for c in self._server.connections))
+        # A large frame comes in pieces: what was stored meanwhile is no reason to wait for Reverb. Readers' questions bring no sample;
+        # a learner that asks again and again must not keep the last samples from being acknowledged.
+        writers = (c for c in self._server.connections if c.state is not None)
+        self._more = bool(came) or (not ingest.blocked and any(c.mid_frame for c in writers))
         if self._flushes:
             self._answer_flushes(ingest.flush(_FULL_S))
         else:

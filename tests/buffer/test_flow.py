@@ -312,3 +312,24 @@ def test_a_small_window_does_not_stall(local: Local, kind: str) -> None:
     assert sender.flush(WAIT_S)
     assert time.monotonic() - started < 5
     assert buffer.reader().size() in (1000, 1008)  # the last item may count as full
+
+
+def test_a_learner_that_keeps_asking_does_not_hold_acknowledgements_back(local: Local) -> None:
+    """By ratio it asks how many samples came until there are enough; the one that is missing waits for the last one's receipt."""
+    buffer = local("replay", 1, 1000, 4)
+    sender, reader = buffer.sender(window=1), buffer.reader()
+    counts, stop = [0], threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            counts.append(reader.inserted())
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    try:
+        for number in range(40):
+            sender.put(rows(1, number))
+        wait_until(lambda: counts[-1] == 40, "all came", 10)
+    finally:
+        stop.set()
+        asking.join(10)
