@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from tests.docker.cluster import Cluster
+from tests.harness import wait_until
 
 FRESH = ("ok", "starting")
+SLICE = (
+    0.15  # of a core for each aisrv: as if each had a machine of its own, for on this one four are no faster than one
+)
+RATE_S = 15.0
 
 
 def aisrv(report: dict[str, Any]) -> list[str]:
@@ -18,8 +24,26 @@ def scale(cluster: Cluster, count: int) -> dict[str, Any]:
     return cluster.wait(lambda r: len(aisrv(r)) == count and r["env_steps_per_s"] > 0, 60, f"{count} aisrv")
 
 
+def rate(cluster: Cluster) -> float:
+    """Env steps/s with a slice of a core for each aisrv."""
+    names = [str(c.name) for c in cluster.engine.containers("aisrv", running=True)]
+    cluster.run("docker", "update", "--cpus", str(SLICE), *names)
+    steps: list[tuple[float, int]] = []
+
+    def measured() -> bool:
+        report = cluster.report()
+        if report:
+            steps.append((time.monotonic(), report["env_steps"]))
+        return steps[-1][0] - steps[0][0] > RATE_S if steps else False
+
+    wait_until(measured, RATE_S + 30, "env steps were counted")
+    cluster.run("docker", "update", "--cpus", "1", *names)
+    return (steps[-1][1] - steps[0][1]) / (steps[-1][0] - steps[0][0])
+
+
 def test_one_four_two_while_training(cluster: Cluster) -> None:
     first = scale(cluster, 1)
+    rates = [rate(cluster)]
     started = {c.id: c.attrs["State"]["StartedAt"] for c in cluster.engine.containers() if "aisrv" not in c.name}
     four = scale(cluster, 4)
     worked: set[str] = set()  # in one second or another: on a loaded machine not all do in the same
@@ -30,6 +54,7 @@ def test_one_four_two_while_training(cluster: Cluster) -> None:
 
     busy = cluster.wait(all_worked, 60, "env steps of four")
     lost = busy["samples_lost"]
+    rates.append(rate(cluster))
     two = scale(cluster, 2)
 
     gone = [p for p in two["processes"] if p["name"].startswith("aisrv_") and p["health"] == "done"]
@@ -38,6 +63,10 @@ def test_one_four_two_while_training(cluster: Cluster) -> None:
     assert after["samples_lost"] == lost, "a removed aisrv flushes what it had sent"
     unfinished = [cluster.counters(p["name"])["env_steps_unfinished"] for p in gone]
     assert all(0 <= steps <= 32 * 64 for steps in unfinished), unfinished
+    rates.append(rate(cluster))
+    print(f"env steps/s of 1, 4 and 2 aisrv, {SLICE} of a core each: " + ", ".join(f"{value:,.0f}" for value in rates))
+    assert rates[1] > 2 * rates[0], rates
+    assert rates[0] * 1.2 < rates[2] < rates[1] / 1.2, rates
     assert first["env_steps"] < four["env_steps"] < after["env_steps"]
     again = {c.id: c.attrs["State"]["StartedAt"] for c in cluster.engine.containers() if "aisrv" not in c.name}
     again = {id: at for id, at in again.items() if id in started}
