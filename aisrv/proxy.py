@@ -100,8 +100,14 @@ class RemoteAgent:
         for name, value in ((MODEL_VERSION, self._version), (RUN_ID, self._run_id)):
             if name not in batch.columns:
                 batch.columns[name] = np.full(len(batch), value, np.int64)
+        stopped = False
         for start in range(0, len(batch), self._send_size):
-            self._links.sender.put(batch[start : start + self._send_size])
+            try:
+                self._links.sender.put(batch[start : start + self._send_size])
+            except Stopped:  # the sender counts what it no longer takes, so it is offered the rest as well
+                stopped = True
+        if stopped:
+            raise Stopped
         if self._gate is not None:
             oldest = int(batch.columns[MODEL_VERSION].min())
             self._gate.pass_through(len(batch), oldest, self._links, self._policy.version)

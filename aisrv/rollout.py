@@ -107,7 +107,9 @@ class Group:
         self._write_prediction(acts, version)
         if self._t == self.length:
             with self._send_phase:
-                self.agent.learn(self._unroll())
+                unroll = self._unroll()
+                self._t = 0  # it is `learn`'s from here on, also where the stop ends that
+                self.agent.learn(unroll)
             self._carry_over()
             if self.agent.on_policy:  # the next unroll's first action must be the new model's
                 self.agent.send(self._request())
@@ -213,7 +215,6 @@ class Group:
         return samples
 
     def _carry_over(self) -> None:
-        self._t = 0
         self._store()
         for column in self._predicted.values():
             column[:, 0] = column[:, self.length]

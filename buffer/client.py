@@ -34,7 +34,8 @@ class SampleSender:
 
     It connects at once, so that the learner hears of `spaces` and can make the first model before there is any sample.
     At most `window` samples (and a frame of more) are under way, not yet acknowledged; then `put` blocks. An acknowledged sample is in Reverb; what
-    was not acknowledged when a connection died counts as lost. Counters: samples_sent, samples_acked, samples_lost.
+    was not acknowledged when a connection died counts as lost, and what found no room before the stop as unfinished. Counters:
+    samples_made = samples_acked + samples_refused + samples_lost + samples_unfinished, once it is closed; and samples_sent.
     """
 
     def __init__(
@@ -66,16 +67,21 @@ class SampleSender:
     def put(self, batch: Batch) -> None:
         """Copies `batch` and sends it in the background; the first call fixes the fields, shapes and dtypes.
 
-        Raises SampleError: other fields, shapes or dtypes. Stopped: `stop` was set while it waited. Refused, AgentError: a buffer
-        said no to an earlier batch.
+        Raises SampleError: other fields, shapes or dtypes. Stopped: `stop` was set while it waited; the rows that found no room are
+        counted. Refused, AgentError: a buffer said no to an earlier batch.
         """
         if self._specs is None:
             self._specs = batch.specs
         checked = Batch.of(batch, self._specs)
+        self._meter.count("samples_made", len(checked))
         rows = max(1, FRAME_BYTES // max(self._specs.row_bytes, 1))
         for start in range(0, len(checked), rows):
             frame = checked[start : start + rows]
-            self._wait_for_room(len(frame))
+            try:
+                self._wait_for_room(len(frame))
+            except (Stopped, MeshError):
+                self._meter.count("samples_unfinished", len(checked) - start)
+                raise
             with self._changed:
                 self._under_way += len(frame)
             self._next_link().give(self._copy(frame))
@@ -222,6 +228,7 @@ class _Link:
             client.shutdown()  # a send that waits for the server ends with an error
         if self._thread.is_alive():
             self._thread.join(2 * _CONNECT_S)
+        self._give_up()  # what came after the thread's end
         self._wake_in.close()
         self._wake_out.close()
 
@@ -246,9 +253,7 @@ class _Link:
                     self._wait_for_server(error)
             finally:
                 self._lose()
-        for batch in filter(None, self._queue):
-            self._sender._settled("samples_lost", len(batch))
-        self._queue.clear()
+        self._give_up()
 
     def _talk(self, client: FrameClient, specs: Specs | None) -> None:
         """Until it is closed; or until the first sample, where the connection was made before: it needs one that declares it."""
@@ -287,6 +292,11 @@ class _Link:
         if header.kind == Kind.ERROR:
             self._sender._failed(error_of(payload))
         self._sender._settled("samples_acked" if header.kind == Kind.ACK else "samples_refused", rows)
+
+    def _give_up(self) -> None:
+        while self._queue:
+            if (batch := self._queue.popleft()) is not None:
+                self._sender._settled("samples_lost", len(batch))
 
     def _lose(self) -> None:
         """What was under way on a connection that ended may or may not be stored; it is not sent twice."""

@@ -150,18 +150,20 @@ class Ingest:
 
     def describe(self) -> dict[str, Any]:
         """What a reader needs, as JSON: spaces (None before an aisrv announced them), and from the first declare on the specs,
-        the plan, rows ever and now.
+        the plan, rows ever, now, and drawn since the start.
         """
         spaces = None if self.spaces is None else self.spaces._asdict()
         if self._store is None or self.specs is None:
             return {"specs": None, "spaces": spaces}
+        info = self._store.info()
         return {
             "specs": self.specs.to_json(),
             "spaces": spaces,
             "plan": self._store.plan._asdict(),
             "port": self._store.port,
             "inserted": self.inserted,
-            "size": self._store.size(),
+            "size": self._store.size(info),
+            "sampled": self._store.drawn(info),
         }
 
     def drop(self) -> None:
@@ -175,14 +177,16 @@ class Ingest:
         self._store.reset()
 
     def publish(self) -> None:
-        """Gauges and counters of the table, for the meter."""
+        """Gauges and counters of the table, for the meter; a queue's `inserted` are `sampled`, or in `size`, or in `pending`."""
         if self._store is None:
             return
         plan = self._store.plan
-        drawn = self._store.info().rate_limiter_info.sample_stats.completed * plan.rows_per_draw
+        info = self._store.info()
+        drawn = self._store.drawn(info)
         self._meter.count("sampled", max(0, drawn - self._drawn))
         self._drawn = drawn
-        self._meter.gauge("size", self._store.size())
+        self._meter.gauge("size", self._store.size(info))
+        self._meter.gauge("pending", self.accepted - self.stored)
         self._meter.gauge("capacity", plan.capacity_items * plan.rows_per_item)
         self._meter.gauge("sample_bytes", plan.item_bytes / plan.rows_per_item)
 

@@ -80,6 +80,7 @@ class BufferService:
                 self._context.logger.warning("the table is full; samples that were not acknowledged are lost")
             if self._saving is not None:
                 self._saving.join()
+            self._ingest.publish()
             self._context.meter.state("stopping", "saving a checkpoint")
             self._ingest.checkpoint()
         finally:

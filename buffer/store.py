@@ -92,13 +92,18 @@ class Store:
         """Reverb's TableInfo; after a restore only the server's own answer is right."""
         return self._client.server_info(timeout=_INFO_S)[self.plan.name]
 
-    def size(self) -> int:
-        """Rows in the table. Where it is full or takes no more, partly filled items count as full: no more will come."""
-        items: int = self.info().current_size
+    def size(self, info: Any = None) -> int:
+        """Rows in the table, now or when `info` was asked for. Where it is full or takes no more, partly filled items count as full: no more will come."""
+        items: int = (self.info() if info is None else info).current_size
         known = len(self._row_counts)
         if not known or self.blocked or items >= self.plan.capacity_items:
             return items * self.plan.rows_per_item
         return round(items * sum(self._row_counts) / known)
+
+    def drawn(self, info: Any) -> int:
+        """Rows drawn since the start, by Reverb's own count."""
+        items: int = info.rate_limiter_info.sample_stats.completed
+        return items * self.plan.rows_per_draw
 
     def reset(self) -> None:
         """Empties the table."""

@@ -26,6 +26,7 @@ from kaimesh.wire.client import FrameClient
 from learner.assemble import Assembler, InOrder, Mixed
 from learner.priorities import PriorityWriter
 from learner.source import Drawn, Source
+from learner.total import Total
 
 _POLL_S = 0.5
 _UNDECLARED_POLL_S = 0.02
@@ -74,7 +75,9 @@ class Reader:
         self._controls: list[Control] = (
             list(controls) if controls is not None else [_RemoteControl(a, token, meter.name) for a in ingest_addrs]
         )
-        self._totals = [_Total() for _ in self._controls]
+        self._totals = [Total() for _ in self._controls]
+        self._drawn = [Total() for _ in self._controls]
+        self._given = 0  # rows that `next_batch` returned
         self._plan: dict[str, Any] | None = None
         self._specs = Specs({})
         self._changed = threading.Condition()
@@ -127,7 +130,9 @@ class Reader:
                 self._changed.wait(min(left_s, _POLL_S))
             else:
                 self._changed.notify_all()
-                return self._ready.popleft()
+                batch = self._ready.popleft()
+                self._given += len(batch)
+                return batch
         silent = [
             f"{source.address} does not answer since {source.silent_s:.0f} s"
             for source in self._sources
@@ -167,7 +172,7 @@ class Reader:
             self._priorities.write(batch.columns[SERVER], batch.columns[KEY], priorities)
 
     def close(self) -> None:
-        """Ends the threads and connections."""
+        """Ends the threads and connections. A queue's rows that were drawn and not given out are counted: nobody has them now."""
         self._closed = True
         if self._priorities is not None:
             self._priorities.close()
@@ -177,6 +182,7 @@ class Reader:
             source.close()
         if self._thread is not None:
             self._thread.join(2.0)
+            self._count_unfinished()
         for control in self._controls:
             if isinstance(control, _RemoteControl):
                 control.close()
@@ -275,28 +281,33 @@ class Reader:
         batches = assembler.feed(columns, row_counts(items, rows_per_item))
         return [frames.restored(batch) for batch in batches]
 
-    def _ask(self) -> list[tuple[_Total, dict[str, Any]]]:
+    def _count_unfinished(self) -> None:
+        """By Reverb's own count, for part of them is inside its client. On-policy they are stale, which the trainer counts."""
+        if self._table.kind != "queue" or self._on_policy:
+            return
+        try:
+            self._ask()
+        except PeerError as error:
+            self._log.warning("how many samples were drawn and not learned from is not known: %s", error)
+            return
+        if (rows := sum(drawn.since for drawn in self._drawn) - self._given) > 0:
+            self._meter.count("samples_unfinished", rows)
+            self._log.info("%d samples were drawn for batches that the end came before (samples_unfinished)", rows)
+
+    def _ask(self) -> list[tuple[Total, dict[str, Any]]]:
         """What each buffer that answers says. Raises PeerError: none does."""
         answers, errors = [], []
-        for total, control in zip(self._totals, self._controls, strict=True):
+        for total, drawn, control in zip(self._totals, self._drawn, self._controls, strict=True):
             try:
-                answers.append((total, control.describe()))
+                data = control.describe()
             except PeerError as error:
                 errors.append(error)
+                continue
+            drawn.now(data.get("sampled", 0))
+            answers.append((total, data))
         if not answers:
             raise errors[0]
         return answers
-
-
-class _Total:
-    """A counter that goes on when the server that counts begins anew."""
-
-    def __init__(self) -> None:
-        self.sum = self._last = 0
-
-    def now(self, value: int) -> None:
-        self.sum += value - self._last if value >= self._last else value
-        self._last = value
 
 
 class _RemoteControl:

@@ -104,6 +104,7 @@ class Training:
         self.train_count += 1
         self._samples_learned += len(rows)
         self._meter.count("learner_steps")
+        self._meter.count("samples_learned", len(rows))
         return metrics
 
     def dump_if_due(self) -> None:

@@ -143,3 +143,18 @@ def test_a_held_gate_ends_with_the_mesh() -> None:
     stop.set()
     with pytest.raises(Stopped):
         gate.pass_through(1, 0, links(), lambda: 0)
+
+
+def test_a_stop_finds_every_piece_of_a_long_list_offered() -> None:
+    """So that the sender can count what it no longer takes."""
+    mesh, offered = links(), []
+
+    def put(batch: Batch) -> None:
+        offered.append(len(batch))
+        raise Stopped
+
+    mesh.sender.put = put
+    agent = RemoteAgent(SimpleNamespace(), mesh, Policy(), run_id=1, send_size=2, gate=None)
+    with pytest.raises(Stopped):
+        agent.learn([SampleData(feature=np.zeros(2), reward=0.0)] * 5)
+    assert offered == [2, 2, 1]

@@ -17,7 +17,7 @@ from aisrv.rollout import Group
 from algorithms import features
 from kaimesh.agent import MODEL_VERSION, RUN_ID
 from kaimesh.arrays import Batch
-from kaimesh.errors import AgentError, EnvError
+from kaimesh.errors import AgentError, EnvError, Stopped
 from kaimesh.metrics import Meter
 
 
@@ -68,6 +68,18 @@ class Echo:
 @pytest.fixture
 def group() -> Group:
     return Group(Counter(2), Echo(), 4, Meter("aisrv_0"), run_id=7, seed=0)
+
+
+def test_steps_that_were_handed_over_are_not_unfinished_where_the_stop_ends_that(group: Group) -> None:
+    def stopped(_: Batch) -> None:
+        raise Stopped
+
+    group.agent.learn = stopped
+    steps = [group.advance() for _ in range(4)]
+    assert group.unfinished == sum(steps) == 7  # one of the two environments was reset
+    with pytest.raises(Stopped):
+        group.advance()
+    assert group.unfinished == 0
 
 
 def test_unrolls_overlap_by_their_bootstrap_and_mask_the_reset_step(group: Group) -> None:

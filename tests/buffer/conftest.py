@@ -104,8 +104,7 @@ class LocalBuffer:
             batch_size=self.app.train_batch_size,
             table=self.table,
             config=config_of(self.app),
-            meter=Meter("learner_0"),
-            **changes,
+            **{"meter": Meter("learner_0"), **changes},
         )
         self._opened.append(reader)
         return reader

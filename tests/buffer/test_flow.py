@@ -138,6 +138,44 @@ def test_a_full_queue_holds_the_writers_back_and_says_so(local: Local) -> None:
     assert not feeder.is_alive()
 
 
+def test_a_stop_under_back_pressure_leaves_no_sample_uncounted(local: Local) -> None:
+    buffer = local("queue", 1, 16, 4)
+    meter, stop = Meter("aisrv_0"), threading.Event()
+    sender = SampleSender([buffer.address], token=TOKEN, name="aisrv_0", window=4, meter=meter, stop=stop)
+    for start in range(0, 20, 4):
+        sender.put(rows(4, start))
+    wait_until(lambda: buffer.ingest.inserted == 20, "16 fill the table, 4 wait before it")
+    stopper = threading.Timer(0.2, stop.set)
+    stopper.start()
+    with pytest.raises(Stopped):
+        sender.put(rows(3, 20))
+    stopper.join()
+    sender.close()
+    counted = {name: meter.counters.get(f"samples_{name}", 0) for name in ("made", "acked", "lost", "unfinished")}
+    assert counted == {"made": 23, "acked": 16, "lost": 4, "unfinished": 3}
+    buffer.ingest.publish()
+    table = buffer.meter.snapshot()
+    assert table["counters"] == {"inserted": 20, "sampled": 0}
+    assert (table["gauges"]["size"], table["gauges"]["pending"]) == (16, 4)
+
+
+def test_a_learner_that_ends_counts_what_it_drew_and_did_not_learn_from(local: Local) -> None:
+    buffer = local("queue", 1, 64, 8)
+    sender = buffer.sender()
+    before = 0.0
+    for _ in range(2):  # the second one's count begins where the first one's ended
+        sender.put(rows(32))
+        assert sender.flush(WAIT_S)
+        meter = Meter("learner_0")
+        reader = buffer.reader(meter=meter)
+        drain(reader, 16)
+        reader.close()
+        buffer.ingest.publish()
+        sampled = buffer.meter.counters["sampled"]
+        assert 0 < sampled - before - 16 == meter.counters["samples_unfinished"]
+        before = sampled
+
+
 def test_drop_all_empties_table_and_prefetch(local: Local) -> None:
     buffer = local("queue", 1, 64, 8)
     sender = buffer.sender()
