@@ -1,0 +1,57 @@
+"""IMPALA, with a pause in each learn or each environment step; benchmarks/slow.toml is its registry of algorithms."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+from aisrv import rollout
+from algorithms.impala import agent, config
+from kaimesh.arrays import Batch
+
+
+class Config(config.Config):
+    """IMPALA's hyper-parameters, and the pauses."""
+
+    learn_seconds = 0.0  # added to each learn
+    step_seconds = 0.0  # added to each step of a group of environments
+
+
+class Agent(agent.Agent):
+    """IMPALA whose learner takes its time."""
+
+    algo = "slow"
+    config: type[Config] = Config
+
+    def learn(self, list_sample_data: Batch) -> dict[str, float]:
+        """As IMPALA's, and later."""
+        time.sleep(self.config.learn_seconds)
+        return super().learn(list_sample_data)
+
+
+class SlowEnv:
+    """A group of environments that steps slowly, and else is what it was."""
+
+    def __init__(self, env: VectorEnv) -> None:
+        self._env = env
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._env, name)
+
+    def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """As the environments', and later."""
+        time.sleep(Config.step_seconds)
+        return self._env.step(actions)
+
+
+def workflow(envs: Sequence[VectorEnv], agents: Sequence[Any], logger: Any, monitor: Any) -> None:
+    """The native workflow on slow environments."""
+    slow: list[Any] = [SlowEnv(env) for env in envs]
+    rollout.workflow(slow, agents, logger, monitor)
+
+
+workflow.vectorised = True  # type: ignore[attr-defined]
