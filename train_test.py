@@ -29,6 +29,7 @@ if __name__ == "__main__" and (ROOT / ".venv/bin/python").exists() and Path(sys.
 
 from kaimesh.agent import MODEL_VERSION, TableSpec  # noqa: E402
 from kaimesh.config import load  # noqa: E402
+from kaimesh.config.check import fresh_samples  # noqa: E402
 from kaimesh.errors import ConfigError, MeshError, Stopped  # noqa: E402
 from kaimesh.lifecycle import Context, configure_logging, dotted, set_threads  # noqa: E402
 from kaimesh.metrics import Meter  # noqa: E402
@@ -55,9 +56,10 @@ SETTINGS = {
     "model_file_load_per_minutes": "0",
     "buffer_checkpoint_seconds": "0",
 }
-# Samples of a replay table are used again and again, whatever model made them; and the one thread here that fills it must not be
-# made to wait for the one that draws.
-REPLAY_SETTINGS = {"algorithm_on_policy_or_off_policy": "off-policy", "reverb_rate_limiter": "MinSize"}
+# Replayed samples are used again and again, whatever model made them; and the one thread here that fills a replay table must not
+# be made to wait for the one that draws.
+OFF_POLICY = {"algorithm_on_policy_or_off_policy": "off-policy"}
+REPLAY_SETTINGS = {**OFF_POLICY, "reverb_rate_limiter": "MinSize"}
 LEARN_S = 60.0  # a learn that takes longer has lost its samples
 
 
@@ -71,6 +73,7 @@ class SerialMesh:
         from actor.batcher import Batcher
         from buffer.ingest import Ingest
         from learner.reader import Reader
+        from learner.replay import FRESH_BATCHES
         from learner.trainer import Trainer
         from model_pool.store import Store
 
@@ -104,7 +107,8 @@ class SerialMesh:
         )
         self.trainer.start()
         self._on_policy = app.algorithm_on_policy_or_off_policy == "on-policy"
-        self._wanted = app.train_batch_size
+        # Fresh samples that the coming learns take, the last number ever after.
+        self._wanted = [*[app.train_batch_size] * FRESH_BATCHES, fresh_samples(app)]
         self._waiting = 0  # samples that the next learn may use
         self._lock = threading.RLock()  # Kaiwu-style slots are threads; here they take turns
 
@@ -130,12 +134,13 @@ class SerialMesh:
             self.ingest.insert(batch)
             self._store_all()
             self._waiting += self._usable(batch)
-            while self._waiting >= self._wanted:
+            while self._waiting >= self._wanted[0]:
                 if not self.trainer.step(LEARN_S):
                     raise MeshError(
                         f"no learn within {LEARN_S:.0f} s although the buffer holds {self._waiting} samples"
                     )
-                self._waiting = 0 if self._on_policy else self._waiting - self._wanted
+                self._waiting = 0 if self._on_policy else self._waiting - self._wanted[0]
+                self._wanted = self._wanted[1:] or self._wanted
                 if self.trainer.train_count >= self._learns:
                     self._context.stop.set()
                     raise Stopped
@@ -213,9 +218,10 @@ def run(algo: str, conf: str, learns: int, seed: int | None, settings: dict[str,
     from aisrv.service import AisrvService
 
     given = {"algo": algo, **({} if seed is None else {"random_seed": str(seed)}), **settings}
-    config = load(conf, {**SETTINGS, **given})
-    if getattr(dotted(config.algo.learner_agent), "table", TableSpec()).kind == "replay":
-        config = load(conf, {**SETTINGS, **REPLAY_SETTINGS, **given})
+    config = load(conf, {**SETTINGS, **REPLAY_SETTINGS, **given})
+    table = getattr(dotted(config.algo.learner_agent), "table", TableSpec())
+    if table.kind != "replay":
+        config = load(conf, {**SETTINGS, **(OFF_POLICY if config.app.replay_share else {}), **given})
     run_dir = RunDir(Path(config.app.runs_dir) / "train_test")
     shutil.rmtree(run_dir.root, ignore_errors=True)
     run_dir.prepare()

@@ -83,10 +83,15 @@ def plan(table: TableSpec, specs: Specs, app: App) -> TablePlan:
     rows = rows_per_item(table, specs, app)
     size = item_bytes(specs, rows)
     capacity = math.ceil(app.replay_buffer_capacity / rows)
-    if table.prioritised and (table.kind != "replay" or rows != 1):
+    if table.prioritised and rows != 1:
         raise ConfigError(
-            f"TableSpec.prioritised with kind = {table.kind!r}, rows_per_item = {rows}: a priority belongs to an item of a replay "
-            "table, so each sample must be one. Set kind = 'replay' and rows_per_item = 1 in the agent's `table`."
+            f"TableSpec.prioritised with rows_per_item = {rows}: a priority belongs to an item, so each sample must be one. Set "
+            "rows_per_item = 1 in the agent's `table`."
+        )
+    if table.kind != "queue" and app.replay_share:
+        raise ConfigError(
+            f"replay_share = {app.replay_share:g} with algo = {app.algo}, whose samples lie in a replay table: all of each batch is "
+            "replayed already, and its samples would be kept twice. Set replay_share = 0, or an algorithm with a queue, such as impala."
         )
     if table.kind == "queue":
         return _plan_queue(table, rows, size, capacity, app)

@@ -102,6 +102,7 @@ class TableSpec(NamedTuple):
     again and again).
     rows_per_item: rows stored together as one Reverb item; 0 lets the buffer choose by row size (see buffer/tables).
     prioritised: samples may carry PRIORITY, `learn` gets PROBABILITY with them and may return PRIORITY; needs rows_per_item = 1.
+    Of a queue: `learn` does so for what `replay_share` replays; without that, it gets no PROBABILITY.
     """
 
     name: str = "samples"
@@ -197,6 +198,9 @@ PRIORITY = "_priority"
 PROBABILITY = "_probability"
 KEY = "_key"
 SERVER = "_server"
+
+# With `replay_share`: a column bool [] that says which samples of a batch were learned from before; it stays in the learner.
+REPLAYED = "_replayed"
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import numpy as np
 
 from kaimesh.arrays import Batch, Specs
 from kaimesh.items import Columns
+from learner.replay import ReplayShare
 
 _REUSED_BATCHES = 4
 _OURS_ALONE = 3  # references to an array of `_made`: its dict's, the loop's, the argument's
@@ -35,12 +36,17 @@ class InOrder:
     """Every row once, in the order of the items: for queues, and for tables with one row per item (independent draws).
 
     partial: `rest` gives what there is of a batch. On-policy some rows of a batch are stale, and their makers wait for the learn.
+    share: what fills the rest of a batch that has its share of fresh rows.
     Each row is copied once, to its place in the batch. The memory of a batch is used again once nobody holds any of it: the
     kernel takes longer to hand out fresh memory for a large batch than copying takes.
     """
 
-    def __init__(self, specs: Specs, batch_size: int, *, partial: bool = False) -> None:
-        self._specs, self._batch_size, self._partial = specs, batch_size, partial
+    def __init__(
+        self, specs: Specs, batch_size: int, *, partial: bool = False, share: ReplayShare | None = None
+    ) -> None:
+        self._batch_size, self._partial, self._share = batch_size, partial, share
+        self._specs = Specs([*specs, *(share.columns if share else ())])
+        self._wanted = batch_size  # rows that the batch which is being filled takes of the items
         self._made: deque[Columns] = deque(maxlen=_REUSED_BATCHES)
         self._target: Columns = {}
         self._filled = 0
@@ -52,11 +58,14 @@ class InOrder:
         while done < total:
             if not self._target:
                 self._target = self._memory()
-            count = min(total - done, self._batch_size - self._filled)
-            for name, target in self._target.items():
-                target[self._filled : self._filled + count] = rows[name][done : done + count]
+                self._wanted = self._share.wanted if self._share else self._batch_size
+            count = min(total - done, self._wanted - self._filled)
+            for name, column in rows.items():
+                self._target[name][self._filled : self._filled + count] = column[done : done + count]
             done, self._filled = done + count, self._filled + count
-            if self._filled == self._batch_size:
+            if self._filled == self._wanted:
+                if self._share:
+                    self._share.complete(self._target)
                 batches.append(Batch(self._target))
                 self.clear()
         return batches

@@ -10,40 +10,31 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from kaimesh import frames
-from kaimesh.agent import KEY, PROBABILITY, SERVER, Spaces, TableSpec
+from kaimesh.agent import KEY, PROBABILITY, REPLAYED, SERVER, Spaces, TableSpec
 from kaimesh.arrays import ArraySpec, Batch, Specs
 from kaimesh.config import Config
+from kaimesh.config.check import fresh_samples
 from kaimesh.errors import MeshError, PeerError, Stopped
 from kaimesh.items import item_bytes, row_counts, view_items
 from kaimesh.memory import keep_freed_memory
 from kaimesh.metrics import Meter
-from kaimesh.wire.client import FrameClient
 from learner.assemble import Assembler, InOrder, Mixed
+from learner.control import Control, RemoteControl
 from learner.priorities import PriorityWriter
+from learner.replay import ReplayShare, replay_share
 from learner.source import Drawn, Source
 from learner.total import Total
 
 _POLL_S = 0.5
 _UNDECLARED_POLL_S = 0.02
-_ANSWER_S = 5.0
 _HELD_BACK_S = 0.2  # when nothing came for so long, rows that wait for others go out
 _LARGE_BATCH_BYTES = 1 << 26
 _ABOUT = ((KEY, ArraySpec("<u8", ())), (PROBABILITY, ArraySpec("<f8", ())), (SERVER, ArraySpec("<i8", ())))
-
-
-class Control(Protocol):
-    """What a reader asks a buffer's ingest side; `buffer.ingest.Ingest` itself can be one, in the same process."""
-
-    def describe(self) -> dict[str, Any]:
-        """See buffer/ingest. Raises PeerError: it does not answer."""
-
-    def drop(self) -> None:
-        """Empties the table. Raises PeerError: it does not answer."""
 
 
 class Reader:
@@ -68,12 +59,12 @@ class Reader:
         logger: logging.Logger | None = None,
     ) -> None:
         self._addrs, self._batch_size, self._table = list(addrs), batch_size, table
-        self._seed, self._meter = config.app.random_seed, meter
+        self._app, self._meter = config.app, meter
         self._on_policy = config.app.algorithm_on_policy_or_off_policy == "on-policy"
         self._log = logger or logging.getLogger("reader")
         self._local = controls is not None
         self._controls: list[Control] = (
-            list(controls) if controls is not None else [_RemoteControl(a, token, meter.name) for a in ingest_addrs]
+            list(controls) if controls is not None else [RemoteControl(a, token, meter.name) for a in ingest_addrs]
         )
         self._totals = [Total() for _ in self._controls]
         self._drawn = [Total() for _ in self._controls]
@@ -83,6 +74,7 @@ class Reader:
         self._changed = threading.Condition()
         self._sources: list[Source] = []
         self._priorities: PriorityWriter | None = None
+        self._share: ReplayShare | None = None
         self._ready: deque[Batch] = deque()
         self._ahead = 1
         self._epoch = 0  # of drop_all
@@ -131,7 +123,7 @@ class Reader:
             else:
                 self._changed.notify_all()
                 batch = self._ready.popleft()
-                self._given += len(batch)
+                self._given += len(batch) - int(np.count_nonzero(batch.columns.get(REPLAYED, 0)))
                 return batch
         silent = [
             f"{source.address} does not answer since {source.silent_s:.0f} s"
@@ -167,7 +159,9 @@ class Reader:
             control.drop()
 
     def prioritise(self, batch: Batch, priorities: np.ndarray) -> None:
-        """Gives the samples of a batch of `next_batch` new priorities `[B]`, soon; of a table that draws by them."""
+        """Gives the samples of a batch of `next_batch` new priorities `[B]`, soon; of a table, or a replay share, that draws by them."""
+        if self._share is not None:
+            self._share.prioritise(batch, priorities)
         if self._priorities is not None:
             self._priorities.write(batch.columns[SERVER], batch.columns[KEY], priorities)
 
@@ -184,7 +178,7 @@ class Reader:
             self._thread.join(2.0)
             self._count_unfinished()
         for control in self._controls:
-            if isinstance(control, _RemoteControl):
+            if isinstance(control, RemoteControl):
                 control.close()
 
     def _start(self, data: dict[str, Any]) -> None:
@@ -202,13 +196,16 @@ class Reader:
         queue = plan["kind"] == "queue"
         large = self._batch_size * self._specs.row_bytes > _LARGE_BATCH_BYTES
         self._ahead = 1 if queue or large else 2  # what waits here grows stale, or large
+        self._share = replay_share(self._app, self._table, self._specs, self._meter, self._log)
+        # With less than two batches in a chunk, a batch is made when the one before was taken: see ReplayShare.
+        most_items = fresh_samples(self._app) if self._share else plan["chunk_items"]
         self._sources = [
             Source(
                 address,
                 name=plan["name"],
                 steps=plan["steps"],
                 step_bytes=plan["step_bytes"],
-                chunk_items=plan["chunk_items"],
+                chunk_items=min(plan["chunk_items"], most_items),
                 in_flight_items=plan["in_flight_items"],
                 depth=1 if queue else 2,
                 about=plan["prioritised"],
@@ -226,8 +223,10 @@ class Reader:
         assert self._plan is not None
         if not self._plan["pool_rows"]:
             about = _ABOUT if self._plan["prioritised"] else ()
-            return InOrder(Specs([*self._specs, *about]), self._batch_size, partial=self._on_policy)
-        return Mixed(self._specs, self._batch_size, self._plan["rows_per_draw"], self._plan["pool_rows"], self._seed)
+            specs = Specs([*self._specs, *about])
+            return InOrder(specs, self._batch_size, partial=self._on_policy, share=self._share)
+        plan, seed = self._plan, self._app.random_seed
+        return Mixed(self._specs, self._batch_size, plan["rows_per_draw"], plan["pool_rows"], seed)
 
     def _run(self) -> None:
         try:
@@ -308,42 +307,3 @@ class Reader:
         if not answers:
             raise errors[0]
         return answers
-
-
-class _RemoteControl:
-    """A buffer's ingest port, connected again where it was lost."""
-
-    def __init__(self, address: str, token: str, name: str) -> None:
-        self._address, self._token, self._name = address, token, name
-        self._client: FrameClient | None = None
-        self._lost_at: float | None = None
-
-    def describe(self) -> dict[str, Any]:
-        """See Control."""
-        return self._call({"do": "describe"})
-
-    def drop(self) -> None:
-        """See Control."""
-        self._call({"do": "drop"})
-
-    def close(self) -> None:
-        """Closes the connection."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
-
-    def _call(self, request: dict[str, Any]) -> dict[str, Any]:
-        try:
-            if self._client is None:
-                self._client = FrameClient(
-                    self._address, token=self._token, role="reader", name=self._name, timeout_s=_ANSWER_S
-                )
-            answer = self._client.call(request)
-            self._lost_at = None
-            return answer
-        except PeerError as error:
-            self.close()
-            self._lost_at = self._lost_at or time.monotonic()
-            raise PeerError(
-                f"{self._address} does not answer since {time.monotonic() - self._lost_at:.0f} s ({error})"
-            ) from error

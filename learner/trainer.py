@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from kaimesh.agent import KEY, MODEL_VERSION, PRIORITY, RUN_ID, SERVER, sample_list, user_code
+from kaimesh.agent import KEY, MODEL_VERSION, PRIORITY, REPLAYED, RUN_ID, SERVER, sample_list, user_code
 from kaimesh.arrays import Batch
 from kaimesh.config import Config
-from kaimesh.config.check import active_trigger
+from kaimesh.config.check import active_trigger, fresh_samples
 from kaimesh.errors import AgentError, PeerError
 from kaimesh.metrics import Meter
 from kaimesh.run import RunDir
@@ -23,7 +23,7 @@ from learner.trigger import Reader, Trigger
 
 _POLL_S = 0.01  # between two looks at a trigger that does not hold
 _NO_ANSWER_S = 0.5  # before asking a buffer again that does not answer
-_OWN = (MODEL_VERSION, RUN_ID, KEY, SERVER, PRIORITY)  # columns that are not for `learn`
+_OWN = (MODEL_VERSION, RUN_ID, KEY, SERVER, PRIORITY, REPLAYED)  # columns that are not for `learn`
 
 
 class Trainer:
@@ -88,11 +88,11 @@ class Trainer:
         if batch is None:
             return False
         self._meter.state("working")
-        lag = float(np.mean(self.train_count - batch.columns[MODEL_VERSION]))
+        lags = self._lags(batch)
         columns = {name: column for name, column in batch.columns.items() if name not in _OWN}
         with user_code("learner: NumpyData2SampleData"):
             rows = sample_list(Batch(columns))
-        metrics = self._training.learn(rows, lag)
+        metrics = self._training.learn(rows, *lags)
         if metrics and PRIORITY in metrics and KEY in batch.columns:
             self._reader.prioritise(batch, _checked(metrics[PRIORITY], len(batch)))
         self._trigger.learned()
@@ -108,6 +108,15 @@ class Trainer:
     def close(self) -> None:
         """As Training.close."""
         self._training.close()
+
+    def _lags(self, batch: Batch) -> list[float]:
+        """Model versions that the fresh samples are behind, and those that are replayed, if any: of each kind the mean."""
+        behind = self.train_count - batch.columns[MODEL_VERSION]
+        if REPLAYED not in batch.columns:
+            return [float(np.mean(behind))]
+        replayed = batch.columns[REPLAYED]
+        self._meter.count("samples_replayed", int(replayed.sum()))
+        return [float(np.mean(behind[kind])) for kind in (~replayed, replayed) if kind.any()]
 
     def _next_batch(self, deadline: float) -> Batch | None:
         """A batch as the trigger wants it, or None at the deadline; says what it waits for."""
@@ -136,7 +145,7 @@ class Trainer:
             return None
 
     def _missing(self) -> str:
-        wanted = self._app.train_batch_size
+        wanted = fresh_samples(self._app)
         if self._current is not None:
             return f"buffer: {len(self._current):,} of {wanted:,} samples of model {self.train_count}"
         return f"buffer: too few samples for a batch of {wanted:,} ({self._reader.size():,} in the table)"

@@ -10,7 +10,7 @@ import numpy as np
 from kaimesh.agent import TableSpec
 from kaimesh.arrays import Batch
 from kaimesh.config import App
-from kaimesh.config.check import preload_samples
+from kaimesh.config.check import fresh_samples, preload_samples
 
 
 class Reader(Protocol):
@@ -36,7 +36,7 @@ class Trigger:
     """Says what the next learn waits for.
 
     Off-policy, a replay table first fills up to the preload threshold. Then, `learner_train_by_while_true`: at any time, else once per
-    `train_batch_size / production_consume_ratio` rows that came in. Between two learns, `learner_train_sleep_seconds` pass.
+    `fresh_samples / production_consume_ratio` rows that came in. Between two learns, `learner_train_sleep_seconds` pass.
     clock: seconds, monotonic.
     """
 
@@ -50,7 +50,7 @@ class Trigger:
         by_limiter = app.reverb_rate_limiter == "SampleToInsertRatio" and len(app.buffer_addrs) > 1
         waits = off_policy and table.kind == "replay" and not by_limiter
         self._preload = preload_samples(app) if waits else 0
-        self._rows_per_learn = app.train_batch_size / app.production_consume_ratio if by_ratio else 0.0
+        self._rows_per_learn = fresh_samples(app) / app.production_consume_ratio if by_ratio else 0.0
         self._resting_until = clock()
         self._due: float | None = None  # the count of inserted rows at which the next learn is due
 

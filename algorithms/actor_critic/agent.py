@@ -90,7 +90,7 @@ class ActorCritic(agent.Agent):
         """The same with the likeliest action."""
         return self._act(list_obs_data, None)
 
-    def learn(self, list_sample_data: Batch) -> dict[str, float]:
+    def learn(self, list_sample_data: Batch) -> dict[str, Any]:
         """One update from trajectories: columns `[B, T(+1), ...]` as config.unroll_length and the mesh lay them out."""
         metrics = self._trained("learn was called on").update(list_sample_data.columns)
         self._stale = True

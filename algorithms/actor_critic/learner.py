@@ -16,6 +16,7 @@ from algorithms.actor_critic.samples import Columns, column_specs, time_major
 from algorithms.networks.layers import Weights
 from algorithms.networks.moments import RunningMoments
 from algorithms.networks.torso import BYTE
+from kaimesh.agent import PRIORITY, PROBABILITY
 
 
 class Optimizer(Protocol):
@@ -79,16 +80,18 @@ class Learner:
             return float(config.learning_rate * max(0.0, 1 - self.updates / config.total_learner_steps))
         return float(config.learning_rate)
 
-    def update(self, columns: Columns) -> dict[str, float]:
+    def update(self, columns: Columns) -> dict[str, Any]:
         """Learns from one batch of samples, columns `[B, T(+1), ...]`; returns metrics.
 
+        Where the samples were drawn by priorities (they have the column PROBABILITY), and `_update` returns it, PRIORITY float32 `[B]`
+        is among the metrics.
         Raises SampleError: a column is missing or has another shape or dtype. FloatingPointError: a column, the loss or the
         gradient is not finite. The weights are those before the step that failed.
         """
         batch = time_major(columns, self._columns, self._algo.upper())  # [T(+1), B, ...]
         rate = self.learning_rate()
-        metrics = self._function(batch, np.float32(rate), *self._inputs(batch))
-        result = {name: float(value) for name, value in metrics.items()}
+        metrics = self._function(batch, np.float32(rate), *self._inputs(batch, columns))
+        result = {name: float(value) for name, value in metrics.items() if name != PRIORITY}
         for name in ("total_loss", "grad_norm"):
             if not np.isfinite(result[name]):
                 losses = ", ".join(f"{key} = {result[key]}" for key in ("policy_loss", "value_loss", "entropy"))
@@ -101,7 +104,8 @@ class Learner:
             self._moments.add(batch["obs"].reshape(-1, int(np.prod(self._net.spaces.obs_shape))))
             for name, value in self._moments.weights().items():
                 self._variables[name].assign(value)
-        return {**result, "learning_rate": rate}
+        priority = {PRIORITY: metrics[PRIORITY].numpy()} if PRIORITY in metrics and PROBABILITY in columns else {}
+        return {**result, "learning_rate": rate, **priority}
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Plain data and arrays: everything but the weights that `restore` needs to go on exactly."""
@@ -117,9 +121,9 @@ class Learner:
             self._moments.restore(_under("moments/", arrays))
         self.updates = int(header["updates"])
 
-    def _inputs(self, batch: Columns) -> tuple[np.ndarray, ...]:
-        """What `_update` gets besides the batch."""
-        del batch
+    def _inputs(self, batch: Columns, columns: Columns) -> tuple[np.ndarray, ...]:
+        """What `_update` gets besides `batch`, which is time-major; `columns` are all of the samples'."""
+        del batch, columns
         return ()
 
     def _update(

@@ -1,4 +1,7 @@
-"""IMPALA as the mesh calls it: every unroll is used once, in the order in which it came, and aisrv waits when the queue is full."""
+"""IMPALA as the mesh calls it: unrolls are used in the order in which they came, and aisrv waits when the queue is full.
+
+Each is used once, unless `replay_share` has a share of each batch drawn from earlier ones.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from algorithms.actor_critic.agent import ActorCritic
 from algorithms.actor_critic.model import Architecture
 from algorithms.impala.config import Config
 from algorithms.networks.layers import Weights
+from kaimesh.agent import TableSpec
 
 if TYPE_CHECKING:
     from algorithms.impala.learning import Learner
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 class Agent(ActorCritic):
     """An actor-critic that learns by V-trace. Hyper-parameters are the class attribute `config`."""
 
+    table = TableSpec(kind="queue", rows_per_item=1, prioritised=True)
     algo = "impala"
     config: type[Config] = Config
     model_format = "impala 1"

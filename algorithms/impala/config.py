@@ -24,6 +24,9 @@ class Config:
     pg_rho_bar = 1.0  # in the policy gradient
     vtrace_lambda = 1.0  # mix of n-step targets: 1 is the paper's, 0 is one-step
 
+    # Of unrolls that replay_share replays, which are drawn by the size of their advantages
+    importance_exponent = 0.4  # how far their weights in the loss make up for that: 0 not at all, 1 wholly
+
     # What the network sees and is rewarded with: none | realm | realm-mini (algorithms/features)
     features = "none"
 
@@ -67,7 +70,7 @@ class Config:
                 "optimizer": ("adam", "rmsprop"),
                 "reduction": ("mean", "sum"),
             },
-            within_0_and_1=("gamma", "vtrace_lambda", "rmsprop_decay"),
+            within_0_and_1=("gamma", "vtrace_lambda", "rmsprop_decay", "importance_exponent"),
             above_0=(
                 "learning_rate",
                 "adam_epsilon",

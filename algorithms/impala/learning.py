@@ -7,21 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 
 from algorithms.actor_critic import learner
 from algorithms.actor_critic.learner import Optimizer, explained_variance
 from algorithms.actor_critic.model import Architecture
+from algorithms.actor_critic.samples import Columns
 from algorithms.actor_critic.unroll import flat, statistics, unroll
 from algorithms.adam import Adam
 from algorithms.impala.config import Config
-from algorithms.impala.losses import ImpalaLoss, clipped_reward, impala_loss
+from algorithms.impala.losses import ImpalaLoss, clipped_reward, impala_loss, importance_weights, priorities
 from algorithms.networks.heads import ActionStatistics
 from algorithms.networks.layers import Weights
 from algorithms.networks.lstm import STATE
 from algorithms.networks.lstm_unroll import resets
 from algorithms.rmsprop import RMSProp
 from algorithms.targets.vtrace import vtrace
+from kaimesh.agent import PRIORITY, PROBABILITY
 
 
 class Learner(learner.Learner):
@@ -38,21 +41,27 @@ class Learner(learner.Learner):
                 epsilon=config.rmsprop_epsilon,
             )
 
-        super().__init__("impala", net, weights, config, optimizer)
+        super().__init__("impala", net, weights, config, optimizer, inputs=[tf.TensorSpec([None], tf.float32)])
+
+    def _inputs(self, batch: Columns, columns: Columns) -> tuple[np.ndarray, ...]:
+        """The trajectories' weights, float32 `[B]`."""
+        if PROBABILITY not in columns:
+            return (np.ones(batch["mask"].shape[1], np.float32),)
+        return (importance_weights(columns[PROBABILITY], self._config.importance_exponent),)
 
     def _update(
         self, batch: dict[str, tf.Tensor], learning_rate: tf.Tensor, *inputs: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        del inputs
+        (weight,) = inputs  # [B]
         with tf.GradientTape() as tape:
-            loss, metrics = self._loss(batch)
+            loss, metrics = self._loss(batch, weight)
         gradients, norm = self._gradients(tape, loss.total_loss)
         go_on = tf.math.is_finite(loss.total_loss + norm)
         tf.cond(go_on, lambda: self._optimizer.apply(gradients, learning_rate), lambda: None)
         return {**loss._asdict(), "grad_norm": norm, **metrics}
 
-    def _loss(self, batch: dict[str, tf.Tensor]) -> tuple[ImpalaLoss, dict[str, tf.Tensor]]:
-        """The loss, and what says how well the value fits and how far the policy is from the one that acted."""
+    def _loss(self, batch: dict[str, tf.Tensor], weight: tf.Tensor) -> tuple[ImpalaLoss, dict[str, tf.Tensor]]:
+        """The loss, and what says how well the value fits and how far the policy is from the one that acted; PRIORITY `[B]`."""
         config, mask = self._config, batch["mask"]
         reset = resets(mask) if self._net.lstm_size else None
         head, value = unroll(
@@ -80,6 +89,7 @@ class Learner(learner.Learner):
             value_target=targets.value_target,
             advantage=targets.advantage,
             mask=mask,
+            weight=weight,
             reduction=config.reduction,
             value_cost=config.value_cost,
             entropy_cost=config.entropy_cost,
@@ -89,6 +99,7 @@ class Learner(learner.Learner):
             "explained_variance": explained_variance(targets.value_target, value[:-1], mask),
             "behaviour_kl": tf.reduce_mean(-valid_log_rho),  # of the policy that acted from the one now, in nats
             "rho_clipped": tf.reduce_mean(tf.cast(tf.exp(valid_log_rho) > config.rho_bar, tf.float32)),
+            PRIORITY: priorities(targets.advantage, mask),
         }
 
     def _statistics(self, head: tf.Tensor, batch: dict[str, tf.Tensor]) -> ActionStatistics:

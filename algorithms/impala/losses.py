@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
+
+PRIORITY_FLOOR = 1e-6  # of a trajectory that holds no surprise; it must be possible to draw it
 
 
 class ImpalaLoss(NamedTuple):
     """Scalars, float32, over the valid steps of a batch: means, or sums but for the entropy.
 
-    total_loss: what is minimised. entropy: always the mean.
+    total_loss: what is minimised. entropy: always the mean, of all trajectories alike.
     """
 
     total_loss: tf.Tensor
@@ -40,6 +43,7 @@ def impala_loss(
     value_target: tf.Tensor,
     advantage: tf.Tensor,
     mask: tf.Tensor,
+    weight: tf.Tensor,
     reduction: str,
     value_cost: float,
     entropy_cost: float,
@@ -47,7 +51,8 @@ def impala_loss(
     """The three gradients of section 4.2 as one loss; tensors are `[T, B]`, float32 but for the bool `mask`.
 
     `- log pi(a_s | x_s) advantage_s + value_cost (v_s - V(x_s))^2 / 2 - entropy_cost H(pi(. | x_s))`, over steps s that are
-    not masked. `log_prob`, `entropy` and `value` are the current network's, `value_target` and `advantage` V-trace's.
+    not masked. `log_prob`, `entropy` and `value` are the current network's, `value_target` and `advantage` V-trace's; `weight`,
+    float32 `[B]`, multiplies all of a trajectory's terms.
     """
     count = tf.maximum(tf.reduce_sum(tf.cast(mask, tf.float32)), 1.0)
 
@@ -55,7 +60,28 @@ def impala_loss(
         return tf.reduce_sum(tf.where(mask, x, tf.zeros_like(x)))
 
     per = 1.0 if reduction == "sum" else count
-    policy = -total(log_prob * advantage) / per
-    baseline = 0.5 * total(tf.square(value_target - value)) / per
-    bonus = total(entropy)
-    return ImpalaLoss(policy + value_cost * baseline - entropy_cost * bonus / per, policy, baseline, bonus / count)
+    policy = -total(weight * log_prob * advantage) / per
+    baseline = 0.5 * total(weight * tf.square(value_target - value)) / per
+    bonus = total(weight * entropy)
+    total_loss = policy + value_cost * baseline - entropy_cost * bonus / per
+    return ImpalaLoss(total_loss, policy, baseline, total(entropy) / count)
+
+
+def importance_weights(probability: np.ndarray, exponent: float) -> np.ndarray:
+    """`min(1, (N P(i)) ^ -beta)`, float32 `[B]`, for `N P(i)` float64 `[B]`; 1 for what was not drawn by lot.
+
+    Section 3.4 of arXiv:1511.05952 divides by the largest weight, so that updates are only ever scaled down. Among fresh
+    trajectories, whose weight is 1, that would scale these down by the rarest replayed one.
+    """
+    weights: np.ndarray = np.minimum(1.0, probability**-exponent)
+    return weights.astype(np.float32)
+
+
+def priorities(advantage: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """The mean size of the advantages of each trajectory's valid steps, float32 `[B]`, above 0; of `[T, B]` each.
+
+    V-trace's advantages carry the clipped ratio of the policies, so a trajectory that the policy now would hardly make
+    comes back seldom.
+    """
+    valid = tf.cast(mask, tf.float32)
+    return tf.reduce_sum(tf.abs(advantage) * valid, 0) / tf.maximum(tf.reduce_sum(valid, 0), 1.0) + PRIORITY_FLOOR

@@ -50,11 +50,12 @@ class Learner(learner.Learner):
         super().restore(header, arrays)
         self._rng.bit_generator.state = header["rng"]
 
-    def _inputs(self, batch: Columns) -> tuple[np.ndarray, ...]:
+    def _inputs(self, batch: Columns, columns: Columns) -> tuple[np.ndarray, ...]:
         """Which rows each gradient step sees: int32 `[U, M]`, indices of valid steps into `[T * B]`, or of trajectories into `[B]`.
 
         So a masked step enters no loss and no mean. What is left over after the division sits the epoch out.
         """
+        del columns
         mask = batch["mask"]  # [T, B]
         valid = np.flatnonzero(mask.any(0) if self._net.lstm_size else mask).astype(np.int32)
         if not len(valid):

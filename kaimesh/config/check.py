@@ -26,17 +26,30 @@ def preload_samples(app: App) -> int:
     return max(1, app.train_batch_size, int(min(wanted, app.replay_buffer_capacity)))
 
 
+def fresh_samples(app: App) -> int:
+    """Samples of a batch that are drawn from the buffer; the rest is replayed (`replay_share`)."""
+    return max(1, round(app.train_batch_size * (1 - app.replay_share)))
+
+
 def active_trigger(app: App) -> str:
     """Which training trigger holds, in one sentence; logged once by the learner."""
     if app.algorithm_on_policy_or_off_policy == "on-policy":
         return f"on-policy: learn on every {app.train_batch_size} samples of the current model, then wait until all use the new one"
     if app.learner_train_by_while_true:
         pause = f", then pause {app.learner_train_sleep_seconds:g} s" if app.learner_train_sleep_seconds else ""
-        return f"off-policy, while true: learn whenever {app.train_batch_size} samples can be drawn{pause}"
-    fresh = app.train_batch_size / app.production_consume_ratio
-    return (
-        f"off-policy, by ratio: learn after every {fresh:g} new samples (train_batch_size / production_consume_ratio)"
-    )
+        return (
+            f"off-policy, while true: learn whenever {fresh_samples(app)} samples can be drawn{pause}{_replayed(app)}"
+        )
+    fresh = fresh_samples(app) / app.production_consume_ratio
+    of = "fresh samples" if app.replay_share else "train_batch_size"
+    return f"off-policy, by ratio: learn after every {fresh:g} new samples ({of} / production_consume_ratio){_replayed(app)}"
+
+
+def _replayed(app: App) -> str:
+    if not app.replay_share:
+        return ""
+    count = app.train_batch_size - fresh_samples(app)
+    return f"; {count} of each batch of {app.train_batch_size} are replayed, after the first two (replay_share = {app.replay_share:g})"
 
 
 def problems(app: App) -> list[str]:
@@ -75,6 +88,7 @@ def problems(app: App) -> list[str]:
                 "table. Raise it, or leave it out for a default that cannot deadlock."
             )
     found += _two_paces(app)
+    found += _share(app) if app.replay_share else []
     if app.wrapper_type == "local" and app.aisrv_count != 1:
         found.append(
             f"wrapper_type = local with aisrv_count = {app.aisrv_count}: each would train an agent of its own. Set aisrv_count = 1."
@@ -101,6 +115,31 @@ def _two_paces(app: App) -> list[str]:
         f"(it draws {drawn:g} times each), and the buffer would take none before each was drawn {wanted:g} times; all would stop. Set "
         "learner_train_by_while_true = true, so that the limiter alone sets the pace, or raise production_consume_ratio."
     ]
+
+
+def _share(app: App) -> list[str]:
+    share, batch, found = app.replay_share, app.train_batch_size, []
+    if app.algorithm_on_policy_or_off_policy == "on-policy":
+        found.append(
+            f"replay_share = {share:g} with on-policy: samples of the current model alone are used, so none could be replayed. Set "
+            "algorithm_on_policy_or_off_policy = off-policy, or replay_share = 0."
+        )
+    if app.wrapper_type != "remote":
+        found.append(
+            f"replay_share = {share:g} with wrapper_type = {app.wrapper_type}: only the learner's process keeps samples, so nothing would "
+            "be replayed. Set wrapper_type = remote, or replay_share = 0."
+        )
+    if fresh_samples(app) == batch:
+        found.append(
+            f"replay_share = {share:g} of train_batch_size = {batch} is less than half a sample; nothing would be replayed. Raise one of "
+            "them, or set replay_share = 0."
+        )
+    if app.replay_share_capacity < 2 * batch:
+        found.append(
+            f"replay_share_capacity = {app.replay_share_capacity} is below 2 x train_batch_size = {2 * batch}: samples would be "
+            f"overwritten before they could be replayed. Set at least {2 * batch}."
+        )
+    return found
 
 
 def warnings(app: App) -> list[str]:

@@ -120,7 +120,7 @@ def _type(schema: Mapping[str, Any]) -> str:
     )
     limits = [
         f"{sign} {schema[key]}"
-        for key, sign in (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"))
+        for key, sign in (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
         if key in schema
     ]
     return f"{name} {', '.join(limits)}".strip()

@@ -159,13 +159,32 @@ class App(BaseModel):
     # learner
     learner_addr: Address = Field("127.0.0.1:9997", description="The learner's gRPC port.")
     train_batch_size: int = Field(64, ge=1, description="Samples in one `learn`.")
+    replay_share: float = Field(
+        0,
+        ge=0,
+        lt=1,
+        description="The share of each batch that is replayed, beside fresh samples: drawn from the last `replay_share_capacity`, which the learner keeps. For tables that are queues, off-policy, and algorithms that correct for the samples' age, as impala does. 0: each sample of a queue is used once.",
+    )
+    replay_share_capacity: int = Field(
+        1000,
+        ge=1,
+        description="Samples that the learner keeps for that, in its memory; at least 2 x train_batch_size. When it restarts they are gone, and come anew.",
+    )
+    replay_share_exponent: float = Field(
+        0.6,
+        ge=0,
+        le=1,
+        description="They are drawn in proportion to the priority that their last `learn` gave them ^ this; 0: uniformly.",
+    )
     learner_train_by_while_true: bool = Field(
         True,
-        description="true: learn whenever a batch can be drawn. false: learn once per train_batch_size / production_consume_ratio new samples.",
+        description="true: learn whenever a batch can be drawn. false: learn once per train_batch_size x (1 - replay_share) / production_consume_ratio new samples.",
     )
     learner_train_sleep_seconds: float = Field(0, ge=0, description="Pause between two learns.")
     production_consume_ratio: float = Field(
-        1, gt=0, description="With learner_train_by_while_true = false: how often each sample is used, on average."
+        1,
+        gt=0,
+        description="With learner_train_by_while_true = false: how often each sample is used, on average; what `replay_share` replays comes on top.",
     )
     algorithm_on_policy_or_off_policy: Annotated[Literal["on-policy", "off-policy"], BeforeValidator(_hyphen)] = Field(
         "off-policy",

@@ -82,8 +82,10 @@ class Training:
             self._run.tensorboard / "learner", self._app.report_seconds, self.train_count, self._clock
         )
 
-    def learn(self, rows: Any, lag: float | None = None) -> Any:
-        """One learn of the agent on `rows`; returns its metrics. lag: model versions that the rows are behind, on average.
+    def learn(self, rows: Any, lag: float | None = None, replayed_lag: float | None = None) -> Any:
+        """One learn of the agent on `rows`; returns its metrics.
+
+        lag: model versions that the fresh rows are behind, on average. replayed_lag: the same of the replayed ones, if there are any.
 
         Raises AgentError: `learn` raised or returned a metric that is not finite; nothing of it is dumped. Stopped: an earlier
         one did; another thread's workflow must not go on with what it left.
@@ -99,6 +101,8 @@ class Training:
             self._values["policy_lag"] = lag
             self._meter.count("policy_lag_sum", lag)
             self._meter.count("policy_lag_count")
+        if replayed_lag is not None:
+            self._values["policy_lag_replayed"] = replayed_lag
         for name, value in self._values.items():
             self._meter.gauge(name, value)
         self.train_count += 1

@@ -15,7 +15,7 @@ import pytest
 
 from algorithms.impala.agent import Agent
 from algorithms.impala.config import Config
-from kaimesh.agent import Spaces
+from kaimesh.agent import PRIORITY, PROBABILITY, Spaces
 from kaimesh.arrays import Batch
 from kaimesh.errors import AgentError, SampleError
 from tests.algorithms.trajectories import CONTINUOUS, DISCRETE, IMAGES, made, observations, saved, trajectories
@@ -141,8 +141,49 @@ def test_the_gradient_is_clipped_to_its_norm(tmp_path: Path) -> None:
     np.testing.assert_allclose(lengths, [grad_norm, 1e-2, 1e-3], rtol=1e-2)
 
 
+@pytest.mark.parametrize("settings", [{}, {"lstm_size": 8, "torso": "shared"}])
+def test_a_replayed_unroll_is_learned_from_as_a_fresh_one(settings: dict[str, Any], tmp_path: Path) -> None:
+    """Drawn as likely as all others; with its behaviour's probabilities, and the state before its first step."""
+    older = trajectories(make(**settings), DISCRETE, skip=5)
+    results = []
+    for columns in ({}, {PROBABILITY: np.ones(len(older))}):
+        agent = make(**settings, importance_exponent=1.0)
+        for seed in (1, 2):
+            agent.learn(trajectories(make(**settings), DISCRETE, seed=seed))
+        metrics = agent.learn(Batch({**older.columns, **columns}))
+        priority = metrics.pop(PRIORITY, None)
+        assert (priority is None) == (not columns)
+        results.append((metrics, saved(agent, tmp_path, len(results))))
+    assert results[0] == results[1]
+    assert priority.shape == (len(older),)
+    assert (priority > 0).all()
+
+
+def test_an_unroll_that_is_drawn_too_often_weighs_less(tmp_path: Path) -> None:
+    batch = trajectories(make(), DISCRETE)
+    often = np.where(np.arange(len(batch)) < 4, 1.0, 8.0)
+    results = {}
+    for exponent in (0.0, 0.5, 1.0):
+        agent = make(importance_exponent=exponent)
+        agent.learn(Batch({**batch.columns, PROBABILITY: often}))
+        results[exponent] = saved(agent, tmp_path, 0)
+    plain = make()
+    plain.learn(batch)
+    assert results[0.0] == saved(plain, tmp_path, 1)
+    assert len(set(results.values())) == 3
+
+
+def test_unrolls_with_larger_advantages_get_larger_priorities() -> None:
+    batch = trajectories(make(), DISCRETE)
+    batch.columns["reward"][:4] = 0.01
+    batch.columns["reward"][4:] = 50
+    priority = make().learn(Batch({**batch.columns, PROBABILITY: np.ones(8)}))[PRIORITY]
+    assert priority[4:].min() > 2 * priority[:4].max()
+
+
 def test_no_retrace_for_other_batch_sizes_lengths_and_masks() -> None:
     agent = make()
+    agent.learn(Batch({**trajectories(agent, DISCRETE).columns, PROBABILITY: np.full(8, 0.5)}))
     for seed, (count, length) in enumerate([(8, 16), (8, 16), (3, 5), (1, 2)]):
         agent.learn(trajectories(agent, DISCRETE, seed=seed, count=count, length=length))
     assert agent._learner.traces == 1
@@ -210,7 +251,7 @@ import sys
 import numpy as np
 from algorithms.impala.agent import Agent
 from algorithms.impala.config import Config
-from kaimesh.agent import Spaces
+from kaimesh.agent import PRIORITY, PROBABILITY, Spaces
 from kaimesh.arrays import Batch
 Config.lstm_size = 8
 agent = Agent({agent_type!r})

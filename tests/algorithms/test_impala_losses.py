@@ -7,10 +7,11 @@ import pytest
 import rlax
 import tensorflow as tf
 
-from algorithms.impala.losses import clipped_reward, impala_loss
+from algorithms.impala.losses import PRIORITY_FLOOR, clipped_reward, impala_loss, importance_weights, priorities
 from algorithms.rmsprop import RMSProp
 
 T, B = 9, 4
+EQUAL = np.ones(B, np.float32)
 NAMES = ("log_prob", "entropy", "value", "value_target", "advantage")
 
 
@@ -22,7 +23,7 @@ def tensors(seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray]:
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_equals_the_three_terms(reduction: str) -> None:
     x, mask = tensors()
-    loss = impala_loss(**x, mask=mask, reduction=reduction, value_cost=0.5, entropy_cost=0.01)
+    loss = impala_loss(**x, mask=mask, weight=EQUAL, reduction=reduction, value_cost=0.5, entropy_cost=0.01)
     reduce = np.mean if reduction == "mean" else np.sum
     policy = reduce((-x["log_prob"] * x["advantage"])[mask])
     value = reduce(0.5 * ((x["value_target"] - x["value"]) ** 2)[mask])
@@ -50,6 +51,7 @@ def test_its_gradients_equal_rlax() -> None:
         value_target=tf.zeros((T, B)),
         advantage=tf.constant(advantage),
         mask=tf.ones((T, B), tf.bool),
+        weight=EQUAL,
         reduction="mean",
         value_cost=0.5,
         entropy_cost=0.01,
@@ -62,7 +64,7 @@ def test_masked_steps_have_no_gradient() -> None:
     variables = {name: tf.constant(array) for name, array in x.items()}
     with tf.GradientTape() as tape:
         tape.watch(variables)
-        loss = impala_loss(**variables, mask=mask, reduction="mean", value_cost=0.5, entropy_cost=0.01)
+        loss = impala_loss(**variables, mask=mask, weight=EQUAL, reduction="mean", value_cost=0.5, entropy_cost=0.01)
     for name, gradient in tape.gradient(loss.total_loss, variables).items():
         assert (gradient.numpy()[~mask] == 0).all(), name
         assert (gradient.numpy()[mask] != 0).all(), name
@@ -70,8 +72,40 @@ def test_masked_steps_have_no_gradient() -> None:
 
 def test_a_batch_of_masked_steps_alone_is_no_division_by_0() -> None:
     x, _ = tensors()
-    loss = impala_loss(**x, mask=np.zeros((T, B), bool), reduction="mean", value_cost=0.5, entropy_cost=0.01)
+    loss = impala_loss(
+        **x, mask=np.zeros((T, B), bool), weight=EQUAL, reduction="mean", value_cost=0.5, entropy_cost=0.01
+    )
     assert [float(term) for term in loss] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_a_trajectorys_weight_multiplies_its_terms(reduction: str) -> None:
+    x, mask = tensors()
+    settings = {"reduction": reduction, "value_cost": 0.5, "entropy_cost": 0.01}
+    parts = []
+    for row in range(B):
+        alone = mask & (np.arange(B) == row)
+        share = alone.sum() / mask.sum() if reduction == "mean" else 1.0
+        parts.append(share * impala_loss(**x, mask=alone, weight=EQUAL, **settings).total_loss.numpy())
+    weight = np.array([1.0, 0.25, 0.0, 0.5], np.float32)
+    loss = impala_loss(**x, mask=mask, weight=weight, **settings)
+    np.testing.assert_allclose(loss.total_loss, weight @ parts, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(loss.entropy, x["entropy"][mask].mean(), rtol=1e-5)
+
+
+def test_priorities_are_mean_advantages_of_valid_steps() -> None:
+    x, mask = tensors()
+    mask[:, 2] = False
+    wanted = [np.abs(x["advantage"][mask[:, row], row]).mean() if mask[:, row].any() else 0 for row in range(B)]
+    got = priorities(x["advantage"], mask)
+    np.testing.assert_allclose(got, np.array(wanted) + PRIORITY_FLOOR, rtol=1e-5)
+    assert (got.numpy() > 0).all()
+
+
+def test_importance_weights_never_scale_up() -> None:
+    probability = np.array([1.0, 4.0, 0.25, 16.0])
+    np.testing.assert_allclose(importance_weights(probability, 0.5), [1, 0.5, 1, 0.25])
+    np.testing.assert_array_equal(importance_weights(probability, 0.0), np.ones(4, np.float32))
 
 
 def test_rewards_are_clipped_as_in_the_paper() -> None:

@@ -168,11 +168,22 @@ def test_a_priority_that_would_never_be_drawn_is_refused(replay: Callable[..., R
         table.insert(batch)
 
 
-@pytest.mark.parametrize("wrong", [{"kind": "queue"}, {"rows_per_item": 16}, {"rows_per_item": 0}])
+@pytest.mark.parametrize("wrong", [{"rows_per_item": 16}, {"rows_per_item": 0}])
 def test_a_table_that_cannot_have_priorities_is_refused(wrong: dict[str, Any]) -> None:
     app = App(replay_buffer_capacity=1000, train_batch_size=BATCH)
     with pytest.raises(ConfigError, match="rows_per_item = 1"):
         tables.plan(TABLE._replace(**wrong), Specs(rows(1).specs), app)
+
+
+def test_a_queue_has_no_priorities_in_the_buffer() -> None:
+    """Those of a prioritised queue are of what the learner replays."""
+    plan = tables.plan(TABLE._replace(kind="queue"), rows(1).specs, App(replay_share=0.5))
+    assert (plan.kind, plan.prioritised) == ("queue", False)
+
+
+def test_replaying_a_share_of_a_replay_table_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"replay_share = 0.5 with algo = dqn.*kept twice.*Set replay_share = 0"):
+        tables.plan(TABLE, Specs({}), App(algo="dqn", replay_share=0.5))
 
 
 SERVE = """

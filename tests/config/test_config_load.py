@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from algorithms.ppo.config import Config as Ppo
 from kaimesh.config import App, Config, check, load
@@ -316,6 +318,54 @@ def test_the_active_trigger_is_told_in_numbers() -> None:
         App(learner_train_by_while_true=False, production_consume_ratio=4)
     )
     assert check.active_trigger(App(algorithm_on_policy_or_off_policy="on-policy")).startswith("on-policy")
+
+
+def test_the_active_trigger_tells_what_is_replayed() -> None:
+    app = {"train_batch_size": 32, "replay_share": 0.25}
+    told = "8 of each batch of 32 are replayed, after the first two (replay_share = 0.25)"
+    trigger = check.active_trigger(App(**app))
+    assert "learn whenever 24 samples can be drawn" in trigger
+    assert told in trigger
+    trigger = check.active_trigger(App(**app, learner_train_by_while_true=False, production_consume_ratio=2))
+    assert "after every 12 new samples" in trigger
+    assert told in trigger
+    assert "replay" not in check.active_trigger(App(train_batch_size=32))
+
+
+@pytest.mark.parametrize(
+    ("batch", "share", "fresh"), [(32, 0, 32), (32, 0.5, 16), (32, 0.99, 1), (5, 0.5, 2), (1, 0.5, 1)]
+)
+def test_a_batch_has_at_least_one_fresh_sample(batch: int, share: float, fresh: int) -> None:
+    assert check.fresh_samples(App(train_batch_size=batch, replay_share=share)) == fresh
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (
+            {"algorithm_on_policy_or_off_policy": "on-policy", "dump_model_freq": 1},
+            r"with on-policy.*none could be replayed",
+        ),
+        ({"wrapper_type": "local", "aisrv_count": 1}, r"with wrapper_type = local.*nothing would be replayed"),
+        ({"train_batch_size": 1}, r"of train_batch_size = 1 is less than half a sample"),
+        (
+            {"replay_share_capacity": 127},
+            r"replay_share_capacity = 127 is below 2 x train_batch_size = 128.*at least 128",
+        ),
+    ],
+)
+def test_a_share_that_could_not_be_replayed_is_refused(wrong: dict[str, Any], told: str) -> None:
+    (problem,) = check.problems(App(**{"replay_share": 0.5, **wrong}))
+    assert re.search(told, problem)
+    assert "replay_share" in problem
+    assert check.problems(App(**wrong)) == []
+    assert check.problems(App(replay_share=0.5, replay_share_capacity=128)) == []
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, 1.5])
+def test_a_share_is_below_1(share: float) -> None:
+    with pytest.raises(ValidationError):
+        App(replay_share=share)
 
 
 def test_what_runs_but_badly_is_a_warning_with_numbers(monkeypatch: pytest.MonkeyPatch) -> None:

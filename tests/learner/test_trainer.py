@@ -13,7 +13,8 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from kaimesh import checkpoint
-from kaimesh.agent import TableSpec
+from kaimesh.agent import KEY, MODEL_VERSION, PRIORITY, REPLAYED, RUN_ID, TableSpec
+from kaimesh.arrays import Batch
 from kaimesh.errors import AgentError, ConfigError, MeshError, PeerError, Refused
 from tests.learner.toy import BATCH, Bench, ToyAgent
 
@@ -101,6 +102,27 @@ def test_counters_gauges_and_phases(bench):
     assert snapshot["model_version"] == 0
     assert snapshot["state"] == "working"
     assert set(snapshot["phases"]) == {"wait", "learn", "dump"}
+
+
+def test_the_lag_of_replayed_samples_is_counted_apart_and_their_priorities_go_back(tmp_path):
+    agent = ToyAgent()
+    agent.metrics = {"loss": 1.0, PRIORITY: np.arange(1.0, 1 + BATCH)}
+    bench = Bench(tmp_path, agent=agent, endless=False)
+    bench.trainer.start()
+    given = []
+    bench.reader.prioritise = lambda batch, priorities: given.append((batch.columns[KEY], priorities))
+    again = np.array([False, False, False, True])
+    versions, key = np.array([-1, -2, -3, -40]), np.arange(BATCH, dtype=np.uint64)
+    columns = {"x": np.zeros((BATCH, 3)), MODEL_VERSION: versions, RUN_ID: key, REPLAYED: again, KEY: key}
+    bench.reader.next_batch = lambda timeout_s: Batch(columns)  # ToyAgent sees that it gets x alone
+    bench.learn(1)
+    assert bench.meter.gauges["policy_lag"] == 2
+    assert bench.meter.gauges["policy_lag_replayed"] == 40
+    assert bench.meter.counters["policy_lag_sum"] == 2
+    assert bench.meter.counters["samples_replayed"] == 1
+    np.testing.assert_array_equal(given[0], [key, [1, 2, 3, 4]])
+    bench.trainer.close()
+    assert curve(bench, "policy_lag_replayed") == [1]  # at learn 1
 
 
 def test_curves_are_written_once_an_interval(tmp_path):
@@ -358,6 +380,16 @@ def test_by_ratio_each_sample_is_used_production_consume_ratio_times(tmp_path):
         while bench.trainer.step(0.02):
             learns += 1
     assert learns - 1 == 150 * 2 / BATCH
+
+
+def test_by_ratio_replayed_samples_come_on_top(tmp_path):
+    bench = Bench(tmp_path, learner_train_by_while_true=False, replay_share=0.5)
+    bench.trainer.start()
+    bench.learn(1)
+    assert not bench.trainer.step(0.02)
+    assert bench.blocked_on == "buffer: 2 more new samples (production_consume_ratio)"
+    bench.reader.put(2)
+    bench.learn(1)
 
 
 def test_by_ratio_goes_on_after_the_buffer_began_anew(tmp_path):
