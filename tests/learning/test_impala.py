@@ -28,6 +28,16 @@ def test_cartpole_is_solved_in_three_minutes(mesh: Mesh) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)
+def test_cartpole_is_solved_with_half_of_each_batch_replayed(mesh: Mesh) -> None:
+    result = learned(mesh, 180, replay_share=0.5)
+    assert result["return_mean_100"] >= 475
+    log = (mesh.run.logs / "learner_0.log").read_text()
+    assert "16 of each batch of 32 are replayed" in log
+    assert "policy_lag_replayed" in log
+
+
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_cartpole_without_velocities_is_solved_with_a_memory(mesh: Mesh) -> None:
     assert learned(mesh, 240, app="cartpole-masked")["return_mean_100"] >= 475

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,20 @@ def test_a_second_serial_run_gives_the_same_bytes(reference: list[bytes], tmp_pa
 def test_another_seed_gives_other_bytes(reference: list[bytes], tmp_path: Path) -> None:
     assert serial(tmp_path, "ppo", "--seed", "4").returncode == 0
     assert dumped(tmp_path / "train_test") != reference
+
+
+def test_what_is_replayed_depends_on_the_seed_alone(tmp_path: Path) -> None:
+    models = []
+    for run in ("one", "two"):
+        done = serial(tmp_path / run, "impala", "--learns", "8", "--set", "replay_share=0.5")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "4 of each batch of 8 are replayed" in done.stderr + done.stdout
+        status = json.loads((tmp_path / run / "train_test/status/train_test.json").read_text())
+        assert status["counters"]["samples_replayed"] == 6 * 4  # all but two learns
+        assert status["counters"]["samples_learned"] == 8 * 8
+        assert status["gauges"]["policy_lag_replayed"] > status["gauges"]["policy_lag"] >= 0
+        models.append((tmp_path / run / "train_test/ckpt/model.ckpt-8.npz").read_bytes())
+    assert models[0] == models[1]
 
 
 def test_five_processes_give_the_same_bytes(reference: list[bytes], mesh: Mesh) -> None:
