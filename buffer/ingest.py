@@ -83,6 +83,11 @@ class Ingest:
         return self._store.stored + (self._open.rows if self._store.settled else 0)
 
     @property
+    def pending(self) -> int:
+        """Rows that were accepted and are not safe."""
+        return self.accepted - self.stored
+
+    @property
     def blocked(self) -> bool:
         """Whether the table takes no more for now: the learner is slower."""
         return self._store is not None and self._store.blocked
@@ -186,7 +191,7 @@ class Ingest:
         self._meter.count("sampled", max(0, drawn - self._drawn))
         self._drawn = drawn
         self._meter.gauge("size", self._store.size(info))
-        self._meter.gauge("pending", self.accepted - self.stored)
+        self._meter.gauge("pending", self.pending)
         self._meter.gauge("capacity", plan.capacity_items * plan.rows_per_item)
         self._meter.gauge("sample_bytes", plan.item_bytes / plan.rows_per_item)
 

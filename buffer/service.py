@@ -77,7 +77,9 @@ class BufferService:
         """Writes what was taken, saves a checkpoint, then closes both ports."""
         try:
             if not self._server.drain(_DRAIN_S):
-                self._context.logger.warning("the table is full; samples that were not acknowledged are lost")
+                self._context.logger.warning(
+                    "the table is full; %d samples that were not acknowledged are lost", self._ingest.pending
+                )
             if self._saving is not None:
                 self._saving.join()
             self._ingest.publish()

@@ -47,6 +47,8 @@ class Store:
         self.keep_items = max(1, min(_KEEP_ITEMS, fit // 2))
         self._most_pending = max(2, min(_MOST_PENDING, fit))
         self._row_counts: deque[int] = deque(maxlen=plan.capacity_items)  # of the newest items
+        self._drawn_before = 0
+        self._drawn_before = self.drawn(self.info())  # a restored table's count goes on
 
     @property
     def settled(self) -> bool:
@@ -103,7 +105,7 @@ class Store:
     def drawn(self, info: Any) -> int:
         """Rows drawn since the start, by Reverb's own count."""
         items: int = info.rate_limiter_info.sample_stats.completed
-        return items * self.plan.rows_per_draw
+        return items * self.plan.rows_per_draw - self._drawn_before
 
     def reset(self) -> None:
         """Empties the table."""

@@ -304,3 +304,28 @@ def test_the_client_loads_neither_tensorflow_nor_reverb() -> None:
     )
     assert done.stdout.strip() == "[]"
     assert time.monotonic() - started < 30
+
+
+def test_what_was_drawn_before_a_restart_is_not_counted_again(tmp_path: Path) -> None:
+    """Reverb's own count comes back with the table."""
+    table, meter = TableSpec(kind="queue", rows_per_item=1), Meter("buffer_0")
+    ingest = Ingest(table, APP, checkpoints=Checkpoints(tmp_path), meter=meter)
+    ingest.declare(rows(1).specs, SPACES)
+    ingest.insert(rows(60))
+    assert ingest.flush(WAIT_S)
+    reader = Reader(
+        [], [], "", batch_size=8, table=table, config=config_of(APP), meter=Meter("learner_0"), controls=[ingest]
+    )
+    assert reader.next_batch(WAIT_S) is not None
+    reader.close()
+    ingest.publish()
+    drawn = meter.counters["sampled"]
+    assert drawn + meter.gauges["size"] == 60
+    ingest.checkpoint()
+    ingest.close()
+    again = Ingest(table, APP, checkpoints=Checkpoints(tmp_path), meter=meter)
+    assert again.restore()
+    again.publish()
+    assert meter.counters["sampled"] == drawn
+    assert again.describe()["sampled"] == 0, "in this life"
+    again.close()
