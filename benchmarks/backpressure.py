@@ -6,7 +6,8 @@
 First a learner that pauses in each learn (benchmarks/slow.py), then environments that pause in each step. Prints JSON:
 
 - `slow_learner.memory`: MiB of each process 60 s after the first learn and at the end, and the slope of a line through the time in
-  between (least squares), MiB per minute. It is the proportional set size: shared pages count once for the mesh, so `total` is its memory.
+  between (least squares), MiB per minute. It is what the process itself allocated (RssAnon of proc(5)), without the code and files that
+  it shares with others, whose share depends on what else runs on the machine.
 - `slow_learner.queue`: the most samples it held, and its capacity.
 - `slow_learner.balance`: where each sample is after the stop, from counters of three kinds of processes. Each of `missing` is one process's
   rows in, less its rows out, and must be 0: made = learned + in the queue + in flight + unfinished.
@@ -26,7 +27,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import psutil
 
 from benchmarks.report import finish
 from kaimesh.cli.start import DEFAULT_CONF, overrides_of
@@ -39,7 +39,6 @@ ALGO = "slow"
 SETTLED_S = 60.0  # from the first learn on; then every buffer has its size
 FIRST_LEARN_S = 300.0
 TICK_S = 1.0
-MIB = 1 << 20
 KEPT = 10  # of so many seconds one is in the JSON
 Statuses = Mapping[str, Mapping[str, Any]]
 
@@ -185,7 +184,10 @@ def balance(statuses: Statuses) -> dict[str, Any]:
     size, pending = (
         int(sum(status["gauges"].get(name, 0) for status in statuses.values())) for name in ("size", "pending")
     )
-    learned, unfinished = (_sum(statuses, "learner", f"samples_{name}") for name in ("learned", "unfinished"))
+    learned, again, unfinished = (
+        _sum(statuses, "learner", f"samples_{name}") for name in ("learned", "replayed", "unfinished")
+    )
+    learned -= again
     in_flight = of["made"] - of["unfinished"] - of["refused"] - inserted + pending
     return {
         "made": of["made"],
@@ -226,20 +228,21 @@ def draw(ticks: Sequence[Tick], capacity: int, out: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, (above, below) = pyplot.subplots(2, 1, sharex=True, figsize=(8, 7), layout="constrained")
+    shape = {"sharex": True, "figsize": (9, 6), "height_ratios": (3, 1), "layout": "constrained"}
+    figure, (above, below) = pyplot.subplots(2, 1, **shape)
     minutes = [tick.seconds / 60 for tick in ticks]
+    above.plot(minutes, [sum(tick.memory.values()) for tick in ticks], color="black", label="total")
     for name in sorted(ticks[-1].memory, key=lambda name: -ticks[-1].memory[name]):
         above.plot(minutes, [tick.memory.get(name, float("nan")) for tick in ticks], label=name)
-    above.plot(minutes, [sum(tick.memory.values()) for tick in ticks], color="black", label="total")
-    above.set_ylabel("memory, MiB (proportional set size)")
-    below.plot(minutes, [tick.queue for tick in ticks], label="samples in the queue")
-    below.axhline(capacity, color="black", linestyle="dashed", linewidth=1, label=f"capacity, {capacity}")
+    above.set_ylabel("allocated memory, MiB")
+    below.plot(minutes, [tick.queue for tick in ticks], label="in the queue")
+    below.axhline(capacity, color="black", linestyle="dashed", linewidth=1, label="capacity")
     below.set_ylabel("samples")
     below.set_xlabel("minutes since the first learn")
     for axes in (above, below):
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="small", ncols=3)
+        axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)
     pyplot.close(figure)
@@ -247,9 +250,10 @@ def draw(ticks: Sequence[Tick], capacity: int, out: Path) -> None:
 
 def _memory(pid: int) -> float:
     try:
-        return float(psutil.Process(pid).memory_full_info().pss) / MIB
-    except psutil.NoSuchProcess:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:  # it has ended
         return 0.0
+    return sum(float(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon:"))
 
 
 def _sum(statuses: Statuses, role: str, counter: str) -> int:

@@ -104,12 +104,12 @@ def process(status: dict[str, Any], cpu_s: float) -> dict[str, Any]:
 def transition_bytes(config: Config, statuses: dict[str, dict[str, Any]]) -> dict[str, float | None]:
     """Bytes in the buffer for each environment step that a sample holds, and what they would be with whole stacks."""
     buffers = [status for name, status in statuses.items() if name.startswith("buffer")]
-    inserted = sum(status["counters"].get("inserted", 0) for status in buffers)
+    made = sum(status["counters"].get("samples_made", 0) for status in statuses.values())
     steps = sum(
         status["counters"].get("env_steps", 0) - status["counters"].get("env_steps_unfinished", 0)
         for status in statuses.values()
     )
-    if not inserted or not steps:
+    if not made or not steps:
         return {"bytes_per_transition": None, "bytes_with_stacks": None}
     stored = max(status["gauges"].get("sample_bytes", 0.0) for status in buffers)
     app = config.app
@@ -121,7 +121,7 @@ def transition_bytes(config: Config, statuses: dict[str, dict[str, Any]]) -> dic
         frame = np.dtype(spaces.obs_dtype).itemsize * math.prod(spaces.obs_shape) // count
         length = dotted(config.algo.config).unroll_length
         stacked += frame * (count * (length + 1) - (length + count))
-    return {"bytes_per_transition": stored * inserted / steps, "bytes_with_stacks": stacked * inserted / steps}
+    return {"bytes_per_transition": stored * made / steps, "bytes_with_stacks": stacked * made / steps}
 
 
 class Watch:

@@ -44,8 +44,11 @@ def test_bytes_of_a_transition_with_frames_and_with_stacks(app, smaller):
     unfinished = group.unfinished
     (sample,) = agent.samples
     statuses = {
-        "aisrv_0": {"counters": {"env_steps": steps, "env_steps_unfinished": unfinished}, "gauges": {}},
-        "buffer_0": {"counters": {"inserted": 2}, "gauges": {"sample_bytes": float(sample.specs.row_bytes)}},
+        "aisrv_0": {
+            "counters": {"env_steps": steps, "env_steps_unfinished": unfinished, "samples_made": 2},
+            "gauges": {},
+        },
+        "buffer_0": {"counters": {}, "gauges": {"sample_bytes": float(sample.specs.row_bytes)}},
     }
     found = transition_bytes(config, statuses)
     valid = int(sample.mask.sum())
