@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -17,6 +18,14 @@ SETTINGS = {
     "train_batch_size": "8",
     "max_save_model_file_count": "100",
 }
+
+
+class Reference(NamedTuple):
+    """What a serial run of `algo` with the hyper-parameters `flags` dumped."""
+
+    algo: str
+    flags: tuple[str, ...]
+    models: list[bytes]
 
 
 def serial(runs: Path, algo: str = "ppo", *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -34,7 +43,7 @@ def serial(runs: Path, algo: str = "ppo", *arguments: str) -> subprocess.Complet
         *flags,
         *arguments,
     ]
-    return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=60)
+    return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=180)
 
 
 def dumped(folder: Path) -> list[bytes]:
@@ -42,24 +51,26 @@ def dumped(folder: Path) -> list[bytes]:
     return [(folder / "ckpt" / f"model.ckpt-{id}.npz").read_bytes() for id in range(LEARNS + 1)]
 
 
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+@pytest.fixture(scope="module", params=["ppo", "impala", "impala with a memory"])
+def reference(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    algo, _, memory = request.param.partition(" ")
+    flags = ("--set", f"{algo}.lstm_size=8") if memory else ()
     runs = tmp_path_factory.mktemp("serial")
-    done = serial(runs)
+    done = serial(runs, algo, *flags)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Train test succeed" in done.stdout
-    return dumped(runs / "train_test")
+    return Reference(algo, flags, dumped(runs / "train_test"))
 
 
-def test_a_second_serial_run_gives_the_same_bytes(reference: list[bytes], tmp_path: Path) -> None:
-    assert serial(tmp_path).returncode == 0
-    assert dumped(tmp_path / "train_test") == reference
-    assert len(set(reference)) == LEARNS + 1  # each learn changed something
+def test_a_second_serial_run_gives_the_same_bytes(reference: Reference, tmp_path: Path) -> None:
+    assert serial(tmp_path, reference.algo, *reference.flags).returncode == 0
+    assert dumped(tmp_path / "train_test") == reference.models
+    assert len(set(reference.models)) == LEARNS + 1  # each learn changed something
 
 
-def test_another_seed_gives_other_bytes(reference: list[bytes], tmp_path: Path) -> None:
-    assert serial(tmp_path, "ppo", "--seed", "4").returncode == 0
-    assert dumped(tmp_path / "train_test") != reference
+def test_another_seed_gives_other_bytes(reference: Reference, tmp_path: Path) -> None:
+    assert serial(tmp_path, reference.algo, *reference.flags, "--seed", "4").returncode == 0
+    assert dumped(tmp_path / "train_test") != reference.models
 
 
 def test_what_is_replayed_depends_on_the_seed_alone(tmp_path: Path) -> None:
@@ -76,11 +87,12 @@ def test_what_is_replayed_depends_on_the_seed_alone(tmp_path: Path) -> None:
     assert models[0] == models[1]
 
 
-def test_five_processes_give_the_same_bytes(reference: list[bytes], mesh: Mesh) -> None:
+def test_five_processes_give_the_same_bytes(reference: Reference, mesh: Mesh) -> None:
     settings = {"algorithm_on_policy_or_off_policy": "on-policy", "aisrv_count": 1, "random_seed": 3, **SETTINGS}
-    mesh.start("--detach", "--app", "gym:CartPole-v1", replay_buffer_capacity=64, dump_model_freq=1, **settings)
-    wait_until(lambda: (mesh.run.ckpt / f"model.ckpt-{LEARNS}.npz").exists(), 90, f"model {LEARNS}")
-    assert dumped(mesh.run.root) == reference
+    what = ("--detach", "--app", "gym:CartPole-v1", "--algo", reference.algo, *reference.flags)
+    mesh.start(*what, replay_buffer_capacity=64, dump_model_freq=1, **settings)
+    wait_until(lambda: (mesh.run.ckpt / f"model.ckpt-{LEARNS}.npz").exists(), 180, f"model {LEARNS}")
+    assert dumped(mesh.run.root) == reference.models
 
 
 @pytest.mark.parametrize("algo", ["diy", "dqn", "target_dqn"])
