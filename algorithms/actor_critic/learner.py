@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from algorithms.actor_critic.model import Architecture
-from algorithms.actor_critic.samples import Columns, column_specs, time_major
 from algorithms.networks.layers import Weights
 from algorithms.networks.moments import RunningMoments
 from algorithms.networks.torso import BYTE
+from algorithms.samples import Columns, column_specs, time_major
 from kaimesh.agent import PRIORITY, PROBABILITY
 
 
@@ -55,7 +55,7 @@ class Learner:
         follows = net.torso.standardise and config.normalize_observations and net.spaces.obs_dtype != BYTE
         self._moments = RunningMoments(len(weights["obs/mean"])) if follows else None
         self.updates = 0
-        self._columns = column_specs(net)
+        self._columns = column_specs(net, "log_prob", "value")
         signature = [self._columns, tf.TensorSpec([], tf.float32), *inputs]
         self._function = tf.function(self._update, autograph=False, input_signature=signature)
 

@@ -1,13 +1,11 @@
 """The network: a policy head and a value head on two torsos, or on one that they share, which may have an LSTM behind it.
 
-One definition serves NumPy (actors, with an MLP) and TensorFlow: `forward` is given the functions of either.
-
 Shape legend: B rows; A actions (discrete) or action dimensions (continuous); F features; S numbers of an LSTM's state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,18 +13,9 @@ import numpy as np
 from algorithms.networks import layers, lstm
 from algorithms.networks import torso as torso_module
 from algorithms.networks.layers import Weights
+from algorithms.networks.library import Library
 from algorithms.networks.torso import Torso, torso_of
 from kaimesh.agent import Spaces
-
-
-class Library(NamedTuple):
-    """What NumPy and TensorFlow each have their own of.
-
-    torso: (torso, weights, name, obs `[B, ...]`) to features `[B, F]`. lstm: `lstm.step` or `lstm_unroll.step`.
-    """
-
-    torso: Callable[[Torso, Mapping[str, Any], str, Any], Any]
-    lstm: Callable[[Mapping[str, Any], str, Any, Any], tuple[Any, Any]]
 
 
 class Architecture(NamedTuple):

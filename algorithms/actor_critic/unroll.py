@@ -9,11 +9,10 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from algorithms.actor_critic.model import Architecture, Library, forward, heads
+from algorithms.actor_critic.model import Architecture, forward, heads
 from algorithms.networks import lstm_unroll, torsos
+from algorithms.networks.compiled import TENSORFLOW
 from algorithms.networks.heads import ActionStatistics, categorical, gaussian
-
-LIBRARY = Library(torsos.forward, lstm_unroll.step)
 
 Weights = Mapping[str, tf.Tensor]
 
@@ -32,7 +31,7 @@ def unroll(
         memory = flat(lstm_unroll.unroll(weights, "lstm", features, state, reset))  # [T * B, H]
         head, value = heads(weights, memory, memory)
     else:
-        head, value = forward(net, LIBRARY, weights, flat(obs))
+        head, value = forward(net, TENSORFLOW, weights, flat(obs))
     return tf.reshape(head, [*tf.unstack(time_and_batch), net.spaces.action_size]), tf.reshape(value, time_and_batch)
 
 

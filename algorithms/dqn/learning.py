@@ -11,22 +11,20 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from algorithms.actor_critic.model import Library
-from algorithms.actor_critic.samples import Columns, time_major
 from algorithms.adam import Adam
 from algorithms.dqn import losses, model
 from algorithms.dqn.config import Config
 from algorithms.dqn.model import Architecture
 from algorithms.dqn.replay import importance_exponent, importance_weights, priorities
 from algorithms.networks import lstm_unroll, torsos
+from algorithms.networks.compiled import TENSORFLOW
 from algorithms.networks.layers import Weights
 from algorithms.networks.lstm import STATE
 from algorithms.networks.moments import RunningMoments
 from algorithms.networks.torso import BYTE
+from algorithms.samples import Columns, column_specs, time_major
 from algorithms.targets.nstep import NStep, n_step
-from kaimesh.agent import PROBABILITY
-
-LIBRARY = Library(torsos.forward, lstm_unroll.step)
+from kaimesh.agent import PRIORITY, PROBABILITY
 
 _TARGET = NStep(
     reward=tf.TensorSpec([None, None], tf.float32),
@@ -47,7 +45,7 @@ class Learner:
         follows = net.torso.standardise and config.normalize_observations and net.spaces.obs_dtype != BYTE
         self._moments = RunningMoments(len(weights["obs/mean"])) if follows else None
         self.updates = 0
-        self._columns = _column_specs(net)
+        self._columns = column_specs(net)
         scalar, row = tf.TensorSpec([], tf.float32), tf.TensorSpec([None], tf.float32)
         signature = [self._columns, _TARGET, row, scalar, scalar]
         self._function = tf.function(self._update, autograph=False, input_signature=signature)
@@ -74,8 +72,8 @@ class Learner:
             return config.learning_rate * max(0.0, 1 - self.updates / config.total_learner_steps)
         return config.learning_rate
 
-    def update(self, columns: Columns) -> tuple[dict[str, float], np.ndarray]:
-        """One gradient step on a batch of samples, columns `[B, T(+1), ...]`; returns metrics, and the samples' new priorities.
+    def update(self, columns: Columns) -> dict[str, Any]:
+        """One gradient step on a batch of samples, columns `[B, T(+1), ...]`; returns metrics, and the samples' new PRIORITY.
 
         PROBABILITY float64 `[B]`, where it is a column, gives the samples' weights.
         Raises SampleError: a column is missing or has another shape or dtype. FloatingPointError: a column, the loss or the
@@ -102,7 +100,7 @@ class Learner:
         self.updates += 1
         self._follow(batch["obs"])
         new = priorities(td_error.numpy(), batch["mask"], config.priority_max_share, config.priority_floor)
-        return {**result, "learning_rate": rate, "importance_weight": float(weight.mean())}, new
+        return {**result, "learning_rate": rate, "importance_weight": float(weight.mean()), PRIORITY: new}
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Plain data and arrays: everything but the weights that `restore` needs to go on exactly."""
@@ -195,7 +193,9 @@ class Learner:
             features = lstm_unroll.unroll(weights, "lstm", features, batch[STATE], reset)  # [T + 1, B, H]
             heads = tf.tensordot(features, weights["out/w"], 1) + weights["out/b"]
         else:
-            heads = tf.reshape(model.forward(net, LIBRARY, weights, obs)[0], [*time_and_batch, net.outputs * net.atoms])
+            heads = tf.reshape(
+                model.forward(net, TENSORFLOW, weights, obs)[0], [*time_and_batch, net.outputs * net.atoms]
+            )
         return losses.distributions(net, heads)
 
     def _loss(self, chosen: tf.Tensor, later: tf.Tensor, target: NStep) -> tuple[tf.Tensor, tf.Tensor]:
@@ -221,17 +221,3 @@ class Learner:
     def _move_target(self, rate: tf.Tensor) -> None:
         for name, variable in self._target.items():
             variable.assign(rate * self._variables[name] + (1 - rate) * variable)
-
-
-def _column_specs(net: Architecture) -> dict[str, tf.TensorSpec]:
-    """The columns that are learned from, time-major: `[T + 1, B, ...]` for `obs`, `legal_act` and `action`."""
-    spaces = net.spaces
-    specs = {"obs": tf.TensorSpec([None, None, *spaces.obs_shape], tf.as_dtype(np.dtype(spaces.obs_dtype)))}
-    if spaces.legal_actions:
-        specs["legal_act"] = tf.TensorSpec([None, None, spaces.action_size], tf.bool)
-    specs["action"] = tf.TensorSpec([None, None], tf.int32)
-    specs["reward"] = tf.TensorSpec([None, None], tf.float32)
-    specs |= {name: tf.TensorSpec([None, None], tf.bool) for name in ("terminated", "truncated", "mask")}
-    if net.lstm_size:
-        specs[STATE] = tf.TensorSpec([None, 2 * net.lstm_size], tf.float32)
-    return specs

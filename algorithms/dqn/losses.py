@@ -57,7 +57,7 @@ def projected(returns: tf.Tensor, probability: tf.Tensor, reward: tf.Tensor, dis
 
     returns: of the atoms, float32 `[N]`, evenly spaced. probability: of Z, float32 `[*, N]`. reward, discount: float32 `[*]`.
     """
-    spacing = returns[1] - returns[0]
+    spacing = (returns[-1] - returns[0]) / (returns.shape[0] - 1)  # a difference of neighbours would lose digits
     shifted = reward[..., None] + discount[..., None] * returns  # [*, N]
     shifted = tf.clip_by_value(shifted, returns[0], returns[-1])
     # share[i, j] of atom j goes to atom i: 1 where they meet, down to 0 a spacing away

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from algorithms.actor_critic.model import Library
 from algorithms.dqn.config import Config
 from algorithms.networks import layers, lstm
 from algorithms.networks import torso as torso_module
 from algorithms.networks.layers import Weights
+from algorithms.networks.library import Library
 from algorithms.networks.sampling import ILLEGAL_LOGIT
 from algorithms.networks.torso import Torso, torso_of
 from kaimesh.agent import Spaces

@@ -21,7 +21,6 @@ class Agent(ActorCritic):
     """An actor-critic that learns by V-trace. Hyper-parameters are the class attribute `config`."""
 
     table = TableSpec(kind="queue", rows_per_item=1, prioritised=True)
-    algo = "impala"
     config: type[Config] = Config
     model_format = "impala 1"
     state_format = "impala training state 1"

@@ -13,7 +13,6 @@ import tensorflow as tf
 from algorithms.actor_critic import learner
 from algorithms.actor_critic.learner import Optimizer, explained_variance
 from algorithms.actor_critic.model import Architecture
-from algorithms.actor_critic.samples import Columns
 from algorithms.actor_critic.unroll import flat, statistics, unroll
 from algorithms.adam import Adam
 from algorithms.impala.config import Config
@@ -23,6 +22,7 @@ from algorithms.networks.layers import Weights
 from algorithms.networks.lstm import STATE
 from algorithms.networks.lstm_unroll import resets
 from algorithms.rmsprop import RMSProp
+from algorithms.samples import Columns
 from algorithms.targets.vtrace import vtrace
 from kaimesh.agent import PRIORITY, PROBABILITY
 

@@ -1,4 +1,4 @@
-"""A forward pass as one concrete TensorFlow function, for networks that NumPy is too slow for."""
+"""What networks are made of in TensorFlow, and a forward pass as one concrete function, for those that NumPy is too slow for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from algorithms.networks import lstm_unroll, torsos
+from algorithms.networks.library import Library
+
+TENSORFLOW = Library(torsos.forward, lstm_unroll.step)
 
 
 class Compiled:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 class Agent(ActorCritic):
     """An actor-critic that learns by PPO. Hyper-parameters are the class attribute `config`."""
 
-    algo = "ppo"
     config: type[Config] = Config
     model_format = "ppo 2"
     state_format = "ppo training state 2"

@@ -15,7 +15,6 @@ import tensorflow as tf
 from algorithms.actor_critic import learner
 from algorithms.actor_critic.learner import explained_variance
 from algorithms.actor_critic.model import Architecture
-from algorithms.actor_critic.samples import LONGER, Columns
 from algorithms.actor_critic.unroll import flat, statistics, unroll
 from algorithms.adam import Adam
 from algorithms.networks.layers import Weights
@@ -23,6 +22,7 @@ from algorithms.networks.lstm import STATE
 from algorithms.networks.lstm_unroll import resets
 from algorithms.ppo.config import Config
 from algorithms.ppo.losses import PPOLoss, normalize, ppo_loss
+from algorithms.samples import LONGER, Columns
 from algorithms.targets.gae import gae
 
 

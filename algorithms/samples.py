@@ -6,11 +6,11 @@ Shape legend: T steps of a trajectory, B trajectories; S numbers of an LSTM's st
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from algorithms.actor_critic.model import Architecture
 from algorithms.networks.lstm import STATE
 from kaimesh.errors import SampleError
 
@@ -20,8 +20,11 @@ LONGER = ("obs", "legal_act", "action", "log_prob", "value")
 Columns = Mapping[str, np.ndarray]
 
 
-def column_specs(net: Architecture) -> dict[str, tf.TensorSpec]:
-    """Every column, time-major: the time axis is `[T + 1]` for those in LONGER; STATE is `[B, S]`, before the first step."""
+def column_specs(net: Any, *acted: str) -> dict[str, tf.TensorSpec]:
+    """Every column, time-major: the time axis is `[T + 1]` for those in LONGER; STATE is `[B, S]`, before the first step.
+
+    net: an algorithm's Architecture. acted: the float32 columns of a prediction that are learned from, beside `action`.
+    """
     spaces = net.spaces
     discrete = spaces.action_kind == "discrete"
     obs_dtype = tf.as_dtype(np.dtype(spaces.obs_dtype))
@@ -30,7 +33,7 @@ def column_specs(net: Architecture) -> dict[str, tf.TensorSpec]:
         specs["legal_act"] = tf.TensorSpec([None, None, spaces.action_size], tf.bool)
     action_shape = [None, None] if discrete else [None, None, spaces.action_size]
     specs["action"] = tf.TensorSpec(action_shape, tf.int32 if discrete else tf.float32)
-    specs |= {name: tf.TensorSpec([None, None], tf.float32) for name in ("log_prob", "value", "reward")}
+    specs |= {name: tf.TensorSpec([None, None], tf.float32) for name in (*acted, "reward")}
     specs |= {name: tf.TensorSpec([None, None], tf.bool) for name in ("terminated", "truncated", "mask")}
     if net.lstm_size:
         specs[STATE] = tf.TensorSpec([None, 2 * net.lstm_size], tf.float32)

@@ -1,0 +1,197 @@
+"""What all native agents have in common: weights, files, inference. TensorFlow is imported in `setup`, and only where it is
+needed: in the learner, and in actors whose network is a CNN.
+
+Shape legend: B rows; T steps of a trajectory; S numbers of an LSTM's state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from algorithms import features
+from algorithms import weights as model_file
+from algorithms.networks import library, lstm
+from algorithms.networks.layers import Weights
+from kaimesh import agent
+from kaimesh.agent import Features, Spaces
+from kaimesh.arrays import Batch
+from kaimesh.errors import AgentError
+
+# What to change where a model's header differs from this run's.
+_REMEDIES = {
+    "spaces": "set app to the environment it was trained on",
+    "kind": "set network",
+    "hidden_sizes": "set hidden_sizes",
+    "activation": "set activation",
+    "lstm_size": "set lstm_size",
+    "standardise": "set normalize_observations",
+}
+
+
+class Learner(Protocol):
+    """An algorithm's learning.Learner: the weights, the optimizer and the update."""
+
+    def update(self, columns: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Learns from one batch of samples, columns `[B, T(+1), ...]`; returns metrics."""
+
+    def weights(self) -> Weights:
+        """A copy of all weights, by name."""
+
+    def assign(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Replaces all weights."""
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Plain data and arrays: everything but the weights that `restore` needs to go on exactly."""
+
+    def restore(self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        """Goes on where `state` was taken."""
+
+
+class NativeAgent(agent.Agent):
+    """The network, its weights, and in the learner the update.
+
+    An algorithm sets `config`, its hyper-parameters; `model`, the module of its network (`architecture`, `initial_weights`, `forward`);
+    `model_format` and `state_format`, the versions of its files; `remedies`, what to change where its own entries of a model's
+    header differ; and has `_make_learner`, `_choose` and `_network_header`.
+    """
+
+    pad_batches = True
+    config: Any = None
+    model: ModuleType
+    model_format = ""
+    state_format = ""
+    remedies: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    def unroll_length(self) -> int:
+        """T: the steps of one sample."""
+        length: int = self.config.unroll_length
+        return length
+
+    def features(self, count: int, spaces: Spaces) -> Features | None:
+        """Of `count` slots, as the configuration's `features` says."""
+        return features.make(self.config.features, count, spaces)
+
+    def setup(self, spaces: Spaces) -> None:
+        """Builds what this process needs of the network for `spaces`."""
+        self._net = self.model.architecture(spaces, self.config)
+        if self.agent_type == "aisrv":
+            return
+        self._weights: Weights = self.model.initial_weights(self._net, self.config)
+        self._rng = np.random.default_rng([self.config.seed, 2])
+        self._assign, self._forward = self._inference()
+        self._learner: Learner | None = None
+        if self.agent_type != "actor":
+            self._learner = self._make_learner(self._net, self._weights)
+        self._stale = True  # whether the learner's weights are newer than those that predict uses
+
+    def initial_state(self, count: int) -> dict[str, np.ndarray]:
+        """An LSTM's state `[count, S]` before the first observation of an episode, by column; none without an LSTM."""
+        return lstm.initial_state(count, self._net.lstm_size) if self._net.lstm_size else {}
+
+    def predict(self, list_obs_data: Batch) -> Batch:
+        """Explores: the columns of `_choose`.
+
+        With an LSTM, the state before each observation is a column of the rows, and the next one a column of the answer.
+        """
+        return self._act(list_obs_data, self._rng)
+
+    def exploit(self, list_obs_data: Batch) -> Batch:
+        """The same with the best action."""
+        return self._act(list_obs_data, None)
+
+    def learn(self, list_sample_data: Batch) -> dict[str, Any]:
+        """One update from trajectories: columns `[B, T(+1), ...]` as config.unroll_length and the mesh lay them out."""
+        metrics = self._trained("learn was called on").update(list_sample_data.columns)
+        self._stale = True
+        return metrics
+
+    def save_model(self, path: str | None = None, id: str | int = "1") -> None:
+        """Writes `{path}/model.ckpt-{id}.npz`; the same weights give the same bytes."""
+        model_file.save(Path(str(path)) / f"model.ckpt-{id}.npz", self._header(), self._current_weights())
+
+    def load_model(self, path: str | None = None, id: str | int = "1") -> None:
+        """Reads what `save_model` wrote. Raises AgentError, and keeps the weights, where it does not fit this run."""
+        file = Path(str(path)) / f"model.ckpt-{id}.npz"
+        header, arrays = model_file.load(file)
+        header = {"lstm_size": 0, **header}  # files that are older than the LSTM
+        model_file.check(file, header, self._header(), {**_REMEDIES, **self.remedies})
+        if self._learner is not None:
+            self._learner.assign(arrays)
+        self._weights = arrays
+        self._assign(arrays)
+        self._stale = False
+
+    def save_training_state(self, path: str) -> None:
+        """Writes what an exact resume needs besides the model into the folder `path`: `training.npz`."""
+        header, arrays = self._trained("there is no training state in").state()
+        header = {**header, "format": self.state_format, "act_rng": self._rng.bit_generator.state}
+        model_file.save(Path(path) / "training.npz", header, arrays)
+
+    def load_training_state(self, path: str) -> None:
+        """Reads what `save_training_state` wrote; the weights are loaded by `load_model`."""
+        learner = self._trained("there is no training state in")
+        file = Path(path) / "training.npz"
+        header, arrays = model_file.load(file)
+        model_file.check(file, header, {"format": self.state_format}, {})
+        learner.restore(header, arrays)
+        self._rng.bit_generator.state = header["act_rng"]
+
+    def _make_learner(self, net: Any, weights: Weights) -> Learner:
+        raise NotImplementedError
+
+    def _choose(
+        self, columns: Mapping[str, np.ndarray], heads: Sequence[np.ndarray], rng: np.random.Generator | None
+    ) -> dict[str, np.ndarray]:
+        """Act columns `[B]`, `action` among them, from what the network's heads say of rows; without `rng`, the best action."""
+        raise NotImplementedError
+
+    def _network_header(self) -> dict[str, Any]:
+        """What the algorithm's own part of the network follows from."""
+        raise NotImplementedError
+
+    def _trained(self, what: str) -> Learner:
+        if self._learner is None:
+            raise AgentError(f"{what} an agent of type {self.agent_type!r}; only the learner's can learn")
+        return self._learner
+
+    def _inference(self) -> tuple[Callable[[Mapping[str, Any]], None], Callable[..., tuple[np.ndarray, ...]]]:
+        """How predictions get weights, and how they are computed: in NumPy for an MLP, compiled for a CNN."""
+        forward = partial(self.model.forward, self._net)
+        if self._net.torso.kind == "mlp":
+            return lambda _: None, lambda *inputs: forward(library.NUMPY, self._weights, *inputs)
+        from algorithms.networks.compiled import TENSORFLOW, Compiled
+
+        spaces = self._net.spaces
+        state = ((column.shape[1:], column.dtype.str) for column in self.initial_state(1).values())
+        compiled = Compiled(partial(forward, TENSORFLOW), self._weights, spaces.obs_shape, spaces.obs_dtype, *state)
+        return compiled.assign, compiled
+
+    def _act(self, observations: Batch, rng: np.random.Generator | None) -> Batch:
+        columns = observations.columns
+        self._refresh()
+        state = (lstm.STATE,) if self._net.lstm_size else ()
+        outputs = self._forward(columns["obs"], *(columns[name] for name in state))
+        heads, after = outputs[: len(outputs) - len(state)], outputs[len(outputs) - len(state) :]
+        return Batch({**self._choose(columns, heads, rng), **dict(zip(state, after, strict=True))})
+
+    def _current_weights(self) -> Weights:
+        self._refresh()
+        return self._weights
+
+    def _refresh(self) -> None:
+        if self._stale and self._learner is not None:
+            self._weights = self._learner.weights()
+            self._assign(self._weights)
+        self._stale = False
+
+    def _header(self) -> dict[str, Any]:
+        net = self._net
+        shared = {"format": self.model_format, "spaces": net.spaces._asdict(), "lstm_size": net.lstm_size}
+        return {**shared, **net.torso._asdict(), **self._network_header()}
