@@ -228,8 +228,9 @@ def draw(ticks: Sequence[Tick], capacity: int, out: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    shape = {"sharex": True, "figsize": (9, 6), "height_ratios": (3, 1), "layout": "constrained"}
-    figure, (above, below) = pyplot.subplots(2, 1, **shape)
+    figure, (above, below) = pyplot.subplots(
+        2, 1, sharex=True, height_ratios=(3, 1), figsize=(9, 6), layout="constrained"
+    )
     minutes = [tick.seconds / 60 for tick in ticks]
     above.plot(minutes, [sum(tick.memory.values()) for tick in ticks], color="black", label="total")
     for name in sorted(ticks[-1].memory, key=lambda name: -ticks[-1].memory[name]):
