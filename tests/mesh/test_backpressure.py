@@ -33,10 +33,10 @@ def test_a_slow_learner_holds_the_mesh_back_and_no_sample_disappears(settings: l
 
 
 def test_a_learner_with_slow_environments_waits_and_says_so(settings: list[str]) -> None:
-    report = slow_environments(APP, 4.0, 0.05, settings)
+    report = slow_environments(APP, 5.0, 0.1, settings)
     assert report["learner_wait_share"] > 0.8
     said = report["says"]["learner_0"]
-    assert said["share"] > 0.5
+    assert said["share"] > 0.25
     assert re.fullmatch(
         r"waiting \d+ s for buffer: too few samples for a batch of 32 \(\d+ in the table\)", said["last"]
     )
