@@ -24,7 +24,6 @@ class Config(config.Config):
 class Agent(agent.Agent):
     """IMPALA whose learner takes its time."""
 
-    algo = "slow"
     config: type[Config] = Config
 
     def learn(self, list_sample_data: Batch) -> dict[str, float]:
