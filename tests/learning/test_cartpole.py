@@ -21,9 +21,9 @@ def test_the_delivered_configuration_solves_cartpole(mesh: Mesh) -> None:
 
 
 @pytest.mark.learning
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(300)
 def test_dqn_solves_cartpole(mesh: Mesh) -> None:
     """The training's own mean: of all environments, those that explore most among them."""
-    mesh.start("--wait", "--algo", "dqn", "--max-seconds", "300", timeout_s=450)
+    mesh.start("--wait", "--algo", "dqn", "--max-seconds", "100", timeout_s=250)
     result = json.loads(mesh.run.result.read_text())
     assert result["return_mean_100"] >= 475
