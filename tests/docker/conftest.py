@@ -13,6 +13,7 @@ from tests.docker.cluster import IMAGE, Cluster, clone, why_not
 HERE = Path(__file__).parent
 MISSING = why_not()
 WITHOUT_ENGINE = {"test_pieces.py", "test_files.py"}
+SHARED = "kaimesh-shared"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,6 +25,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.long)  # together half an hour on two cores
             if MISSING:
                 item.add_marker(pytest.mark.skip(reason=f"{MISSING}: NOTHING of the cluster was tested"))
+    items.sort(key=_wants_to_be_alone)
+
+
+def _wants_to_be_alone(item: pytest.Item) -> bool:
+    """Those that share a cluster come first; then it can go."""
+    return HERE in Path(item.path).parents and "cluster" not in getattr(item, "fixturenames", ())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -43,7 +50,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def cluster(checkout: Path) -> Iterator[Cluster]:
     """A cluster that trains, for every test that leaves it training."""
-    instance = Cluster(checkout, "kaimesh-shared")
+    instance = Cluster(checkout, SHARED)
     instance.remove()
     try:
         instance.up("--build")
@@ -51,3 +58,9 @@ def cluster(checkout: Path) -> Iterator[Cluster]:
         yield instance
     finally:
         instance.remove()
+
+
+@pytest.fixture(scope="module")
+def alone(checkout: Path) -> None:
+    """Nothing else trains: the shared cluster, whose tests came before, is stopped."""
+    Cluster(checkout, SHARED).compose("stop", check=False)

@@ -11,6 +11,7 @@ from benchmarks import cluster as benchmark
 from tests.docker.cluster import IMAGE
 
 SECONDS = 20.0
+pytestmark = pytest.mark.usefixtures("alone")
 AT_LEAST = 0.9  # env steps/s of containers over those of processes
 PAIRS = 3
 

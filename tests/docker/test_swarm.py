@@ -21,6 +21,7 @@ from tests.docker.cluster import LEARN_S
 from tests.docker.nodes import Node, Nodes
 from tests.harness import wait_until
 
+pytestmark = pytest.mark.usefixtures("alone")
 IMAGE, STACK = "kaimesh:baked-test", "kaimesh-stack"
 RECOVER_S = 180.0
 

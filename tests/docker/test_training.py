@@ -12,6 +12,8 @@ from kaimesh import checkpoint
 from tests.docker.cluster import Cluster
 from tests.harness import Mesh
 
+pytestmark = pytest.mark.usefixtures("alone")
+
 
 @pytest.fixture
 def fresh(checkout: Path) -> Iterator[Cluster]:

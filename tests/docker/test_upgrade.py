@@ -38,10 +38,14 @@ def test_an_upgrade_replaces_all_of_them_while_training_goes_on(cluster: Cluster
     old = {c.id for c in cluster.engine.containers(running=True)}
     images = {c.attrs["Image"] for c in cluster.engine.containers(running=True)}
     source = cluster.checkout / CHANGED
-    source.write_text(source.read_text() + "\n# a change\n")
+    text = source.read_text()
     watch = Watch(cluster)
-    said = tool(cluster, "upgrade").stdout
-    watch.close()
+    try:
+        source.write_text(text + "\n# a change\n")
+        said = tool(cluster, "upgrade").stdout
+    finally:
+        source.write_text(text)
+        watch.close()
 
     assert f"replaced {len(old)} in" in said
     now = cluster.engine.containers(running=True)
