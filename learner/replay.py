@@ -104,9 +104,8 @@ class ReplayShare:
         """Places `[R]`, one from each of R equal parts of all weights; N P(i) of each, where N counts what can be drawn."""
         if not count:
             return np.zeros(0, np.int64), np.zeros(0)
-        cumulative = np.cumsum(
-            self._weight
-        )  # 0.03 ms at 10,000 rows, a sum tree takes 0.13; at 100,000 it is 0.29 and 0.16
+        # 0.03 ms at 10,000 rows, where a sum tree takes 0.13; at 100,000 it is 0.29 against 0.16.
+        cumulative = np.cumsum(self._weight)
         total = cumulative[-1]
         points = (np.arange(count) + self._rng.random(count)) * (total / count)
         places = np.searchsorted(cumulative, np.minimum(points, np.nextafter(total, 0)), side="right")
