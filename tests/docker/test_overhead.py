@@ -10,7 +10,7 @@ import pytest
 from benchmarks import cluster as benchmark
 from tests.docker.cluster import IMAGE
 
-SECONDS = 20.0
+SECONDS = 15.0
 pytestmark = pytest.mark.usefixtures("alone")
 AT_LEAST = 0.9  # env steps/s of containers over those of processes
 PAIRS = 3

@@ -12,7 +12,7 @@ FRESH = ("ok", "starting")
 SLICE = (
     0.15  # of a core for each aisrv: as if each had a machine of its own, for on this one four are no faster than one
 )
-RATE_S = 15.0
+RATE_S = 10.0
 
 
 def aisrv(report: dict[str, Any]) -> list[str]:
