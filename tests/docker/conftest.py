@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(900))
             if item.path.name in WITHOUT_ENGINE:
                 continue
-            item.add_marker(pytest.mark.long)  # together half an hour on two cores
+            item.add_marker(pytest.mark.long)  # together a quarter of an hour on two cores
             if MISSING:
                 item.add_marker(pytest.mark.skip(reason=f"{MISSING}: NOTHING of the cluster was tested"))
     items.sort(key=_wants_to_be_alone)

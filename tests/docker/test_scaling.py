@@ -9,9 +9,8 @@ from tests.docker.cluster import Cluster
 from tests.harness import wait_until
 
 FRESH = ("ok", "starting")
-SLICE = (
-    0.15  # of a core for each aisrv: as if each had a machine of its own, for on this one four are no faster than one
-)
+# Of a core for each aisrv, as if each had a machine of its own: on two cores four are no faster than one.
+SLICE = 0.15
 RATE_S = 10.0
 
 
