@@ -68,8 +68,11 @@ class Engine:
         return int(container.labels.get("com.docker.swarm.task.name", "x.1.x").split(".")[1])
 
     def pieces(self) -> list[Piece]:
-        """What there is, one by one; a one-shot container that did its work is not worth a row."""
-        return [self._piece(c) for c in self.containers() if self.service_of(c) != ONE_SHOT]
+        """What there is, one by one: of each replica the last container (Swarm keeps dead ones), of one-shot services none."""
+        last: dict[tuple[str, int], Container] = {}
+        for container in sorted(self.containers(), key=lambda c: str(c.attrs["Created"])):
+            last[self.service_of(container), self.number_of(container)] = container
+        return [self._piece(last[key]) for key in sorted(last) if key[0] != ONE_SHOT]
 
     def _piece(self, container: Container) -> Piece:
         state = container.attrs["State"]

@@ -9,12 +9,13 @@ import time
 from typing import Annotated, Any
 
 import typer
+from docker.errors import DockerException
 from rich.console import Console
 from rich.table import Table
 
+from kaimesh.cluster import stack
 from kaimesh.cluster.engine import COMPOSE, STACK, Engine, compose
 from kaimesh.cluster.upgrade import upgrade as replace_all
-from kaimesh.cluster.upgrade import upgrade_stack
 from kaimesh.config.load import ROOT
 from kaimesh.errors import MeshError
 from kaimesh.progress import COLOURS
@@ -88,7 +89,7 @@ def scale(count: Annotated[int, typer.Argument(min=0, help="Containers of enviro
     """Change how many aisrv there are; the others go on."""
     engine = Engine(_name())
     if engine.label == STACK:
-        engine.client.services.get(f"{engine.name}_aisrv").scale(count)
+        stack.scale(engine, count)
         return
     _compose("up", "-d", "--wait", "--no-deps", "--no-recreate", "--no-build", "--scale", f"aisrv={count}", "aisrv")
 
@@ -136,7 +137,7 @@ def upgrade(
     elif image is None:
         raise MeshError("a Swarm's nodes fetch the image by its name; give the new one: upgrade --image NAME:TAG")
     else:
-        count = upgrade_stack(engine, image, _say)
+        count = stack.upgrade(engine, image, _say)
     _say(f"replaced {count} in {time.monotonic() - began:.0f} s" if count else "everything runs that image already")
 
 
@@ -161,7 +162,8 @@ def _table(pieces: list[Any], processes: list[dict[str, Any]]) -> Table:
     by_name = {process["name"]: process for process in processes}
     for piece in pieces:
         process = by_name.pop(f"{piece.service.removesuffix('-gpu')}_{piece.number - 1}", {})
-        rows.add_row(piece.container, piece.health, str(piece.restarts), *_words(process))
+        restarts = process.get("restarts", piece.restarts)  # a Swarm makes another container, which was never restarted
+        rows.add_row(piece.container, piece.health, str(restarts), *_words(process))
     for process in by_name.values():
         if process["health"] != "done":
             rows.add_row(f"({process['host']})", "", str(process["restarts"]), *_words(process))
@@ -192,6 +194,9 @@ def main() -> None:
     except MeshError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
+    except DockerException as error:
+        print(f"the Docker engine refused: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

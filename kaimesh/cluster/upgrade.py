@@ -1,4 +1,4 @@
-"""Replacing the services of a running mesh by those of another image, one at a time, while training goes on.
+"""Replacing the containers of a Compose project by those of another image, one at a time, while training goes on.
 
 What holds the training goes first and comes back before the next goes: whoever needs it waits meanwhile, as after a crash. The
 replicas of a service go one by one.
@@ -26,9 +26,9 @@ def outdated(engine: Engine, container: Container) -> bool:
 
 
 def upgrade(engine: Engine, compose: Compose, say: Say) -> int:
-    """Replaces every outdated container of a Compose project; returns how many. Raises MeshError, PeerError."""
+    """Replaces every outdated container; returns how many. Raises MeshError, PeerError."""
     done = 0
-    for service in sorted({engine.service_of(c) for c in engine.containers()} & set(ORDER), key=_rank):
+    for service in sorted({engine.service_of(c) for c in engine.containers()} & set(ORDER), key=rank):
         containers = engine.containers(service, running=True)
         for old in containers:
             if outdated(engine, old):
@@ -46,22 +46,8 @@ def _replace(engine: Engine, compose: Compose, old: Container, service: str, cou
     wait_for(lambda: _healthy(engine, service) >= count, READY_S, f"{service} is healthy")
 
 
-def upgrade_stack(engine: Engine, image: str, say: Say) -> int:
-    """The same for a Swarm stack, whose own rolling update it is, one service after the other."""
-    services = engine.client.services.list(filters={"label": f"com.docker.stack.namespace={engine.name}"})
-    for service in sorted(services, key=lambda s: _rank(s.name.removeprefix(f"{engine.name}_"))):
-        say(f"{service.name}: rolling update to {image}")
-        service.update(image=image, force_update=True, fetch_current_spec=True)
-
-        def over(service=service) -> bool:  # type: ignore[no-untyped-def]
-            service.reload()
-            return service.attrs.get("UpdateStatus", {}).get("State") not in (None, "updating")
-
-        wait_for(over, READY_S * 4, f"{service.name} is updated")
-    return len(services)
-
-
-def _rank(service: str) -> int:
+def rank(service: str) -> int:
+    """Where a service stands in the order; what is not known comes first."""
     return ORDER.index(service) if service in ORDER else -1
 
 

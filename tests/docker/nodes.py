@@ -6,13 +6,16 @@ images and its own name; they see each other as machines on one switch do.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import docker
+import pytest
 
 from tests.harness import wait_until
 
@@ -35,6 +38,18 @@ def run(*words: str, check: bool = True) -> str:
     done = subprocess.run(words, text=True, capture_output=True)
     assert done.returncode == 0 or not check, f"{words}: {done.stderr}"
     return done.stdout
+
+
+@contextlib.contextmanager
+def swarm_of_one(client: docker.DockerClient) -> Iterator[None]:
+    """This machine's engine as a Swarm of one node, for as long; skips where it is in one already."""
+    if client.info()["Swarm"]["LocalNodeState"] != "inactive":
+        pytest.skip("this engine is in a Swarm already, which a test should not change")
+    client.swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:2377")
+    try:
+        yield
+    finally:
+        client.swarm.leave(force=True)
 
 
 class Node:

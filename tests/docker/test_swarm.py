@@ -122,17 +122,13 @@ def baked(checkout: Path) -> str:
 @pytest.fixture
 def single(checkout: Path, baked: str) -> Iterator[Stack]:
     """A stack on this machine's engine, made a Swarm of one node for as long."""
-    client = docker.from_env()
-    if client.info()["Swarm"]["LocalNodeState"] != "inactive":
-        pytest.skip("this engine is in a Swarm already, which a test should not change")
-    client.swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1:2377")
-    stack = Stack(checkout, "unix:///var/run/docker.sock")
-    try:
-        stack.deploy()
-        yield stack
-    finally:
-        stack.remove()
-        client.swarm.leave(force=True)
+    with nodes.swarm_of_one(docker.from_env()):
+        stack = Stack(checkout, "unix:///var/run/docker.sock")
+        try:
+            stack.deploy()
+            yield stack
+        finally:
+            stack.remove()
 
 
 def test_one_node_learns_and_replaces_what_docker_kill_ended(single: Stack) -> None:

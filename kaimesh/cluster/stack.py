@@ -1,0 +1,54 @@
+"""What Swarm does differently from Compose: how many aisrv there are, and another image for all, by its own rolling update."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+from docker.models.services import Service
+
+from kaimesh.cluster.engine import Engine
+from kaimesh.cluster.upgrade import Say, rank
+from kaimesh.errors import MeshError
+
+UPDATED_S = 900.0
+POLL_S = 0.5
+
+
+def scale(engine: Engine, count: int) -> None:
+    """Changes how many aisrv there are; those that stay are not touched. Raises MeshError with the engine's words.
+
+    By the command line: the SDK's `Service.scale` writes the defaults into the specification, which replaces every task.
+    """
+    words = ["docker", "service", "scale", "--detach", f"{engine.name}_aisrv={count}"]
+    done = subprocess.run(words, text=True, capture_output=True)
+    if done.returncode:
+        raise MeshError(f"{' '.join(words)} failed:\n{done.stderr}")
+
+
+def upgrade(engine: Engine, image: str, say: Say) -> int:
+    """Replaces the tasks of one service after the other; returns how many services. Raises MeshError: one could not be."""
+    services = engine.client.services.list(filters={"label": f"{engine.label}={engine.name}"})
+    for service in sorted(services, key=lambda s: rank(s.name.removeprefix(f"{engine.name}_"))):
+        say(f"{service.name}: rolling update to {image}")
+        service.reload()  # an update needs the version that it changes
+        service.update(image=image, force_update=True, fetch_current_spec=True)
+        _wait(service, image)
+    return len(services)
+
+
+def _wait(service: Service, image: str) -> None:
+    deadline = time.monotonic() + UPDATED_S
+    while (state := _state(service)) in ("", "updating") and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    if state != "completed":
+        why = service.attrs.get("UpdateStatus", {}).get("Message") or f"not within {UPDATED_S:.0f} s"
+        raise MeshError(
+            f"{service.name} could not be updated to {image} ({state or 'no state'}: {why}); the services after it were left as they "
+            f"are. Why: docker service ps --no-trunc {service.name}. Back: docker service rollback {service.name}"
+        )
+
+
+def _state(service: Service) -> str:
+    service.reload()
+    return str(service.attrs.get("UpdateStatus", {}).get("State", ""))
