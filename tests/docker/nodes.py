@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import docker
@@ -173,8 +174,8 @@ class Nodes:
 
     def close(self) -> None:
         """Ends everything."""
-        for node in reversed(self.nodes):
-            node.close()
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Node.close, self.nodes))
         run("ip", "netns", "delete", SWITCH, check=False)
 
 
