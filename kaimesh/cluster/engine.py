@@ -52,10 +52,10 @@ class Engine:
         )
 
     def containers(self, service: str | None = None, running: bool = False) -> list[Container]:
-        """Every container of the mesh, or of one service, by service and number."""
+        """Every container of the mesh, or of one service, by service, number and age, the newest last."""
         found = [c for c in self._labelled(self.label) if service in (None, self.service_of(c))]
         chosen = [c for c in found if c.status == "running" or not running]
-        return sorted(chosen, key=lambda c: (self.service_of(c), self.number_of(c)))
+        return sorted(chosen, key=lambda c: (self.service_of(c), self.number_of(c), str(c.attrs["Created"])))
 
     def service_of(self, container: Container) -> str:
         """The service's name in docker-compose.yml."""
@@ -69,10 +69,8 @@ class Engine:
 
     def pieces(self) -> list[Piece]:
         """What there is, one by one: of each replica the last container (Swarm keeps dead ones), of one-shot services none."""
-        last: dict[tuple[str, int], Container] = {}
-        for container in sorted(self.containers(), key=lambda c: str(c.attrs["Created"])):
-            last[self.service_of(container), self.number_of(container)] = container
-        return [self._piece(last[key]) for key in sorted(last) if key[0] != ONE_SHOT]
+        last = {(self.service_of(c), self.number_of(c)): c for c in self.containers() if self.service_of(c) != ONE_SHOT}
+        return [self._piece(container) for container in last.values()]
 
     def _piece(self, container: Container) -> Piece:
         state = container.attrs["State"]
