@@ -1,6 +1,6 @@
 """How long the learner waits for data while the buffer is full: batches of real unrolls through Reverb, into a real `learn`.
 
-    .venv/bin/python -m benchmarks.data_path                          # IMPALA on ale:pong: batches of 32 unrolls of 20 steps
+    .venv/bin/python -m benchmarks.data_path                          # IMPALA on ale:pong: batches of 16 unrolls of 20 steps
     .venv/bin/python -m benchmarks.data_path --algo dqn --app ale:pong
 
 One process: a thread keeps the table full with unrolls that were rolled out before, the learner's reader draws, `learn` runs in the
@@ -46,9 +46,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the JSON here")
     arguments = parser.parse_args()
     set_threads(os.cpu_count() or 1)
-    config = load(
-        DEFAULT_CONF, overrides_of(arguments.app, arguments.algo, ["dump_model_freq=1000000", *arguments.set])
-    )
+    settings = ["dump_model_freq=1000000", "replay_share=0", *arguments.set]  # every sample comes from the buffer
+    config = load(DEFAULT_CONF, overrides_of(arguments.app, arguments.algo, settings))
     samples = unrolls(config)
     found = {"as_stored": measure(config, samples, arguments.learns)}
     if frames.FRAMES in samples[0].columns:
