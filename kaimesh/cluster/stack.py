@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-import time
 
 from docker.models.services import Service
 
-from kaimesh.cluster.engine import Engine
+from kaimesh.cluster.engine import Engine, wait_for
 from kaimesh.cluster.upgrade import Say, rank
 from kaimesh.errors import MeshError
 
 UPDATED_S = 900.0
-POLL_S = 0.5
 
 
 def scale(engine: Engine, count: int) -> None:
@@ -27,7 +25,7 @@ def scale(engine: Engine, count: int) -> None:
 
 
 def upgrade(engine: Engine, image: str, say: Say) -> int:
-    """Replaces the tasks of one service after the other; returns how many services. Raises MeshError: one could not be."""
+    """Replaces the tasks of one service after the other; returns how many services. Raises MeshError, PeerError: one could not be."""
     services = engine.client.services.list(filters={"label": f"{engine.label}={engine.name}"})
     for service in sorted(services, key=lambda s: rank(s.name.removeprefix(f"{engine.name}_"))):
         say(f"{service.name}: rolling update to {image}")
@@ -38,14 +36,11 @@ def upgrade(engine: Engine, image: str, say: Say) -> int:
 
 
 def _wait(service: Service, image: str) -> None:
-    deadline = time.monotonic() + UPDATED_S
-    while (state := _state(service)) in ("", "updating") and time.monotonic() < deadline:
-        time.sleep(POLL_S)
-    if state != "completed":
-        why = service.attrs.get("UpdateStatus", {}).get("Message") or f"not within {UPDATED_S:.0f} s"
+    wait_for(lambda: _state(service) not in ("", "updating"), UPDATED_S, f"{service.name} is updated to {image}")
+    if (state := _state(service)) != "completed":
         raise MeshError(
-            f"{service.name} could not be updated to {image} ({state or 'no state'}: {why}); the services after it were left as they "
-            f"are. Why: docker service ps --no-trunc {service.name}. Back: docker service rollback {service.name}"
+            f"{service.name} could not be updated to {image} ({state}: {service.attrs['UpdateStatus']['Message']}); the services after "
+            f"it were left as they are. Why: docker service ps --no-trunc {service.name}. Back: docker service rollback {service.name}"
         )
 
 

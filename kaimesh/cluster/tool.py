@@ -162,7 +162,7 @@ def _table(pieces: list[Any], processes: list[dict[str, Any]]) -> Table:
     by_name = {process["name"]: process for process in processes}
     for piece in pieces:
         process = by_name.pop(f"{piece.service.removesuffix('-gpu')}_{piece.number - 1}", {})
-        restarts = process.get("restarts", piece.restarts)  # a Swarm makes another container, which was never restarted
+        restarts = max(piece.restarts, process.get("restarts", 0))  # Swarm counts none; the monitor none of its own
         rows.add_row(piece.container, piece.health, str(restarts), *_words(process))
     for process in by_name.values():
         if process["health"] != "done":
