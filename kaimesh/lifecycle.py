@@ -26,6 +26,7 @@ from kaimesh.logs import configure as configure_logging
 from kaimesh.metrics import Meter
 from kaimesh.report import Reporter
 from kaimesh.run import RunDir
+from kaimesh.tensors import stop_tensor_leak
 
 _GIL_GRACE_S = 5.0  # supervisord kills 10 s after the limit
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -66,12 +67,13 @@ class Service(Protocol):
 
 
 def set_threads(count: int) -> None:
-    """Thread counts of the numerical libraries; must come before their import."""
+    """Thread counts of the numerical libraries; must come before their import. Ends TensorFlow's leak, too."""
     for variable in _THREAD_VARIABLES:
         os.environ[variable] = str(count)
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(count)
     os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    stop_tensor_leak()
 
 
 def set_tensorflow_threads(count: int) -> None:
