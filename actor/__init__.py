@@ -6,9 +6,12 @@ nothing is lost, for an actor keeps nothing but weights, which it pulls again.
 
 batcher   the core, without a socket: rows in, one agent call, checked rows out
 answers   what an agent may return, checked
+apart     after a failed call: whose rows it was
 models    newer models from the pool, on a thread of its own
 peers     who may ask
-server    the loop: poll, gather, predict, scatter; weights are swapped between two batches
+requests  what may be asked besides predictions
+replies   calls the agent, and tells each client its part
+server    the loop: poll, gather, predict; weights are swapped between two batches
 service   wiring
 client    what an aisrv holds: one connection to one of the actors
 """

@@ -12,6 +12,7 @@ import numpy as np
 
 from kaimesh.arrays import Batch, to_array
 from kaimesh.errors import AgentError, SampleError
+from kaimesh.finite import surely_finite
 
 
 def columns_of(result: Any, rows: int, where: str) -> Batch:
@@ -48,7 +49,7 @@ def columns_of(result: Any, rows: int, where: str) -> Batch:
 def check_numbers(batch: Batch, where: str) -> None:
     """Raises AgentError: a floating-point field of `batch` holds NaN. Infinities pass: masked logits are -inf."""
     for name, column in batch.columns.items():
-        if column.dtype.kind == "f" and np.isnan(column).any():
+        if not surely_finite(column) and np.isnan(column).any():
             bad = np.flatnonzero(np.isnan(column).reshape(len(column), -1).any(axis=1))
             raise AgentError(
                 f"{where} returned NaN in field {name!r}, in {len(bad)} of {len(column)} rows (the first is row {bad[0]}); "

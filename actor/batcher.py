@@ -17,10 +17,12 @@ import numpy as np
 from actor.answers import check_numbers, columns_of
 from kaimesh.agent import Spaces, protocol, user_code
 from kaimesh.arrays import Batch, Layout, Specs, layout
+from kaimesh.errors import SampleError
+from kaimesh.finite import first_not_finite
 from kaimesh.metrics import Meter
 
 NO_MODEL = -1  # the version until a model was loaded
-_FIRST_ROWS = 16
+_FIRST_BYTES = 1 << 16  # that a lane makes room for at first; a row may be larger than that
 
 
 class Lane:
@@ -40,8 +42,7 @@ class Lane:
         self._columns: dict[str, np.ndarray] = {}
         self._bytes: list[memoryview] = []
         self._layouts: dict[int, Layout] = {}
-        self._capacity = 0
-        self._reserve(min(_FIRST_ROWS, max_rows))
+        self._capacity = 0  # until there are rows: specs alone reserve nothing
 
     def layout(self, count: int) -> Layout:
         """Where the columns of a request of `count` rows lie."""
@@ -83,6 +84,10 @@ class Lane:
             column[count:size] = name == "legal_act"
         return self._view(size), count
 
+    def last(self, count: int) -> Batch:
+        """A copy of the `count` rows that `take` gave out last."""
+        return Batch({name: column[:count].copy() for name, column in self._columns.items()}, self._row_type)
+
     def describe(self, answer: Batch) -> None:
         """Brings `act_specs` up to date."""
         signature = tuple((name, column.dtype, column.shape[1:]) for name, column in answer.columns.items())
@@ -95,11 +100,12 @@ class Lane:
     def _make_room(self, rows: int) -> None:
         assert rows <= self.max_rows
         if rows > self._capacity:
-            self._reserve(rows)
+            self._reserve(max(rows, _FIRST_BYTES // max(self.specs.row_bytes, 1)))
 
     def _reserve(self, rows: int, filled: int | None = None) -> None:
         """Makes room for `rows` rows, doubling; the first `filled` (default: those that wait) are kept."""
         filled = self.rows if filled is None else filled
+        rows = min(rows, self.max_rows)
         capacity = min(self.max_rows, 1 << (rows - 1).bit_length())
         grown = {name: np.empty((capacity, *spec.shape), spec.dtype) for name, spec in self.specs}
         for name, column in self._columns.items():
@@ -144,12 +150,19 @@ class Batcher:
             self._lanes[key] = Lane(specs, exploit, self.max_rows)
         return self._lanes[key]
 
+    def forget(self, specs: Specs) -> None:
+        """Drops the lanes of these specs: nobody sends such rows any more."""
+        for exploit in (False, True):
+            self._lanes.pop((exploit, specs), None)
+
     def run(self, lane: Lane) -> Batch:
         """Predicts the rows that wait in `lane`: act columns `[B, ...]`, valid until the next call. The lane is empty then.
 
-        Raises AgentError: the agent raised, or returned what an answer cannot be.
+        Raises AgentError: the agent raised, or returned what an answer cannot be. SampleError: rows are not finite; the agent was
+        not called.
         """
         batch, count = lane.take(self._padded)
+        check_finite(batch)  # padding is
         method = "exploit" if lane.exploit else "predict"
         where = f"{type(self.agent).__name__}.{method}"
         call = getattr(self.agent, method)
@@ -185,3 +198,13 @@ class Batcher:
         whole = Batch.concatenate(answers) if len(answers) > 1 else answers[0]
         ends = np.cumsum([len(batch) for batch in batches])
         return [whole[end - len(batch) : end] for batch, end in zip(batches, ends, strict=True)]
+
+
+def check_finite(rows: Batch) -> None:
+    """Raises SampleError: a float column of observations holds NaN or infinity; the network would answer NaN."""
+    if (found := first_not_finite(rows.columns)) is not None:
+        field, row, value = found
+        raise SampleError(
+            f"observation field {field!r} of row {row} holds {value}; nothing can be predicted from it, and this "
+            "request was refused. Look at what makes this field: the environment, or observation_process."
+        )

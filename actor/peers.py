@@ -2,56 +2,82 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
-from actor.batcher import Batcher, Lane
+from actor.batcher import NO_MODEL, Batcher, Lane
 from kaimesh.agent import Spaces
 from kaimesh.arrays import Specs
 from kaimesh.errors import Refused
 from kaimesh.wire.connection import Connection, Hello
-from kaimesh.wire.frame import MAX_FRAME_BYTES
 
 
 class Peer:
     """What the loop knows of one connection.
 
-    lanes: where its rows go, by `method`: PREDICT, EXPLOIT; none if it only sends CONTROL. act_specs: the last that it was
-    told. most_rows: of its requests so far.
+    specs, spaces: what it declared. lanes: where its rows go, by `method`: PREDICT, EXPLOIT; none if it only sends CONTROL.
+    act_specs: the last that it was told. most_rows: of its requests so far.
     """
 
-    __slots__ = ("act_specs", "lanes", "most_rows")
+    __slots__ = ("act_specs", "lanes", "most_rows", "spaces", "specs")
 
-    def __init__(self, lanes: tuple[Lane, ...]) -> None:
-        self.lanes = lanes
+    def __init__(self, specs: Specs | None, spaces: Spaces | None, lanes: tuple[Lane, ...]) -> None:
+        self.specs, self.spaces, self.lanes = specs, spaces, lanes
         self.act_specs: Specs | None = None
         self.most_rows = 0
 
 
 class Admission:
-    """Gives every connection its Peer. `spaces` is what the first client of a native agent named."""
+    """Gives every connection its Peer.
+
+    A native agent has one network, so its clients must agree: `spaces` is what the first one named, and stays once a model was loaded
+    for it; before that, and for the rows' specs, only while somebody is connected who declared them. `is_set_up`: the network is built.
+    """
 
     def __init__(self, batcher: Batcher) -> None:
         self.spaces: Spaces | None = None
+        self.is_set_up = False
         self._specs: Specs | None = None
         self._batcher = batcher
+        self._declared: Counter[Specs | Spaces] = Counter()  # by how many that are connected
 
     def greet(self, connection: Connection, hello: Hello) -> dict[str, Any]:
         """What WELCOME says. Raises Refused, SampleError: this client cannot be served, and why."""
-        specs = Specs.from_json(hello["specs"]) if hello.get("specs") else None
-        if specs is not None and specs.row_bytes > MAX_FRAME_BYTES:
-            raise Refused(f"one observation of {specs.row_bytes} bytes is over the limit of {MAX_FRAME_BYTES}")
+        specs = Specs.from_json(hello.specs) if hello.specs else None
+        if specs is not None and not specs.row_bytes:
+            raise Refused(f"observations of {len(specs)} fields and no bytes; nothing can be predicted from them")
+        spaces = None
         if self._batcher.native:
-            self._compare(hello.get("spaces"), specs)
+            spaces = None if hello.spaces is None else Spaces.from_json(hello.spaces)
+            self._compare(spaces, specs)
         lanes = () if specs is None else tuple(self._batcher.lane(specs, exploit) for exploit in (False, True))
-        connection.state = Peer(lanes)
+        connection.state = Peer(specs, spaces, lanes)
+        self._declared.update(declared for declared in (specs, spaces) if declared is not None)
         return {"version": self._batcher.version}
 
-    def _compare(self, data: Any, specs: Specs | None) -> None:
-        """A native agent has one network, so every client must have the same spaces and observations."""
-        try:
-            spaces = None if data is None else Spaces.from_json(data)
-        except (TypeError, AttributeError) as error:
-            raise Refused(f"spaces {data!r} cannot be read: {error}") from error
+    def leave(self, connection: Connection) -> None:
+        """Forgets what nobody declares any more, now that this connection is closed."""
+        peer: Peer = connection.state
+        for declared in (peer.specs, peer.spaces):
+            if declared is None:
+                continue
+            self._declared[declared] -= 1
+            if self._declared[declared]:
+                continue
+            del self._declared[declared]
+            if isinstance(declared, Spaces):
+                self._forget(declared)
+            else:
+                self._batcher.forget(declared)
+                if declared == self._specs:
+                    self._specs = None
+
+    def _forget(self, spaces: Spaces) -> None:
+        if spaces == self.spaces and self._batcher.version == NO_MODEL:
+            self.spaces, self.is_set_up = None, False
+
+    def _compare(self, spaces: Spaces | None, specs: Specs | None) -> None:
+        """Every client must have the same spaces and observations."""
         agent = type(self._batcher.agent).__name__
         if spaces is None and specs is not None:
             raise Refused(f"{agent} builds its network from the environment's spaces, and this client named none")

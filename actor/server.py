@@ -8,40 +8,34 @@ from __future__ import annotations
 
 import logging
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, NamedTuple
+from functools import partial
 
 from actor.batcher import Batcher, Lane
 from actor.models import Model, Models
 from actor.peers import Admission, Peer
-from kaimesh.arrays import ALIGN_BYTES, Batch, Specs, view_columns
-from kaimesh.errors import AgentError, MeshError, PeerError
+from actor.replies import Replies, Request, trace_of
+from actor.requests import Version, request_of
+from kaimesh.errors import AgentError, MeshError, SampleError
 from kaimesh.metrics import Meter
-from kaimesh.wire import frame as wire
 from kaimesh.wire.connection import Connection
 from kaimesh.wire.frame import Header, Kind
 from kaimesh.wire.server import FrameServer
 
 ROLE = "player"
 PREDICT, EXPLOIT = 0, 1  # the `method` of a DATA frame
+MOST_ROWS = 1 << 16  # of one request
+_MOST_ASKED = 64  # models that clients asked for and that are not loaded yet
 _HOLDING_POLL_S = 0.02
-_PADDING = bytes(ALIGN_BYTES)
-
-
-class Request(NamedTuple):
-    """Rows `start` up to `start + rows` of a batch, and who is told under which tag."""
-
-    connection: Connection
-    tag: int
-    start: int
-    rows: int
 
 
 class ActorServer:
     """Serves `batcher` on `bind`. Call `step` for ever; nothing that a client can do makes it raise.
+
+    Clients whose spaces the agent's setup raises for are refused, as are rows that are not finite; an error is told to those whose
+    rows caused it, where that can be told apart.
 
     models: where newer weights come from; None: never. max_wait_s: see above; 0 is greedy.
     """
@@ -66,30 +60,29 @@ class ActorServer:
         self._held: deque[tuple[Connection, Header, bytes]] = deque()  # until there is a model
         self._asked: list[tuple[Connection, int, Future[Model]]] = []
         self._admission = Admission(batcher)
-        self._is_set_up = False
         self._pinned = False
         self._loaded: Model | None = None
-        self._wait_phase, self._predict_phase = meter.phase("wait"), meter.phase("predict")
+        self._wait_phase = meter.phase("wait")
         self._frames = FrameServer(
             bind,
             token=token,
             roles=(ROLE,),
             on_hello=self._admission.greet,
+            on_close=self._leave,
+            meter=meter,
             logger=self._log,
         )
+        self._replies = Replies(self._frames, batcher, meter, self._log)
         self.port = self._frames.port
 
     def step(self, timeout_s: float = 0.5) -> None:
-        """One turn: waits up to `timeout_s` for requests and serves them. Raises AgentError: setup or a load raised."""
+        """One turn: waits up to `timeout_s` for requests and serves them. Raises AgentError: a load raised."""
         with self._wait_phase:
             ready = self._frames.poll(self._patience_s(timeout_s))
         self._follow()
         if self._held and self._can_serve():
             self._release()
-        for connection in ready:
-            header = connection.header
-            assert header is not None
-            self._take(connection, header, connection.payload)
+        self._frames.serve(ready, self._take_frame)
         if self._waiting and not self._worth_waiting():
             self._flush()
         self._say(bool(ready))
@@ -99,6 +92,15 @@ class ActorServer:
         self._frames.stop()
 
     # What comes in
+
+    def _take_frame(self, connection: Connection) -> None:
+        assert connection.header is not None
+        self._take(connection, connection.header, connection.payload)
+
+    def _leave(self, connection: Connection) -> None:
+        self._admission.leave(connection)
+        self._held = deque(held for held in self._held if held[0] is not connection)
+        self._asked = [asked for asked in self._asked if asked[0] is not connection]
 
     def _take(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
         if header.kind == Kind.DATA:
@@ -119,16 +121,16 @@ class ActorServer:
             return
         lane = peer.lanes[header.method]
         plan = lane.layout(rows)
-        if rows == 0 or plan.total_bytes != header.length:
-            words = f"{rows} observations of {lane.specs.names} in {header.length} bytes, not {plan.total_bytes}"
-            self._fail(connection, tag, words)
+        if not 0 < rows <= MOST_ROWS or plan.total_bytes != header.length:
+            words = f"{rows} observations (at most {MOST_ROWS}) of {lane.specs.names} in {header.length} bytes, not {plan.total_bytes}"
+            self._replies.fail(connection, tag, words)
             return
         if rows > peer.most_rows:
             peer.most_rows = rows
         if lane.rows + rows > lane.max_rows:
             self._flush()
             if rows > lane.max_rows:
-                self._predict_alone(connection, header, lane, payload)
+                self._replies.predict_alone(connection, header, lane, payload)
                 return
         if lane.rows == 0:
             if not self._waiting:
@@ -139,27 +141,26 @@ class ActorServer:
 
     def _control(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
         try:
-            request = wire.from_json(payload)
-        except PeerError as error:
-            self._frames.refuse(connection, str(error))
+            request = request_of(payload)
+        except SampleError as error:
+            self._replies.fail(connection, header.tag, str(error))
             return
-        wanted = request.get("id", "latest")
-        if request.get("do") == "version":
+        if isinstance(request, Version):
             self._send_version(connection, header.tag)
-        elif request.get("do") != "load_model" or not (wanted in ("latest", "random") or _is_id(wanted)):
-            self._fail(
-                connection, header.tag, f'{request} is not a request; load_model takes "latest", "random" or a number'
-            )
         elif not self._can_serve():
             self._hold(connection, header, payload)
-        elif wanted == "latest":
+        elif request.id == "latest":
             self._pinned = False
             self._follow()
             self._send_version(connection, header.tag)
         elif self._models is None:
-            self._fail(connection, header.tag, "this actor has no model pool")
+            self._replies.fail(connection, header.tag, "this actor has no model pool")
+        elif len(self._asked) >= _MOST_ASKED:
+            self._replies.fail(
+                connection, header.tag, f"{_MOST_ASKED} models were asked for and are not loaded yet; ask later"
+            )
         else:
-            self._asked.append((connection, header.tag, self._models.fetch(wanted)))
+            self._asked.append((connection, header.tag, self._models.fetch(request.id)))
 
     def _hold(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
         """Keeps a request until there is a model, and reads nothing more from its sender."""
@@ -170,15 +171,14 @@ class ActorServer:
 
     def _can_serve(self) -> bool:
         """A native agent without weights would play noise that nobody learns from; another may have its own beginning."""
-        return not self._batcher.native or (self._is_set_up and (self._batcher.version >= 0 or self._models is None))
+        return not self._batcher.native or (
+            self._admission.is_set_up and (self._batcher.version >= 0 or self._models is None)
+        )
 
     def _follow(self) -> None:
         """Between two batches: builds the network, loads what was asked for, or what is newest."""
-        if self._batcher.native and not self._is_set_up:
-            if self._admission.spaces is None:
-                return
-            self._batcher.setup(self._admission.spaces)
-            self._is_set_up = True
+        if self._batcher.native and not self._admission.is_set_up and not self._set_up():
+            return
         for asked in [a for a in self._asked if a[2].done()]:
             self._asked.remove(asked)
             self._load_asked(*asked)
@@ -187,6 +187,22 @@ class ActorServer:
         newest = self._models.take()
         if newest is not None and newest != self._loaded:
             self._load(newest)
+
+    def _set_up(self) -> bool:
+        """Whether the network is built. Where the agent raises for a client's spaces, who named these is refused."""
+        spaces = self._admission.spaces
+        if spaces is None:
+            return False
+        try:
+            self._batcher.setup(spaces)
+        except AgentError as error:
+            self._log.error("%s, for %s\n%s", error, spaces, trace_of(error))
+            for connection in self._frames.connections:
+                if connection.state.spaces == spaces:
+                    self._frames.refuse(connection, f"{error}, for {spaces}; the actor's log has the traceback")
+            return False
+        self._admission.is_set_up = True
+        return True
 
     def _load(self, model: Model) -> None:
         with self._meter.phase("load"):
@@ -204,11 +220,11 @@ class ActorServer:
             finally:
                 self._models.discard(model)
         except MeshError as error:
-            self._report([Request(connection, tag, 0, 0)], error)
+            self._replies.report([Request(connection, tag, 0, 0)], error)
             return
         self._send_version(connection, tag)
 
-    # Answers
+    # When
 
     def _patience_s(self, timeout_s: float) -> float:
         if self._waiting:
@@ -226,58 +242,7 @@ class ActorServer:
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         for lane in waiting:
-            askers, lane.askers = lane.askers, []
-            try:
-                with self._predict_phase:
-                    answer = self._batcher.run(lane)
-            except MeshError as error:
-                self._report(askers, error)
-                continue
-            assert lane.act_specs is not None
-            self._scatter(answer, lane.act_specs, askers)
-
-    def _predict_alone(self, connection: Connection, header: Header, lane: Lane, payload: memoryview | bytes) -> None:
-        """A request over max_rows, in several calls."""
-        rows = view_columns(memoryview(payload), lane.specs, header.rows)
-        asker = Request(connection, header.tag, 0, header.rows)
-        try:
-            with self._predict_phase:
-                (answer,) = self._batcher.predict([rows], lane.exploit)
-        except MeshError as error:
-            self._report([asker], error)
-            return
-        self._scatter(answer, answer.specs, [asker])
-
-    def _scatter(self, answer: Batch, specs: Specs, askers: list[Request]) -> None:
-        """Each asker's rows of every column, in wire layout."""
-        version = self._batcher.version
-        columns = [(column.tobytes(), column.nbytes // len(answer)) for column in answer.columns.values()]
-        for connection, tag, start, rows in askers:
-            peer: Peer = connection.state
-            if peer.act_specs is not specs:
-                if peer.act_specs != specs:
-                    self._frames.send_json(connection, Kind.SPECS, {"specs": specs.to_json()})
-                peer.act_specs = specs
-            pieces = []
-            for column, size in columns:
-                pieces.append(column[start * size : (start + rows) * size])
-                if remainder := -(rows * size) % ALIGN_BYTES:
-                    pieces.append(_PADDING[:remainder])
-            payload = b"".join(pieces)
-            header = wire.encode(Kind.DATA, len(payload), rows=rows, tag=tag, version=version)
-            self._frames.write(connection, header + payload)
-
-    def _report(self, askers: list[Request], error: MeshError) -> None:
-        """Every caller gets the agent's own exception; the actor goes on."""
-        cause = error.__cause__
-        trace = "".join(traceback.format_exception(cause)) if isinstance(error, AgentError) and cause else ""
-        names = ", ".join(asker.connection.name for asker in askers)
-        self._log.error("%s (told to %s)\n%s", error, names, trace)
-        for asker in askers:
-            self._fail(asker.connection, asker.tag, str(error), trace)
-
-    def _fail(self, connection: Connection, tag: int, message: str, trace: str = "") -> None:
-        self._frames.send_json(connection, Kind.ERROR, {"message": message, "traceback": trace}, tag=tag)
+            self._replies.predict(lane)
 
     def _send_version(self, connection: Connection, tag: int) -> None:
         self._frames.send_json(connection, Kind.CONTROL, {"version": self._batcher.version}, tag=tag)
@@ -288,7 +253,7 @@ class ActorServer:
         for connection, header, payload in held:
             self._frames.pause(connection, False)
             if not connection.closed:
-                self._take(connection, header, payload)
+                self._frames.serve([connection], partial(self._take, header=header, payload=payload))
 
     def _say(self, busy: bool) -> None:
         if self._held:
@@ -300,9 +265,3 @@ class ActorServer:
             self._meter.state(
                 "ready", f"aisrv: no request from {clients} connections" if clients else "aisrv: nobody is connected"
             )
-
-
-def _is_id(wanted: Any) -> bool:
-    return (isinstance(wanted, int) and not isinstance(wanted, bool)) or (
-        isinstance(wanted, str) and wanted.isdecimal()
-    )

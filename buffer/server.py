@@ -11,10 +11,12 @@ from kaimesh.agent import Spaces
 from kaimesh.arrays import Specs, view_columns
 from kaimesh.errors import MeshError, SampleError
 from kaimesh.metrics import Meter
+from kaimesh.untrusted import clean
 from kaimesh.wire.connection import Connection, Hello
 from kaimesh.wire.frame import Kind, from_json
 from kaimesh.wire.server import FrameServer
 
+_MOST_FLUSHES = 16  # of one peer, under way
 _IDLE_S = 0.05
 _COMING_S = 0.005
 _UNDRAWN_S = 0.5
@@ -33,7 +35,13 @@ class IngestServer:
         self._ingest, self._meter = ingest, meter
         self._log = logger or logging.getLogger("buffer")
         self._server = FrameServer(
-            bind, token=token, roles=("writer", "reader"), on_hello=self._on_hello, logger=self._log
+            bind,
+            token=token,
+            roles=("writer", "reader"),
+            on_hello=self._on_hello,
+            on_close=self._leave,
+            meter=meter,
+            logger=self._log,
         )
         self.port = self._server.port
         self._unacknowledged: deque[tuple[int, Connection, int]] = deque()  # (what `stored` must reach, peer, tag)
@@ -43,13 +51,14 @@ class IngestServer:
     def step(self) -> None:
         """One round: takes what has come, writes it, acknowledges what is stored."""
         ingest = self._ingest
-        came = 0
-        for connection in self._server.poll(_IDLE_S if ingest.settled else _COMING_S if self._more else 0.0):
-            came += self._serve(connection)
+        came = ingest.accepted
+        self._server.serve(
+            self._server.poll(_IDLE_S if ingest.settled else _COMING_S if self._more else 0.0), self._serve
+        )
         # A large frame comes in pieces: what was stored meanwhile is no reason to wait for Reverb. Readers' questions bring no sample;
         # a learner that asks again and again must not keep the last samples from being acknowledged.
         writers = (c for c in self._server.connections if c.state is not None)
-        self._more = bool(came) or (not ingest.blocked and any(c.mid_frame for c in writers))
+        self._more = ingest.accepted > came or (not ingest.blocked and any(c.mid_frame for c in writers))
         if self._flushes:
             self._answer_flushes(ingest.flush(_FULL_S))
         else:
@@ -66,22 +75,20 @@ class IngestServer:
 
         Where the table is full and no learner is connected, nobody will make room, and it does not wait for that.
         """
-        drawn = any((connection.hello or {}).get("role") == "reader" for connection in self._server.connections)
+        hellos = (connection.hello for connection in self._server.connections)
+        drawn = any(hello is not None and hello.role == "reader" for hello in hellos)
         done = self._ingest.flush(min(timeout_s, _UNDRAWN_S)) or (drawn and self._ingest.flush(timeout_s))
         self._acknowledge()
         return done
 
     def _on_hello(self, connection: Connection, hello: Hello) -> dict[str, Any]:
-        if hello["role"] == "reader":
+        if hello.role == "reader":
             return {}
-        try:
-            spaces = None if hello.get("spaces") is None else Spaces.from_json(hello["spaces"])
-        except (TypeError, AttributeError) as error:
-            raise SampleError(f"spaces are not those of kaimesh.agent.Spaces: {error}") from error
-        if hello.get("specs") is None:  # it has no sample yet
+        spaces = None if hello.spaces is None else Spaces.from_json(hello.spaces)
+        if hello.specs is None:  # it has no sample yet
             self._ingest.announce(spaces)
             return {}
-        specs = Specs.from_json(hello["specs"])
+        specs = Specs.from_json(hello.specs)
         if not specs.row_bytes:
             raise SampleError(
                 f"samples of {len(specs)} fields and no bytes cannot be stored; give `learn` at least one value"
@@ -90,29 +97,28 @@ class IngestServer:
         connection.state = specs
         return {}
 
-    def _serve(self, connection: Connection) -> int:
+    def _leave(self, connection: Connection) -> None:
+        self._flushes = [asked for asked in self._flushes if asked[0] is not connection]
+
+    def _serve(self, connection: Connection) -> None:
         header = connection.header
         assert header is not None
         try:
-            if header.kind == Kind.DATA and connection.state is not None:
-                batch = view_columns(connection.payload, connection.state, header.rows)
-                accepted = self._ingest.insert(batch, connection.payload if header.rows == 1 else None)
-                self._unacknowledged.append((accepted, connection, header.tag))
-                return 1
             if header.kind == Kind.CONTROL:
                 answer = self._answer(connection)
                 if answer is not None:
                     self._server.send_json(connection, Kind.CONTROL, answer, tag=header.tag)
-                return 0
-            raise SampleError(
-                f"a frame of kind {header.kind} from a {(connection.hello or {}).get('role')} means nothing here"
-            )
+                return
+            if connection.state is None:
+                raise SampleError(f"{header.rows} samples from a client that declared none")
+            batch = view_columns(connection.payload, connection.state, header.rows)
+            accepted = self._ingest.insert(batch, connection.payload if header.rows == 1 else None)
+            self._unacknowledged.append((accepted, connection, header.tag))
         except MeshError as error:
             message = f"{connection.name}: {error}"
             self._log.error("refused: %s", message)
             self._meter.count("refused_frames")
             self._server.send_json(connection, Kind.ERROR, {"message": message, "traceback": ""}, tag=header.tag)
-            return 0
 
     def _answer(self, connection: Connection) -> dict[str, Any] | None:
         """What to say at once, or None: later."""
@@ -122,12 +128,14 @@ class IngestServer:
             return self._ingest.describe()
         if action == "flush":
             assert connection.header is not None
+            if sum(asker is connection for asker, _ in self._flushes) >= _MOST_FLUSHES:
+                raise SampleError(f"{_MOST_FLUSHES} flushes were asked for and are not done yet; wait for those")
             self._flushes.append((connection, connection.header.tag))
             return None
         if action == "drop":
             self._ingest.drop()
             return {}
-        raise SampleError(f"{action!r} cannot be done here; describe, flush and drop can")
+        raise SampleError(f"{clean(repr(action), 80)} cannot be done here; describe, flush and drop can")
 
     def _answer_flushes(self, done: bool) -> None:
         if done:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from kaimesh import declared
 from kaimesh.arrays import Batch
 from kaimesh.errors import AgentError, MeshError, Stopped
 
@@ -88,11 +89,19 @@ class Spaces(NamedTuple):
     parts: tuple[Part, ...] = ()
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Spaces:
-        """The inverse of `_asdict()` through JSON."""
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        parts = tuple(Part(name, dtype, tuple(shape), bits) for name, dtype, shape, bits in values.pop("parts", ()))
-        return cls(**values, parts=parts)
+    def from_json(cls, data: Any) -> Spaces:
+        """The inverse of `_asdict()` through JSON; the data may come from a stranger. Raises SampleError: no environment looks so."""
+        found = declared.environment_of(data)
+        return cls(
+            obs_shape=tuple(found.obs_shape),
+            obs_dtype=found.obs_dtype,
+            action_kind=found.action_kind,
+            action_size=found.action_size,
+            action_low=tuple(found.action_low),
+            action_high=tuple(found.action_high),
+            legal_actions=found.legal_actions,
+            parts=tuple(Part(name, dtype, tuple(shape), bits) for name, dtype, shape, bits in found.parts),
+        )
 
 
 class TableSpec(NamedTuple):

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 
+from kaimesh import declared
 from kaimesh.errors import SampleError
 
 ALIGN_BYTES = 8
@@ -65,23 +66,8 @@ class Specs(tuple[Field, ...]):
 
     @classmethod
     def from_json(cls, data: Any) -> Specs:
-        """The inverse of `to_json`; the data may come from a stranger, so every part is checked.
-
-        Raises SampleError: not a list of [name, dtype, shape], an unknown dtype, a negative or absurd dimension.
-        """
-        fields: dict[str, ArraySpec] = {}
-        try:
-            for name, dtype, shape in data:
-                kind = np.dtype(str(dtype))
-                dims = tuple(int(d) for d in shape)
-                if kind.kind not in _KINDS or any(not 0 <= d < 2**31 for d in dims) or len(dims) > 16 or name in fields:
-                    raise SampleError(
-                        f"field {name!r}: dtype {dtype!r}, shape {shape!r} cannot travel (or is named twice)"
-                    )
-                fields[str(name)] = ArraySpec(kind.str, dims)
-        except (TypeError, ValueError) as error:
-            raise SampleError(f"specs must be a list of [name, dtype, shape]: {error}") from error
-        return cls(fields)
+        """The inverse of `to_json`; the data may come from a stranger. Raises SampleError: see declared.fields_of."""
+        return cls((name, ArraySpec(dtype, tuple(shape))) for name, dtype, shape in declared.fields_of(data))
 
     @classmethod
     def of_columns(cls, columns: Mapping[str, np.ndarray]) -> Specs:

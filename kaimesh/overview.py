@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from kaimesh.internal import INTERNAL_ERRORS
 from kaimesh.mesh import LIVE_STATES, is_ours, supervisor_pid
 from kaimesh.run import RunDir, read_json
 from kaimesh.supervise import KEEPER
@@ -22,7 +23,9 @@ SILENT_S = 5.0
 
 
 class Row(NamedTuple):
-    """One process. health: "ok", "starting", "silent", "restarting", "failed", "stopped" or "done"; since: wall time, s."""
+    """One process. health: "ok", "starting", "silent", "restarting", "failed", "stopped" or "done"; since: wall time, s.
+    internal_errors: bugs of ours that it met and went on after.
+    """
 
     name: str
     pid: int | None
@@ -35,6 +38,7 @@ class Row(NamedTuple):
     state: str
     blocked_on: str
     since: float | None
+    internal_errors: int = 0
 
 
 class Overview(NamedTuple):
@@ -87,6 +91,7 @@ def _row(
         state,
         status.get("blocked_on", ""),
         status.get("since"),
+        int(status.get("counters", {}).get(INTERNAL_ERRORS, 0)),
     )
 
 
@@ -104,6 +109,11 @@ def _health(state: str, alive: bool, supervisor: str, status: Mapping[str, Any],
 
 def sentence(row: Row, now: float) -> str:
     """What a process does, to be read: `waiting 12 s for buffer: 30 of 64 samples`."""
+    bugs = f"; {row.internal_errors} internal errors, see its log" if row.internal_errors else ""
+    return _doing(row, now) + bugs
+
+
+def _doing(row: Row, now: float) -> str:
     seconds = f" {now - row.since:.0f} s" if row.since is not None and row.state == "waiting" else ""
     if row.health == "silent":
         return f"alive, but silent: it was {row.state} when it last reported"

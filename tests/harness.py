@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 
+from kaimesh.internal import INTERNAL_ERRORS
 from kaimesh.run import RunDir, read_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -129,6 +130,13 @@ class Mesh:
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.logs()}") from None
 
+    def internal_errors(self) -> dict[str, float]:
+        """Of the newest run, by process: bugs of ours that a server met and went on after. Every test wants none."""
+        if not (self.runs / "latest").exists():
+            return {}
+        counts = {name: status["counters"].get(INTERNAL_ERRORS, 0) for name, status in self.run.statuses().items()}
+        return {name: count for name, count in counts.items() if count}
+
     def logs(self, lines: int = 25) -> str:
         """The end of every log, for a failure's message."""
         if not (self.runs / "latest").exists():
@@ -143,6 +151,11 @@ class Mesh:
         """`stop all`, also when nothing runs any more."""
         if (self.runs / "latest").exists():
             self.cli("stop", "all", check=False)
+
+    def close(self) -> None:
+        """The end of a test: stops, and fails where a server met a bug of ours."""
+        self.stop()
+        assert self.internal_errors() == {}, self.logs()
 
 
 def _command(*arguments: str) -> list[str]:

@@ -6,12 +6,18 @@ import socket
 from collections import deque
 from typing import Any
 
+import numpy as np
+
 from kaimesh.wire import frame as wire
-from kaimesh.wire.frame import HEADER_BYTES, Header
+from kaimesh.wire.frame import HEADER_BYTES, Header, Kind
+from kaimesh.wire.hello import Hello
+
+__all__ = ["Connection", "Hello"]
 
 FIRST_BUFFER_BYTES = 4096
-
-Hello = dict[str, Any]
+TURN_BYTES = 1 << 22  # of one peer, before the others have their turn
+STRANGER = {int(Kind.HELLO): wire.MAX_HELLO_BYTES}  # what may come, and how long it may be, before the token
+GUEST = {int(Kind.DATA): wire.MAX_FRAME_BYTES, int(Kind.CONTROL): wire.MAX_CONTROL_BYTES}  # and after it
 
 
 class Connection:
@@ -19,7 +25,9 @@ class Connection:
 
     hello: what it said, once it was welcomed. state: the service's own. complete: a whole frame stands in the buffer.
     closed: it is gone. paused: it is not read. opened: when it came, by the server's clock. progress: when a frame under
-    way last grew. watched: the events that it is polled for.
+    way last grew. watched: the events that it is polled for. queued: bytes in `writes`.
+
+    A length that a peer claims reserves nothing: the buffer at most doubles, when it is full of bytes that have come.
     """
 
     __slots__ = (
@@ -35,6 +43,7 @@ class Connection:
         "opened",
         "paused",
         "progress",
+        "queued",
         "sock",
         "state",
         "watched",
@@ -54,8 +63,8 @@ class Connection:
         self.paused = False
         self.watched = 0
         self.writes: deque[memoryview] = deque()
-        self._buffer = bytearray(FIRST_BUFFER_BYTES)
-        self._view = memoryview(self._buffer)
+        self.queued = 0
+        self._view = memoryview(bytearray(FIRST_BUFFER_BYTES))
         self._filled = 0
         self._needed = HEADER_BYTES  # bytes of the frame, as far as is known
 
@@ -63,6 +72,11 @@ class Connection:
     def payload(self) -> memoryview:
         """The payload of the frame that `poll` returned."""
         return self._view[HEADER_BYTES : self._needed]
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory that this peer occupies."""
+        return len(self._view) + self.queued
 
     @property
     def mid_frame(self) -> bool:
@@ -75,20 +89,24 @@ class Connection:
         return self._filled > 0 and not (self.complete or self.paused)
 
     def fill(self) -> None:
-        """Reads what has come, until a frame is complete. Raises BadFrame, ConnectionError, BlockingIOError (no more yet)."""
+        """Reads what has come, until a frame is complete. Raises BadFrame, ConnectionError; BlockingIOError: no more yet, or the
+        next turn is another peer's.
+        """
+        most = self._filled + TURN_BYTES
         while True:
             if self._filled < self._needed:
+                if self._filled == len(self._view):
+                    self._grow()
                 received = self.sock.recv_into(self._view[self._filled :] if self._filled else self._view)
                 if received == 0:
                     where = " in the middle of a frame" if self._filled else ""
                     raise ConnectionResetError("closed by the peer" + where)
                 self._filled += received
+                if most < self._filled < self._needed:
+                    raise BlockingIOError
             elif self.header is None:
-                limit = wire.MAX_FRAME_BYTES if self.hello is not None else wire.MAX_HELLO_BYTES
-                self.header = wire.decode(self._view, limit)
+                self.header = wire.decode(self._view, STRANGER if self.hello is None else GUEST)
                 self._needed = HEADER_BYTES + self.header.length
-                if self._needed > len(self._buffer):
-                    self._grow(self._needed)
             else:
                 self.complete = True
                 return
@@ -104,7 +122,7 @@ class Connection:
         self.header = None
         self.complete = False
 
-    def _grow(self, size: int) -> None:
-        grown = bytearray(size)
+    def _grow(self) -> None:
+        grown = np.empty(min(2 * len(self._view), self._needed), np.uint8).data
         grown[: self._filled] = self._view[: self._filled]
-        self._buffer, self._view = grown, memoryview(grown)
+        self._view = grown

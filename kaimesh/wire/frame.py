@@ -6,16 +6,19 @@ import json
 import socket
 import struct
 import sys
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any, NamedTuple
 
 from kaimesh.errors import PeerError
+from kaimesh.untrusted import json_of
 
 PROTOCOL = 1
 MAGIC = b"KM\x00\x01"
 HEADER = struct.Struct("<4sBBHIIqq")
 HEADER_BYTES = HEADER.size
-MAX_HELLO_BYTES = 1 << 20
+MAX_HELLO_BYTES = 1 << 18  # of what a peer may say before it has shown the token
+MAX_CONTROL_BYTES = 1 << 22
 MAX_FRAME_BYTES = 1 << 30
 
 
@@ -87,26 +90,33 @@ def encode(kind: int, length: int, *, method: int = 0, rows: int = 0, tag: int =
     return HEADER.pack(MAGIC, kind, method, 0, length, rows, tag, version)
 
 
-def decode(data: bytes | bytearray | memoryview, max_bytes: int) -> Header:
-    """Reads a header. Raises BadFrame: another magic (not kaimesh, or another version), or a length over `max_bytes`."""
+def decode(data: bytes | bytearray | memoryview, max_bytes: int | Mapping[int, int]) -> Header:
+    """Reads a header. Raises BadFrame: another magic (not kaimesh, or another version), or a length over `max_bytes`.
+
+    max_bytes: by kind, where only some kinds may come; another is a BadFrame as well.
+    """
     header = Header._make(HEADER.unpack_from(data))
     if header.magic != MAGIC:
         raise BadFrame(f"the bytes {header.magic!r} do not begin a kaimesh frame of this version ({MAGIC!r})")
-    if header.length > max_bytes:
-        raise BadFrame(f"a frame of {header.length} bytes is over the limit of {max_bytes}")
+    limit = max_bytes if isinstance(max_bytes, int) else max_bytes.get(header.kind)
+    if limit is None:
+        names = ", ".join(kind.name for kind in Kind if kind in max_bytes)  # type: ignore[operator]
+        raise BadFrame(f"a frame of kind {header.kind} where {names} may come")
+    if header.length > limit:
+        raise BadFrame(f"a frame of {header.length} bytes is over the limit of {limit}")
     return header
 
 
 def to_json(data: Any) -> bytes:
-    """Compact UTF-8 JSON."""
-    return json.dumps(data, separators=(",", ":")).encode()
+    """Compact UTF-8 JSON. A lone surrogate, which a file name or an exception may hold, becomes a question mark."""
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def from_json(payload: bytes | bytearray | memoryview) -> dict[str, Any]:
     """A JSON object. Raises BadFrame: anything else."""
     try:
-        data = json.loads(bytes(payload))
-    except (ValueError, RecursionError) as error:
+        data = json_of(payload)
+    except ValueError as error:
         raise BadFrame(f"not JSON: {error}") from error
     if not isinstance(data, dict):
         raise BadFrame(f"a JSON object was expected, not {type(data).__name__}")

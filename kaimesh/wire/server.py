@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 import select
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from kaimesh.errors import MeshError, Refused
+from kaimesh.errors import MeshError, Refused, Stopped
+from kaimesh.internal import internal_error
+from kaimesh.metrics import Meter
+from kaimesh.untrusted import clean
 from kaimesh.wire import frame as wire
 from kaimesh.wire.connection import Connection, Hello
 from kaimesh.wire.frame import BadFrame, Kind
+from kaimesh.wire.hello import hello_of
 
 HANDSHAKE_S = 5.0  # a peer that has not said HELLO by then is dropped
 STALL_S = 10.0  # a peer that stops in the middle of a frame is dropped; between frames it may be silent for ever
+_MOST_STRANGERS = 128  # without the token yet; one more, and the oldest goes: who has the token shows it at once
+_MOST_GUESTS = 2048  # with the token
+_MOST_BYTES = 1 << 31  # that all peers occupy together; beyond it, who occupies most goes
+_COUNTED_BYTES = 1 << 20  # from so many on, what a peer occupies makes the sum worth counting
 _WRITE_LIMIT_BYTES = 1 << 28  # a peer that does not read its answers is dropped
 _FINE_WAIT_S = 1e-3  # epoll counts in milliseconds; shorter waits need select()
 _ACCEPT_PAUSE_S = 1.0  # when no file descriptor is left
@@ -28,7 +35,7 @@ class FrameServer:
     """Listens, shakes hands, and hands over whole frames; everything a stranger can send ends in a logged refusal.
 
     on_hello: called with each accepted HELLO; returns what WELCOME says, or raises MeshError to refuse.
-    on_close: called when a connection that had been welcomed goes.
+    on_close: called when a connection that had been welcomed goes. meter: counts `internal_errors`, which are our own bugs.
     """
 
     def __init__(
@@ -39,14 +46,17 @@ class FrameServer:
         roles: tuple[str, ...],
         on_hello: OnHello,
         on_close: Callable[[Connection], None] | None = None,
+        meter: Meter | None = None,
         logger: logging.Logger | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._token, self._roles, self._on_hello, self._on_close = token, roles, on_hello, on_close
+        self._token = token.encode("utf-8", "surrogateescape")
+        self._roles, self._on_hello, self._on_close, self._meter = roles, on_hello, on_close, meter
         self._log = logger or logging.getLogger("kaimesh.wire")
         self._clock = clock
         self._epoll = select.epoll()
         self._connections: dict[int, Connection] = {}  # by file descriptor
+        self._strangers: dict[int, Connection] = {}  # those without the token yet, in the order they came
         self._leftover: list[Connection] = []
         self._served: list[Connection] = []
         self._last_sweep = clock()
@@ -91,6 +101,30 @@ class FrameServer:
         self._sweep()
         return ready
 
+    def serve(self, connections: Iterable[Connection], take: Callable[[Connection], Any]) -> None:
+        """`take` for each of `connections` that poll() returned. What it raises refuses that peer alone, and the others are served.
+
+        A MeshError refuses in words; any other exception is a bug of ours: it is logged with its traceback and counted.
+        """
+        for connection in connections:
+            try:
+                take(connection)
+            except Stopped:
+                raise
+            except Exception as error:
+                self._fail(connection, error)
+
+    def _fail(self, connection: Connection, error: Exception) -> None:
+        """Refuses a peer for the exception that is being handled."""
+        if isinstance(error, MeshError):
+            self.refuse(connection, str(error))
+            return
+        if isinstance(error, MemoryError):
+            self.refuse(connection, f"there is no memory for it: {error}")
+            return
+        internal_error(self._meter, self._log, f"what {connection.name} sent was neither served nor refused")
+        self.refuse(connection, "this server failed at what came from here; its log says how")
+
     def _wait(self, timeout_s: float) -> list[tuple[int, int]]:
         if 0 < timeout_s < _FINE_WAIT_S:
             select.select([self._epoll], [], [], timeout_s)
@@ -117,9 +151,12 @@ class FrameServer:
             if sent == len(frame):
                 return
         connection.writes.append(memoryview(frame)[sent:])
+        connection.queued += len(frame) - sent
         self._watch(connection)
-        if sum(map(len, connection.writes)) > _WRITE_LIMIT_BYTES:
+        if connection.queued > _WRITE_LIMIT_BYTES:
             self.close(connection, "it does not read its answers")
+        elif connection.queued > _COUNTED_BYTES:
+            self._bound()
 
     def send_json(self, connection: Connection, kind: Kind, data: dict[str, Any], **header: int) -> None:
         """A frame with a JSON payload."""
@@ -140,7 +177,9 @@ class FrameServer:
         if connection.closed:
             return
         self.refused += 1
-        self.send_json(connection, Kind.REFUSED, {"reason": reason})
+        reason = clean(reason)
+        if not connection.writes:  # else it would never come
+            self.send_json(connection, Kind.REFUSED, {"reason": reason})
         self.close(connection, f"refused: {reason}")
 
     def close(self, connection: Connection, why: str, *, expected: bool = False) -> None:
@@ -151,10 +190,14 @@ class FrameServer:
         if connection.watched:
             self._epoll.unregister(connection.sock)
         del self._connections[connection.sock.fileno()]
+        self._strangers.pop(connection.sock.fileno(), None)
         connection.sock.close()
         self._log.log(logging.DEBUG if expected else logging.WARNING, "%s: connection closed: %s", connection.name, why)
         if connection.hello is not None and self._on_close is not None:
-            self._on_close(connection)
+            try:
+                self._on_close(connection)
+            except Exception:
+                internal_error(self._meter, self._log, f"the end of {connection.name}")
 
     def stop(self) -> None:
         """Closes the listener and every connection."""
@@ -190,20 +233,27 @@ class FrameServer:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         wire.notice_death(sock)
         connection = Connection(sock, f"{address[0]}:{address[1]}", self._clock())
-        self._connections[sock.fileno()] = connection
+        self._connections[sock.fileno()] = self._strangers[sock.fileno()] = connection
         self._watch(connection)
+        if len(self._strangers) > _MOST_STRANGERS:
+            self.refuse(next(iter(self._strangers.values())), f"{_MOST_STRANGERS} newer connections wait for a HELLO")
 
     def _read(self, connection: Connection, ready: list[Connection]) -> None:
         try:
             connection.fill()
         except BlockingIOError:
             connection.progress = self._clock()
+            if connection.held_bytes > _COUNTED_BYTES:
+                self._bound()
             return
         except BadFrame as error:
             self.refuse(connection, str(error))
             return
         except OSError as error:
             self.close(connection, str(error), expected=not connection.mid_frame)
+            return
+        except MemoryError as error:
+            self._fail(connection, error)
             return
         if connection.hello is not None:
             ready.append(connection)
@@ -216,29 +266,42 @@ class FrameServer:
     def _shake_hands(self, connection: Connection) -> None:
         assert connection.header is not None
         try:
-            if connection.header.kind != Kind.HELLO:
-                raise Refused(f"the first frame is of kind {connection.header.kind}, not HELLO")
-            hello = wire.from_json(connection.payload)
-            if hello.get("protocol") != wire.PROTOCOL:
+            hello = hello_of(connection.header, connection.payload, self._token)
+            if hello.role not in self._roles:
+                raise Refused(f"role {hello.role!r}; this port serves {', '.join(self._roles)}")
+            if len(self._connections) - len(self._strangers) >= _MOST_GUESTS:
                 raise Refused(
-                    f"protocol {hello.get('protocol')!r}; this server speaks {wire.PROTOCOL}; update the older side"
+                    f"{_MOST_GUESTS} clients are connected, the most that one server takes; start another one"
                 )
-            if not hmac.compare_digest(str(hello.get("token", "")).encode(), self._token.encode()):
-                raise Refused("wrong token; set KAIMESH_TOKEN, or share the run directory's `token` file")
-            if hello.get("role") not in self._roles:
-                raise Refused(f"role {hello.get('role')!r}; this port serves {', '.join(self._roles)}")
-            connection.name = f"{hello.get('name', '?')!s:.64} ({connection.name})"
+            connection.name = f"{hello.name} ({connection.name})"
             welcome = self._on_hello(connection, hello)
-        except MeshError as error:
-            self.refuse(connection, str(error))
+        except Stopped:
+            raise
+        except Exception as error:
+            self._fail(connection, error)
             return
-        connection.hello = hello
+        self._strangers.pop(connection.sock.fileno(), None)
+        connection.hello = hello.model_copy(update={"specs": None, "spaces": None})
         self.send_json(connection, Kind.WELCOME, {"protocol": wire.PROTOCOL, **welcome})
+
+    def _bound(self) -> None:
+        """Drops who occupies most, where all together occupy too much. Frames that were handed out are not touched."""
+        if sum(connection.held_bytes for connection in self._connections.values()) <= _MOST_BYTES:
+            return
+        waiting = (connection for connection in self._connections.values() if not connection.complete)
+        largest = max(waiting, key=lambda connection: connection.held_bytes, default=None)
+        if largest is not None:
+            self.refuse(
+                largest,
+                f"all peers together occupy more than {_MOST_BYTES} bytes, and this one {largest.held_bytes} of them; send smaller "
+                "frames, and read the answers",
+            )
 
     def _flush(self, connection: Connection) -> None:
         try:
             while connection.writes:
                 sent = connection.sock.send(connection.writes[0])
+                connection.queued -= sent
                 if sent == len(connection.writes[0]):
                     connection.writes.popleft()
                 else:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kaimesh.agent import Spaces
 from kaimesh.arrays import Batch
 from kaimesh.errors import AgentError, Refused
 from kaimesh.wire import frame as wire
@@ -145,13 +146,33 @@ class TestNative:
             actor.client(spaces=None).predict(rows(1))
         assert actor.client().predict(rows(1))[0].action.tolist() == [0]
 
-    def test_a_setup_that_raises_ends_the_actor(self, serve: Serve) -> None:
+    def test_spaces_that_setup_raises_for_are_refused_and_others_are_served(self, serve: Serve) -> None:
         actor = serve(Native())
-        actor.agent.setup = lambda spaces: 1 / 0
-        actor.client().send(rows(1))
-        actor.join()
-        assert isinstance(actor.failure, AgentError)
-        assert isinstance(actor.failure.__cause__, ZeroDivisionError)
+        right = actor.agent.setup
+
+        def setup(spaces: Spaces) -> None:
+            assert spaces.action_size < 100, "no network has so many actions"
+            right(spaces)
+
+        actor.agent.setup = setup
+        for _ in range(2):
+            with pytest.raises(
+                Refused,
+                match=r"Agent.setup raised AssertionError: no network has so many actions.*log has the traceback",
+            ):
+                actor.client(spaces=SPACES._replace(action_size=100)).predict(rows(1))
+        assert actor.client().predict(rows(1, first=3))[0].action.tolist() == [3]
+        assert actor.agent.spaces == [SPACES]
+
+    def test_what_the_first_client_declared_binds_nobody_once_it_has_gone(self, serve: Serve) -> None:
+        actor = serve(Native())
+        wrong = actor.client(spaces=SPACES._replace(action_size=3))
+        wrong.predict(Batch({"obs": np.zeros((1, 9), np.float32)}))
+        with pytest.raises(Refused, match="the same environment"):
+            actor.client().predict(rows(1))
+        wrong.close()
+        wait_until(lambda: not actor.server._frames.connections, DEADLINE_S, "it is gone")
+        assert actor.client().predict(rows(1, first=3))[0].action.tolist() == [3]
 
 
 class TestWeights:

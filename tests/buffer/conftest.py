@@ -23,6 +23,7 @@ from buffer.server import IngestServer
 from kaimesh.agent import TableSpec
 from kaimesh.arrays import Batch
 from kaimesh.config import AlgoEntry, App, Config
+from kaimesh.internal import INTERNAL_ERRORS
 from kaimesh.metrics import Meter
 from learner.reader import Reader
 
@@ -192,6 +193,7 @@ class ChildBuffer:
     def close(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.end(signal.SIGKILL)
+        assert INTERNAL_ERRORS not in self.status().get("counters", {}), self.log.read_text()
 
 
 @pytest.fixture

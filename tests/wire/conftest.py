@@ -51,9 +51,9 @@ class Echo:
         self._thread.start()
 
     def _on_hello(self, connection: Connection, hello: Hello) -> dict[str, str]:
-        if hello.get("forbidden"):
+        if hello.name == "forbidden":
             raise Refused("this one is forbidden")
-        connection.state = Specs.from_json(hello.get("specs", []))
+        connection.state = Specs.from_json([] if hello.specs is None else hello.specs)
         return {"greeting": "hello"}
 
     def _run(self) -> None:

@@ -95,12 +95,12 @@ def test_a_truncated_hello_is_dropped_at_its_end(echo: Echo, cut: int) -> None:
     ("changes", "words"),
     [
         ({"token": "another"}, "wrong token"),
-        ({"token": None}, "wrong token"),
+        ({"token": None}, "HELLO: token: Input should be a valid string"),
         ({"protocol": 99}, "this server speaks"),
         ({"role": "intruder"}, "this port serves tester"),
-        ({"forbidden": True}, "this one is forbidden"),
+        ({"name": "forbidden"}, "this one is forbidden"),
         ({"specs": [["x", "|O", [1]]]}, "cannot travel"),
-        ({"specs": [["x", "<f4", [-1]]]}, "cannot travel"),
+        ({"specs": [["x", "<f4", [-1]]]}, "greater than or equal to 0 (-1)"),
         ({"specs": 7}, "specs must be a list"),
     ],
 )
