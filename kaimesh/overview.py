@@ -10,7 +10,7 @@ from kaimesh.internal import INTERNAL_ERRORS
 from kaimesh.mesh import LIVE_STATES, is_ours, supervisor_pid
 from kaimesh.run import RunDir, read_json
 from kaimesh.supervise import KEEPER
-from kaimesh.totals import Totals, totals
+from kaimesh.totals import Totals, number, totals, values_of
 
 # What a process's throughput is counted in.
 WORK = {
@@ -60,7 +60,7 @@ def look(run: RunDir, now: float | None = None) -> Overview:
     if state in LIVE_STATES and not supervisor_pid(run):
         state = "dead"
     rows = [_row(name, process, statuses.get(name, {}), run, state, now) for name, process in mesh["processes"].items()]
-    gauges = {name: value for status in statuses.values() for name, value in status.get("gauges", {}).items()}
+    gauges = {name: value for status in statuses.values() for name, value in values_of(status, "gauges").items()}
     without_keeper = {name: status for name, status in statuses.items() if name != KEEPER}
     return Overview(run, state, mesh, totals(without_keeper, now), rows, gauges)
 
@@ -77,7 +77,7 @@ def _row(
     if not alive and state not in ("done", "failed", "not started"):
         state = "gone"
     unit = WORK.get(process["role"], "")
-    working = alive and unit in status.get("rates", {})
+    rate = number(values_of(status, "rates").get(unit)) if alive else None
     port = status.get("port") or (process.get("address") or ":").rpartition(":")[2]
     return Row(
         name,
@@ -85,13 +85,13 @@ def _row(
         int(port) if port else None,
         health,
         len(process.get("restarts", [])),
-        round(float(status["rates"][unit]), 3) if working else None,
+        None if rate is None else round(rate, 3),
         f"{unit}/s" if unit else "",
         status.get("model_version"),
         state,
         status.get("blocked_on", ""),
-        status.get("since"),
-        int(status.get("counters", {}).get(INTERNAL_ERRORS, 0)),
+        number(status.get("since")),
+        int(number(values_of(status, "counters").get(INTERNAL_ERRORS)) or 0),
     )
 
 
@@ -99,7 +99,7 @@ def _health(state: str, alive: bool, supervisor: str, status: Mapping[str, Any],
     if alive:
         if state == "starting":
             return "starting"
-        return "silent" if now - float(status.get("time", now)) > SILENT_S else "ok"
+        return "silent" if now - (number(status.get("time")) or now) > SILENT_S else "ok"
     if state in ("done", "failed"):
         return state if supervisor != "BACKOFF" or mesh_state not in LIVE_STATES else "restarting"
     if mesh_state not in LIVE_STATES or supervisor == "STOPPED":

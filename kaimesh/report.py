@@ -9,7 +9,7 @@ import logging
 import threading
 from typing import Any
 
-from kaimesh.errors import PeerError
+from kaimesh.errors import MeshError, Refused
 from kaimesh.metrics import Meter
 from kaimesh.wire.client import FrameClient
 
@@ -65,9 +65,11 @@ class Reporter:
                 self._client = FrameClient(
                     self._address, token=self._token, role=ROLE, name=snapshot["name"], timeout_s=_ANSWER_S
                 )
-            self._client.call({"status": {**snapshot, "counters": counters, "life": life}})
+            answer = self._client.call({"status": _text_cleaned({**snapshot, "counters": counters, "life": life})})
+            if "reason" in answer:
+                raise Refused(f"it refused the report: {answer['reason']!s:.500}")
             self._complaint = ""
-        except PeerError as error:
+        except MeshError as error:  # whatever answers there: this process has other work
             if self._client is not None:
                 self._client.close()
                 self._client = None
@@ -75,3 +77,11 @@ class Reporter:
                 self._log.warning("the monitor: %s; trying again, training goes on", error)
             self._complaint = str(error)
             self._closed.wait(_RETRY_S)
+
+
+def _text_cleaned(snapshot: dict[str, Any]) -> dict[str, Any]:
+    """The same; text that is no Unicode (a path of other bytes, in an error's words) is shown as it can be."""
+    return {
+        name: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        for name, value in snapshot.items()
+    }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-KEPT_LIVES = 8  # an older one cannot report any more
+from kaimesh.cluster.status import KEPT_LIVES, MAX_COUNTERS
+from kaimesh.errors import SampleError
 
 
 class Ledger:
@@ -27,22 +28,28 @@ class Ledger:
                 self._count[name] = int(status["restarts"]) + 1
 
     def take(self, report: Mapping[str, Any]) -> dict[str, Any]:
-        """The report with the counters of all lives, `restarts`, and what the ledger must find again."""
-        name = str(report["name"])
-        lives = self._lives.setdefault(name, {})
-        folded = self._folded.setdefault(name, {})
-        if report["life"] not in lives:
-            self._count[name] = self._count.get(name, 0) + 1
+        """The report with the counters of all lives, `restarts`, and what the ledger must find again.
+
+        Raises SampleError, and forgets the report: over all lives it has more counters than a process has.
+        """
+        name, life = str(report["name"]), str(report["life"])
+        lives, folded = dict(self._lives.get(name, {})), dict(self._folded.get(name, {}))
+        count = self._count.get(name, 0)
+        if life not in lives:
+            count += 1
             if len(lives) >= KEPT_LIVES:
                 _add(folded, lives.pop(next(iter(lives))))
-        lives[str(report["life"])] = dict(report["counters"])
+        lives[life] = dict(report["counters"])
         total = dict(folded)
         for counters in lives.values():
             _add(total, counters)
+        if len(total) > MAX_COUNTERS:
+            raise SampleError(f"the lives of {name} have {len(total)} counters; a process has at most {MAX_COUNTERS}")
+        self._lives[name], self._folded[name], self._count[name] = lives, folded, count
         return {
             **report,
             "counters": total,
-            "restarts": self._count[name] - 1,
+            "restarts": count - 1,
             "lives": {life: dict(counters) for life, counters in lives.items()},
             "earlier_lives": dict(folded),
         }

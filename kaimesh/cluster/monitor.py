@@ -6,23 +6,30 @@ processes go on reporting to the next one, which finds the totals in its status 
 
 from __future__ import annotations
 
+import logging
 import time
+from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from kaimesh.cluster import page
 from kaimesh.cluster.ledger import Ledger
+from kaimesh.cluster.status import MAX_PROCESSES, MAX_REPORT_BYTES, Name, kept_in, report_of
 from kaimesh.cluster.view import View, look
-from kaimesh.errors import MeshError, SampleError
+from kaimesh.errors import MeshError, Refused, SampleError
 from kaimesh.keeper.record import Record
 from kaimesh.lifecycle import Context, main
 from kaimesh.report import ROLE
 from kaimesh.run import write_json
 from kaimesh.totals import Totals, totals
+from kaimesh.untrusted import parsed
 from kaimesh.wire.connection import Connection, Hello
 from kaimesh.wire.frame import Kind, from_json
 from kaimesh.wire.server import FrameServer
 
 _IDLE_S = 0.5
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
 class Monitor:
@@ -31,8 +38,7 @@ class Monitor:
     def __init__(self, context: Context) -> None:
         self._context, self._run = context, context.run
         app = context.config.app
-        self._statuses = context.run.statuses()
-        self._statuses.pop(context.name, None)
+        self._statuses = _kept(context.run.status, context.name, context.logger)
         self._ledger = Ledger(self._statuses)
         self._record, self._report_s = Record(context.run), app.report_seconds
         self._last = (time.time(), totals(self._statuses, time.time()))
@@ -45,7 +51,7 @@ class Monitor:
                 logger=context.logger,
             )
             port = app.monitor_page_port
-            self._page = page.serve((app.bind_host, port), self._look) if port else None
+            self._page = page.serve((app.bind_host, port), self._look, context.meter, context.logger) if port else None
         except OSError as error:
             raise MeshError(
                 f"monitor_addr = {app.monitor_addr} or monitor_page_port = {app.monitor_page_port} cannot be opened on "
@@ -67,12 +73,13 @@ class Monitor:
         self._server.stop()
         if self._page is not None:
             self._page.shutdown()
+            self._page.server_close()
         self._record.close()
 
     def _serve(self, connection: Connection) -> None:
         assert connection.header is not None
         try:
-            status = self._ledger.take(_report_of(from_json(connection.payload)))
+            status = self._ledger.take(self._report_of(connection))
         except MeshError as error:
             self._server.refuse(connection, str(error))
             return
@@ -80,6 +87,21 @@ class Monitor:
         self._statuses = {**self._statuses, name: status}  # a new one: the page reads it in its own thread
         write_json(self._run.status / f"{name}.json", status)
         self._server.send_json(connection, Kind.CONTROL, {}, tag=connection.header.tag)
+
+    def _report_of(self, connection: Connection) -> dict[str, Any]:
+        """The report in a frame. Raises MeshError: it is none, or not this peer's to make."""
+        name = connection.state
+        if name is None:
+            raise SampleError(f"only a {ROLE} may report; this peer asked for nothing more than a handshake")
+        if len(connection.payload) > MAX_REPORT_BYTES:
+            raise SampleError(f"a report of {len(connection.payload)} bytes; at most {MAX_REPORT_BYTES} are taken")
+        status = report_of(from_json(connection.payload).get("status"))
+        if status["name"] != name:
+            raise SampleError(f"{name} cannot report for {status['name']}")
+        if name not in self._statuses and len(self._statuses) >= MAX_PROCESSES:
+            raise SampleError(f"{MAX_PROCESSES} processes are known already; start another run for more")
+        status["time"] = min(status["time"], time.time())  # another machine's clock may be ahead
+        return status
 
     def _look(self) -> View:
         return look(self._run.root.name, self._statuses, time.time())
@@ -94,18 +116,24 @@ class Monitor:
             self._record.write(now, current, _rates(current, earlier, now - before), _learned(self._statuses))
 
 
-def _greet(_connection: Connection, _hello: Hello) -> dict[str, Any]:
+def _greet(connection: Connection, hello: Hello) -> dict[str, Any]:
+    """Who reports says who it is, once; `state` is its name, or None: a reader. Raises Refused."""
+    if hello["role"] == ROLE:
+        connection.state = parsed(_NAME, hello.get("name"), "no process of a mesh is called so", Refused)
     return {}
 
 
-def _report_of(request: dict[str, Any]) -> dict[str, Any]:
-    """The report in a request. Raises SampleError: it is none."""
-    status = request.get("status")
-    good = isinstance(status, dict) and isinstance(status.get("counters"), dict) and "life" in status
-    name = str(status.get("name", "")) if isinstance(status, dict) else ""
-    if not good or not name.replace("_", "").isalnum():
-        raise SampleError(f"a report is a status with name, life and counters; this one has the name {name!r:.80}")
-    return dict(status or {})
+def _kept(folder: Path, own: str, log: logging.Logger) -> dict[str, dict[str, Any]]:
+    """What an earlier life of the monitor kept. A file that is damaged counts as none, and is replaced by the next report."""
+    statuses = {}
+    for path in sorted(folder.glob("[!.]*.json")):
+        if path.stem == own:
+            continue
+        try:
+            statuses[path.stem] = kept_in(path)
+        except (OSError, SampleError) as error:
+            log.warning("%s is not used, and that process's earlier lives are not counted: %s", path, error)
+    return statuses
 
 
 def _rates(current: Totals, earlier: Totals, seconds: float) -> dict[str, float]:
@@ -116,7 +144,7 @@ def _rates(current: Totals, earlier: Totals, seconds: float) -> dict[str, float]
 
 
 def _learned(statuses: dict[str, dict[str, Any]]) -> dict[str, float]:
-    gauges = (item for status in statuses.values() for item in status.get("gauges", {}).items())
+    gauges = (item for status in statuses.values() for item in status["gauges"].items())
     return {name: value for name, value in gauges if name.startswith("learn/")}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from kaimesh.overview import WORK, Row, sentence
-from kaimesh.totals import Totals, totals
+from kaimesh.totals import Totals, number, totals, values_of
 
 SILENT_S = 5.0
 FORGOTTEN_S = 600.0  # a replica that ended cleanly so long ago was scaled away
@@ -40,27 +40,31 @@ def as_json(view: View) -> dict[str, Any]:
     return {"run": view.run, **view.totals._asdict(), "processes": processes}
 
 
+def _age_s(status: Mapping[str, Any], now: float) -> float:
+    return now - (number(status.get("time")) or 0.0)
+
+
 def _forgotten(status: Mapping[str, Any], now: float) -> bool:
-    return status.get("state") == "done" and now - float(status.get("time", 0)) > FORGOTTEN_S
+    return status.get("state") == "done" and _age_s(status, now) > FORGOTTEN_S
 
 
 def _place(name: str, status: Mapping[str, Any], now: float) -> Place:
     role = name.rpartition("_")[0]
     unit, state = WORK.get(role, ""), str(status.get("state", "starting"))
-    health = _health(state, now - float(status.get("time", 0)))
-    rate = status.get("rates", {}).get(unit) if health == "ok" else None
+    health = _health(state, _age_s(status, now))
+    rate = number(values_of(status, "rates").get(unit)) if health == "ok" else None
     row = Row(
         name=name,
         pid=status.get("pid"),
         port=status.get("port"),
         health=health,
         restarts=int(status.get("restarts", 0)),
-        throughput=None if rate is None else round(float(rate), 3),
+        throughput=None if rate is None else round(rate, 3),
         throughput_unit=f"{unit}/s" if unit else "",
         model_version=status.get("model_version"),
         state=state,
         blocked_on=str(status.get("blocked_on", "")),
-        since=status.get("since"),
+        since=number(status.get("since")),
     )
     return Place(row, str(status.get("host", "")), sentence(row, now))
 

@@ -22,12 +22,18 @@ def main() -> int:
     parser.add_argument("--start", type=int, default=0, help="number of the first case")
     parser.add_argument("--only", type=int, help="plays this case of the seed alone, and keeps it")
     parser.add_argument("--replay", type=Path, help="plays the case in this file, once")
-    parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "kaimesh-fuzz", help="findings go here")
+    parser.add_argument(
+        "--keep", type=Path, default=Path(tempfile.gettempdir()) / "kaimesh-fuzz", help="findings go here"
+    )
     arguments = parser.parse_args()
     names = arguments.server or list(KINDS)
     with tempfile.TemporaryDirectory(prefix="kaimesh-fuzz-") as folder:
         if arguments.replay or arguments.only is not None:
-            name, this = read(arguments.replay) if arguments.replay else (names[0], case(names[0], arguments.seed, arguments.only))
+            name, this = (
+                read(arguments.replay)
+                if arguments.replay
+                else (names[0], case(names[0], arguments.seed, arguments.only))
+            )
             if not arguments.replay:
                 write(arguments.keep / f"{name}-{arguments.seed}-{arguments.only}.json", this, name)
             server = Server(name, Path(folder) / name).wait()

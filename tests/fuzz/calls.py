@@ -43,7 +43,11 @@ class Call(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """Plain data, for a file."""
         metadata = [[key, value.hex() if isinstance(value, bytes) else value] for key, value in self.metadata]
-        return {**self._asdict(), "messages": [base64.b64encode(m).decode() for m in self.messages], "metadata": metadata}
+        return {
+            **self._asdict(),
+            "messages": [base64.b64encode(m).decode() for m in self.messages],
+            "metadata": metadata,
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Call:
@@ -89,7 +93,11 @@ def pool_call(what: str, rng: random.Random) -> Call:
     if method == "Push":
         messages, label = _push(rng)
     elif method == "Pull":
-        id = rng.choice((*mutate.TEXTS[:-1], "2", "9" * 20, "latest", "0" * 6000 + "1")).replace("\ud800", "").replace("\udfff", "")
+        id = (
+            rng.choice((*mutate.TEXTS[:-1], "2", "9" * 20, "latest", "0" * 6000 + "1"))
+            .replace("\ud800", "")
+            .replace("\udfff", "")
+        )
         messages, label = (pb.Which(id=id).SerializeToString(),), f"Pull {id[:20]!r}"
     else:
         messages, label = (b"",), method
@@ -133,12 +141,22 @@ def _push(rng: random.Random) -> tuple[tuple[bytes, ...], str]:
 
 def learner_call(what: str, rng: random.Random) -> Call:
     """A call of the learner."""
-    method = rng.choice((LEARNER + "SaveModel", LEARNER + "GetStatus", LEARNER + "GetStatus", HEALTH_CHECK, LEARNER + "X", "/", "x"))
-    body = rng.choice((b"", b"\0", b"\xff" * 50, rng.randbytes(200), b"\x0a\xff\xff\xff\xff\x0f", b"\x08\x01" * 999, b"\x0b" * 3000))
+    method = rng.choice(
+        (LEARNER + "SaveModel", LEARNER + "GetStatus", LEARNER + "GetStatus", HEALTH_CHECK, LEARNER + "X", "/", "x")
+    )
+    body = rng.choice(
+        (b"", b"\0", b"\xff" * 50, rng.randbytes(200), b"\x0a\xff\xff\xff\xff\x0f", b"\x08\x01" * 999, b"\x0b" * 3000)
+    )
     if rng.randrange(40) == 0:
         body = bytes(rng.choice((1 << 20, 17 << 20)))
     messages = (body,) * rng.choice((1, 1, 1, 0, 2))
-    return Call(f"{what}: {method} {body[:12]!r}", method, messages, _metadata(rng), silent=rng.randrange(20) == 0 or not messages)
+    return Call(
+        f"{what}: {method} {body[:12]!r}",
+        method,
+        messages,
+        _metadata(rng),
+        silent=rng.randrange(20) == 0 or not messages,
+    )
 
 
 def _metadata(rng: random.Random) -> tuple[tuple[str, str | bytes], ...]:

@@ -74,7 +74,9 @@ def case(what: str, seed: int, index: int) -> Case:
     return call
 
 
-def run(server: Server, seed: int, cases: int, *, seconds: float = 1e9, start: int = 0, keep: Path | None = None) -> Figures:
+def run(
+    server: Server, seed: int, cases: int, *, seconds: float = 1e9, start: int = 0, keep: Path | None = None
+) -> Figures:
     """Plays `cases` cases, at most for so many seconds. A server that dies is started again. keep: where findings are written."""
     server.wait()
     healthy: Healthy | None = Healthy(server.what, server.ports)

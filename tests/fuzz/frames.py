@@ -95,7 +95,9 @@ def _greeting(port: Port, rng: random.Random) -> tuple[bytes, str, bool]:
     hello = dict(port.hello)
     label = "damaged HELLO"
     if rng.randrange(4) == 0:
-        hello["token"] = rng.choice(("", "wrong", "\ud800", None, 7, [TOKEN], "é", TOKEN + "\0", "x" * 5000, mutate.DEEP))
+        hello["token"] = rng.choice(
+            ("", "wrong", "\ud800", None, 7, [TOKEN], "é", TOKEN + "\0", "x" * 5000, mutate.DEEP)
+        )
         label = "HELLO with another token"
     if way == 0:
         payload = mutate.flipped(json.dumps(hello).encode(), rng)

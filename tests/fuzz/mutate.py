@@ -66,7 +66,9 @@ def structure(data: Any, rng: random.Random) -> Any:
             container[rng.choice([text for text in TEXTS if text != DEEP])] = odd(rng)
         else:
             other, there = rng.choice(places)
-            container[key] = copy.deepcopy(other.get(there) if isinstance(other, dict) else other[min(there, len(other) - 1)] if other else 0)
+            container[key] = copy.deepcopy(
+                other.get(there) if isinstance(other, dict) else other[min(there, len(other) - 1)] if other else 0
+            )
     return data
 
 

@@ -9,9 +9,44 @@ from tests.fuzz import mutate
 from tests.fuzz.servers import TOKEN
 from tests.fuzz.stream import Stream, split
 
-_PATHS = ("/", "/status.json", "/../../etc/passwd", "//", "/%00", "/" + "a" * 70_000, "*", "http://x/", "/\udcff", "/<script>")
-_METHODS = ("GET", "GET", "GET", "HEAD", "POST", "PUT", "OPTIONS", "get", "\0", "G" * 9000, "CONNECT", "do_GET", "__init__")
-_VERSIONS = ("HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/9", "HTTP/1.1.1", "HTTP/" + "1" * 5000 + ".0", "HTTP/-1.0", "", "X")
+_PATHS = (
+    "/",
+    "/status.json",
+    "/../../etc/passwd",
+    "//",
+    "/%00",
+    "/" + "a" * 70_000,
+    "*",
+    "http://x/",
+    "/\udcff",
+    "/<script>",
+)
+_METHODS = (
+    "GET",
+    "GET",
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "OPTIONS",
+    "get",
+    "\0",
+    "G" * 9000,
+    "CONNECT",
+    "do_GET",
+    "__init__",
+)
+_VERSIONS = (
+    "HTTP/1.0",
+    "HTTP/1.1",
+    "HTTP/2.0",
+    "HTTP/9",
+    "HTTP/1.1.1",
+    "HTTP/" + "1" * 5000 + ".0",
+    "HTTP/-1.0",
+    "",
+    "X",
+)
 _HEADERS = (
     b"Host: x", b"Content-Length: -1", b"Content-Length: 99999999999999999999", b"Expect: 100-continue", b"Connection: keep-alive",
     b": none", b"A" * 70_000, b"X: " + b"y" * 60_000, b"\xff\xfe: \x80", b"Transfer-Encoding: chunked", b" folded", b"Range: bytes=0-",
@@ -24,7 +59,9 @@ def request(what: str, rng: random.Random) -> Stream:
     if way == 0:
         data = rng.randbytes(rng.choice((1, 100, 5000)))
     elif way == 1:
-        data = rng.choice((b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", b"\r\n" * 50, b"GET /"))
+        data = rng.choice(
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", b"\r\n" * 50, b"GET /")
+        )
     else:
         head = f"{rng.choice(_METHODS)} {rng.choice(_PATHS)} {rng.choice(_VERSIONS)}\r\n"
         lines = rng.choices(_HEADERS, k=rng.choice((0, 1, 3, 120)))
