@@ -4,31 +4,41 @@ from __future__ import annotations
 
 import logging
 import queue
+import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import CancelledError, Future
 
 import grpc
 
 from kaimesh import rpc
 from kaimesh.errors import AgentError, MeshError, Refused
+from kaimesh.metrics import Meter
 from learner import learner_pb2 as pb
 from learner import learner_pb2_grpc as pb_grpc
 
 MAX_SAVE_S = 600.0
+MAX_WAITING_SAVES = 16  # each holds a thread
+MAX_MESSAGE_BYTES = 1 << 16  # requests are empty; a later version's may not be
 
 
 class LearnerServer(pb_grpc.LearnerServicer):  # type: ignore[misc]
     """Takes requests; the training thread calls `serve_saves`. status: the current pb.Status, called from any thread."""
 
-    def __init__(self, status: Callable[[], pb.Status], logger: logging.Logger) -> None:
-        self._status, self._log = status, logger
+    def __init__(self, status: Callable[[], pb.Status], logger: logging.Logger, meter: Meter | None = None) -> None:
+        self._status, self._log, self._meter = status, logger, meter
+        self._waiting = threading.BoundedSemaphore(MAX_WAITING_SAVES)
         self._saves: queue.SimpleQueue[Future[int]] = queue.SimpleQueue()
 
     def start(self, bind: str, token: str, *, key: str = "learner_addr") -> int:
         """Listens; returns the port."""
         self._server, port = rpc.serve(
-            [lambda server: pb_grpc.add_LearnerServicer_to_server(self, server)], bind, token, key=key, logger=self._log
+            [lambda server: pb_grpc.add_LearnerServicer_to_server(self, server)],
+            bind,
+            token,
+            key=key,
+            max_message_bytes=MAX_MESSAGE_BYTES,
+            meter=self._meter,
+            logger=self._log,
         )
         return port
 
@@ -42,17 +52,23 @@ class LearnerServer(pb_grpc.LearnerServicer):  # type: ignore[misc]
         self._drain(save)
 
     def SaveModel(self, _request: pb.Nothing, context: grpc.ServicerContext) -> pb.Saved:
-        """Waits for the training thread to save."""
+        """Waits for the training thread to save. A caller that has gone wants nothing any more."""
+        if not self._waiting.acquire(blocking=False):
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MAX_WAITING_SAVES} saves are asked for already")
         done: Future[int] = Future()
         self._saves.put(done)
         try:
-            return pb.Saved(id=done.result(min(context.time_remaining() or MAX_SAVE_S, MAX_SAVE_S)))
-        except FutureTimeout:
+            if not context.add_callback(lambda: _give_up(done)):
+                done.cancel()
+            return pb.Saved(id=done.result(min(context.time_remaining(), MAX_SAVE_S)))
+        except (TimeoutError, CancelledError):
             done.cancel()
             context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the training thread did not come to it in time")
         except MeshError as error:
             code = grpc.StatusCode.FAILED_PRECONDITION if isinstance(error, Refused) else grpc.StatusCode.INTERNAL
             rpc.refuse(context, error, code)
+        finally:
+            self._waiting.release()
 
     def GetStatus(self, _request: pb.Nothing, _context: grpc.ServicerContext) -> pb.Status:
         """How far training is."""
@@ -73,6 +89,13 @@ class LearnerServer(pb_grpc.LearnerServicer):  # type: ignore[misc]
                 if isinstance(error, AgentError):
                     raise
                 self._log.warning("a save was refused: %s", error)
+            except Exception as error:
+                request.set_exception(error)  # whoever asked hears of it before this process ends
+                raise
+
+
+def _give_up(done: Future[int]) -> None:
+    done.cancel()
 
 
 def _raise(error: MeshError) -> int:

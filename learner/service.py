@@ -54,7 +54,7 @@ class LearnerService:
             logger=context.logger,
             publish=self._publish,
         )
-        self._server = LearnerServer(self._status, context.logger)
+        self._server = LearnerServer(self._status, context.logger, context.meter)
         port = app.learner_addr.rpartition(":")[2]
         context.meter.info["port"] = self._server.start(f"{app.bind_host}:{port}", context.token)
 

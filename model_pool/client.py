@@ -14,7 +14,7 @@ from kaimesh.errors import PeerError
 from kaimesh.rpc import Channel
 from model_pool import model_pool_pb2 as pb
 from model_pool import model_pool_pb2_grpc as pb_grpc
-from model_pool.transfer import BadModel, chunks, from_proto, open_files, take, to_proto
+from model_pool.transfer import BadModel, check, chunks, from_proto, open_files, take, to_proto
 
 _WATCH_S = 86_400.0  # a watch is renewed after that; every call has a deadline
 _STOP_POLL_S = 0.1
@@ -50,12 +50,12 @@ class ModelPoolClient:
         """What the pool has, oldest first."""
         with self._channel.errors("list"):
             answer = self._stub.List(pb.Nothing(), timeout=self._timeout_s, metadata=self._metadata)
-        return [from_proto(model) for model in answer.models]
+        return [_checked(model) for model in answer.models]
 
     def pull(self, id: int | str, into: Path) -> ModelInfo:
         """Fetches a model ("latest", "random" or its id) to `into/model.ckpt-<id>.*`; the files appear once verified.
 
-        `into` is the caller's to clean. Raises Refused: there is no such model.
+        `into` is the caller's to clean. Raises Refused: there is no such model. BadModel: what came is another, or none.
         """
         into.mkdir(parents=True, exist_ok=True)
         with self._channel.errors(f"pull model {id}"):
@@ -64,7 +64,10 @@ class ModelPoolClient:
                 first = next(call, pb.Part())
                 if first.WhichOneof("part") != "model":
                     raise BadModel("the pool's answer does not begin with a model")
-                return take(into, from_proto(first.model), (part.data for part in call))
+                info = _checked(first.model)
+                if str(id) not in ("latest", "random", str(info.id)):
+                    raise BadModel(f"the pool sent model {info.id} when it was asked for {id}")
+                return take(into, info, (part.data for part in call))
             finally:
                 call.cancel()
 
@@ -93,6 +96,13 @@ class ModelPoolClient:
     def close(self) -> None:
         """Ends what is under way."""
         self._channel.close()
+
+
+def _checked(model: pb.Model) -> ModelInfo:
+    """What the pool says. Raises BadModel: it can be no model."""
+    info = from_proto(model)
+    check(info)
+    return info
 
 
 class _Watch:
@@ -127,7 +137,7 @@ class _Watch:
             with self._channel.errors("watch"):
                 for model in call:  # type: ignore[attr-defined]
                     with self._changed:
-                        self._newest = from_proto(model)
+                        self._newest = _checked(model)
                         self._changed.notify_all()
         except PeerError as error:
             ended = error

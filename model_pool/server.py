@@ -11,14 +11,18 @@ import grpc
 from kaimesh import rpc
 from kaimesh.errors import MeshError
 from kaimesh.metrics import Meter
+from kaimesh.untrusted import clean
 from model_pool import model_pool_pb2 as pb
 from model_pool import model_pool_pb2_grpc as pb_grpc
 from model_pool.store import NoSuchModel, Store
-from model_pool.transfer import BadModel, chunks, from_proto, to_proto
+from model_pool.transfer import BadAnnouncement, BadModel, chunks, from_proto, to_proto
 
 MAX_WATCHERS = rpc.THREADS - 16  # each holds a thread; the rest stays free for calls
-MAX_PUSH_S = 600.0
+MAX_TRANSFER_S = 600.0
+MAX_TRANSFERS = 12  # pushes at a time: each holds a thread
+MAX_MESSAGE_BYTES = 4 << 20  # a piece of a model has 1 MiB
 _CODES: dict[type[MeshError], grpc.StatusCode] = {
+    BadAnnouncement: grpc.StatusCode.INVALID_ARGUMENT,
     BadModel: grpc.StatusCode.DATA_LOSS,
     NoSuchModel: grpc.StatusCode.NOT_FOUND,
 }
@@ -32,6 +36,7 @@ class ModelPoolServer(pb_grpc.ModelPoolServicer):  # type: ignore[misc]
         self._log = logger or logging.getLogger("model_pool")
         self._stopping = threading.Event()
         self._watchers = threading.BoundedSemaphore(MAX_WATCHERS)
+        self._pushes = threading.BoundedSemaphore(MAX_TRANSFERS)
         self._count_lock, self._watching = threading.Lock(), 0
 
     def start(self, bind: str, token: str, *, key: str = "model_pool_addr") -> int:
@@ -41,6 +46,8 @@ class ModelPoolServer(pb_grpc.ModelPoolServicer):  # type: ignore[misc]
             bind,
             token,
             key=key,
+            max_message_bytes=MAX_MESSAGE_BYTES,
+            meter=self._meter,
             logger=self._log,
         )
         return port
@@ -53,22 +60,28 @@ class ModelPoolServer(pb_grpc.ModelPoolServicer):  # type: ignore[misc]
 
     def Push(self, parts: Iterator[pb.Part], context: grpc.ServicerContext) -> pb.Nothing:
         """A model's announcement, then its bytes."""
-        if (context.time_remaining() or MAX_PUSH_S + 1) > MAX_PUSH_S:  # a peer that stalls holds a thread until then
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"a push needs a deadline of at most {MAX_PUSH_S:g} s")
+        _want_deadline(context, "push")
+        if not self._pushes.acquire(blocking=False):
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MAX_TRANSFERS} models are being pushed already")
         try:
             first = next(parts, pb.Part())
             if first.WhichOneof("part") != "model":
-                raise BadModel("a push begins with the model's announcement")
+                raise BadAnnouncement("a push begins with the model's announcement")
             with self._store.receive(from_proto(first.model)) as incoming:
                 for part in parts:
+                    if not part.data:  # it would hold a thread, and never end
+                        raise BadModel(f"model {first.model.id}: a piece without bytes")
                     incoming.write(part.data)
         except MeshError as error:
             self._refuse(context, error, _CODES.get(type(error), grpc.StatusCode.RESOURCE_EXHAUSTED))
+        finally:
+            self._pushes.release()
         self._meter.count("pushes")
         return pb.Nothing()
 
     def Pull(self, which: pb.Which, context: grpc.ServicerContext) -> Iterator[pb.Part]:
         """The announcement, then the bytes."""
+        _want_deadline(context, "pull")
         try:
             info, files = self._store.open(which.id)
         except MeshError as error:
@@ -104,5 +117,11 @@ class ModelPoolServer(pb_grpc.ModelPoolServicer):  # type: ignore[misc]
 
     def _refuse(self, context: grpc.ServicerContext, error: MeshError, code: grpc.StatusCode) -> None:
         self._meter.count("refused")
-        self._log.warning("refused a call from %s: %s", context.peer(), error)
+        self._log.warning("refused a call from %s: %s", context.peer(), clean(str(error)))
         rpc.refuse(context, error, code)
+
+
+def _want_deadline(context: grpc.ServicerContext, what: str) -> None:
+    """A peer that stalls holds a thread until its call's deadline; refuses a call that has none."""
+    if context.time_remaining() > MAX_TRANSFER_S:
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"a {what} needs a deadline of at most {MAX_TRANSFER_S:g} s")

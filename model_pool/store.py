@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import re
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
@@ -20,10 +21,11 @@ from typing import BinaryIO
 from kaimesh import checkpoint
 from kaimesh.checkpoint import ModelInfo
 from kaimesh.errors import MeshError, PeerError
-from model_pool.transfer import Incoming, chunks, open_files, take
+from model_pool.transfer import Incoming, check, chunks, open_files, take
 
 _INFO = "info.json"
 _INCOMING, _OUTGOING = ".incoming-", ".old-"
+_ID = re.compile(r"[0-9]{1,16}")
 
 
 class NoSuchModel(PeerError):
@@ -68,12 +70,12 @@ class Store:
         """The model meant by a number, "latest" or "random". Raises NoSuchModel."""
         info = self.latest() if id == "latest" else self.random() if id == "random" else None
         with self._changed:
-            if info is None and str(id).isdecimal():
+            if info is None and _ID.fullmatch(str(id)):
                 info = self._models.get(int(id))
         if info is None:
             have = ", ".join(str(info.id) for info in self.list()) or "none yet"
             raise NoSuchModel(
-                f"no model {id!r}; there are: {have} (modelpool_max_save_model_count = {self._max_count})"
+                f"no model {id!r:.40}; there are: {have} (modelpool_max_save_model_count = {self._max_count})"
             )
         return info
 
@@ -90,7 +92,17 @@ class Store:
 
     @contextmanager
     def receive(self, info: ModelInfo) -> Iterator[Incoming]:
-        """Write the model's bytes to what this yields; on leaving it is checked and takes its place, or nothing of it stays."""
+        """Write the model's bytes to what this yields; on leaving it is checked and takes its place, or nothing of it stays.
+
+        Raises BadModel, MeshError: it is none, or there is no room for as many bytes as it has.
+        """
+        check(info)
+        free = shutil.disk_usage(self._folder).free
+        if info.bytes > free:
+            raise MeshError(
+                f"no room for the {info.bytes:,} bytes of model {info.id}: {free:,} are free in {self._folder}; it was not pooled, "
+                "the others stay. Free some space or lower modelpool_max_save_model_count."
+            )
         working = self._folder / f"{_INCOMING}{info.id}-{next(self._serial)}"
         try:
             with Incoming(working, info) as incoming:
@@ -146,11 +158,14 @@ class Store:
         for path in sorted(self._folder.iterdir()):
             if path.name.startswith((_INCOMING, _OUTGOING)):
                 shutil.rmtree(path, ignore_errors=True)
-            elif path.name.isdecimal() and path.is_dir():
+            elif _ID.fullmatch(path.name) and path.is_dir():
                 try:
                     info = ModelInfo.from_json(json.loads((path / _INFO).read_text()))
+                    check(info)
+                    if str(info.id) != path.name:
+                        raise MeshError(f"it says that it is model {info.id}")
                     checkpoint.verify(path, info)
-                except (OSError, ValueError, KeyError, TypeError, MeshError) as error:
+                except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MeshError) as error:
                     self._log.warning("model %s of the pool is damaged and dropped: %s", path.name, error)
                     shutil.rmtree(path, ignore_errors=True)
                 else:

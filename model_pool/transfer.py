@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import re
 import shutil
 import threading
@@ -19,12 +20,18 @@ from kaimesh.errors import MeshError, PeerError
 from model_pool import model_pool_pb2 as pb
 
 CHUNK_BYTES = 1 << 20
+MAX_ID = 2**53  # beyond it a number in JSON is not exact
 _MAX_FILES = 256
+_MAX_NAME_BYTES = 200  # file systems take 255
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class BadModel(PeerError):
     """What was announced or sent is not a whole model."""
+
+
+class BadAnnouncement(BadModel):
+    """What was announced can be no model, whatever is sent after it."""
 
 
 def to_proto(info: ModelInfo) -> pb.Model:
@@ -38,22 +45,28 @@ def from_proto(model: pb.Model) -> ModelInfo:
 
 
 def check(info: ModelInfo) -> None:
-    """Refuses what a stranger could announce: foreign file names, absurd numbers. Raises BadModel."""
-    if (
-        info.id < 0
-        or not 0 < len(info.files) <= _MAX_FILES
-        or len({file.name for file in info.files}) < len(info.files)
-    ):
-        raise BadModel(
-            f"a model has an id >= 0 and 1 to {_MAX_FILES} files; this one: id {info.id}, {len(info.files)} files"
+    """Refuses what a stranger could announce: foreign file names, absurd numbers. Raises BadAnnouncement."""
+    if not 0 <= info.id <= MAX_ID or not 0 < len(info.files) <= _MAX_FILES:
+        raise BadAnnouncement(
+            f"a model has an id of 0 to 2^53 and 1 to {_MAX_FILES} files; this one: id {info.id}, {len(info.files)} files"
         )
+    if not math.isfinite(info.time):
+        raise BadAnnouncement(f"model {info.id} was made at {info.time}; that is no time")
+    if len({file.name for file in info.files}) < len(info.files):
+        raise BadAnnouncement(f"two files of model {info.id} have the same name")
     for file in info.files:
-        if not file.name.startswith(checkpoint.prefix(info.id)) or "/" in file.name or "\0" in file.name:
-            raise BadModel(
-                f"{file.name!r} is no file of model {info.id}; the names are {checkpoint.prefix(info.id)}<ext>"
-            )
+        _check_name(file.name, info.id)
         if file.bytes < 0 or not _SHA256.fullmatch(file.sha256):
-            raise BadModel(f"{file.name}: size {file.bytes} or sha256 {file.sha256!r} is impossible")
+            raise BadAnnouncement(f"{file.name}: size {file.bytes} or sha256 {file.sha256!r:.80} is impossible")
+
+
+def _check_name(name: str, id: int) -> None:
+    prefix = checkpoint.prefix(id)
+    plain = name.isprintable() and "/" not in name and len(name.encode("utf-8", "replace")) <= _MAX_NAME_BYTES
+    if not plain or not name.startswith(prefix) or name == prefix:
+        raise BadAnnouncement(
+            f"{name!r:.300} is no file of model {id}; the names are {prefix}<ext>, of at most {_MAX_NAME_BYTES} printable bytes"
+        )
 
 
 def open_files(folder: Path, info: ModelInfo) -> list[BinaryIO]:

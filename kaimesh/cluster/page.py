@@ -65,6 +65,9 @@ class Page(ThreadingHTTPServer):
     """The web server. However many connect and say nothing, the newest is served: the oldest make room."""
 
     daemon_threads = True
+    request_queue_size = (
+        128  # of connections that are not accepted yet; five, as by default, let others wait for seconds
+    )
 
     def __init__(self, address: tuple[str, int], look: Callable[[], View], meter: Meter, log: logging.Logger) -> None:
         self.look, self._meter, self._log = look, meter, log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -11,7 +12,8 @@ import grpc
 import pytest
 
 from kaimesh import rpc
-from kaimesh.errors import ConfigError, PeerError, Refused
+from kaimesh.errors import ConfigError, MeshError, PeerError, Refused
+from kaimesh.metrics import Meter
 
 
 class Echo:
@@ -189,3 +191,114 @@ def test_the_health_check_answers_whoever_has_the_token(port):
         with pytest.raises(grpc.RpcError) as refused:
             check(b"", timeout=5)
         assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+class Broken:
+    """Handlers that raise what nobody expected, in every way that a call can be made."""
+
+    def register(self, server: grpc.Server) -> None:
+        def raises(_request: bytes, _context: grpc.ServicerContext) -> bytes:
+            raise KeyError("a bug")
+
+        def raises_late(_request: bytes, _context: grpc.ServicerContext) -> Iterator[bytes]:
+            yield b"one"
+            raise KeyError("a bug")
+
+        def refuses(_request: bytes, context: grpc.ServicerContext) -> bytes:
+            rpc.refuse(context, MeshError("no\n" * 9000 + "\ud800é" * 9000), grpc.StatusCode.INVALID_ARGUMENT)
+
+        def collects(requests: Iterator[bytes], _context: grpc.ServicerContext) -> bytes:
+            return b"".join(requests)
+
+        def parse(message: bytes) -> bytes:
+            assert message != b"junk"
+            return message
+
+        handlers = {
+            "unary": grpc.unary_unary_rpc_method_handler(raises, parse),
+            "stream": grpc.unary_stream_rpc_method_handler(raises_late, parse),
+            "refuses": grpc.unary_unary_rpc_method_handler(refuses, parse),
+            "collects": grpc.stream_unary_rpc_method_handler(collects, parse),
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("broken", handlers),))
+
+
+@pytest.fixture
+def broken():
+    """A call of a method, by its code and its words; the meter; the log."""
+    meter = Meter("test")
+    server, port = rpc.serve([Broken().register], "127.0.0.1:0", "secret", max_message_bytes=1 << 16, meter=meter)
+    channel = rpc.Channel(f"127.0.0.1:{port}", "secret", "broken")
+
+    def call(method: str, message: bytes, more: tuple[tuple[str, str], ...] = ()) -> tuple[grpc.StatusCode, str]:
+        metadata = channel.metadata + more
+        answers = channel.grpc.stream_stream(f"/broken/{method}")(iter([message]), timeout=10, metadata=metadata)
+        try:
+            list(answers)
+        except grpc.RpcError as error:
+            return error.code(), error.details()
+        return grpc.StatusCode.OK, ""
+
+    yield call, meter
+    channel.close()
+    server.stop(0).wait()
+
+
+@pytest.mark.parametrize("method", ["unary", "stream"])
+def test_what_a_handler_did_not_expect_is_logged_counted_and_told(broken, caplog, method):
+    call, meter = broken
+    code, words = call(method, b"x")
+    assert code is grpc.StatusCode.INTERNAL
+    assert "internal error: KeyError" in words
+    assert meter.counters["internal_errors"] == 1
+    assert "KeyError: 'a bug'" in caplog.text
+    assert f"/broken/{method}, called by ipv4:127.0.0.1" in caplog.text
+
+
+@pytest.mark.parametrize("method", ["unary", "stream", "refuses", "collects"])
+def test_what_is_no_message_is_the_callers_fault_and_leaves_no_traceback(broken, caplog, method):
+    call, meter = broken
+    code, words = call(method, b"junk")
+    assert (code, words) == (grpc.StatusCode.INVALID_ARGUMENT, "these 4 bytes are no message of this call")
+    assert "Traceback" not in caplog.text
+    assert not meter.counters
+
+
+def test_a_refusal_of_many_odd_words_arrives(broken, caplog):
+    call, meter = broken
+    code, words = call("refuses", b"x")
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert words.startswith("no\\nno")
+    assert "Traceback" not in caplog.text
+    assert not meter.counters
+
+
+def test_a_service_may_take_only_small_messages(broken):
+    call, _ = broken
+    assert call("collects", bytes(1 << 16))[0] is grpc.StatusCode.OK
+    assert call("collects", bytes((1 << 16) + 1))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize(
+    "headers", [[(b"kaimesh-token", b"\xed\xa0\x80")], [(b"kaimesh-token-bin", b"AAAA")], [(b"\xed\xa0", b"x")]]
+)
+def test_metadata_that_are_no_text_are_refused_without_a_traceback(connect, port, headers, caplog):
+    """By hand: gRPC's own client sends no such thing."""
+    pairs = [
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":path", b"/test/echo"),
+        (b":authority", b"x"),
+        (b"te", b"trailers"),
+    ]
+    pairs += [(b"content-type", b"application/grpc"), *headers]
+    block = b"".join(b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value for name, value in pairs)
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
+    with socket.create_connection(("127.0.0.1", port), 5) as stranger:
+        stranger.sendall(preface + len(block).to_bytes(3, "big") + b"\x01\x05\0\0\0\x01" + block)
+        stranger.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionError):
+            while stranger.recv(4096):
+                pass
+        assert call(connect()) == b"hello"
+    assert "Traceback" not in caplog.text

@@ -123,7 +123,10 @@ def test_push_list_pull(pool, ckpt, tmp_path):
     assert sorted(path.name for path in (tmp_path / "into").iterdir()) == ["model.ckpt-1.x", "model.ckpt-2.x"]
 
 
-@pytest.mark.parametrize("id", ["latest", "random", 7, "7", "../1", "", "-1", "1e3"])
+@pytest.mark.parametrize(
+    "id",
+    ["latest", "random", 7, "7", "../1", "", "-1", "1e3", "1" * 5000, "٣", "x" * 100_000, "\x1b[31m", "0" * 5000 + "1"],
+)
 def test_a_model_that_is_not_there_is_refused_in_words(pool, tmp_path, id):
     with pytest.raises(Refused, match=r"model_pool at 127.0.0.1:\d+ refused to pull.*there are: none yet"):
         pool.client().pull(id, tmp_path / "into")
@@ -164,26 +167,53 @@ def stub_of(pool: Pool) -> tuple[rpc.Channel, pb_grpc.ModelPoolStub]:
 
 
 SHA = "0" * 64
+INVALID, LOSS, ROOM = (
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.DATA_LOSS,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+)
+
+
+def announced(name: str = "model.ckpt-1.x", size: int = 1, sha: str = SHA, id: int = 1, time: float = 0.0) -> pb.Part:
+    return pb.Part(model=pb.Model(id=id, files=[pb.File(name=name, bytes=size, sha256=sha)], time=time))
 
 
 @pytest.mark.parametrize(
-    "parts",
+    ("parts", "code", "words"),
     [
-        [],
-        [pb.Part(data=b"x")],
-        [pb.Part()],
-        [pb.Part(model=pb.Model(id=1))],
-        [pb.Part(model=pb.Model(id=1, files=[pb.File(name="../../etc/x", bytes=1, sha256=SHA)]))],
-        [pb.Part(model=to_proto(ModelInfo(1, (FileInfo("model.ckpt-1.x", 10**15, SHA),), 0))), pb.Part(data=b"y")],
-        [pb.Part(model=to_proto(ModelInfo(1, (FileInfo("model.ckpt-1.x", 1, SHA),), 0))), pb.Part(data=b"y" * 99)],
+        ([], INVALID, "begins with"),
+        ([pb.Part(data=b"x")], INVALID, "begins with"),
+        ([pb.Part()], INVALID, "begins with"),
+        ([pb.Part(model=pb.Model(id=1))], INVALID, "0 files"),
+        ([pb.Part(model=pb.Model(id=1, files=[pb.File(name="model.ckpt-1.x", sha256=SHA)] * 2))], INVALID, "same name"),
+        ([announced("../../etc/x")], INVALID, "no file of model 1"),
+        ([announced("model.ckpt-1.x/../../y")], INVALID, "no file of model 1"),
+        ([announced("model.ckpt-1.")], INVALID, "no file of model 1"),
+        ([announced("model.ckpt-1.x\n00:00 INFO all is well")], INVALID, "no file of model 1"),
+        ([announced("model.ckpt-1." + "x" * 250)], INVALID, "no file of model 1"),  # a name that no file system takes
+        ([announced("model.ckpt-1." + "é" * 110)], INVALID, "no file of model 1"),
+        ([announced(id=2**63 - 1)], INVALID, "0 to 2"),
+        ([announced(id=-1, name="model.ckpt--1.x")], INVALID, "0 to 2"),
+        ([announced(size=-1)], INVALID, "impossible"),
+        ([announced(sha="g" * 100_000)], INVALID, "impossible"),
+        ([announced(time=float("nan"))], INVALID, "no time"),
+        ([announced(size=10**15), pb.Part(data=b"y")], ROOM, "no room for the 1,000,000,000,000,000 bytes"),
+        ([announced(size=2**63 - 1)], ROOM, "no room"),
+        ([announced(), pb.Part(data=b"y" * 99)], LOSS, "damaged"),
+        ([announced(size=9), announced(), pb.Part(data=b"y")], LOSS, "piece without bytes"),
+        ([announced(size=9), *[pb.Part()] * 50], LOSS, "piece without bytes"),
+        ([announced(size=9), pb.Part(data=b"y")], LOSS, "never came"),
     ],
 )
-def test_nonsense_pushes_are_refused_and_the_others_served(pool, ckpt, parts, tmp_path):
+def test_nonsense_pushes_are_refused_and_the_others_served(pool, ckpt, parts, code, words, tmp_path):
     channel, stub = stub_of(pool)
     with pytest.raises(grpc.RpcError) as caught:
         stub.Push(iter(parts), timeout=5, metadata=channel.metadata)
-    assert caught.value.code() is grpc.StatusCode.DATA_LOSS
+    assert caught.value.code() is code
+    assert words in caught.value.details()
+    assert len(caught.value.details()) < 2000
     channel.close()
+    assert "internal_errors" not in pool.meter.counters
     info = dump(ckpt, 5)
     pool.client().push(ckpt, info)
     assert [path.name for path in (tmp_path / "pool").iterdir()] == ["5"]
