@@ -15,6 +15,7 @@ from typing import Any
 
 from kaimesh.cluster import places
 from kaimesh.run import TOKEN_FILE_VARIABLE, TOKEN_VARIABLE, read_json
+from kaimesh.totals import number
 from kaimesh.wire import frame as wire
 from kaimesh.wire.frame import Kind
 
@@ -32,8 +33,8 @@ def probe(role: str) -> int:
     """Prints one line; returns 0 if the process is ready, else 1."""
     try:
         print(check(role))
-    except (NotReady, OSError, ValueError) as error:
-        print(f"not ready: {error}")
+    except Exception as error:  # the engine reads one line; whatever answers oddly is not ready
+        print(f"not ready: {error if isinstance(error, NotReady | OSError) else repr(error)}")
         return 1
     return 0
 
@@ -54,7 +55,7 @@ def status(runs: Path, name: str, now: float) -> str:
     if not name or not files:
         raise NotReady("the process has not said anything yet")
     said = read_json(files[-1])
-    state, age_s = said.get("state"), now - float(said.get("time", 0))
+    state, age_s = said.get("state"), now - (number(said.get("time")) or 0.0)
     if state in ("starting", "failed", None):
         raise NotReady(f"{state}: {said.get('blocked_on', '')}")
     if age_s > OLD_S and state != "done":

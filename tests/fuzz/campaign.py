@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +22,8 @@ from tests.fuzz.stream import Outcome, Stream, Stuck, close_held
 
 Case = Stream | Call
 _DEATH_S = 3.0  # how long a process may take to end after the connection was lost
-_WARM = 0.2  # of the cases, before memory is measured for the first time
+_WARM = 0.2  # of the budget, before memory is measured for the first time
+_RECENT = 3  # cases that are kept with a finding: what ends a process may show one case later
 
 
 class Finding(NamedTuple):
@@ -74,45 +77,102 @@ def case(what: str, seed: int, index: int) -> Case:
     return call
 
 
-def run(
-    server: Server, seed: int, cases: int, *, seconds: float = 1e9, start: int = 0, keep: Path | None = None
-) -> Figures:
-    """Plays `cases` cases, at most for so many seconds. A server that dies is started again. keep: where findings are written."""
-    server.wait()
-    healthy: Healthy | None = Healthy(server.what, server.ports)
-    answers, worst_s, before_mb = 0, 0.0, server.rss_mb()
+class Budget(NamedTuple):
+    """When a campaign has done enough: all three counts are reached, or so many seconds are over."""
+
+    cases: int = 0
+    frames: int = 0
+    greetings: int = 0
+    seconds: float = 1e9
+
+    def spent(self, cases: int, total: Outcome, seconds: float) -> float:
+        """How much of it is used; 1 is all."""
+        counts = ((cases, self.cases), (total.sent, self.frames), (total.greetings, self.greetings))
+        return max(seconds / self.seconds, min((done / most for done, most in counts if most), default=1.0))
+
+
+def run(server: Server, seed: int, budget: Budget, *, start: int = 0, keep: Path | None = None) -> Figures:
+    """Plays cases until the budget is spent. A server that dies is started again. keep: where findings are written."""
+    watch = _Watch(server.wait())
     total, found, began, done = Outcome(), [], time.monotonic(), 0
-    for index in range(start, start + cases):
-        if time.monotonic() - began > seconds:
-            break
-        this = case(server.what, seed, index)
+    before_mb, recent = 0.0, deque[Case](maxlen=_RECENT)
+    while (spent := budget.spent(done, total, time.monotonic() - began)) < 1:
+        this = case(server.what, seed, start + done)
+        recent.append(this)
         outcome, wrong = play(this, server)
-        total, done = total.plus(outcome), done + 1
-        if not wrong and healthy is not None and healthy.error is not None:
-            wrong = f"the healthy client: {type(healthy.error).__name__}: {healthy.error}"
-        if wrong:
-            found.append(Finding(index, this.label, wrong))
+        total = total.plus(outcome)
+        if wrong := wrong or watch.complaint():
+            found.append(Finding(start + done, this.label, wrong))
             if keep is not None:
-                write(keep / f"{server.what}-{seed}-{index}.json", this, server.what)
-            if not server.alive or healthy is None or healthy.error is not None:
-                healthy = _again(server)
-        if index == start + int(_WARM * cases):
+                write(keep / f"{server.what}-{seed}-{start + done}.json", recent, server.what)
+            watch.renew()
+        if not before_mb and spent >= _WARM:
             before_mb = server.rss_mb()
-        if healthy is not None:
-            answers, worst_s = max(answers, healthy.answers), max(worst_s, healthy.worst_s)
+        done += 1
     close_held()
-    if healthy is not None:
-        healthy.stop()
-        answers, worst_s = healthy.answers, max(worst_s, healthy.worst_s)
-        if healthy.error is not None:
-            found.append(Finding(-1, "the end", f"the healthy client: {healthy.error!r}"))
-    spent = time.monotonic() - began
+    if wrong := watch.stop():
+        found.append(Finding(start + done, "the end", wrong))
+    seconds = time.monotonic() - began
     _wait_for_counters(server)
-    after_mb = server.rss_mb() if server.alive else 0.0
     errors = int(server.counters().get("internal_errors", 0))
     return Figures(
-        server.what, seed, done, spent, total, before_mb, after_mb, answers, worst_s, errors, server.tracebacks(), tuple(found)
+        server.what, seed, done, seconds, total, before_mb, server.rss_mb() if server.alive else 0.0, watch.answers, watch.worst_s,
+        errors, server.tracebacks(), tuple(found),
     )  # fmt: skip
+
+
+class _Watch:
+    """The healthy client of a server that may die: it, its figures over all its lives."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._answers, self._worst_s = 0, 0.0
+        self._healthy = Healthy(server.what, server.ports)
+
+    @property
+    def answers(self) -> int:
+        """Right answers so far."""
+        return self._answers + self._healthy.answers
+
+    @property
+    def worst_s(self) -> float:
+        """The longest wait for one of them."""
+        return max(self._worst_s, self._healthy.worst_s)
+
+    def complaint(self) -> str:
+        """What is wrong with the server, as the healthy client sees it, or ""."""
+        error = self._healthy.error
+        if error is None:
+            return ""
+        if self._server.died(_DEATH_S):
+            return f"the process ended ({self._server.exit_code}): {self._server.last_words()}"
+        return f"the healthy client: {type(error).__name__}: {error}"
+
+    def renew(self) -> None:
+        """Where the server has died, starts it again, without its files where it cannot start with them."""
+        server = self._server
+        if server.alive and self._healthy.error is None:
+            return
+        self.stop()
+        self._answers, self._worst_s = self.answers, self.worst_s
+        for _ in range(2):
+            server.kill()
+            server.start()
+            try:
+                self._healthy = Healthy(server.what, server.wait().ports)
+                return
+            except Exception as error:
+                server.deaths += 1
+                aside = server.folder.with_name(f"{server.folder.name}-damaged-{server.deaths}")
+                print(f"{server.what} does not start again: {str(error)[:300]}; its files are in {aside}", flush=True)
+                server.folder.rename(aside)
+                server.folder.mkdir()
+        raise AssertionError(f"{server.what} does not start with an empty folder")
+
+    def stop(self) -> str:
+        """Ends the client's questions; its complaint."""
+        self._healthy.stop()
+        return self.complaint()
 
 
 def play(this: Case, server: Server) -> tuple[Outcome, str]:
@@ -130,23 +190,6 @@ def play(this: Case, server: Server) -> tuple[Outcome, str]:
     return outcome, wrong
 
 
-def _again(server: Server) -> Healthy | None:
-    server.deaths += not server.alive
-    server.kill()
-    server.start()
-    try:
-        return Healthy(server.what, server.wait().ports)
-    except Exception as error:  # it cannot even start: its own files end it
-        server.deaths += 1
-        damaged = server.folder.with_name(f"{server.folder.name}-damaged-{server.deaths}")
-        server.kill()
-        server.folder.rename(damaged)
-        server.folder.mkdir()
-        print(f"{server.what} does not start again: {str(error)[:300]}; its folder is {damaged}", flush=True)
-        server.start()
-        return Healthy(server.what, server.wait().ports)
-
-
 def _wait_for_counters(server: Server) -> None:
     """Until they are of now."""
     now = time.time()
@@ -155,15 +198,16 @@ def _wait_for_counters(server: Server) -> None:
         time.sleep(0.05)
 
 
-def write(path: Path, this: Case, what: str) -> None:
-    """Keeps a case, for `python -m tests.fuzz --replay PATH`."""
+def write(path: Path, cases: Iterable[Case], what: str) -> None:
+    """Keeps cases, for `python -m tests.fuzz --replay PATH`; the last one is the suspect."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"server": what, "kind": type(this).__name__, "case": this.to_json()}, indent=1))
+    kept = [{"kind": type(this).__name__, **this.to_json()} for this in cases]
+    path.write_text(json.dumps({"server": what, "cases": kept}, indent=1))
 
 
-def read(path: Path) -> tuple[str, Case]:
-    """The server's name, and the case."""
+def read(path: Path) -> tuple[str, list[Case]]:
+    """The server's name, and the cases."""
     data: dict[str, Any] = json.loads(path.read_text())
     assert data["server"] in KINDS
     kinds: dict[str, type[Stream] | type[Call]] = {"Stream": Stream, "Call": Call}
-    return data["server"], kinds[data["kind"]].from_json(data["case"])
+    return data["server"], [kinds[kept.pop("kind")].from_json(kept) for kept in data["cases"]]

@@ -54,7 +54,7 @@ def _hello(role: str, **more: Any) -> dict[str, Any]:
 def ports() -> dict[str, Port]:
     """Every framed port, by the server's name."""
     asks = ({"do": "version"}, {"do": "load_model", "id": "latest"}, {"do": "load_model", "id": 12})
-    tells = ({"do": "describe"}, {"do": "flush"}, {"do": "drop"})
+    tells = ({"do": "describe"}, {"do": "flush"})  # "drop" comes from mutate.TEXTS, seldom: it takes 0.1 s
     return {
         "actor": Port(_hello("player", specs=SPECS, spaces=SPACES), asks, True, 12),
         "actor_diy": Port(_hello("player", specs=SPECS), asks, True, 12),
@@ -85,6 +85,16 @@ def conversation(what: str, rng: random.Random) -> Stream:
     ending = rng.choices(("end", "reset", "hold"), (90, 5, 5))[0]
     words = f"{what}: {' + '.join(labels)}{' cut short' if cut else ''}, {ending}"
     return Stream(words, split(stream, rng), ending, sent=len(frames) - greeted, greetings=int(not greeted))
+
+
+def first_words(what: str, rng: random.Random) -> Stream:
+    """A HELLO whose observations or spaces are damaged, and rows, to a server that has not heard of any yet."""
+    hello = dict(_PORTS[what].hello)
+    part = rng.choice([part for part in ("specs", "spaces") if part in hello])
+    hello[part] = mutate.structure(hello[part], rng)
+    payload = mutate.text_of(hello, rng)
+    pieces = wire.encode(Kind.HELLO, len(payload)) + payload + _rows(rng)
+    return Stream(f"{what}: a first HELLO with damaged {part}", (pieces,), "end", greetings=1)
 
 
 def _greeting(port: Port, rng: random.Random) -> tuple[bytes, str, bool]:
