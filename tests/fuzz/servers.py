@@ -63,7 +63,7 @@ def _actor(agent: Any, context: Context) -> Made:
 
     batcher = Batcher(agent, max_rows=256, meter=context.meter)
     server = ActorServer(("127.0.0.1", 0), token=TOKEN, batcher=batcher, models=None, meter=context.meter)
-    return [server.port], lambda: server.step(0.2)
+    return [server.port], lambda: server.step(0.02)
 
 
 def ingest(context: Context) -> Made:

@@ -19,8 +19,8 @@ from tests.fuzz import frames
 from tests.fuzz.servers import KINDS, context_of
 from tests.fuzz.stream import Outcome, Stream, Stuck
 
-CASES = {"actor": 100, "actor_diy": 60, "ingest": 25}
-MANY = 40  # times as many in the long one
+CASES = {"actor": 50, "actor_diy": 30, "ingest": 8}
+MANY = 60  # times as many in the long one
 GROWTH_MB = 300.0
 STEPS_S = 30.0
 
