@@ -218,7 +218,7 @@ class Channel:
         try:
             yield
         except grpc.RpcError as error:
-            code, details = error.code(), error.details()
+            code, details = error.code(), clean(error.details() or "")
             where = f"{self._what} at {self.address}"
             if code in _REFUSALS:
                 raise Refused(f"{where} refused to {verb}: {details}") from error
