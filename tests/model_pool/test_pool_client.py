@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -48,7 +48,10 @@ def model(
 def liar() -> Iterator[tuple[Liar, ModelPoolClient]]:
     """The server's side, and a client of it."""
     servicer = Liar()
-    register: Callable[[grpc.Server], None] = lambda server: pb_grpc.add_ModelPoolServicer_to_server(servicer, server)
+
+    def register(server: grpc.Server) -> None:
+        pb_grpc.add_ModelPoolServicer_to_server(servicer, server)
+
     server, port = rpc.serve([register], "127.0.0.1:0", "secret")
     client = ModelPoolClient(f"127.0.0.1:{port}", "secret", timeout_s=10.0)
     yield servicer, client
