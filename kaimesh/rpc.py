@@ -26,6 +26,8 @@ MAX_MESSAGE_BYTES = 16 << 20  # models travel in chunks far below this; a servic
 MAX_METADATA_BYTES = 8 << 10
 _MAX_WORDS = 1000  # of a refusal; they travel as metadata, a character in up to 12 bytes of ASCII
 KEEPALIVE_MS = 10_000
+HANDSHAKE_MS = 10_000  # a stranger that says nothing is dropped
+IDLE_MS = 300_000  # a connection without a call, too; ours come back by themselves
 _COMMON = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -37,6 +39,8 @@ _COMMON = [
 _SERVER = [
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.absolute_max_metadata_size", 2 * MAX_METADATA_BYTES),
+    ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+    ("grpc.max_connection_idle_ms", IDLE_MS),
     ("grpc.so_reuseport", 0),  # else a second server shares the port and takes half of the calls
     ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_MS // 2),  # pings of our clients are not abuse
 ]
