@@ -48,6 +48,7 @@ class Monitor:
                 token=context.token,
                 roles=(ROLE, "reader"),
                 on_hello=_greet,
+                meter=context.meter,
                 logger=context.logger,
             )
             port = app.monitor_page_port
@@ -63,8 +64,7 @@ class Monitor:
         """Takes reports until the process is asked to stop."""
         self._context.meter.state("ready")
         while not self._context.stop.is_set():
-            for connection in self._server.poll(_IDLE_S):
-                self._serve(connection)
+            self._server.serve(self._server.poll(_IDLE_S), self._serve)
             self._context.meter.beat()
             self._write_curves()
 
@@ -77,12 +77,9 @@ class Monitor:
         self._record.close()
 
     def _serve(self, connection: Connection) -> None:
+        """Keeps a report. Raises MeshError, and keeps nothing: it is none."""
         assert connection.header is not None
-        try:
-            status = self._ledger.take(self._report_of(connection))
-        except MeshError as error:
-            self._server.refuse(connection, str(error))
-            return
+        status = self._ledger.take(self._report_of(connection))
         name = status["name"]
         self._statuses = {**self._statuses, name: status}  # a new one: the page reads it in its own thread
         write_json(self._run.status / f"{name}.json", status)
@@ -118,8 +115,8 @@ class Monitor:
 
 def _greet(connection: Connection, hello: Hello) -> dict[str, Any]:
     """Who reports says who it is, once; `state` is its name, or None: a reader. Raises Refused."""
-    if hello["role"] == ROLE:
-        connection.state = parsed(_NAME, hello.get("name"), "no process of a mesh is called so", Refused)
+    if hello.role == ROLE:
+        connection.state = parsed(_NAME, hello.name, "no process of a mesh is called so", Refused)
     return {}
 
 

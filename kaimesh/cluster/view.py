@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from kaimesh.internal import INTERNAL_ERRORS
 from kaimesh.overview import WORK, Row, sentence
 from kaimesh.totals import Totals, number, totals, values_of
 
@@ -65,6 +66,7 @@ def _place(name: str, status: Mapping[str, Any], now: float) -> Place:
         state=state,
         blocked_on=str(status.get("blocked_on", "")),
         since=number(status.get("since")),
+        internal_errors=int(number(values_of(status, "counters").get(INTERNAL_ERRORS)) or 0),
     )
     return Place(row, str(status.get("host", "")), sentence(row, now))
 

@@ -364,7 +364,7 @@ def test_junk_disturbs_nobody(
 
 
 def test_a_bug_of_the_page_is_counted_and_logged(
-    served: tuple[int, Meter, list[bool]], caplog: pytest.LogCaptureFixture
+    served: tuple[int, Meter, list[bool]], caplog: pytest.LogCaptureFixture, internal_errors: list[str]
 ) -> None:
     port, meter, broken = served
     broken[0] = True
@@ -372,5 +372,6 @@ def test_a_bug_of_the_page_is_counted_and_logged(
         ask(port)
     wait_until(lambda: meter.counters.get("internal_errors") == 1, 10, "the count")
     assert "KeyError: 'a bug'" in caplog.text
+    internal_errors.clear()
     broken[0] = False
     assert ask(port) == 200

@@ -245,7 +245,7 @@ def broken():
 
 
 @pytest.mark.parametrize("method", ["unary", "stream"])
-def test_what_a_handler_did_not_expect_is_logged_counted_and_told(broken, caplog, method):
+def test_what_a_handler_did_not_expect_is_logged_counted_and_told(broken, caplog, method, internal_errors):
     call, meter = broken
     code, words = call(method, b"x")
     assert code is grpc.StatusCode.INTERNAL
@@ -253,6 +253,7 @@ def test_what_a_handler_did_not_expect_is_logged_counted_and_told(broken, caplog
     assert meter.counters["internal_errors"] == 1
     assert "KeyError: 'a bug'" in caplog.text
     assert f"/broken/{method}, called by ipv4:127.0.0.1" in caplog.text
+    internal_errors.clear()
 
 
 @pytest.mark.parametrize("method", ["unary", "stream", "refuses", "collects"])

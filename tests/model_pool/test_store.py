@@ -221,11 +221,12 @@ from kaimesh import checkpoint
 from model_pool.store import Store
 ckpt, pool = Path(sys.argv[1]), Path(sys.argv[2])
 store = Store(pool, 2)
-print("ready", flush=True)
-id = int(sys.argv[3])
+first = id = int(sys.argv[3])
 while True:
     info = checkpoint.dump(ckpt, id, lambda path, id: Path(path, f"model.ckpt-{id}.x").write_bytes(b"%d" % id * 90_000))
     store.put(ckpt, info)
+    if id == first:
+        print("one is there", flush=True)
     checkpoint.retain(ckpt, 1, 0)
     id += 1
 """
