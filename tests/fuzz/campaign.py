@@ -55,7 +55,7 @@ class Figures(NamedTuple):
         total, speed = self.total, self.total.sent / max(self.seconds, 1e-9)
         return (
             f"{self.server}: {total.sent:,} damaged frames and {total.greetings:,} HELLOs in {self.seconds:.1f} s ({speed:,.0f}/s), "
-            f"{total.refused:,} refusals, RSS {self.rss_before_mb:.0f} to {self.rss_after_mb:.0f} MB, {self.healthy_answers:,} "
+            f"{total.answered:,} answers, {total.refused:,} refusals, RSS {self.rss_before_mb:.0f} to {self.rss_after_mb:.0f} MB, {self.healthy_answers:,} "
             f"healthy answers, the slowest in {self.worst_s * 1000:.0f} ms; {self.internal_errors} internal errors, "
             f"{self.tracebacks} tracebacks, {len(self.findings)} findings (seed {self.seed}, {self.cases:,} cases)"
         )
