@@ -124,7 +124,8 @@ def main(role: str, service: str) -> NoReturn:
     meter = Meter(name, run.status / f"{name}.json", report_s=config.app.report_seconds, logger=logger)
     context = Context(name, arguments.index, config, run, run.token(), threads, meter, logger, threading.Event())
     _handle_signals(context)
-    reporter = Reporter(config.app.monitor_addr, context.token, meter, logger) if config.app.monitor_addr else None
+    heard = config.app.monitor_addr and role != "monitor"  # which hears itself without a connection
+    reporter = Reporter(config.app.monitor_addr, context.token, meter, logger) if heard else None
     meter.start()
     _start_watchdog(context)
     sys.path.insert(0, str(Path.cwd()))

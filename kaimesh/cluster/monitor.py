@@ -39,6 +39,8 @@ class Monitor:
         self._context, self._run = context, context.run
         app = context.config.app
         self._statuses = _kept(context.run.status, context.name, context.logger)
+        self._own: dict[str, dict[str, Any]] = {}
+        context.meter.listeners.append(self._hear_itself)
         self._ledger = Ledger(self._statuses)
         self._record, self._report_s = Record(context.run), app.report_seconds
         self._last = (time.time(), totals(self._statuses, time.time()))
@@ -101,7 +103,11 @@ class Monitor:
         return status
 
     def _look(self) -> View:
-        return look(self._run.root.name, self._statuses, time.time())
+        return look(self._run.root.name, {**self._statuses, **self._own}, time.time())
+
+    def _hear_itself(self, snapshot: dict[str, Any]) -> None:
+        """Its own row; no peer may report in its name. Called from the meter's thread."""
+        self._own = {self._context.name: {**snapshot, "restarts": 0}}
 
     def _write_curves(self) -> None:
         now, (before, earlier) = time.time(), self._last

@@ -212,6 +212,11 @@ def shown(monitor: Server) -> dict[str, Any]:
     return {process["name"]: process for process in processes}
 
 
+def test_the_monitor_shows_itself(monitor: Server) -> None:
+    wait_until(lambda: "monitor_0" in shown(monitor), 20, "its own row")
+    assert shown(monitor)["monitor_0"]["health"] == "ok"
+
+
 def test_what_was_kept_and_is_bad_is_left_out_and_said_once(monitor: Server) -> None:
     processes = shown(monitor)
     assert "aisrv_8" in processes
