@@ -18,14 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import envs
-from kaimesh.agent import Monitor, user_code
+from kaimesh import trust
+from kaimesh.agent import Monitor, called_exit, user_code
 from kaimesh.cli.start import DEFAULT_CONF, runs_dir
-from kaimesh.config import Config, load
-from kaimesh.config.reading import parse
-from kaimesh.errors import EXIT_CONFIG, ConfigError, MeshError
+from kaimesh.config import App, Config, load
+from kaimesh.config.load import ROOT
+from kaimesh.config.reading import parse, read
+from kaimesh.errors import EXIT_AGENT, EXIT_CONFIG, ConfigError, MeshError
 from kaimesh.evaluation import Episode, Model, find_model
 from kaimesh.evaluation.figures import statistics, words
-from kaimesh.evaluation.play import Kaiwu, Native, Player, play
+from kaimesh.evaluation.play import Kaiwu, Native, Player, Watch, play
+from kaimesh.evaluation.progress import follow
 from kaimesh.lifecycle import configure_logging, dotted, set_threads
 from kaimesh.recording import Recording
 from kaimesh.run import RunDir
@@ -33,6 +36,7 @@ from kaimesh.run import RunDir
 CALLER_VARIABLE = "KAIMESH_FROM"  # where the user typed the command; tools/*.sh go to the checkout's root
 PICTURES = (".png", ".svg", ".pdf")
 FILMS = (".gif", ".mp4", ".html")
+MOST_STEPS = 30_000  # of an episode, if nobody says otherwise: a whole game of Atari has 27,000
 SEED = 1_000_003  # far from the seeds that training starts from
 
 
@@ -57,14 +61,14 @@ class Evaluation:
         self._agent = self._new_agent()
         self._prepare()
 
-    def play(self, episodes: int, seed: int) -> Iterator[Episode]:
-        """Plays the episodes of so many seeds from `seed` on; they come in the order in which they end."""
+    def play(self, episodes: int, seed: int, most_steps: int, watch: Watch) -> Iterator[Episode]:
+        """Plays the episodes of so many seeds from `seed` on; they come in the order in which they end. See kaimesh.evaluation.play."""
         player: Player
         if self._is_native():
             player = Native(self._agent, self._make_slot, envs.episode_report)
         else:
             player = Kaiwu(self._agent, self._make_facade, envs.episode_report)
-        yield from play(player, range(seed, seed + episodes))
+        yield from play(player, range(seed, seed + episodes), most_steps, watch)
 
     def recording(self, episode: Episode) -> Recording:
         """What it takes to play it again."""
@@ -113,13 +117,19 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     run = _run(arguments)
     overrides = {"app": arguments.app} if arguments.app else {}
     conf = _typed(arguments.conf) if arguments.conf else run.conf if run else DEFAULT_CONF
+    if not arguments.trust:
+        _check_origin(conf, typed=bool(arguments.conf) or run is None, app=arguments.app)
+    sys.path.insert(0, str(Path.cwd()))  # environments and agents of your own
     config = load(conf, overrides)
     wanted = arguments.model
     if wanted != "latest" and not wanted.isdecimal():
         wanted = str(_typed(wanted))
     evaluation = Evaluation(config, find_model(run, wanted), _changes(arguments))
     start = time.perf_counter()
-    episodes = _with_progress(evaluation.play(arguments.episodes, arguments.seed), arguments.episodes)
+    most = max(MOST_STEPS, evaluation.limit) if arguments.max_steps is None else arguments.max_steps
+    episodes = follow(
+        lambda watch: evaluation.play(arguments.episodes, arguments.seed, most, watch), arguments.episodes, most
+    )
     episodes.sort(key=lambda episode: episode.seed)
     result = {
         "app": evaluation.app,
@@ -128,6 +138,8 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         "algo": config.algo.name,
         "model": evaluation.model.id,
         "seed": arguments.seed,
+        "max_steps": most,
+        "cut": [episode.seed for episode in episodes if episode.cut],
         **statistics(episodes, evaluation.threshold()),
         "seconds": round(time.perf_counter() - start, 3),
         "each": [{"seed": e.seed, "return": e.score, "length": e.length, "report": dict(e.report)} for e in episodes],
@@ -137,6 +149,24 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{error.filename} cannot be written: {error.strerror}. Name another file.") from error
     return result
+
+
+def _check_origin(conf: Path, typed: bool, app: str | None) -> None:
+    """Before anything that it names is imported: whether the configuration is one's own, or else names what is built in.
+
+    One's own are the runs of this checkout, and files of the checkout that the user named. app: what the user typed instead of its.
+    Raises ConfigError: it is somebody else's and names more than that.
+    """
+    if trust.is_below(conf, [ROOT / App.model_fields["runs_dir"].default, runs_dir(), *([ROOT] if typed else [])]):
+        return
+    table = read(conf, []).data.get("app", {})
+    if not isinstance(table, dict):
+        return  # `load` says what is wrong with it
+    named, arguments = app or table.get("app", App.model_fields["app"].default), table.get("env_conf", {})
+    unfamiliar = trust.unfamiliar_registry(table)
+    if isinstance(named, str) and isinstance(arguments, dict):
+        unfamiliar += envs.unfamiliar(App.model_fields["app"].default if app else named, arguments)
+    trust.check(f"the configuration {conf}", unfamiliar)
 
 
 def _check_files(arguments: argparse.Namespace) -> None:
@@ -192,15 +222,6 @@ def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
     return changes
 
 
-def _with_progress(played: Iterator[Episode], total: int) -> list[Episode]:
-    if not sys.stderr.isatty():
-        return list(played)
-    from rich.console import Console
-    from rich.progress import track
-
-    return list(track(played, "playing", total=total, console=Console(stderr=True), transient=True))
-
-
 def _run(arguments: argparse.Namespace) -> RunDir | None:
     if arguments.run:
         path = _typed(arguments.run)
@@ -238,12 +259,19 @@ def _parser() -> argparse.ArgumentParser:
         help="another argument of the environment; may be repeated",
     )
     parser.add_argument("--seed", type=int, default=SEED, help="of the first episode (default: %(default)s)")
+    parser.add_argument(
+        "--max-steps",
+        type=int,
+        metavar="N",
+        help=f"cut an episode after so many steps; 0: never (default: max_episode_steps, at least {MOST_STEPS:,})",
+    )
     parser.add_argument("--record", metavar="DIR", help="write every episode to a file, which tools/replay.sh plays")
     parser.add_argument("--plot", metavar="OUT.png", help="draw the distributions")
     parser.add_argument(
         "--render", metavar="OUT.gif", help="show the first episode: .gif, .mp4, or .html with a time slider"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--trust", action="store_true", help=trust.HELP)
     return parser
 
 
@@ -253,10 +281,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.episodes < 1:
         parser.error(f"--episodes {arguments.episodes}: at least one is needed")
+    if arguments.max_steps is not None and arguments.max_steps < 0:
+        parser.error(f"--max-steps {arguments.max_steps}: it must be 1 or more, or 0 for no bound")
     if arguments.seed < 0:
         parser.error(f"--seed {arguments.seed}: it must be 0 or more")
     set_threads(os.cpu_count() or 1)
-    sys.path.insert(0, str(Path.cwd()))
     try:
         result = evaluate(arguments)
     except MeshError as error:
@@ -264,6 +293,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exception(error.__cause__)
         print(f"evaluate: {error}", file=sys.stderr)
         return error.exit_code
+    except SystemExit as error:
+        print(f"evaluate: {called_exit('the environment', error)}", file=sys.stderr)
+        return EXIT_AGENT
     print(json.dumps(result, indent=1) if arguments.json else words(result))
     return 0
 

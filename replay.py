@@ -15,10 +15,13 @@ from typing import Any
 
 import numpy as np
 
+import envs
 from envs.realm.story import SCRIPT, Story
 from envs.realm.vector import Realm
 from envs.replay import Replay
-from kaimesh.errors import EXIT_CRASH, EXIT_OK, ConfigError, MeshError
+from kaimesh import trust
+from kaimesh.agent import called_exit
+from kaimesh.errors import EXIT_AGENT, EXIT_CRASH, EXIT_OK, ConfigError, MeshError
 from kaimesh.recording import Recording
 from kaimesh.replay import film
 from kaimesh.replay.page import FRAMES_SCRIPT, Page, frames_data
@@ -163,7 +166,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fps", type=float, default=0, help="pictures a second (default: the environment's)")
     parser.add_argument("--every", type=int, default=0, help="show every n-th step (default: what fits the format)")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--trust", action="store_true", help=trust.HELP)
     return parser
+
+
+def _load(file: Path, trusted: bool) -> Recording:
+    """The recording. Raises ConfigError: it names what is not built in, and nobody trusts it; nothing of that was imported."""
+    recording = Recording.load(file)
+    if trusted:
+        sys.path.insert(0, str(Path.cwd()))  # environments of your own
+    else:
+        trust.check(f"the recording {file}", envs.unfamiliar(recording.app, recording.env_conf))
+    return recording
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -174,14 +188,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--fps {arguments.fps}: it must be up to 1000, or 0 for the environment's own")
     if arguments.every < 0:
         parser.error(f"--every {arguments.every}: it must be 1 or more, or 0 for what fits")
-    sys.path.insert(0, str(Path.cwd()))  # environments of your own
     try:
         out = _typed(arguments.out) if arguments.out else None
         file = _typed(arguments.file)
-        result = {"file": str(file), **replay(Recording.load(file), out, arguments.fps, arguments.every)}
+        recording = _load(file, arguments.trust)
+        result = {"file": str(file), **replay(recording, out, arguments.fps, arguments.every)}
     except MeshError as error:
         print(f"replay: {error}", file=sys.stderr)
         return error.exit_code
+    except SystemExit as error:
+        print(f"replay: {called_exit(f'the environment {recording.app}', error)}", file=sys.stderr)
+        return EXIT_AGENT
     print(json.dumps(result, indent=1) if arguments.json else _report(result))
     if result["difference"]:
         print(

@@ -5,6 +5,7 @@ the supervisor starts it again and the others only notice that fewer samples com
 
 rollout   the native workflow: vectorised environments in groups, trajectories as samples
 slots     Kaiwu-style workflows: one environment and one thread each
+guard     what an environment raises, told as the environment's
 proxy     the agent that a workflow sees in remote mode
 links     what a proxy is connected to: actor, buffer, learner
 local     wrapper_type = "local": the user's agent itself, trained at once

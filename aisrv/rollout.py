@@ -17,10 +17,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from aisrv.guard import environment
 from kaimesh import frames
 from kaimesh.agent import MODEL_VERSION, PRIORITY, RUN_ID, user_code
 from kaimesh.arrays import Batch
-from kaimesh.errors import ConfigError, EnvError, MeshError
+from kaimesh.errors import ConfigError
 from kaimesh.metrics import Meter
 from kaimesh.recurrence import RecurrentState
 
@@ -91,7 +92,7 @@ class Group:
         self._state = RecurrentState(agent, n)
         self._state_before = self._state.columns  # of the unroll's first step
         self._env_phase, self._predict_phase, self._send_phase = (meter.phase(p) for p in ("env", "predict", "send"))
-        with _environment("reset"):
+        with environment("reset"):
             observation, _ = env.reset(seed=seed)
         self._stack: int = getattr(env, "frame_stack", 0)
         self._observed = self._memory(observation)
@@ -115,7 +116,7 @@ class Group:
                 self.agent.send(self._request())
                 acts, version = self.agent.receive()
                 self._write_prediction(acts, version)
-        with self._env_phase, _environment("step"):
+        with self._env_phase, environment("step"):
             observation, reward, terminated, truncated, _ = self.env.step(self._predicted["action"][:, self._t])
         if self._stack:
             self._check_stacks(observation[self._done])
@@ -222,22 +223,6 @@ class Group:
         self._state_before = self._state.columns
 
 
-class _environment:
-    """Turns what an environment raises into an EnvError with the original as its cause."""
-
-    __slots__ = ("_verb",)
-
-    def __init__(self, verb: str) -> None:
-        self._verb = verb
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, MeshError):
-            raise EnvError(f"the environment raised {type(error).__name__} in {self._verb}: {error}") from error
-
-
 def workflow(envs: Sequence[gym.vector.VectorEnv], agents: Sequence[Any], logger: Any, monitor: Any) -> None:
     """Rolls out until the mesh stops. `agents[i]` predicts for the group `envs[i]`.
 
@@ -245,6 +230,8 @@ def workflow(envs: Sequence[gym.vector.VectorEnv], agents: Sequence[Any], logger
     """
     meter = monitor.meter
     groups, slot = [], monitor.first_slot
+    if meter.is_starting:
+        meter.state("starting", f"the first reset of {sum(env.num_envs for env in envs)} environments")
     for i, (env, agent) in enumerate(zip(envs, agents, strict=True)):
         run_id, seed = monitor.run_id + 1000 * i, monitor.seed + 1000 * i
         groups.append(Group(env, agent, agent.unroll_length, meter, run_id, seed, slot, monitor.total_slots))

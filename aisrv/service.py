@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import envs
+from aisrv.guard import environment
 from aisrv.links import Links, RemoteLinks
 from aisrv.local import train_in_place
 from aisrv.proxy import OnPolicyGate, RemoteAgent
 from aisrv.rollout import Direct
 from aisrv.slots import CountedEnv, run_slots
 from kaimesh.agent import Monitor, Spaces, user_code
+from kaimesh.errors import Stopped
 from kaimesh.lifecycle import Context, dotted
 from kaimesh.training import Training
 
@@ -51,7 +53,10 @@ class AisrvService:
         self._workflow = dotted(context.config.algo.train_workflow)
         self._vectorised = getattr(self._workflow, "vectorised", False)
         self._local = context.make_agent("learner" if app.wrapper_type == "local" else "aisrv")
-        self._envs, spaces = self._make_envs()
+        if context.watchdog is not None:
+            context.watchdog.be_patient(app.env_build_seconds, "env_build_seconds")
+        with environment("its constructor"):
+            self._envs, spaces = self._make_envs()
         if hasattr(self._local, "setup"):
             with user_code("aisrv: Agent.setup"):
                 self._local.setup(spaces)
@@ -88,27 +93,43 @@ class AisrvService:
             self._links.sender.flush(5.0)
             self._links.sender.close()
         for env in self._envs:
-            env.close()
+            with environment("close"):
+                env.close()
 
     def _make_envs(self) -> tuple[list[Any], Spaces]:
         context, app = self._context, self._context.config.app
         count, limit = app.aisrv_connect_to_kaiwu_env_count, app.max_episode_steps
+        arguments: dict[str, Any] = {"env_conf": app.env_conf, "max_episode_steps": limit}
         if self._vectorised:
             groups = 1 if app.algorithm_on_policy_or_off_policy == "on-policy" else min(app.aisrv_env_groups, count)
             sizes = [count // groups + (i < count % groups) for i in range(groups)]
             made = [
                 envs.make_vector(
-                    app.app, n, env_conf=app.env_conf, seed=self._monitor.seed + i, max_episode_steps=limit
+                    app.app, n, seed=self._monitor.seed + i, tell=self._teller(sum(sizes[:i]), count), **arguments
                 )
                 for i, n in enumerate(sizes)
             ]
+            context.meter.state("starting")
             seen = [envs.featured(env, self._local) for env in made]
             return seen, seen[0].spaces
-        facades = [
-            envs.facade(app.app, env_conf=app.env_conf, seed=self._monitor.seed + i, max_episode_steps=limit)
-            for i in range(count)
-        ]
+        facades = []
+        for i in range(count):
+            self._teller(i, count)(1)
+            facades.append(envs.facade(app.app, seed=self._monitor.seed + i, **arguments))
+        context.meter.state("starting")
         return [CountedEnv(facade, context.meter, context.stop) for facade in facades], facades[0].spaces
+
+    def _teller(self, before: int, count: int) -> Callable[[int], None]:
+        """What says which environment is being built; a stop ends it there. before: how many others come first."""
+        meter, stop = self._context.meter, self._context.stop
+
+        def tell(number: int) -> None:
+            if stop.is_set():
+                raise Stopped
+            meter.state("starting")  # so that the seconds are this environment's
+            meter.state("starting", f"building environment {before + number} of {count}")
+
+        return tell
 
     def _proxies(self, links: Links) -> list[RemoteAgent]:
         app, context = self._context.config.app, self._context

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from aisrv.guard import environment
 from kaimesh.agent import user_code
-from kaimesh.errors import EnvError, MeshError, Stopped
+from kaimesh.errors import Stopped
 from kaimesh.metrics import Meter
 
 Workflow = Callable[..., None]
@@ -30,7 +31,14 @@ class CountedEnv:
         """As the facade's."""
         self._check_stop()
         self._return, self._length = 0.0, 0
-        return self._call("reset", usr_conf)
+        self._meter.beat()
+        first = self._call("reset", usr_conf)
+        self._meter.beat()
+        return first
+
+    def close(self) -> None:
+        """As the facade's."""
+        self._call("close")
 
     def step(self, act: Any, *args: Any, **kwargs: Any) -> Any:
         """As the facade's `(frame_no, obs, score, terminated, truncated, env_info)`."""
@@ -46,12 +54,8 @@ class CountedEnv:
         return result
 
     def _call(self, verb: str, *args: Any, **kwargs: Any) -> Any:
-        try:
+        with environment(verb):
             return getattr(self._facade, verb)(*args, **kwargs)
-        except MeshError:
-            raise
-        except Exception as error:
-            raise EnvError(f"the environment raised {type(error).__name__} in {verb}: {error}") from error
 
     def _check_stop(self) -> None:
         if self._stop.is_set():

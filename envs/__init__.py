@@ -9,7 +9,7 @@
 | `procgen:<game>` | a game of Procgen, with its levels |
 | `minigrid:<id>` | a grid world of MiniGrid: `minigrid:Empty-5x5` |
 | `catch`, `cartpole-masked`, `realm`, `realm-mini` | a name of `ENVIRONMENTS` below |
-| `<package>.<module>:<name>` | your own: a `gymnasium.Env` class, a function that returns one, or a `gymnasium.vector.VectorEnv` class |
+| `<package>.<module>:<name>` | your own: a `gymnasium.Env` class, a `gymnasium.vector.VectorEnv` class, or a function marked with `kaimesh.agent.env_factory` that returns an Env |
 
 So adding an environment is one line, `app = "my_package.my_module:MyEnv"`; an entry in `ENVIRONMENTS` gives it a short name.
 
@@ -29,12 +29,14 @@ vector       the one wrapper around every vector environment
 translation  between gymnasium's spaces and the mesh's arrays
 single       one slot of a vector environment as a gymnasium.Env
 replay       a recorded episode, played again
+exchanged    what files from somebody else may name
 evaluation   what an environment may tell an evaluation
 kaiwu        the environment as Kaiwu's workflows (generation G1) see it
 """
 
 from envs import realm  # registers kaimesh/Realm-v0 and kaimesh/RealmMini-v0
 from envs.evaluation import episode_report, for_evaluation, notes
+from envs.exchanged import unfamiliar
 from envs.registry import ENVIRONMENTS, facade, make, make_vector, spaces_of
 from envs.vector import featured
 
@@ -49,4 +51,5 @@ __all__ = [
     "notes",
     "realm",
     "spaces_of",
+    "unfamiliar",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -16,6 +17,13 @@ from gymnasium.wrappers import TimeLimit
 
 from envs.single import Single
 from kaimesh.errors import ConfigError
+
+FACTORY = "env_factory"  # the attribute that kaimesh.agent.env_factory sets
+Tell = Callable[[int], None]  # called before an environment is made, with its number, from 1
+
+
+def tell_nobody(number: int) -> None:
+    """For those who do not want to know which environment is being made."""
 
 
 def make_registered(
@@ -35,19 +43,25 @@ def make_registered(
 
 
 def vector_registered(
-    env_id: str, count: int, env_conf: dict[str, Any], max_episode_steps: int, render_mode: str | None
+    env_id: str,
+    count: int,
+    env_conf: dict[str, Any],
+    max_episode_steps: int,
+    render_mode: str | None,
+    tell: Tell = tell_nobody,
 ) -> VectorEnv:
     """`count` slots: the id's own vector environment where that is the same environment, else one after the other."""
     spec = find(env_id)
     make = partial(make_registered, env_id, env_conf, max_episode_steps, render_mode)
     if spec.vector_entry_point is not None:
+        tell(1)
         one = make()
         native = _native(spec, count, _arguments(env_conf, max_episode_steps, render_mode))
         if native is not None and _same(native, one):
             one.close()
             return native
-        return one_after_the_other(count, make, first=one)
-    return one_after_the_other(count, make)
+        return one_after_the_other(count, make, tell, first=one)
+    return one_after_the_other(count, make, tell)
 
 
 def find(env_id: str) -> EnvSpec:
@@ -71,8 +85,32 @@ def find(env_id: str) -> EnvSpec:
 
 
 def load(app: str) -> Callable[..., Any]:
-    """What a dotted `app` names. Raises ConfigError: there is none; the module's own errors pass through."""
+    """What a dotted `app` names: a class of environments, or a function marked as a factory of them.
+
+    Raises ConfigError: there is none, or it is something else, which is then never called; the module's own errors pass through.
+    """
+    target = named(app)
+    if inspect.isclass(target) and issubclass(target, gymnasium.Env | VectorEnv):
+        return target
+    if getattr(target, FACTORY, None) is True:
+        return target
+    kind = "class" if inspect.isclass(target) else "function" if inspect.isroutine(target) else type(target).__name__
+    mark = (
+        ""
+        if inspect.isclass(target)
+        else " If it returns one, mark it: write @env_factory above it (from kaimesh.agent import env_factory)."
+    )
+    raise ConfigError(
+        f"app = {app!r} names a {kind} that is no environment, so it was not called. Name a class that inherits from "
+        f"gymnasium.Env or gymnasium.vector.VectorEnv, or a function that is marked as returning one.{mark}"
+    )
+
+
+def named(app: str) -> Callable[..., Any]:
+    """The class or function that `<module>:<name>` names; imports the module. Raises ConfigError: there is none."""
     module_name, _, name = app.rpartition(":")
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise ConfigError(f"app = {app!r}: {module_name!r} is no module's name. Write <package>.<module>:<class>.")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -107,12 +145,17 @@ def make_own(app: str, env_conf: dict[str, Any], max_episode_steps: int, render_
 
 
 def vector_own(
-    app: str, count: int, env_conf: dict[str, Any], max_episode_steps: int, render_mode: str | None
+    app: str,
+    count: int,
+    env_conf: dict[str, Any],
+    max_episode_steps: int,
+    render_mode: str | None,
+    tell: Tell = tell_nobody,
 ) -> VectorEnv:
     """`count` slots of a dotted `app`."""
     target = load(app)
     if not is_vector(target):
-        return one_after_the_other(count, partial(make_own, app, env_conf, max_episode_steps, render_mode))
+        return one_after_the_other(count, partial(make_own, app, env_conf, max_episode_steps, render_mode), tell)
     arguments = _arguments(env_conf, max_episode_steps, render_mode)
     try:
         vector: VectorEnv = target(num_envs=count, **arguments)
@@ -142,10 +185,18 @@ def _native(spec: EnvSpec, count: int, arguments: dict[str, Any]) -> VectorEnv |
         return None
 
 
-def one_after_the_other(count: int, make: Callable[[], gymnasium.Env], first: gymnasium.Env | None = None) -> VectorEnv:
+def one_after_the_other(
+    count: int, make: Callable[[], gymnasium.Env], tell: Tell = tell_nobody, first: gymnasium.Env | None = None
+) -> VectorEnv:
     """`count` slots of what `make` returns; `first`, where there is one, is the first of them."""
     made = [first] if first is not None else []
-    return SyncVectorEnv([lambda: made.pop() if made else make()] * count, autoreset_mode=AutoresetMode.NEXT_STEP)
+    numbers = itertools.count(1)
+
+    def slot() -> gymnasium.Env:
+        tell(next(numbers))
+        return made.pop() if made else make()
+
+    return SyncVectorEnv([slot] * count, autoreset_mode=AutoresetMode.NEXT_STEP)
 
 
 def _same(native: VectorEnv, one: gymnasium.Env) -> bool:
@@ -158,7 +209,7 @@ def _same(native: VectorEnv, one: gymnasium.Env) -> bool:
 
 
 def _explain_arguments(app: str, arguments: dict[str, Any], error: TypeError) -> None:
-    if "unexpected keyword argument" in str(error):
+    if "unexpected keyword argument" in str(error) or "multiple values for" in str(error):
         raise ConfigError(
             f"{app} does not take the arguments {arguments} (from env_conf and max_episode_steps): {error}. Remove that key."
         ) from error

@@ -83,10 +83,15 @@ def make_minigrid(
 
 
 def vector_minigrid(
-    name: str, count: int, env_conf: dict[str, Any], max_episode_steps: int, render_mode: str | None
+    name: str,
+    count: int,
+    env_conf: dict[str, Any],
+    max_episode_steps: int,
+    render_mode: str | None,
+    tell: gym.Tell = gym.tell_nobody,
 ) -> VectorEnv:
     """`count` slots of it."""
-    return gym.one_after_the_other(count, partial(make_minigrid, name, env_conf, max_episode_steps, render_mode))
+    return gym.one_after_the_other(count, partial(make_minigrid, name, env_conf, max_episode_steps, render_mode), tell)
 
 
 def _find(name: str) -> str:

@@ -22,6 +22,9 @@ from kaimesh.errors import ConfigError
 # What stands before the colon of an app that is not a module of one's own.
 KINDS = ("gym", "ale", "procgen", "minigrid")
 
+# Arguments that the mesh itself gives to a vector environment.
+RESERVED = {"self", "game", "num_envs", "max_episode_steps", "render_mode"}
+
 # Short names: name -> what `app = "module:name"` would say.
 ENVIRONMENTS: dict[str, str] = {
     "cartpole-masked": "envs.masked:MaskedCartPole",
@@ -42,11 +45,12 @@ def make_vector(
     seed: int | None = None,
     max_episode_steps: int = 0,
     render_mode: str | None = None,
+    tell: gym.Tell = gym.tell_nobody,
 ) -> MeshVectorEnv:
     """`count` slots of `app` in NEXT_STEP mode, on the fastest vectorisation that it has.
 
     env_conf: keyword arguments of the environment. seed: of the first reset. max_episode_steps: truncates there; 0 leaves the
-    environment's own limit. Raises ConfigError: an unknown name (with the nearest known), arguments that it does not take,
+    environment's own limit. tell: called before an environment is made; once, with 1, where all are made at once. Raises ConfigError: an unknown name (with the nearest known), arguments that it does not take,
     spaces that the mesh cannot carry.
     """
     conf = dict(env_conf or {})
@@ -54,17 +58,19 @@ def make_vector(
     clip = False
     vector: VectorEnv
     if kind == "gym":
-        vector = gym.vector_registered(name, count, conf, max_episode_steps, render_mode)
+        vector = gym.vector_registered(name, count, conf, max_episode_steps, render_mode, tell)
     elif kind == "ale":
+        tell(1)
         from envs.atari import vector_atari  # the emulator is loaded where it is used
 
         vector, clip = vector_atari(name, count, conf, max_episode_steps, render_mode)
     elif kind == "procgen":
-        vector = Procgen(name, count, max_episode_steps=max_episode_steps, render_mode=render_mode, **conf)
+        tell(1)
+        vector = _procgen(name, count, conf, max_episode_steps, render_mode)
     elif kind == "minigrid":
-        vector = vector_minigrid(name, count, conf, max_episode_steps, render_mode)
+        vector = vector_minigrid(name, count, conf, max_episode_steps, render_mode, tell)
     else:
-        vector = gym.vector_own(name, count, conf, max_episode_steps, render_mode)
+        vector = gym.vector_own(name, count, conf, max_episode_steps, render_mode, tell)
     return MeshVectorEnv(vector, app, seed=seed, clip_rewards=clip)
 
 
@@ -81,7 +87,7 @@ def make(
 
         return Single(vector_atari(name, 1, conf, max_episode_steps, render_mode)[0])
     if kind == "procgen":
-        return Single(Procgen(name, max_episode_steps=max_episode_steps, render_mode=render_mode, **conf))
+        return Single(_procgen(name, 1, conf, max_episode_steps, render_mode))
     if kind == "minigrid":
         return make_minigrid(name, conf, max_episode_steps, render_mode)
     return gym.make_own(name, conf, max_episode_steps, render_mode)
@@ -97,7 +103,7 @@ def facade(
 ) -> Any:
     """One `app` as Kaiwu's workflows (generation G1) see it; of the class that FACADES names, else a Facade."""
     if app in FACADES:
-        make_facade = gym.load(FACADES[app])
+        make_facade = gym.named(FACADES[app])
         return make_facade(
             app, env_conf=env_conf, seed=seed, max_episode_steps=max_episode_steps, render_mode=render_mode
         )
@@ -117,6 +123,12 @@ def spaces_of(env: VectorEnv | gymnasium.Env) -> Spaces:
     name = getattr(env, "app", type(env.unwrapped).__name__)
     spaces = Translation(observation_space, action_space, name).spaces(bool(env.metadata.get(LEGAL_ACTIONS)))
     return spaces._replace(parts=env.metadata.get(PARTS, ()))
+
+
+def _procgen(name: str, count: int, conf: dict[str, Any], max_episode_steps: int, render_mode: str | None) -> Procgen:
+    for key in RESERVED & conf.keys():
+        raise ConfigError(f"env_conf.{key} cannot be set for procgen:{name}: the mesh sets it. Remove it.")
+    return Procgen(name, count, max_episode_steps=max_episode_steps, render_mode=render_mode, **conf)
 
 
 def resolve(app: str) -> tuple[str, str]:

@@ -14,6 +14,10 @@ from gymnasium.spaces import Box, Discrete
 from kaimesh.agent import Spaces
 from kaimesh.errors import AgentError, ConfigError
 
+_WIDEST = 2**20  # of a Discrete: one-hot rows and output layers of more are no use, and would take all memory
+_LARGEST_BYTES = 2**28  # of one observation
+_TABLE = 1024  # up to so many, one-hot rows are looked up
+
 
 class Translation:
     """What the mesh makes of one environment's spaces.
@@ -21,17 +25,22 @@ class Translation:
     Observations: a Box as it is, float64 as float32; a Discrete as one-hot float32. Actions: a Discrete as int64 from 0; a Box
     as float32 `[A]`, clipped to its bounds.
 
-    Raises ConfigError: any other space, with the wrapper that helps.
+    Raises ConfigError: any other space, with the wrapper that helps; one that holds nothing, or has bounds that are none.
     """
 
     def __init__(self, observation_space: Space[Any], action_space: Space[Any], app: str) -> None:
         self.app = app
         self._one_hot: np.ndarray | None = None
         self._obs_start = 0
+        _check_space(app, "observation", observation_space)
+        _check_space(app, "action", action_space)
+        self._width = 0  # of a one-hot observation
         if isinstance(observation_space, Discrete):
-            self._one_hot = np.eye(int(observation_space.n), dtype=np.float32)  # [n, n]
+            self._width = int(observation_space.n)
+            if self._width <= _TABLE:
+                self._one_hot = np.eye(self._width, dtype=np.float32)  # [n, n]
             self._obs_start = int(observation_space.start)
-            self.obs_shape: tuple[int, ...] = (int(observation_space.n),)
+            self.obs_shape: tuple[int, ...] = (self._width,)
             self.obs_dtype = np.dtype(np.float32)
         elif isinstance(observation_space, Box):
             self.obs_shape = observation_space.shape
@@ -67,6 +76,11 @@ class Translation:
         if self._one_hot is not None:
             one_hot: np.ndarray = self._one_hot[np.asarray(observations) - self._obs_start]
             return one_hot
+        if self._width:
+            places = np.asarray(observations) - self._obs_start  # [N]
+            wide = np.zeros((len(places), self._width), np.float32)
+            wide[np.arange(len(places)), places] = 1.0
+            return wide
         return np.asarray(observations, self.obs_dtype)
 
     def actions(self, actions: Any) -> np.ndarray:
@@ -96,6 +110,31 @@ class Translation:
                 f"{self.app}: action {actions.tolist()} is not a whole number, its action space is discrete"
             )
         return whole
+
+
+def _check_space(app: str, which: str, space: Space[Any]) -> None:
+    """Raises ConfigError: a Box or Discrete that the mesh could carry, but that no network can be made for."""
+    problem = ""
+    if isinstance(space, Discrete):
+        if not 0 < int(space.n) <= _WIDEST:
+            problem = f"has {int(space.n):,} values; 1 to {_WIDEST:,} can be told apart. Give it as a Box of numbers"
+    elif isinstance(space, Box):
+        bounds = np.asarray(space.low), np.asarray(space.high)
+        if 0 in space.shape:
+            problem = (
+                f"holds no numbers: its shape is {list(space.shape)}, and a network would have nothing to "
+                f"{'look at' if which == 'observation' else 'decide'}. Give it a number at least, such as a constant 0"
+            )
+        elif space.dtype is None or space.dtype.kind not in "biuf" or space.dtype.itemsize > 8:
+            problem = f"is of {space.dtype}; the mesh carries bool, integers and floats of up to 64 bits. Give it another dtype"
+        elif int(np.prod(space.shape, dtype=np.float64)) * space.dtype.itemsize > _LARGEST_BYTES:
+            problem = f"is larger than {_LARGEST_BYTES >> 20} MiB. Make it smaller"
+        elif any(bound.shape != space.shape for bound in bounds):
+            problem = f"has bounds of the shapes {bounds[0].shape} and {bounds[1].shape}. Give a bound for every number"
+        elif any(np.isnan(bound).any() for bound in bounds) or (bounds[0] > bounds[1]).any():
+            problem = f"has bounds that are NaN, or the lower above the upper: {space}. Correct them"
+    if problem:
+        raise ConfigError(f"{app}: the {which} space {problem}. Nothing can be trained on it as it is.")
 
 
 def _unsupported(app: str, which: str, space: Space[Any]) -> str:

@@ -91,6 +91,11 @@ class FeaturedVectorEnv(VectorWrapper):
         super().__init__(env)
         self._mesh_env, self._features = env, features
         shape, dtype = features.spaces.obs_shape, np.dtype(features.spaces.obs_dtype)
+        if any(length < 1 for length in shape):
+            raise AgentError(
+                f"Agent.features: its spaces have obs_shape = {list(shape)}, which holds no numbers; a network would have nothing to "
+                "look at. Return one feature at least."
+            )
         whole = np.issubdtype(dtype, np.integer)
         low, high = (np.iinfo(dtype).min, np.iinfo(dtype).max) if whole else (-np.inf, np.inf)
         self.single_observation_space = Box(low, high, shape, dtype.type)

@@ -222,8 +222,28 @@ def user_code(where: str) -> Iterator[None]:
         yield
     except (MeshError, Stopped):
         raise
-    except (Exception, SystemExit) as error:
+    except SystemExit as error:
+        raise AgentError(called_exit(where, error)) from error
+    except Exception as error:
         raise AgentError(f"{where} raised {type(error).__name__}: {error}") from error
+
+
+def called_exit(where: str, error: SystemExit) -> str:
+    """What is said of code that wanted to end its process, whatever the exit code; 0 would read as success."""
+    return (
+        f"{where} called exit ({error.code!r}, SystemExit), which would have ended the whole process without a word. Raise an "
+        "error that says what is wrong, or return."
+    )
+
+
+def env_factory(function: T) -> T:
+    """Marks a function that returns a gymnasium.Env, so that `app = "module:function"` may name it; returns it unchanged.
+
+    Without the mark a name in a configuration or a recording could call any function of any module. `function.env_factory = True`
+    does the same without an import.
+    """
+    function.env_factory = True  # type: ignore[attr-defined]
+    return function
 
 
 class Monitor:

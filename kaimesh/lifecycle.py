@@ -19,16 +19,16 @@ from typing import Any, NoReturn, Protocol
 
 import psutil
 
-from kaimesh.agent import Monitor, user_code
+from kaimesh.agent import Monitor, called_exit, user_code
 from kaimesh.config import Config, load
-from kaimesh.errors import EXIT_CONFIG, EXIT_CRASH, EXIT_OK, EXIT_WATCHDOG, ConfigError, MeshError, Stopped
+from kaimesh.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_CRASH, EXIT_OK, ConfigError, MeshError, Stopped
 from kaimesh.logs import configure as configure_logging
 from kaimesh.metrics import Meter
 from kaimesh.report import Reporter
 from kaimesh.run import RunDir
 from kaimesh.tensors import stop_tensor_leak
+from kaimesh.watchdog import Watchdog
 
-_GIL_GRACE_S = 5.0  # supervisord kills 10 s after the limit
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -45,6 +45,7 @@ class Context:
     meter: Meter
     logger: logging.Logger
     stop: threading.Event
+    watchdog: Watchdog | None = None
 
     def make_agent(self, agent_type: str) -> Any:
         """The user's agent for this process: "aisrv", "actor" or "learner" (see kaimesh.agent). Raises AgentError."""
@@ -100,6 +101,9 @@ def dotted(path: str) -> Any:
 
 def main(role: str, service: str) -> NoReturn:
     """Runs one process: `role` is the package's name, `service` the dotted class, imported after the threads are set."""
+    faulthandler.enable(
+        file=sys.stdout, all_threads=True
+    )  # a crash in native code leaves every thread's traceback in the log
     parser = argparse.ArgumentParser(prog=f"python -m {role}", description=f"The {role} process of a kaimesh run.")
     parser.add_argument("--conf", default="conf/configure_app.toml", help="configuration (default: %(default)s)")
     place = parser.add_mutually_exclusive_group()
@@ -127,7 +131,8 @@ def main(role: str, service: str) -> NoReturn:
     heard = config.app.monitor_addr and role != "monitor"  # which hears itself without a connection
     reporter = Reporter(config.app.monitor_addr, context.token, meter, logger) if heard else None
     meter.start()
-    _start_watchdog(context)
+    context.watchdog = Watchdog(meter, context.stop, logger, config.app.watchdog_seconds)
+    context.watchdog.start()
     sys.path.insert(0, str(Path.cwd()))
     code = _work(context, lambda: dotted(service)(context))
     if reporter is not None:
@@ -154,7 +159,7 @@ def _work(context: Context, build: Callable[[], Service]) -> int:
         service.run()
     except Stopped:
         pass
-    except Exception as error:
+    except BaseException as error:  # SystemExit too: an import, a constructor or a library may call exit
         code, reason = _told(error)
         context.logger.exception("%s ends: %s", context.name, reason.splitlines()[0])
     finally:
@@ -165,9 +170,9 @@ def _work(context: Context, build: Callable[[], Service]) -> int:
     if service is not None:
         try:
             service.close()
-        except Exception as error:
+        except BaseException as error:
             how = "failed once more, at its end" if reason else "could not end cleanly"
-            code, reason = code or EXIT_CRASH, reason or _told(error)[1]
+            code, reason = code or _told(error)[0], reason or _told(error)[1]
             context.logger.exception("%s %s", context.name, how)
     context.meter.info["exit_code"] = code
     context.meter.state("failed" if code else "done", reason.partition("\n")[0])  # the log has the rest
@@ -177,6 +182,8 @@ def _work(context: Context, build: Callable[[], Service]) -> int:
 
 def _told(error: BaseException) -> tuple[int, str]:
     """The exit code and the words for what ended a process."""
+    if isinstance(error, SystemExit):
+        return EXIT_AGENT, called_exit("code of this process", error)
     code = error.exit_code if isinstance(error, MeshError) else EXIT_CRASH
     return code, f"{type(error).__name__}: {error}"
 
@@ -248,30 +255,3 @@ def _end_with_supervisor(logger: logging.Logger) -> None:
     if not any("supervis" in word for word in psutil.Process(os.getppid()).cmdline()):  # it was gone before that call
         logger.error("supervisord is gone; ending")
         sys.exit(EXIT_CRASH)
-
-
-def _start_watchdog(context: Context) -> None:
-    """Ends the process where its main loop is silent for too long, or its end takes too long.
-
-    Library code that holds the GIL stops this thread too; then faulthandler's C thread, put off each second, does it.
-    """
-    limit_s = context.config.app.watchdog_seconds
-
-    def watch() -> None:
-        reason = f"its main loop was silent for {limit_s:.0f} s"
-        while not context.stop.wait(1.0):
-            faulthandler.dump_traceback_later(limit_s + _GIL_GRACE_S, exit=True, file=sys.stdout)
-            if context.meter.silent_s() > limit_s:
-                break
-        else:
-            threading.Event().wait(limit_s)  # a clean end may take that long, no longer
-            reason = f"it had not ended {limit_s:.0f} s after it was told to"
-        context.meter.info["exit_code"] = EXIT_WATCHDOG
-        context.meter.state("failed", reason)
-        context.logger.error("watchdog: %s; ending the process. Every thread was here:", reason)
-        faulthandler.dump_traceback(file=sys.stdout)
-        sys.stdout.flush()
-        context.meter.publish()
-        os._exit(EXIT_WATCHDOG)
-
-    threading.Thread(target=watch, name="watchdog", daemon=True).start()

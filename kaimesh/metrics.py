@@ -107,6 +107,16 @@ class Meter:
                     self._since = self._wall()
                 self._state, self._blocked_on = state, blocked_on
 
+    @property
+    def is_starting(self) -> bool:
+        """Whether no other state was told yet."""
+        return self._state == "starting"
+
+    @property
+    def blocked_on(self) -> str:
+        """What `state` was told last."""
+        return self._blocked_on
+
     def beat(self) -> None:
         """Tells the watchdog that the main loop turns."""
         self._beat = self._clock()

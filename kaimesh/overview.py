@@ -114,13 +114,16 @@ def sentence(row: Row, now: float) -> str:
 
 
 def _doing(row: Row, now: float) -> str:
-    seconds = f" {now - row.since:.0f} s" if row.since is not None and row.state == "waiting" else ""
+    timed = row.since is not None and row.state in ("waiting", "starting")
+    seconds = f" {now - (row.since or now):.0f} s" if timed else ""
     if row.health == "silent":
         return f"alive, but silent: it was {row.state} when it last reported"
     if row.health == "restarting":
         return f"restarting after: {row.blocked_on or row.state}"
     if not row.blocked_on:
-        return row.state + seconds
+        return row.state + (seconds if row.state == "waiting" else "")
+    if row.state == "starting":
+        return f"starting: {row.blocked_on} for{seconds}"
     return f"waiting{seconds} for {row.blocked_on}" if row.state == "waiting" else f"{row.state}: {row.blocked_on}"
 
 

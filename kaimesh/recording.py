@@ -61,7 +61,7 @@ class Recording(NamedTuple):
             data = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"recording {path} cannot be read: {error.strerror}. Check the name.") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(
                 f"recording {path} is not JSON: {error}. It is damaged or something else; name a file that an evaluation wrote."
             ) from error
@@ -81,7 +81,7 @@ def _read(data: Any, path: Path | str) -> Recording:
             raise ConfigError(f"recording {path}: {name} is missing. {_AGAIN}")
         if name not in names:
             _refuse(path, str(name), data[name], "is no field of a recording")
-    if not isinstance(data["app"], str) or not data["app"]:
+    if not _printable(data["app"]) or not data["app"]:
         _refuse(path, "app", data["app"], "must be the name of an environment, such as 'realm'")
     if not isinstance(data["env_conf"], dict):
         _refuse(path, "env_conf", data["env_conf"], "must be an object of the environment's arguments")
@@ -91,8 +91,8 @@ def _read(data: Any, path: Path | str) -> Recording:
     score = data["score"]
     if type(score) not in (int, float) or not math.isfinite(score):
         _refuse(path, "score", score, "must be a number, the episode's return")
-    if not isinstance(data["model"], str):
-        _refuse(path, "model", data["model"], "must be a text")
+    if not _printable(data["model"]):
+        _refuse(path, "model", data["model"], "must be a line of text")
     fields = {name: data[name] for name in Recording._fields}
     return Recording(**fields | {"score": float(score), "actions": _actions(data["actions"], path)})
 
@@ -109,6 +109,11 @@ def _actions(actions: Any, path: Path | str) -> np.ndarray:
         elif not isinstance(action, list) or len(action) != width or not width or not all(map(_is_float32, action)):
             _refuse(path, f"actions[{step}]", action, f"must be a list of {max(width, 1)} numbers")
     return np.array(actions, np.float32 if continuous else np.int64)
+
+
+def _printable(value: Any) -> bool:
+    """A text that can be shown in a terminal: no control characters, which could steer it, and no half of a surrogate pair."""
+    return isinstance(value, str) and value.isprintable()
 
 
 def _is_float32(value: Any) -> bool:

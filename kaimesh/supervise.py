@@ -154,7 +154,8 @@ def launch(app: App, run: RunDir, socket_file: Path, command_of: Command = comma
             stderr=subprocess.STDOUT,
             cwd=ROOT,
             start_new_session=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            # A crash in native code leaves its traceback in the log, from the process's first import on.
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"},
         )
     supervisor, deadline = Supervisor(socket_file), time.monotonic() + 30
     while not supervisor.answers():

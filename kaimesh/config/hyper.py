@@ -34,7 +34,7 @@ def apply(algo: str, path: str, table: Mapping[str, Any], seed: int, problems: l
     """
     try:
         cls = config_class(path)
-    except Exception:  # the module is the user's: whatever it raises is one more line of the report
+    except (Exception, SystemExit):  # the module is the user's: whatever it raises is one more line of the report
         problems.append(f"algo {algo}: {path} cannot be loaded:\n{traceback.format_exc()}")
         return dict(table)
     defaults = defaults_of(cls)

@@ -236,6 +236,11 @@ class App(BaseModel):
     watchdog_seconds: float = Field(
         120, ge=5, description="A process whose main loop is silent for so long is ended and restarted."
     )
+    env_build_seconds: float = Field(
+        600,
+        ge=5,
+        description="While an aisrv starts, watchdog_seconds does not hold: building one environment may take so long, and so may the first reset of all.",
+    )
     max_restarts: int = Field(
         5, ge=0, description="Unexpected ends of one process within ten minutes after which the run fails."
     )

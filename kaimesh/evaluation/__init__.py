@@ -2,6 +2,7 @@
 
 models   which model is meant
 play     the loop over episodes, for native and for Kaiwu-style agents
+progress how far it is
 figures  what is said about them, as numbers and as words
 picture  the same as a PNG
 """

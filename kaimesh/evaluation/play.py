@@ -23,13 +23,14 @@ Report = Mapping[str, float]  # an environment's own numbers about an episode, s
 
 class Episode(NamedTuple):
     """seed: of its only reset. score: the return, in the environment's true rewards. actions: as the agent gave them, int64 `[T]` or
-    float32 `[T, A]`. report: what the environment says of it.
+    float32 `[T, A]`. report: what the environment says of it. cut: it had not ended when it had as many steps as one may have.
     """
 
     seed: int
     score: float
     actions: np.ndarray
     report: Report
+    cut: bool = False
 
     @property
     def length(self) -> int:
@@ -60,21 +61,35 @@ class Player(Protocol):
         """What the agent does in each of `plays`, which `start` made."""
 
 
-def play(player: Player, seeds: Sequence[int]) -> Iterator[Episode]:
-    """Plays an episode for every seed, AT_ONCE of them at the same time; yields each when it is over."""
+Watch = Callable[[Sequence[int]], None]  # told after every step how many each episode under way has
+
+
+def play(
+    player: Player, seeds: Sequence[int], most_steps: int = 0, watch: Watch = lambda steps: None
+) -> Iterator[Episode]:
+    """Plays an episode for every seed, AT_ONCE of them at the same time; yields each when it is over.
+
+    most_steps: after so many an episode is cut, and says so; 0: never.
+    """
     waiting = iter(seeds)
     playing: list[Play] = []
+    steps: list[int] = []
     try:
         while True:
             while len(playing) < AT_ONCE and (seed := next(waiting, None)) is not None:
                 playing.append(player.start(seed))
+                steps.append(0)
             if not playing:
                 return
             over = [one.step(action) for one, action in zip(playing, player.act(playing), strict=True)]
-            finished = [one.episode() for one, is_over in zip(playing, over, strict=True) if is_over]
-            for one in [one for one, is_over in zip(playing, over, strict=True) if is_over]:
-                playing.remove(one)
-                one.close()
+            steps = [count + 1 for count in steps]
+            watch(steps)
+            cut = [not is_over and count == most_steps for is_over, count in zip(over, steps, strict=True)]
+            ending = [k for k in range(len(playing)) if over[k] or cut[k]]
+            finished = [playing[k].episode()._replace(cut=cut[k]) for k in ending]
+            for k in reversed(ending):
+                steps.pop(k)
+                playing.pop(k).close()
             yield from finished
     finally:
         for one in playing:

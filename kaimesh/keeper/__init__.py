@@ -5,5 +5,6 @@ When it dies, supervisord starts it again and it goes on from mesh.json; trainin
 
 service   the loop
 rules     when a process is healthy, finished, or a reason to end the run; pure
+exits     how a process ended, in words
 record    history.jsonl, TensorBoard, result.json
 """

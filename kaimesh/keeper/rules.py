@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kaimesh.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_OK
+from kaimesh.keeper.exits import signal_words
 
 Info = Mapping[str, Any]
 Status = Mapping[str, Any]
@@ -27,33 +28,57 @@ def never_started(info: Info) -> bool:
     return info["statename"] == "STOPPED" and not info["start"]
 
 
-def fatal(name: str, info: Info, status: Status) -> str:
-    """Why this process ends the run, or "".
+def fatal(name: str, info: Info, status: Status, how: str = "") -> str:
+    """Why this process ends the run, or "". how: it ended, as keeper.exits tells.
 
     Exit codes 2 and 3 (configuration, user's code) would come again after a restart. A process that ends within a second is
     BACKOFF to supervisord whatever its code, so its status file is asked too.
     """
     if info["statename"] == "EXITED" and info["exitstatus"] in (EXIT_CONFIG, EXIT_AGENT):
-        return f"{name}: {failure_line(info, status)}"
+        return f"{name}: {failure_line(info, status, how)}"
     if info["statename"] == "BACKOFF" and status.get("exit_code") in (EXIT_CONFIG, EXIT_AGENT):
-        return f"{name}: {failure_line(info, status)}"
+        return f"{name}: {failure_line(info, status, how)}"
     if info["statename"] == "FATAL":
-        return f"{name} ends again and again just after its start: {failure_line(info, status)}"
+        return f"{name} ends again and again just after its start: {failure_line(info, status, how)}"
     return ""
 
 
-def failure_line(info: Info, status: Status) -> str:
-    """What a process said of its end, in one line."""
+def silent_exit(name: str, info: Info, status: Status, how: str = "") -> str:
+    """Why the run ends where a process ended with 0 and never said that it was done; else "".
+
+    Code inside it called exit: os._exit in an environment, or a library's own exit(). It would come again after a restart.
+    """
+    over = info["statename"] == "EXITED" and info["exitstatus"] == EXIT_OK
+    if not over and not (info["statename"] == "BACKOFF" and how == "exit status 0"):
+        return ""
+    of_this_life = status.get("started", info["start"]) >= info["start"]
+    if of_this_life and (status.get("state") == "done" or "signal" in status):
+        return ""
+    return f"{name}: {_SILENT}"
+
+
+_SILENT = (
+    "it ended with exit code 0, but its work was not done: something inside it called exit, such as os._exit in the environment, "
+    "the agent or a library of theirs"
+)
+
+
+def failure_line(info: Info, status: Status, how: str = "") -> str:
+    """What a process said of its end, in one line; how: it ended, as keeper.exits tells."""
+    if words := signal_words(how):  # it had no time to say anything; what its status holds is older
+        return words
     if status.get("state") == "failed" and status.get("blocked_on"):
         return str(status["blocked_on"]).splitlines()[0]
-    code = info["exitstatus"] or status.get("exit_code")
+    if how == "exit status 0":
+        return _SILENT
+    code = info["exitstatus"] or status.get("exit_code") or int(how.removeprefix("exit status ") or 0)
     return f"exit code {code}, see its log" if code else f"{info['spawnerr'] or 'killed'}, see its log"
 
 
 def ended_by_itself(info: Info, status: Status) -> bool:
     """Whether a process ended with 0 because its work was done: nobody stopped it, no signal told it to."""
     quick = info["statename"] == "BACKOFF" and status.get("exit_code") == EXIT_OK and status.get("state") == "done"
-    over = info["statename"] == "EXITED" and info["exitstatus"] == EXIT_OK
+    over = info["statename"] == "EXITED" and info["exitstatus"] == EXIT_OK and status.get("state") == "done"
     return (quick or over) and "signal" not in status
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from kaimesh import mesh as meshes
 from kaimesh.errors import PeerError
 from kaimesh.keeper import rules
+from kaimesh.keeper.exits import last_exit, signal_words
 from kaimesh.keeper.record import Record, write_result
 from kaimesh.lifecycle import Context
 from kaimesh.run import read_json, write_json
@@ -105,11 +106,15 @@ class Keeper:
             if name == KEEPER:
                 status = {"previous_state": self.meter.info.get("previous_state")}
             if self.restarts.observe(name, info, status, self.now):
-                self.context.logger.warning("%s ended unexpectedly and was started again (pid %s)", name, info["pid"])
+                how = self._how(name)
+                told = f" ({signal_words(how) or how})" if how else ""
+                self.context.logger.warning(
+                    "%s ended unexpectedly%s and was started again (pid %s)", name, told, info["pid"]
+                )
             process.update(pid=info["pid"], supervisor=info["statename"], restarts=self.restarts.times.get(name, []))
             if name == KEEPER:
                 continue
-            if not reason and (reason := rules.fatal(name, info, status) or self._too_many(name, info, status)):
+            if not reason and (reason := self._fatal(name, info, status)):
                 self.mesh["failed"] = name
             if rules.ended_by_a_stranger(info, status):
                 self.context.logger.warning("%s was ended by a signal from outside; starting it again", name)
@@ -118,9 +123,14 @@ class Keeper:
                 self._finished(name, process, info)
         return f"failed: {reason}" if reason else ""
 
-    def _too_many(self, name: str, info: rules.Info, status: rules.Status) -> str:
-        why = self.restarts.too_many(name, self.now)
-        return f"{why}; the last: {rules.failure_line(info, status)}" if why else ""
+    def _fatal(self, name: str, info: rules.Info, status: rules.Status) -> str:
+        too_many = self.restarts.too_many(name, self.now)
+        how = self._how(name) if too_many or info["statename"] in ("EXITED", "BACKOFF", "FATAL") else ""
+        why = rules.fatal(name, info, status, how) or rules.silent_exit(name, info, status, how)
+        return why or (f"{too_many}; the last: {rules.failure_line(info, status, how)}" if too_many else "")
+
+    def _how(self, name: str) -> str:
+        return last_exit(self.run_dir.logs / "supervisord.log", name)
 
     def _finished(self, name: str, process: dict[str, Any], info: rules.Info) -> None:
         if process["role"] != "aisrv":  # a service has no end of its own

@@ -9,6 +9,8 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from kaimesh.agent import env_factory
+
 
 class Counter(gymnasium.Env):
     """Observes how many steps the episode has had; ends after `length`; an action adds itself to the reward."""
@@ -63,12 +65,18 @@ class ManyActions(Counter):
         self.action_space = MultiDiscrete([2, 3])
 
 
+@env_factory
 def function(length: int = 2) -> gymnasium.Env:
     return Counter(length)
 
 
+@env_factory
 def not_an_environment() -> int:
     return 3
+
+
+def unmarked() -> gymnasium.Env:
+    raise AssertionError("it was called")
 
 
 class SameStep(VectorEnv):

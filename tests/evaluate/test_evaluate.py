@@ -79,7 +79,7 @@ def test_a_page_instead_of_a_film(tmp_path, make_run, result):
 
 def test_a_film_of_an_environment_that_does_not_repeat_itself_says_so(tmp_path, make_run, result):
     run = make_run("tests.evaluate.fake:Fickle")
-    figures = result("--run", str(run.root), "--episodes", "3", "--render", str(tmp_path / "out.gif"))
+    figures = result("--trust", "--run", str(run.root), "--episodes", "3", "--render", str(tmp_path / "out.gif"))
     assert "does not repeat itself" in figures["notes"][0]
 
 

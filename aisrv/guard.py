@@ -1,0 +1,29 @@
+"""Around every call into an environment: what it raises says that it was the environment, and where."""
+
+from __future__ import annotations
+
+from kaimesh.agent import called_exit
+from kaimesh.errors import AgentError, EnvError, MeshError, Stopped
+
+
+class environment:
+    """Turns what an environment raises into an EnvError with the original as its cause, and a call of exit into an AgentError.
+
+    verb: what it was asked for, such as "step". Entered once a step, so it holds nothing else.
+    """
+
+    __slots__ = ("_verb",)
+
+    def __init__(self, verb: str) -> None:
+        self._verb = verb
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if error is None:
+            return
+        if isinstance(error, SystemExit):
+            raise AgentError(called_exit(f"the environment, in {self._verb},", error)) from error
+        if isinstance(error, Exception) and not isinstance(error, MeshError | Stopped):
+            raise EnvError(f"the environment raised {type(error).__name__} in {self._verb}: {error}") from error
