@@ -16,6 +16,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.wrappers import TimeLimit
 
 from envs.single import Single
+from envs.translation import check_spaces
 from kaimesh.errors import ConfigError
 
 FACTORY = "env_factory"  # the attribute that kaimesh.agent.env_factory sets
@@ -39,6 +40,7 @@ def make_registered(
     except TypeError as error:
         _explain_arguments(f"gym:{env_id}", arguments, error)
         raise
+    check_spaces(f"gym:{env_id}", env.observation_space, env.action_space)
     return env
 
 
@@ -141,6 +143,7 @@ def make_own(app: str, env_conf: dict[str, Any], max_episode_steps: int, render_
         raise
     if not isinstance(env, gymnasium.Env):
         raise ConfigError(f"app = {app!r} gave a {type(env).__name__}; it must be, or return, a gymnasium.Env")
+    check_spaces(app, env.observation_space, env.action_space)
     return TimeLimit(env, max_episode_steps) if max_episode_steps else env
 
 
@@ -157,6 +160,7 @@ def vector_own(
     if not is_vector(target):
         return one_after_the_other(count, partial(make_own, app, env_conf, max_episode_steps, render_mode), tell)
     arguments = _arguments(env_conf, max_episode_steps, render_mode)
+    tell(1)
     try:
         vector: VectorEnv = target(num_envs=count, **arguments)
     except TypeError as error:

@@ -32,8 +32,7 @@ class Translation:
         self.app = app
         self._one_hot: np.ndarray | None = None
         self._obs_start = 0
-        _check_space(app, "observation", observation_space)
-        _check_space(app, "action", action_space)
+        check_spaces(app, observation_space, action_space)
         self._width = 0  # of a one-hot observation
         if isinstance(observation_space, Discrete):
             self._width = int(observation_space.n)
@@ -112,8 +111,16 @@ class Translation:
         return whole
 
 
+def check_spaces(app: str, observation_space: Space[Any], action_space: Space[Any]) -> None:
+    """Raises ConfigError: one is a Box or Discrete that the mesh could carry, but that no network can be made for.
+
+    For an environment that was just made: gymnasium's own wrappers fail at such spaces in words that name no environment.
+    """
+    _check_space(app, "observation", observation_space)
+    _check_space(app, "action", action_space)
+
+
 def _check_space(app: str, which: str, space: Space[Any]) -> None:
-    """Raises ConfigError: a Box or Discrete that the mesh could carry, but that no network can be made for."""
     problem = ""
     if isinstance(space, Discrete):
         if not 0 < int(space.n) <= _WIDEST:

@@ -34,7 +34,11 @@ def tail(path: Path, lines: int) -> list[str]:
 def failure(path: Path) -> list[str]:
     """From the line with which a process said why it ends, with its traceback; else the last lines."""
     lines = tail(path, 1000)
-    starts = [number for number, line in enumerate(lines) if " ERROR " in line and " ends: " in line]
+    starts = [
+        number
+        for number, line in enumerate(lines)
+        if (" ERROR " in line and " ends: " in line) or line.startswith("Fatal Python error: ")
+    ]
     ends = [number for number, line in enumerate(lines) if " could not end cleanly" in line or " watchdog: " in line]
     start = max([*starts, *ends], default=max(0, len(lines) - 30))
     return lines[start:][:_FAILURE_LINES]

@@ -1,8 +1,12 @@
 """A service that counts instead of training. The test tells it how to behave by files in the run's directory.
 
-`<name>.do` holds one word: raise (as a user's agent does), crash, return, unhealthy, slow (to end), wait.
+`<name>.do` holds one word: raise (as a user's agent does), crash, return, unhealthy, slow (to end), wait, exit0 (as a library's
+exit does), sys.exit, or a signal's name (of which the process dies, once).
 """
 
+import ctypes
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -32,6 +36,12 @@ class Service:
                 raise RuntimeError("a crash")
             if order == "return":
                 return
+            if order == "exit0":
+                os._exit(0)
+            if order == "sys.exit":
+                sys.exit(0)
+            if order.startswith("SIG"):
+                self.die(order)
             if order == "unhealthy":
                 self.meter.beat()
                 continue
@@ -39,6 +49,16 @@ class Service:
                 self.meter.state("waiting", "buffer: 30 of 64 samples")
                 continue
             self.work()
+
+    def die(self, name: str) -> None:
+        """As native code does, where native code does it; SIGABRT as C's abort."""
+        (self.context.run.root / f"{self.context.name}.do").unlink()
+        if name == "SIGSEGV":
+            ctypes.string_at(0)
+        if name == "SIGABRT":
+            ctypes.CDLL(None).abort()
+        os.kill(os.getpid(), signal.Signals[name])
+        time.sleep(5)
 
     def work(self) -> None:
         self.meter.state("working")

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import psutil
@@ -60,6 +61,51 @@ def test_a_process_that_crashes_too_often_ends_the_run(mesh: Mesh) -> None:
     assert reason.startswith("failed: actor_0 end")  # "ended ... 2 times", or "ends again and again" within a second
     assert "RuntimeError: a crash" in reason
     mesh.until(lambda: not mesh.living())
+
+
+@pytest.mark.parametrize(
+    ("process", "order", "reason"),
+    [
+        ("aisrv_0", "exit0", "it ended with exit code 0, but its work was not done: something inside it called exit"),
+        ("learner_0", "exit0", "it ended with exit code 0, but its work was not done"),
+        ("aisrv_0", "sys.exit", "code of this process called exit (0, SystemExit)"),
+    ],
+)
+def test_an_exit_inside_a_process_is_a_failure_that_names_it(mesh: Mesh, process: str, order: str, reason: str) -> None:
+    mesh.start()
+    mesh.until(lambda: time.time() - mesh.published(process)["started"] > 1.5)  # supervisord takes it for started
+    mesh.order(process, order)
+    mesh.until(lambda: (mesh.run / "result.json").exists())
+    assert mesh.result()["reason"].startswith(f"failed: {process}: ")
+    assert reason in mesh.result()["reason"]
+    mesh.until(lambda: not mesh.living())
+
+
+SIGNALS = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGKILL")
+
+
+def test_every_signal_that_ends_a_process_is_named_and_leaves_its_trace(mesh: Mesh) -> None:
+    mesh.settings["max_restarts"] = str(len(SIGNALS) - 1)
+    mesh.start()
+    processes = ("aisrv_0", "learner_0", "actor_0", "buffer_0", "model_pool_0")
+    for process in processes[1:]:
+        mesh.order(process, "SIGSEGV")
+    for signal_name in SIGNALS:
+        life = mesh.published("aisrv_0")["pid"]
+        mesh.order("aisrv_0", signal_name)
+        mesh.until(lambda life=life: (mesh.run / "result.json").exists() or mesh.published("aisrv_0")["pid"] != life)
+    mesh.until(lambda: (mesh.run / "result.json").exists())
+    assert "aisrv_0 end" in mesh.result()["reason"]
+    assert "killed by SIGKILL: somebody killed it, perhaps the machine because its memory" in mesh.result()["reason"]
+    keeper = (mesh.run / "logs" / "keeper_0.log").read_text()
+    for signal_name in SIGNALS[:-1]:
+        assert f"aisrv_0 ended unexpectedly (killed by {signal_name}: " in keeper
+    log = (mesh.run / "logs" / "aisrv_0.log").read_text()
+    for fault in ("Segmentation fault", "Aborted", "Bus error", "Floating point exception", "Illegal instruction"):
+        assert f"Fatal Python error: {fault}" in log
+    assert log.count("fake_service.py") >= len(SIGNALS) - 1
+    for process in processes[1:]:
+        assert "Fatal Python error: Segmentation fault" in (mesh.run / "logs" / f"{process}.log").read_text()
 
 
 def test_a_workflow_that_returns_ends_the_run(mesh: Mesh) -> None:

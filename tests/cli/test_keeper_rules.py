@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kaimesh.keeper import rules
+from kaimesh.keeper import exits, rules
 
 
 def info(statename: str = "RUNNING", **values: Any) -> dict[str, Any]:
@@ -60,11 +61,69 @@ def test_what_ends_the_run(given: dict[str, Any], status: dict[str, Any], reason
     assert rules.fatal("learner_0", given, status) == reason
 
 
+SIGNALS = ("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGKILL", "SIGPIPE")
+
+
+@pytest.mark.parametrize("signal", SIGNALS)
+@pytest.mark.parametrize("status", [{}, FAILED, {"state": "working"}])
+def test_a_signal_is_named_whatever_an_earlier_life_said(signal: str, status: dict[str, Any]) -> None:
+    how = f"terminated by {signal}"
+    line = rules.failure_line(info("EXITED", exitstatus=-1), status, how)
+    assert line.startswith(f"killed by {signal}")
+    assert rules.fatal("a", info("FATAL"), status, how).endswith(line)
+    assert ("memory was used up" in line) == (signal == "SIGKILL")
+
+
+def test_how_a_process_ended_last_is_in_supervisords_log(tmp_path: Path) -> None:
+    text = (
+        "2026-11-26 14:00:00,123 INFO spawned: 'aisrv_1' with pid 7\n"
+        "2026-11-26 14:00:01,123 WARN exited: aisrv_1 (terminated by SIGSEGV (core dumped); not expected)\n"
+        "2026-11-26 14:00:02,123 WARN exited: aisrv_10 (exit status 1; not expected)\n"
+        "2026-11-26 14:00:03,123 INFO exited: aisrv_0 (exit status 0; expected)\n"
+    )
+    assert exits.last_exit_in(text, "aisrv_1") == "terminated by SIGSEGV"
+    assert exits.last_exit_in(text, "aisrv_0") == "exit status 0"
+    assert (
+        exits.last_exit_in(text + text.replace("SIGSEGV (core dumped)", "SIGKILL"), "aisrv_1")
+        == "terminated by SIGKILL"
+    )
+    assert exits.last_exit_in(text, "aisrv_2") == ""
+    assert exits.last_exit(tmp_path / "nothing", "aisrv_0") == ""
+    (tmp_path / "log").write_text("x" * 100_000 + text)
+    assert exits.last_exit(tmp_path / "log", "aisrv_0") == "exit status 0"
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "how", "silent"),
+    [
+        (info("EXITED", start=50), {"state": "working", "started": 50.4}, "", True),
+        (info("EXITED", start=50), {"state": "stopping", "started": 50.4}, "", True),  # os._exit in close
+        (info("EXITED", start=50), {"state": "done", "started": 50.4}, "", False),
+        (info("EXITED", start=50), {"state": "done", "started": 40.0}, "", True),  # an earlier life's word
+        (info("EXITED", start=50), {"state": "working", "started": 50.4, "signal": "SIGTERM"}, "", False),
+        (info("EXITED", start=50), {}, "", True),
+        (info("EXITED", exitstatus=1, start=50), {"state": "working", "started": 50.4}, "", False),
+        (info("BACKOFF", start=50), {"state": "starting", "started": 50.4}, "exit status 0", True),
+        (info("BACKOFF", start=50), {"state": "done", "started": 50.4}, "exit status 0", False),
+        (info("BACKOFF", start=50), {"state": "failed", "started": 50.4}, "exit status 1", False),
+        (info("RUNNING", start=50), {"state": "working", "started": 50.4}, "", False),
+        (info("STOPPED", start=50), {"state": "working", "started": 50.4}, "", False),
+    ],
+)
+def test_exit_code_0_is_success_only_where_it_was_announced(
+    given: dict[str, Any], status: dict[str, Any], how: str, silent: bool
+) -> None:
+    reason = rules.silent_exit("aisrv_0", given, status, how)
+    assert bool(reason) == silent
+    assert not silent or "something inside it called exit" in reason
+
+
 def test_an_end_by_itself_and_by_a_stranger() -> None:
     done = {"state": "done", "exit_code": 0}
     told = {**done, "signal": "SIGTERM"}
     assert rules.ended_by_itself(info("EXITED"), done)
     assert rules.ended_by_itself(info("BACKOFF"), done)
+    assert not rules.ended_by_itself(info("EXITED"), {"state": "working"})
     assert not rules.ended_by_itself(info("EXITED"), told)
     assert not rules.ended_by_itself(info("STOPPED"), done)
     assert not rules.ended_by_itself(info("BACKOFF"), {"state": "failed", "exit_code": 1})

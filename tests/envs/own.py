@@ -86,3 +86,34 @@ class SameStep(VectorEnv):
         self.num_envs = num_envs
         self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
         self.single_observation_space, self.single_action_space = Box(0, 1, (1,)), Discrete(2)
+
+
+class NotAnEnvironment:
+    def __init__(self) -> None:
+        raise AssertionError("it was called")
+
+
+a_number = 3
+
+
+class Odd(Counter):
+    """Spaces of which the mesh can make nothing, by name."""
+
+    SPACES: ClassVar = {
+        "empty": Box(0, 1, (0,)),
+        "empty picture": Box(0, 255, (64, 0, 3), np.uint8),
+        "complex": Box(0, 1, (2,)),
+        "crossed": Box(0, 1, (2,)),
+        "nan": Box(0, 1, (2,)),
+        "short bounds": Box(0, 1, (2,)),
+        "too many": Discrete(2**40),
+    }
+
+    def __init__(self, observed: str = "", acted: str = "") -> None:
+        super().__init__()
+        self.SPACES["complex"].dtype = np.dtype(np.complex128)
+        self.SPACES["crossed"].low = np.full(2, 3, np.float32)
+        self.SPACES["nan"].high = np.full(2, np.nan, np.float32)
+        self.SPACES["short bounds"].low = np.zeros(1, np.float32)
+        self.observation_space = self.SPACES.get(observed, self.observation_space)
+        self.action_space = self.SPACES.get(acted, self.action_space)

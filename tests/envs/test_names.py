@@ -5,9 +5,11 @@ from __future__ import annotations
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.spaces import Discrete
 from gymnasium.utils.env_checker import check_env
 
 import envs
+from envs.translation import Translation
 from kaimesh.errors import ConfigError
 
 
@@ -133,3 +135,51 @@ def test_pictures(app):
     pictures = vector.render()
     assert len(pictures) == 2
     assert pictures[0].shape == picture.shape
+
+
+@pytest.mark.parametrize("which", ["observed", "acted"])
+@pytest.mark.parametrize(
+    ("space", "told"),
+    [
+        ("empty", r"holds no numbers: its shape is \[0\]"),
+        ("empty picture", r"holds no numbers: its shape is \[64, 0, 3\]"),
+        ("complex", "is of complex128"),
+        ("crossed", "has bounds that are NaN, or the lower above the upper"),
+        ("nan", "has bounds that are NaN"),
+        ("short bounds", "has bounds of the shapes"),
+        ("too many", "has 1,099,511,627,776 values"),
+    ],
+)
+def test_a_space_that_holds_nothing_usable_is_refused_where_it_is_looked_at(which, space, told):
+    conf = {which: space}
+    named = "observation" if which == "observed" else "action"
+    for make in (
+        lambda: envs.make_vector("tests.envs.own:Odd", 2, env_conf=conf),
+        lambda: envs.facade("tests.envs.own:Odd", env_conf=conf),
+    ):
+        with pytest.raises(ConfigError, match=f"the {named} space {told}"):
+            make()
+
+
+@pytest.mark.parametrize("count", [3, 1500])
+def test_discrete_observations_are_one_hot_however_many(count):
+    translation = Translation(Discrete(count, start=5), Discrete(2), "x")
+    seen = translation.observations(np.array([5, count + 4]))
+    assert seen.dtype == np.float32
+    assert np.array_equal(seen.nonzero()[1], [0, count - 1])
+    assert np.array_equal(seen.sum(1), [1, 1])
+
+
+@pytest.mark.parametrize(
+    ("app", "numbers"),
+    [
+        ("tests.envs.own:Counter", [1, 2, 3]),
+        ("gym:CartPole-v1", [1]),
+        ("minigrid:Empty-5x5", [1, 2, 3]),
+        ("catch", [1]),
+    ],
+)
+def test_who_builds_is_told_before_each_environment(app, numbers):
+    told = []
+    envs.make_vector(app, 3, tell=told.append).close()
+    assert told == numbers

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
 
 import evaluate
+import replay
+from kaimesh.evaluation.progress import Progress
+from tests.evaluate import fake
 
 
 def test_a_native_agent_on_catch(make_run, result):
@@ -126,3 +132,79 @@ def test_the_agents_own_traceback_is_shown(make_run, capsys):
     err = capsys.readouterr().err
     assert 'raise ZeroDivisionError("thirteen")' in err
     assert "evaluate: Agent.exploit raised ZeroDivisionError: thirteen" in err
+
+
+class Endless(fake.Fickle):
+    """No episode ever ends."""
+
+    worth = itertools.repeat(0.5)
+
+    def step(self, action):
+        return np.zeros(2, np.float32), 0.5, False, False, {}
+
+
+@pytest.mark.parametrize("algo", ["native", "kaiwu"])
+def test_an_episode_that_never_ends_is_cut_and_named(make_run, result, capsys, monkeypatch, tmp_path, algo):
+    monkeypatch.setattr(fake.Kaiwu, "exploit", lambda self, rows: [fake.ActData(action=0) for _ in rows])
+    run = make_run("tests.evaluate.test_evaluate:Endless", algo)
+    wish = ["--trust", "--run", str(run.root), "--episodes", "3", "--max-steps", "40"]
+    figures = result(*wish, "--record", str(tmp_path / "episodes"))
+    assert figures["cut"] == [1000003, 1000004, 1000005]
+    assert [one["length"] for one in figures["each"]] == [40, 40, 40]
+    assert figures["return"]["mean"] == 20
+    assert evaluate.main(wish) == 0
+    assert (
+        "3 of 3 episodes had not ended after 40 steps and were cut (seeds 1000003, 1000004, 1000005)"
+        in capsys.readouterr().out
+    )
+    assert replay.main([figures["each"][0]["file"], "--trust"]) == 0
+    assert "stops before the episode is over" in capsys.readouterr().out
+
+
+def test_an_episode_that_ends_at_the_bound_is_not_cut(make_run, result):
+    run = make_run("catch")
+    figures = result("--run", str(run.root), "--episodes", "3", "--max-steps", "9")
+    assert (figures["cut"], figures["max_steps"]) == ([], 9)
+    assert result("--run", str(run.root), "--episodes", "3", "--max-steps", "8")["cut"] == [1000003, 1000004, 1000005]
+    assert result("--run", str(run.root), "--episodes", "1")["max_steps"] == evaluate.MOST_STEPS
+
+
+def test_progress_is_told_from_time_to_time_while_no_episode_ends():
+    now, said = [0.0], []
+    progress = Progress(4, 1000, said.append, clock=lambda: now[0])
+    for turn in range(1, 481):
+        now[0] += 0.125
+        progress.watch([turn] * 4)
+    assert len(said) == 6
+    assert (
+        said[-1]
+        == "0 of 4 episodes are over, 4 under way, the longest at 480 steps (cut at 1,000); 1,920 steps in 60 s"
+    )
+
+
+class Leaving(fake.Fickle):
+    """Calls exit where it is told to."""
+
+    def __init__(self, where="step", render_mode=None):
+        super().__init__(render_mode)
+        self.where = where
+        self.leave("__init__")
+
+    def leave(self, where):
+        if where == self.where:
+            sys.exit(0)
+
+    def reset(self, **named):
+        self.leave("reset")
+        return super().reset(**named)
+
+    def step(self, action):
+        self.leave("step")
+        return super().step(action)
+
+
+@pytest.mark.parametrize("where", ["__init__", "reset", "step"])
+def test_an_environment_that_calls_exit_is_no_success(make_run, capsys, where):
+    run = make_run("tests.evaluate.test_evaluate:Leaving")
+    assert evaluate.main(["--trust", "--run", str(run.root), "--env-conf", f"where={where}"]) == 3
+    assert "the environment called exit (0, SystemExit)" in capsys.readouterr().err

@@ -106,6 +106,38 @@ def test_what_went_wrong_is_told_with_its_traceback_and_code(life: Life, body: s
     assert "marked" in status["blocked_on"]
 
 
+@pytest.mark.parametrize("end", ["exit(0)", "sys.exit(0)", "raise SystemExit", "sys.exit(None)"])
+@pytest.mark.parametrize("method", ["build", "run", "close"])
+def test_a_call_of_exit_is_told_and_never_a_success(life: Life, method: str, end: str) -> None:
+    code, output = life.call(f"def {method}(self):\n    {end}")
+    assert code == EXIT_AGENT
+    assert "called exit (" in life.status()["blocked_on"]
+    assert (life.status()["state"], life.status()["exit_code"]) == ("failed", EXIT_AGENT)
+    assert f"in {method}" in output
+
+
+def test_a_call_of_exit_at_an_import_is_told(life: Life) -> None:
+    (life.folder / "leaves_at_once.py").write_text("import sys\nsys.exit(0)\n")
+    code, output = life.call("def build(self):\n    import leaves_at_once")
+    assert code == EXIT_AGENT
+    assert "leaves_at_once.py" in output
+
+
+@pytest.mark.parametrize(
+    ("body", "number", "words"),
+    [
+        ("import ctypes; ctypes.string_at(0)", signal.SIGSEGV, "Segmentation fault"),
+        ("import ctypes; ctypes.CDLL(None).abort()", signal.SIGABRT, "Aborted"),
+        ("os.kill(os.getpid(), 8); time.sleep(9)", signal.SIGFPE, "Floating point exception"),
+    ],
+)
+def test_a_crash_of_native_code_leaves_its_traceback(life: Life, body: str, number: int, words: str) -> None:
+    code, output = life.call(f"def build(self):\n    {body}")
+    assert code == -number
+    assert f"Fatal Python error: {words}" in output
+    assert "in build" in output
+
+
 def test_a_wrong_configuration_ends_with_its_report(life: Life) -> None:
     (life.folder / "c.toml").write_text("[app]\nnothing_such = 1\n")
     code, output = life.call("pass")
@@ -168,6 +200,28 @@ def test_the_watchdog_ends_a_silent_process_and_shows_where_it_was(life: Life) -
     assert "its main loop was silent for 5 s" in output
     assert "life_of_this_test.py" in output
     assert life.status()["state"] == "failed"
+
+
+def test_what_takes_long_to_build_has_a_limit_of_its_own(life: Life) -> None:
+    """Beyond the watchdog's 5 s nothing happens as long as the process starts; beyond its own limit it is ended in words."""
+    code, output = life.call(
+        """
+        def build(self):
+            from kaimesh.watchdog import Watchdog
+            watchdog = Watchdog(self.context.meter, self.context.stop, self.context.logger, 0.5)
+            watchdog.be_patient(2.5, "env_build_seconds")
+            watchdog.start()
+            self.context.meter.state("starting", "building environment 3 of 8")
+            time.sleep(2)
+            print("still there after four times the limit")
+            self.context.meter.state("starting", "building environment 4 of 8")
+            time.sleep(30)
+        """
+    )
+    assert code == EXIT_WATCHDOG
+    assert "still there" in output
+    assert "watchdog: building environment 4 of 8 took longer than 2 s; raise env_build_seconds" in output
+    assert "in build" in output
 
 
 def test_counters_go_on_in_the_next_life_and_it_knows_how_the_last_ended(life: Life) -> None:

@@ -84,6 +84,27 @@ CASES = {
         ('raise RuntimeError("broken on purpose: step")', "RuntimeError: broken on purpose: step"),
         BROKEN_ENV,
     ),
+    "env, os._exit(0)": Case(
+        "",
+        "aisrv_0",
+        "it ended with exit code 0, but its work was not done: something inside it called exit",
+        (),
+        {"app": "tests.mesh.agents.envs:Leaving"},
+    ),
+    "env, sys.exit(0)": Case(
+        "",
+        "aisrv_0",
+        "the environment, in step, called exit (0, SystemExit)",
+        ("in step", "sys.exit(0)"),
+        {"app": "tests.mesh.agents.envs:Leaving", "env_conf": '{how = "sys.exit"}'},
+    ),
+    "env, segmentation fault": Case(
+        "",
+        "aisrv_0",
+        "killed by SIGSEGV: a segmentation fault in native code",
+        ("Fatal Python error: Segmentation fault", "in step"),
+        {"app": "tests.mesh.agents.envs:Leaving", "env_conf": '{how = "SIGSEGV"}', "max_restarts": 1},
+    ),
     "env, native": Case(
         "",
         "aisrv_0",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import time
 from typing import Any
 
 import gymnasium
@@ -29,3 +33,21 @@ class Broken(gymnasium.Env):
         if self.left == 0:
             raise RuntimeError("broken on purpose: step")
         return np.zeros(3, np.float32), 0.0, self.t == 10, False, {}
+
+
+class Leaving(Broken):
+    """Ends its process in step number `step` of its life, by `how`: "os._exit" or "sys.exit", each with 0, or a signal's name."""
+
+    def __init__(self, how: str = "os._exit", step: int = 25) -> None:
+        super().__init__(step)
+        self.how = how
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        if self.left == 1:
+            if self.how == "os._exit":
+                time.sleep(1.5)  # what ends within a second of its start is another case to supervisord
+                os._exit(0)
+            if self.how == "sys.exit":
+                sys.exit(0)
+            os.kill(os.getpid(), signal.Signals[self.how])
+        return super().step(action)

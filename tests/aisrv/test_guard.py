@@ -1,0 +1,26 @@
+"""What an environment raises is told as the environment's, whatever it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from aisrv.guard import environment
+from kaimesh.errors import AgentError, ConfigError, EnvError, Stopped
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (ValueError("x"), EnvError, "the environment raised ValueError in step: x"),
+        (SystemExit(0), AgentError, r"the environment, in step, called exit \(0, SystemExit\)"),
+        (SystemExit(), AgentError, r"called exit \(None, SystemExit\)"),
+        (SystemExit("bye"), AgentError, "called exit \\('bye', SystemExit\\)"),
+        (ConfigError("words"), ConfigError, "^words$"),
+        (Stopped(), Stopped, "^$"),
+        (KeyboardInterrupt(), KeyboardInterrupt, "^$"),  # Ctrl-C in train_test.py
+    ],
+)
+def test_what_it_raises(error: BaseException, kind: type[BaseException], words: str) -> None:
+    with pytest.raises(kind, match=words) as caught, environment("step"):
+        raise error
+    assert caught.value is error or caught.value.__cause__ is error
