@@ -106,8 +106,10 @@ def test_what_went_wrong_is_told_with_its_traceback_and_code(life: Life, body: s
     assert "marked" in status["blocked_on"]
 
 
-@pytest.mark.parametrize("end", ["exit(0)", "sys.exit(0)", "raise SystemExit", "sys.exit(None)"])
-@pytest.mark.parametrize("method", ["build", "run", "close"])
+@pytest.mark.parametrize(
+    ("method", "end"),
+    [("build", "exit(0)"), ("run", "raise SystemExit"), ("run", "sys.exit(0)"), ("close", "sys.exit(None)")],
+)
 def test_a_call_of_exit_is_told_and_never_a_success(life: Life, method: str, end: str) -> None:
     code, output = life.call(f"def {method}(self):\n    {end}")
     assert code == EXIT_AGENT
