@@ -7,6 +7,8 @@ import pytest
 
 import envs
 from aisrv.rollout import Direct, Group
+from benchmarks.slopes import slope
+from benchmarks.soak import slopes
 from benchmarks.train import transition_bytes
 from kaimesh import frames
 from kaimesh.arrays import Batch
@@ -55,3 +57,45 @@ def test_bytes_of_a_transition_with_frames_and_with_stacks(app, smaller):
     assert found["bytes_per_transition"] == 2 * sample.specs.row_bytes / valid
     assert found["bytes_with_stacks"] == 2 * frames.restored(sample).specs.row_bytes / valid
     assert found["bytes_with_stacks"] >= smaller * found["bytes_per_transition"]
+
+
+@pytest.mark.parametrize("rise", [0.0, 3.0, -0.5])
+def test_a_slope_and_its_interval(rise: float) -> None:
+    x = np.arange(400.0)
+    covered = 0
+    for seed in range(40):
+        wave = np.convolve(
+            np.random.default_rng(seed).normal(size=len(x) + 9), np.ones(10), "valid"
+        )  # neighbours agree
+        found = slope(x, 1e6 + rise * x + wave)
+        assert found is not None
+        assert found.value == pytest.approx(rise, abs=0.05)
+        covered += abs(found.value - rise) <= found.plus_minus
+    assert covered >= 32  # of 40, at 95 % each; with independent errors' interval it would be some 20
+
+
+def test_no_slope_where_nothing_moves() -> None:
+    assert slope(np.zeros(20), np.arange(20.0)) is None
+    assert slope(np.arange(5.0), np.arange(5.0)) is None
+
+
+def test_what_a_soak_says_grew() -> None:
+    samples = [
+        {
+            "t": 1000.0 + 10 * i,
+            "learns": 5 * i,
+            "disk_bytes": 7,
+            "disk_files": 2,
+            "processes": {
+                "learner_0": {"pid": 9 + (i > 60), "anonymous": 1000 * i, "resident": 5, "files": 3, "threads": 4}
+            },
+        }
+        for i in range(101)
+    ]
+    report = slopes(samples, 100.0)
+    learner = report["processes"]["learner_0"]
+    assert (report["samples"], report["learns"], learner["starts"]) == (91, 500, 2)
+    assert learner["anonymous"]["first"] == 61_000  # of its last life
+    assert learner["anonymous"]["per_hour"].value == pytest.approx(360_000)
+    assert learner["anonymous"]["per_1000_learns"].value == pytest.approx(200_000)
+    assert report["disk"]["disk_bytes"]["per_hour"].value == 0
