@@ -29,6 +29,7 @@ from kaimesh.evaluation import Episode, Model, find_model
 from kaimesh.evaluation.figures import statistics, words
 from kaimesh.evaluation.play import Kaiwu, Native, Player, Watch, play
 from kaimesh.evaluation.progress import follow
+from kaimesh.guarded import guarded
 from kaimesh.lifecycle import configure_logging, dotted, set_threads
 from kaimesh.recording import Recording
 from kaimesh.run import RunDir
@@ -301,4 +302,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main, "evaluate"))

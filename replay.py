@@ -22,6 +22,7 @@ from envs.replay import Replay
 from kaimesh import trust
 from kaimesh.agent import called_exit
 from kaimesh.errors import EXIT_AGENT, EXIT_CRASH, EXIT_OK, ConfigError, MeshError
+from kaimesh.guarded import guarded
 from kaimesh.recording import Recording
 from kaimesh.replay import film
 from kaimesh.replay.page import FRAMES_SCRIPT, Page, frames_data
@@ -211,4 +212,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main, "replay"))

@@ -25,6 +25,8 @@ from kaimesh.errors import ConfigError
 from kaimesh.metrics import Meter
 from kaimesh.recurrence import RecurrentState
 
+ENDLESS_STEPS = 30_000  # of one episode, from the start on: then somebody should know
+
 
 class Direct:
     """Predictions of an agent in this process, with the two halves (`send`, `receive`) that a remote one has."""
@@ -125,6 +127,11 @@ class Group:
         self._t += 1
         self._ask(observation)
         return valid
+
+    @property
+    def longest(self) -> int:
+        """Steps of the longest episode under way."""
+        return int(self._steps.max())
 
     @property
     def unfinished(self) -> int:
@@ -243,11 +250,19 @@ def workflow(envs: Sequence[gym.vector.VectorEnv], agents: Sequence[Any], logger
         groups[0].length,
     )
     meter.state("working")
+    turns = 0
     try:
         while not monitor.stop.is_set():
             for group in groups:
                 meter.count("env_steps", group.advance())
             meter.beat()
+            turns += 1
+            if turns == ENDLESS_STEPS and max(group.longest for group in groups) >= ENDLESS_STEPS:
+                logger.warning(
+                    "an episode has had %d steps and no end; a return is known only once an episode ends. Set max_episode_steps "
+                    "if this environment does not end by itself",
+                    ENDLESS_STEPS,
+                )
     finally:  # steps that were made and will never be learned from
         meter.count("env_steps_unfinished", sum(group.unfinished for group in groups))
 

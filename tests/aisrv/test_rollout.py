@@ -289,3 +289,18 @@ def test_what_is_sent_is_what_the_agent_makes_of_an_unroll() -> None:
     assert "value" not in sample.columns
     np.testing.assert_array_equal(sample.columns["best"], [30, 40])
     assert MODEL_VERSION in sample.columns
+
+
+@pytest.mark.parametrize(
+    "width", [2, 9]
+)  # of 2, every episode ends by its fourth step; of 9, the last one lasts for eleven
+def test_an_episode_without_an_end_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, width: int
+) -> None:
+    monkeypatch.setattr(rollout, "ENDLESS_STEPS", 8)
+    agent, stop = Echo(), threading.Event()
+    agent.unroll_length = 4  # type: ignore[attr-defined]
+    agent.learn = lambda batch: stop.set() if agent.requests > 16 else None  # type: ignore[method-assign]
+    monitor = SimpleNamespace(meter=Meter("aisrv_0"), stop=stop, seed=0, run_id=0, first_slot=0, total_slots=0)
+    rollout.workflow([Counter(width)], [agent], logging.getLogger("test"), monitor)
+    assert caplog.text.count("an episode has had 8 steps and no end") == (width == 9)
