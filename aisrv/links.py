@@ -11,6 +11,8 @@ from kaimesh.arrays import Batch
 from kaimesh.lifecycle import Context
 from learner.client import LearnerClient
 
+_STATUS_S = 2.0
+
 
 class Policy(Protocol):
     """Predictions, one request under way at a time. Answers are valid until the next `receive`."""
@@ -68,6 +70,10 @@ class Links(Protocol):
         """A user save; returns its id."""
         ...
 
+    def samples_short(self, version: int) -> int:
+        """On-policy: how many samples of model `version` the learner lacks for a learn and waits for. Raises PeerError."""
+        ...
+
 
 class RemoteLinks:
     """Links over the network: ActorClient, SampleSender, LearnerClient."""
@@ -103,3 +109,8 @@ class RemoteLinks:
     def save_model(self) -> int:
         """Asks the learner, which saves between two learns."""
         return self._learner.save_model(timeout_s=60.0)
+
+    def samples_short(self, version: int) -> int:
+        """Asks the learner."""
+        status = self._learner.status(timeout_s=_STATUS_S)
+        return status["samples_short"] if status["train_count"] == version else 0

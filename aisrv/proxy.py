@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,21 +13,35 @@ import numpy as np
 from aisrv.links import Links, Policy
 from kaimesh.agent import MODEL_VERSION, RUN_ID, protocol, sample_columns
 from kaimesh.arrays import Batch, Specs
-from kaimesh.errors import Stopped
+from kaimesh.errors import PeerError, Stopped
 from kaimesh.metrics import Meter
 
 _POLL_S = 0.002
 _FLUSH_S = 60.0
+_STOP_CHECK_S = 0.5
+ASK_S = 5.0  # samples under way have arrived by then, so that nobody asks for nothing
 
 
 class OnPolicyGate:
     """Holds an aisrv once it has sent its share of a batch, until the model made from that batch predicts.
 
     share: samples that this aisrv owes per model version: train_batch_size / aisrv_count, rounded up.
+
+    Samples can be lost on the way: by a buffer or a learner that was killed, or because one was refused. Then the learner waits for
+    samples and the gate for a model. So the gate asks the learner now and then, and where it says twice that it lacks as many samples of
+    this very model, it lets the aisrv make more with that model. Counter on_policy_refills.
     """
 
-    def __init__(self, share: int, stop: threading.Event, meter: Meter) -> None:
-        self._share, self._stop, self._meter = share, stop, meter
+    def __init__(
+        self,
+        share: int,
+        stop: threading.Event,
+        meter: Meter,
+        ask_s: float = ASK_S,
+        logger: logging.Logger | None = None,
+    ) -> None:
+        self._share, self._stop, self._meter, self._ask_s = share, stop, meter, ask_s
+        self._log = logger or logging.getLogger("aisrv")
         self._lock = threading.Lock()
         self._version, self._sent = -1, 0
 
@@ -37,14 +53,42 @@ class OnPolicyGate:
             self._sent += samples
             if self._sent < self._share:
                 return
-        links.sender.flush(_FLUSH_S)
-        while current() <= version:
-            self._meter.state(
-                "waiting", f"learner: model {version + 1}, on-policy ({self._sent} samples of {version} sent)"
-            )
-            if self._stop.wait(_POLL_S):
-                raise Stopped
+        deadline = time.monotonic() + _FLUSH_S
+        while not links.sender.flush(_STOP_CHECK_S) and time.monotonic() < deadline:
+            self._check_stop()
+        self._await_model(version, links, current)
         self._meter.state("working")
+
+    def _await_model(self, version: int, links: Links, current: Callable[[], int]) -> None:
+        waits_for, short = f"learner: model {version + 1}, on-policy ({self._sent} samples of {version} sent)", 0
+        ask_at = time.monotonic() + self._ask_s
+        while current() <= version:
+            self._meter.state("waiting", waits_for)
+            self._check_stop(_POLL_S)
+            if time.monotonic() < ask_at:
+                continue
+            before, short = short, self._ask(version, links)
+            ask_at = time.monotonic() + self._ask_s
+            if short and short == before:
+                self._meter.count("on_policy_refills")
+                self._log.warning(
+                    "on-policy: this aisrv sent %d samples of model %d and waits for model %d; the learner lacks %d samples of model %d and "
+                    "waits for them: some were lost on the way, or refused (samples_lost and samples_refused of each aisrv; was a buffer or "
+                    "the learner restarted?). More are made with model %d now.",
+                    self._sent, version, version + 1, short, version, version,
+                )  # fmt: skip
+                return
+
+    def _ask(self, version: int, links: Links) -> int:
+        try:
+            return links.samples_short(version)
+        except PeerError as error:
+            self._meter.state("waiting", f"learner: {error}")
+            return 0
+
+    def _check_stop(self, wait_s: float = 0.0) -> None:
+        if self._stop.wait(wait_s):
+            raise Stopped
 
 
 class RemoteAgent:

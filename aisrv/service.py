@@ -135,7 +135,9 @@ class AisrvService:
         app, context = self._context.config.app, self._context
         gate = None
         if app.algorithm_on_policy_or_off_policy == "on-policy":
-            gate = OnPolicyGate(-(-app.train_batch_size // app.aisrv_count), context.stop, context.meter)
+            gate = OnPolicyGate(
+                -(-app.train_batch_size // app.aisrv_count), context.stop, context.meter, logger=context.logger
+            )
         return [
             RemoteAgent(
                 self._local,

@@ -4,6 +4,7 @@ tables      from what the algorithm wants and the config keys to a Reverb table
 ingest      takes rows, packs them into items, writes them to Reverb in this process
 store       one Reverb server with one table, and its writer
 server      the ingest port: rows from aisrv, questions from the learner
+waiting     readers that wait until there is something to draw
 checkpoint  what survives a restart
 client      the sending side (SampleSender); imports neither Reverb nor TensorFlow
 

@@ -6,6 +6,7 @@ The Reverb server starts with the first `declare`, because only then is it known
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,7 +22,7 @@ from kaimesh.agent import PRIORITY, Spaces, TableSpec
 from kaimesh.arrays import Batch, Specs, pack_rows
 from kaimesh.config.keys import App
 from kaimesh.errors import MeshError, SampleError
-from kaimesh.items import OpenItem
+from kaimesh.items import OpenItem, Progress
 from kaimesh.metrics import Meter
 
 LINGER_S = {"queue": 0.1, "replay": 2.0}  # how long rows wait for others to share an item with, unseen by the learner
@@ -60,6 +61,13 @@ class Ingest:
         self._open = OpenItem(Specs({}), 1)
         self._open_since = 0.0
         self._drawn = 0
+        self._news = threading.Condition()
+        self._progress = Progress(0, 0)
+
+    @property
+    def progress(self) -> Progress:
+        """How many items went into this table so far: where it changed, there may be something to draw."""
+        return self._progress
 
     @property
     def plan(self) -> TablePlan | None:
@@ -151,7 +159,27 @@ class Ingest:
             return True
         if self._open.rows and (partial or self._clock() - self._open_since >= LINGER_S[self._table.kind]):
             self._close_item()
-        return self._store.flush(timeout_s, self._store.keep_items if more else 0)
+        done = self._store.flush(timeout_s, self._store.keep_items if more else 0)
+        progress = Progress(self._store.given, self._store.confirmed)
+        if progress != self._progress:
+            with self._news:
+                self._progress = progress
+                self._news.notify_all()
+        return done
+
+    def await_items(self, known: int, enough: int, size: bool, timeout_s: float) -> Progress:
+        """For a reader in another thread of this process, which asks for the size itself: see learner/control.
+
+        It is told of each item: whoever writes here stores all that there is before anything else goes on.
+        """
+        del enough, size
+        with self._news:
+            self._news.wait_for(lambda: self._progress.given != known, timeout_s)
+            return self._progress
+
+    def items(self) -> int:
+        """Items that can be drawn now, in this thread exactly."""
+        return 0 if self._store is None else int(self._store.info().current_size)
 
     def describe(self) -> dict[str, Any]:
         """What a reader needs, as JSON: spaces (None before an aisrv announced them), and from the first declare on the specs,
@@ -219,6 +247,7 @@ class Ingest:
         self.specs, self.spaces = specs, spaces or self.spaces
         self._open = OpenItem(specs, plan.rows_per_item)
         self.accepted = self._drawn = 0
+        self._progress = Progress(0, 0)
         self._log.info(
             "table %r: a %s of up to %d items of %d rows, %d bytes each; %s, from %d items on", plan.name, plan.kind,
             plan.capacity_items, plan.rows_per_item, plan.item_bytes, plan.limiter, plan.min_items,

@@ -7,6 +7,7 @@ from collections import deque
 from typing import Any
 
 from buffer.ingest import Ingest
+from buffer.waiting import Waiting
 from kaimesh.agent import Spaces
 from kaimesh.arrays import Specs, view_columns
 from kaimesh.errors import MeshError, SampleError
@@ -46,15 +47,15 @@ class IngestServer:
         self.port = self._server.port
         self._unacknowledged: deque[tuple[int, Connection, int]] = deque()  # (what `stored` must reach, peer, tag)
         self._flushes: list[tuple[Connection, int]] = []  # who asked for one, and its tag
+        self._waiting = Waiting()
         self._more = False
 
     def step(self) -> None:
         """One round: takes what has come, writes it, acknowledges what is stored."""
         ingest = self._ingest
         came = ingest.accepted
-        self._server.serve(
-            self._server.poll(_IDLE_S if ingest.settled else _COMING_S if self._more else 0.0), self._serve
-        )
+        wait_s = self._waiting.most_s(_IDLE_S) if ingest.settled else _COMING_S if self._more else 0.0
+        self._server.serve(self._server.poll(wait_s), self._serve)
         # A large frame comes in pieces: what was stored meanwhile is no reason to wait for Reverb. Readers' questions bring no sample;
         # a learner that asks again and again must not keep the last samples from being acknowledged.
         writers = (c for c in self._server.connections if c.state is not None)
@@ -64,6 +65,9 @@ class IngestServer:
         else:
             ingest.flush(_FULL_S, partial=False, more=self._more)
         self._acknowledge()
+        for connection, tag, size in self._waiting.due(ingest.progress):
+            answer = ingest.progress._replace(size=ingest.items() if size else -1)
+            self._server.send_json(connection, Kind.CONTROL, answer._asdict(), tag=tag)
         self._hold_back()
 
     def close(self) -> None:
@@ -132,10 +136,14 @@ class IngestServer:
                 raise SampleError(f"{_MOST_FLUSHES} flushes were asked for and are not done yet; wait for those")
             self._flushes.append((connection, connection.header.tag))
             return None
+        if action == "wait":
+            assert connection.header is not None
+            self._waiting.add(connection, connection.header.tag, request)
+            return None
         if action == "drop":
             self._ingest.drop()
             return {}
-        raise SampleError(f"{clean(repr(action), 80)} cannot be done here; describe, flush and drop can")
+        raise SampleError(f"{clean(repr(action), 80)} cannot be done here; describe, flush, wait and drop can")
 
     def _answer_flushes(self, done: bool) -> None:
         if done:

@@ -25,14 +25,15 @@ _INFO_S = 10
 class Store:
     """Starts Reverb on `port` (None: a free one); with `checkpoints`, its own folder, it restores what lies there.
 
-    `stored` counts the rows that Reverb has confirmed. `blocked`: the table takes no more for now.
+    `given` counts the items that Reverb was handed, `confirmed` those that it has confirmed, `stored` the rows of these.
+    `blocked`: the table takes no more for now.
     `keep_items`: for `flush`, while more is coming.
     """
 
     def __init__(self, plan: TablePlan, *, port: int | None, checkpoints: Path | None) -> None:
         keep_freed_memory()
         self.plan = plan
-        self.stored = 0
+        self.stored = self.given = self.confirmed = 0
         self.blocked = False
         checkpointer = None if checkpoints is None else reverb.checkpointers.DefaultCheckpointer(str(checkpoints))
         self._server = reverb.Server([tables.build(plan)], port=port, checkpointer=checkpointer)
@@ -63,6 +64,7 @@ class Store:
             self._last_step[:rest] = item[-rest:]
             steps += self._writer.Append([self._last_step])
         self._writer.CreateItem(self.plan.name, priority, [steps], [False])
+        self.given += 1
         self._pending.append(rows)
         self._row_counts.append(rows)
         if len(self._pending) >= self._most_pending and not self.blocked:
@@ -88,6 +90,7 @@ class Store:
             return False
         while len(self._pending) > keep_items:
             self.stored += self._pending.popleft()
+            self.confirmed += 1
         return True
 
     def info(self) -> Any:

@@ -8,12 +8,25 @@ partly filled item has a count below K and zeros in the rows it lacks.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from kaimesh.arrays import ALIGN_BYTES, Specs, layout
 from kaimesh.errors import SampleError
 
 Columns = dict[str, np.ndarray]
+
+
+class Progress(NamedTuple):
+    """Items of a table's life, without those that it was restored with: handed to Reverb, and confirmed by it.
+
+    size: how many can be drawn at the same moment; -1: nobody asked.
+    """
+
+    given: int
+    confirmed: int
+    size: int = -1
 
 
 def header_bytes(rows_per_item: int) -> int:

@@ -8,6 +8,6 @@ trigger    when the next learn may begin
 on_policy  rows of the current model only
 state      training state on disk (optimizer, counters), beside the models
 publisher  pushes dumps to the pool without holding up training
-reader     the only reader of Reverb
+reader     the only reader of Reverb; source, queue_source  one server's table as it sees it; probe  whether the server answers
 server     gRPC: save_model, status; client: its other end
 """

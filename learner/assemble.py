@@ -25,6 +25,10 @@ class Assembler(Protocol):
     def feed(self, columns: Columns, counts: np.ndarray) -> list[Batch]:
         """Takes items as columns `[I, K, ...]` with `counts` int64 `[I]` rows each; returns the batches that became whole."""
 
+    @property
+    def missing(self) -> int:
+        """Rows that the batch under way lacks."""
+
     def rest(self) -> Batch | None:
         """What is held back although a learner could use it, when nothing more comes; else None."""
 
@@ -69,6 +73,11 @@ class InOrder:
                 batches.append(Batch(self._target))
                 self.clear()
         return batches
+
+    @property
+    def missing(self) -> int:
+        """See Assembler."""
+        return self._wanted - self._filled
 
     def rest(self) -> Batch | None:
         """The rows of the batch that is being filled, where `partial`; else None."""
@@ -125,6 +134,11 @@ class Mixed:
             if self._filled < self._wanted:
                 return batches
             batches.append(self._take())
+
+    @property
+    def missing(self) -> int:
+        """See Assembler."""
+        return self._wanted - self._filled
 
     def rest(self) -> Batch | None:
         """A batch out of a pool that is not full, if it holds one."""

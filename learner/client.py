@@ -27,13 +27,14 @@ class LearnerClient:
         return int(answer.id)
 
     def status(self, timeout_s: float = 5.0) -> dict[str, int]:
-        """`train_count`, `model_version` (the newest dump) and `user_saves`."""
+        """`train_count`, `model_version` (the newest dump), `user_saves`, and `samples_short`: see learner.proto."""
         with self._channel.errors("tell its status"):
             answer = self._stub.GetStatus(pb.Nothing(), timeout=timeout_s, metadata=self._channel.metadata)
         return {
             "train_count": answer.train_count,
             "model_version": answer.model_version,
             "user_saves": answer.user_saves,
+            "samples_short": answer.samples_short,
         }
 
     def close(self) -> None:

@@ -1,11 +1,13 @@
-"""What the reader asks of buffers besides rows: what they hold, and to drop it."""
+"""What the reader asks of buffers besides rows: what they hold, when there is more, and to drop it."""
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any, Protocol
 
 from kaimesh.errors import PeerError
+from kaimesh.items import Progress
 from kaimesh.wire.client import FrameClient
 
 _ANSWER_S = 5.0
@@ -20,14 +22,26 @@ class Control(Protocol):
     def drop(self) -> None:
         """Empties the table. Raises PeerError: it does not answer."""
 
+    def await_items(self, known: int, enough: int, size: bool, timeout_s: float) -> Progress:
+        """How many items went in, once that are `enough` more than `known`, or fewer for a moment, or a new life's.
+
+        size: also how many can be drawn, as soon as all that went in are confirmed. It comes after a second at the latest, whatever it is
+        then. Raises PeerError: it does not answer.
+        """
+
 
 class RemoteControl:
-    """A buffer's ingest port, connected again where it was lost."""
+    """A buffer's ingest port, connected again where it was lost. One thread calls it; another one may call `end`.
+
+    answer_s: how long it waits for a connection and for an answer.
+    """
 
     def __init__(self, address: str, token: str, name: str) -> None:
         self._address, self._token, self._name = address, token, name
         self._client: FrameClient | None = None
         self._lost_at: float | None = None
+        self._stop = threading.Event()
+        self.answer_s = _ANSWER_S
 
     def describe(self) -> dict[str, Any]:
         """See Control."""
@@ -36,6 +50,22 @@ class RemoteControl:
     def drop(self) -> None:
         """See Control."""
         self._call({"do": "drop"})
+
+    def await_items(self, known: int, enough: int, size: bool, timeout_s: float) -> Progress:
+        """See Control."""
+        del timeout_s  # the server's own is a second
+        answer = self._call({"do": "wait", "known": known, "enough": enough, "size": size})
+        counts: list[Any] = [answer.get(name) for name in Progress._fields]
+        progress = Progress(*counts)
+        if not all(type(count) is int for count in progress):
+            raise PeerError(f"{self._address} answered a wait with {answer!s:.80}, which are no counts of items")
+        return progress
+
+    def end(self) -> None:
+        """Ends, from another thread, a call that is under way: it raises."""
+        self._stop.set()
+        if (client := self._client) is not None:
+            client.shutdown()
 
     def close(self) -> None:
         """Closes the connection."""
@@ -47,9 +77,14 @@ class RemoteControl:
         try:
             if self._client is None:
                 self._client = FrameClient(
-                    self._address, token=self._token, role="reader", name=self._name, timeout_s=_ANSWER_S
+                    self._address,
+                    token=self._token,
+                    role="reader",
+                    name=self._name,
+                    timeout_s=self.answer_s,
+                    stop=self._stop,
                 )
-            answer = self._client.call(request)
+            answer = self._client.call(request, self.answer_s)
             self._lost_at = None
             return answer
         except PeerError as error:

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15learner/learner.proto\x12\x0fkaimesh.learner\"\t\n\x07Nothing\"\x13\n\x05Saved\x12\n\n\x02id\x18\x01 \x01(\x03\"H\n\x06Status\x12\x13\n\x0btrain_count\x18\x01 \x01(\x03\x12\x15\n\rmodel_version\x18\x02 \x01(\x03\x12\x12\n\nuser_saves\x18\x03 \x01(\x03\x32\x88\x01\n\x07Learner\x12=\n\tSaveModel\x12\x18.kaimesh.learner.Nothing\x1a\x16.kaimesh.learner.Saved\x12>\n\tGetStatus\x12\x18.kaimesh.learner.Nothing\x1a\x17.kaimesh.learner.Statusb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15learner/learner.proto\x12\x0fkaimesh.learner\"\t\n\x07Nothing\"\x13\n\x05Saved\x12\n\n\x02id\x18\x01 \x01(\x03\"_\n\x06Status\x12\x13\n\x0btrain_count\x18\x01 \x01(\x03\x12\x15\n\rmodel_version\x18\x02 \x01(\x03\x12\x12\n\nuser_saves\x18\x03 \x01(\x03\x12\x15\n\rsamples_short\x18\x04 \x01(\x03\x32\x88\x01\n\x07Learner\x12=\n\tSaveModel\x12\x18.kaimesh.learner.Nothing\x1a\x16.kaimesh.learner.Saved\x12>\n\tGetStatus\x12\x18.kaimesh.learner.Nothing\x1a\x17.kaimesh.learner.Statusb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -26,7 +26,7 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_SAVED']._serialized_start=53
   _globals['_SAVED']._serialized_end=72
   _globals['_STATUS']._serialized_start=74
-  _globals['_STATUS']._serialized_end=146
-  _globals['_LEARNER']._serialized_start=149
-  _globals['_LEARNER']._serialized_end=285
+  _globals['_STATUS']._serialized_end=169
+  _globals['_LEARNER']._serialized_start=172
+  _globals['_LEARNER']._serialized_end=308
 # @@protoc_insertion_point(module_scope)

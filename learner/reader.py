@@ -1,6 +1,6 @@
 """What the learner trains on: batches drawn from the buffers, decoded in a thread, one or two ahead.
 
-Only this module and learner/source.py know Reverb.
+Only learner/source, queue_source, probe and priorities know Reverb.
 """
 
 from __future__ import annotations
@@ -26,13 +26,16 @@ from kaimesh.metrics import Meter
 from learner.assemble import Assembler, InOrder, Mixed
 from learner.control import Control, RemoteControl
 from learner.priorities import PriorityWriter
+from learner.queue_source import QueueSource
 from learner.replay import ReplayShare, replay_share
-from learner.source import Drawn, Source
+from learner.source import Drawn, ReplaySource, Source
 from learner.total import Total
 
 _POLL_S = 0.5
 _UNDECLARED_POLL_S = 0.02
 _HELD_BACK_S = 0.2  # when nothing came for so long, rows that wait for others go out
+_HOLD_S = 1.0  # how long `drop_all` waits for draws under way
+_END_S = 0.5  # how long `close` waits for threads, and for the buffers' last counts
 _LARGE_BATCH_BYTES = 1 << 26
 _ABOUT = ((KEY, ArraySpec("<u8", ())), (PROBABILITY, ArraySpec("<f8", ())), (SERVER, ArraySpec("<i8", ())))
 
@@ -58,7 +61,8 @@ class Reader:
         controls: Sequence[Control] | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
-        self._addrs, self._batch_size, self._table = list(addrs), batch_size, table
+        self._addrs, self._ingest_addrs, self._token = list(addrs), list(ingest_addrs), token
+        self._batch_size, self._table = batch_size, table
         self._app, self._meter = config.app, meter
         self._on_policy = config.app.algorithm_on_policy_or_off_policy == "on-policy"
         self._log = logger or logging.getLogger("reader")
@@ -68,7 +72,10 @@ class Reader:
         )
         self._totals = [Total() for _ in self._controls]
         self._drawn = [Total() for _ in self._controls]
+        self._missing_items = 0  # for the batch under way
         self._given = 0  # rows that `next_batch` returned
+        self._padding = 0  # rows that drawn items could have held and did not
+        self._dropped = 0  # rows that were drawn, and dropped by `drop_all`
         self._plan: dict[str, Any] | None = None
         self._specs = Specs({})
         self._changed = threading.Condition()
@@ -144,19 +151,28 @@ class Reader:
         """Rows in the tables now. Raises PeerError: no buffer answers."""
         return sum(data.get("size", 0) for _, data in self._ask())
 
-    def drop_all(self) -> None:
-        """Empties the tables and what was drawn ahead; a few rows that are just under way may still come.
+    def drop_all(self) -> int:
+        """Empties the tables and what was drawn ahead; returns how many rows that were. Those that come meanwhile are dropped too.
 
         Raises PeerError: a buffer does not answer.
         """
-        with self._changed:
-            self._epoch += 1
-            self._ready.clear()
+        try:
+            held = [source.hold(_HOLD_S) for source in self._sources]
+            with self._changed:
+                self._epoch += 1
+                self._ready.clear()
+                for source in self._sources:
+                    source.clear()
+                self._changed.notify_all()
+            left = sum(int(data.get("size", 0)) for _, data in self._ask())
+            ahead = self._ahead_rows() if all(held) else 0
+            self._dropped += ahead
+            for control in self._controls:
+                control.drop()
+            return left + ahead
+        finally:
             for source in self._sources:
-                source.clear()
-            self._changed.notify_all()
-        for control in self._controls:
-            control.drop()
+                source.release()
 
     def prioritise(self, batch: Batch, priorities: np.ndarray) -> None:
         """Gives the samples of a batch of `next_batch` new priorities `[B]`, soon; of a table, or a replay share, that draws by them."""
@@ -166,16 +182,21 @@ class Reader:
             self._priorities.write(batch.columns[SERVER], batch.columns[KEY], priorities)
 
     def close(self) -> None:
-        """Ends the threads and connections. A queue's rows that were drawn and not given out are counted: nobody has them now."""
+        """Ends the threads and connections, within two seconds. A queue's rows that were drawn and not given out are counted:
+        nobody has them now.
+        """
         self._closed = True
         if self._priorities is not None:
             self._priorities.close()
+        for source in self._sources:
+            source.end()
         with self._changed:
             self._changed.notify_all()
+        deadline = time.monotonic() + _END_S
         for source in self._sources:
-            source.close()
+            source.join(max(0.0, deadline - time.monotonic()))
         if self._thread is not None:
-            self._thread.join(2.0)
+            self._thread.join(_END_S)
             self._count_unfinished()
         for control in self._controls:
             if isinstance(control, RemoteControl):
@@ -199,25 +220,31 @@ class Reader:
         self._share = replay_share(self._app, self._table, self._specs, self._meter, self._log)
         # With less than two batches in a chunk, a batch is made when the one before was taken: see ReplayShare.
         most_items = fresh_samples(self._app) if self._share else plan["chunk_items"]
-        self._sources = [
-            Source(
-                address,
-                name=plan["name"],
-                steps=plan["steps"],
-                step_bytes=plan["step_bytes"],
-                chunk_items=min(plan["chunk_items"], most_items),
-                in_flight_items=plan["in_flight_items"],
-                depth=1 if queue else 2,
-                about=plan["prioritised"],
-                changed=self._changed,
-                logger=self._log,
-            )
-            for address in self._addrs
-        ]
+        chunk = min(plan["chunk_items"], most_items)
+        self._sources = [self._source(index, address, plan, chunk) for index, address in enumerate(self._addrs)]
         if plan["prioritised"] and plan["sampler"].endswith("Prioritized"):
             self._priorities = PriorityWriter(self._addrs, plan["name"], self._meter, self._log)
         self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
         self._thread.start()
+
+    def _source(self, index: int, address: str, plan: dict[str, Any], chunk_items: int) -> Source:
+        common: dict[str, Any] = {
+            "name": plan["name"],
+            "steps": plan["steps"],
+            "step_bytes": plan["step_bytes"],
+            "chunk_items": chunk_items,
+            "in_flight_items": plan["in_flight_items"],
+            "changed": self._changed,
+            "logger": self._log,
+        }
+        if plan["kind"] != "queue":
+            return ReplaySource(address, **common, depth=2, about=plan["prioritised"])
+        news = (
+            self._controls[index]
+            if self._local
+            else RemoteControl(self._ingest_addrs[index], self._token, self._meter.name)
+        )
+        return QueueSource(address, **common, news=news, missing=lambda: self._missing_items)
 
     def _assembler(self) -> Assembler:
         assert self._plan is not None
@@ -273,23 +300,33 @@ class Reader:
         assert self._plan is not None
         rows_per_item = self._plan["rows_per_item"]
         items = drawn.items[:, : item_bytes(self._specs, rows_per_item)]
-        columns = view_items(items, self._specs, rows_per_item)
+        columns, counts = view_items(items, self._specs, rows_per_item), row_counts(items, rows_per_item)
         if drawn.about:
             about = {**drawn.about, SERVER: np.full(len(items), server)}
             columns |= {name: column[:, None] for name, column in about.items()}  # [I, 1]
-        batches = assembler.feed(columns, row_counts(items, rows_per_item))
+        self._padding += len(items) * rows_per_item - int(counts.sum())
+        batches = assembler.feed(columns, counts)
+        self._missing_items = -(-assembler.missing // rows_per_item)
         return [frames.restored(batch) for batch in batches]
 
+    def _ahead_rows(self) -> int:
+        """Rows of a queue that were drawn and not given out, by Reverb's own count, for part of them is inside its client."""
+        if self._table.kind != "queue":
+            return 0
+        return max(0, sum(drawn.since for drawn in self._drawn) - self._padding - self._given - self._dropped)
+
     def _count_unfinished(self) -> None:
-        """By Reverb's own count, for part of them is inside its client. On-policy they are stale, which the trainer counts."""
-        if self._table.kind != "queue" or self._on_policy:
+        if self._table.kind != "queue":
             return
+        for control in self._controls:
+            if isinstance(control, RemoteControl):
+                control.answer_s = _END_S / len(self._controls)
         try:
             self._ask()
         except PeerError as error:
             self._log.warning("how many samples were drawn and not learned from is not known: %s", error)
             return
-        if (rows := sum(drawn.since for drawn in self._drawn) - self._given) > 0:
+        if (rows := self._ahead_rows()) > 0:
             self._meter.count("samples_unfinished", rows)
             self._log.info("%d samples were drawn for batches that the end came before (samples_unfinished)", rows)
 

@@ -92,6 +92,7 @@ class LearnerService:
             train_count=self._trainer.train_count,
             model_version=self._trainer.dumped_id,
             user_saves=int(self._context.meter.counters.get("user_saves", 0)),
+            samples_short=self._trainer.samples_short,
         )
 
     def _set_threads(self) -> None:

@@ -1,12 +1,11 @@
-"""One Reverb server as the learner sees it: a thread that draws items, and whether the server answers."""
+"""One Reverb table as the learner sees it: what was drawn and waits to be taken. A queue's is learner/queue_source."""
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import reverb
@@ -14,27 +13,60 @@ import tensorflow as tf
 
 from kaimesh.agent import KEY, PROBABILITY
 from kaimesh.items import Columns
+from learner.probe import Probe
 
+RETRY_S = 0.5
 _LATE_MS = 30  # when a chunk is not full by then, what there is of it is delivered
 _IDLE_MS = 150  # the same after a draw that brought nothing
-_RETRY_S = 0.5
-_PROBE_S = 1.0
-_PROBE_TIMEOUT_S = 2
 
 
 class Drawn(NamedTuple):
-    """Items that were drawn together. items: uint8 `[I, nbytes]`. about: KEY and PROBABILITY `[I]` of each, if asked for."""
+    """Items that were drawn together. pieces: uint8 `[some, nbytes]` each. about: KEY and PROBABILITY `[I]` of all, if asked for."""
 
-    items: np.ndarray
+    pieces: list[np.ndarray]
     about: Columns
 
+    @property
+    def items(self) -> np.ndarray:
+        """All of them, uint8 `[I, nbytes]`; a copy where there are several pieces."""
+        return self.pieces[0] if len(self.pieces) == 1 else np.concatenate(self.pieces)
 
-class Source:
+
+class Source(Protocol):
+    """Draws from one server, in a thread of its own. `take` and `clear` are called with the reader's condition held."""
+
+    address: str
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the server stopped answering; 0 while it answers."""
+
+    def take(self) -> Drawn | None:
+        """The oldest items, or None while there are none, or more of them are just coming."""
+
+    def clear(self) -> None:
+        """Drops what was drawn."""
+
+    def hold(self, timeout_s: float) -> bool:
+        """Nothing more is drawn until `release`; True once no draw is under way."""
+
+    def release(self) -> None:
+        """Ends `hold`."""
+
+    def end(self) -> None:
+        """Ends the threads soon; `join` waits for them, but not for one that is stuck in Reverb."""
+
+    def join(self, timeout_s: float) -> None:
+        """See `end`."""
+
+
+class ReplaySource:
     """Draws items from the table `name` at `address` and keeps at most `depth` chunks of them until they are taken.
 
-    about: whether to tell which items they are. changed: notified when a chunk came. A draw from a server that died neither ends nor fails: Reverb retries inside C++, and goes
-    on 5 to 8 s after the server is back on the same port. So another thread asks the server how it is. A second draw would come
-    no sooner, and would take rows of a queue out of order.
+    about: whether to tell which items they are. changed: the reader's condition, notified when a chunk came.
+
+    What a draw that times out loses (docs/architecture.md) is one of the draws that the table allows, not the item. A draw from a
+    server that died neither ends nor fails: Reverb retries inside C++, and goes on 5 to 8 s after the server is back on the same port.
     """
 
     def __init__(
@@ -51,7 +83,7 @@ class Source:
         changed: threading.Condition,
         logger: logging.Logger,
     ) -> None:
-        self.address, self._name, self._depth, self._changed, self._log = address, name, depth, changed, logger
+        self.address, self._depth, self._changed, self._log = address, depth, changed, logger
         self._about = about
         self._stored_bytes = steps * step_bytes
         self._datasets = [
@@ -60,39 +92,45 @@ class Source:
         ]
         self._chunks: deque[Drawn] = deque()
         self._closed = False
-        self._silent_since: float | None = None
-        self._threads = [
-            threading.Thread(target=target, name=f"{target.__name__} {address}", daemon=True)
-            for target in (self._draw, self._probe)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._probe = Probe(address, logger)
+        self._thread = threading.Thread(target=self._draw, name=f"draw {address}", daemon=True)
+        self._thread.start()
 
     @property
     def silent_s(self) -> float:
-        """Seconds since the server stopped answering; 0 while it answers."""
-        since = self._silent_since
-        return 0.0 if since is None else time.monotonic() - since
+        """See Source."""
+        return self._probe.silent_s
 
     def take(self) -> Drawn | None:
-        """The oldest chunk, with items of steps * step_bytes, or None; call it with `changed` held."""
+        """The oldest chunk, with items of steps * step_bytes, or None."""
         if not self._chunks:
             return None
         self._changed.notify_all()
         return self._chunks.popleft()
 
     def clear(self) -> None:
-        """Drops what was drawn; call it with `changed` held."""
+        """See Source."""
         self._chunks.clear()
         self._changed.notify_all()
 
-    def close(self) -> None:
-        """Ends the threads, but does not wait for one that is stuck in Reverb."""
+    def hold(self, timeout_s: float) -> bool:
+        """Items stay in the table when they are drawn, so nothing has to be held."""
+        del timeout_s
+        return True
+
+    def release(self) -> None:
+        """See Source."""
+
+    def end(self) -> None:
+        """See Source."""
         self._closed = True
+        self._probe.close()
         with self._changed:
             self._changed.notify_all()
-        for thread in self._threads:
-            thread.join(2 * _IDLE_MS / 1000)
+
+    def join(self, timeout_s: float) -> None:
+        """See Source."""
+        self._thread.join(timeout_s)
 
     def _draw(self) -> None:
         idle = False
@@ -105,13 +143,14 @@ class Source:
                     came = True
                     items = np.asarray(memoryview(chunk.data))  # a view, read-only
                     about = _about(chunk.info) if self._about else {}
-                    if not self._deliver(Drawn(items.reshape(-1, self._stored_bytes), about)):
+                    if not self._deliver(Drawn([items.reshape(-1, self._stored_bytes)], about)):
                         return
             except (tf.errors.OpError, RuntimeError) as error:
                 self._log.warning(
                     "%s: drawing samples failed (%s); trying again", self.address, str(error).splitlines()[0]
                 )
-                time.sleep(_RETRY_S)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closed, RETRY_S)
             idle = not came
 
     def _deliver(self, drawn: Drawn) -> bool:
@@ -121,23 +160,6 @@ class Source:
             self._chunks.append(drawn)
             self._changed.notify_all()
         return not self._closed
-
-    def _probe(self) -> None:
-        client = reverb.Client(self.address)
-        while not self._closed:
-            try:
-                client.server_info(timeout=_PROBE_TIMEOUT_S)
-                if self._silent_since is not None:
-                    self._log.info(
-                        "%s answers again after %.0f s; Reverb goes on drawing within ten", self.address, self.silent_s
-                    )
-                    self._silent_since = None
-            except (reverb.errors.ReverbError, RuntimeError) as error:
-                if self._silent_since is None:
-                    self._log.warning("%s does not answer: %s", self.address, str(error).splitlines()[0])
-                    self._silent_since = time.monotonic()
-            with self._changed:
-                self._changed.wait_for(lambda: self._closed, _PROBE_S)
 
 
 def _about(info: Any) -> Columns:

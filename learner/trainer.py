@@ -23,6 +23,7 @@ from learner.trigger import Reader, Trigger
 
 _POLL_S = 0.01  # between two looks at a trigger that does not hold
 _NO_ANSWER_S = 0.5  # before asking a buffer again that does not answer
+_SHORT_S = 20.0  # on-policy: when none of the samples that a batch lacks came for so long, it says why that may be
 _OWN = (MODEL_VERSION, RUN_ID, KEY, SERVER, PRIORITY, REPLAYED)  # columns that are not for `learn`
 
 
@@ -62,6 +63,10 @@ class Trainer:
         on_policy = self._app.algorithm_on_policy_or_off_policy == "on-policy"
         self._current = CurrentRows(self._app.train_batch_size) if on_policy else None
         self._waiting = meter.phase("wait")
+        self._short: tuple[int, float] | None = (
+            None  # samples of the current model that are missing, since when so many
+        )
+        self._warned_of = -1
 
     @property
     def train_count(self) -> int:
@@ -72,6 +77,12 @@ class Trainer:
     def dumped_id(self) -> int:
         """The newest dump's id."""
         return self._training.dumped_id
+
+    @property
+    def samples_short(self) -> int:
+        """On-policy: samples of model `train_count` that the next learn lacks; 0: it does not wait for any. From any thread."""
+        short = self._short
+        return 0 if short is None else short[0]
 
     def start(self) -> None:
         """Resumes, preloads or begins anew, as Training.start does; says which trigger holds."""
@@ -87,6 +98,7 @@ class Trainer:
             batch = self._next_batch(self._clock() + timeout_s)
         if batch is None:
             return False
+        self._short = None
         self._meter.state("working")
         lags = self._lags(batch)
         columns = {name: column for name, column in batch.columns.items() if name not in _OWN}
@@ -106,7 +118,11 @@ class Trainer:
         return self._training.user_save()
 
     def close(self) -> None:
-        """As Training.close."""
+        """As Training.close. Samples that were drawn for a batch that the end came before are counted."""
+        if self._current is not None:
+            self._meter.count("samples_unfinished", len(self._current))
+            self._meter.count("samples_stale", self._current.dropped)
+            self._current = None
         self._training.close()
 
     def _lags(self, batch: Batch) -> list[float]:
@@ -147,19 +163,34 @@ class Trainer:
     def _missing(self) -> str:
         wanted = fresh_samples(self._app)
         if self._current is not None:
+            self._say_short(wanted - len(self._current))
             return f"buffer: {len(self._current):,} of {wanted:,} samples of model {self.train_count}"
         return f"buffer: too few samples for a batch of {wanted:,} ({self._reader.size():,} in the table)"
+
+    def _say_short(self, short: int) -> None:
+        """An aisrv that has sent its share waits for the next model, so what is missing must not be waited for in silence."""
+        now = self._clock()
+        if self._short is None or self._short[0] != short:
+            self._short = (short, now)
+        elif now - self._short[1] >= _SHORT_S and self._warned_of != self.train_count:
+            self._warned_of = self.train_count
+            self._log.warning(
+                "on-policy: %d samples of model %d are missing for a batch of %d, and none came for %.0f s. An aisrv that has sent its share "
+                "waits for model %d, asks the learner, and sends more of model %d in a few seconds. If none comes then: is an aisrv running "
+                "(tools/status.sh), and what does it wait for?",
+                short, self.train_count, self._app.train_batch_size, _SHORT_S, self.train_count + 1, self.train_count,
+            )  # fmt: skip
 
     def _drop_stale(self) -> None:
         """After an on-policy learn every row that is left was made by an older model."""
         assert self._current is not None
+        stale = self._current.dropped
         try:
-            left = self._reader.size()
-            if left or self._current.dropped:
-                self._reader.drop_all()
-                self._meter.count("samples_stale", left + self._current.dropped)
+            if self._reader.size() or stale:
+                stale += self._reader.drop_all()
         except PeerError as error:  # what stays there is told apart by its version
             self._log.warning("could not empty the buffer after an on-policy learn: %s", error)
+        self._meter.count("samples_stale", stale)
         self._current.dropped = 0
 
 

@@ -25,8 +25,8 @@ class Reader(Protocol):
     def size(self) -> int:
         """Rows there now."""
 
-    def drop_all(self) -> None:
-        """Empties the tables, and whatever was prefetched."""
+    def drop_all(self) -> int:
+        """Empties the tables, and whatever was prefetched; returns how many rows that were."""
 
     def prioritise(self, batch: Batch, priorities: np.ndarray) -> None:
         """New priorities `[B]` for the samples of a batch that it gave."""

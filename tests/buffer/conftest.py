@@ -173,7 +173,7 @@ class ChildBuffer:
                 [sys.executable, "-m", "buffer", "--conf", "app.toml", "--run-dir", "run"],
                 cwd=self.folder, env=environment, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
-        wait_until(self.ready, "the buffer is ready")
+        wait_until(self.ready, "the buffer is ready", 60.0)
 
     def ready(self) -> bool:
         assert self.process is not None

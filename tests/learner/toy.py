@@ -115,10 +115,11 @@ class FakeReader:
         self._answer()
         return len(self.rows)
 
-    def drop_all(self) -> None:
+    def drop_all(self) -> int:
         self._answer()
         self.drops += 1
-        self.rows = []
+        dropped, self.rows = len(self.rows), []
+        return dropped
 
     def _answer(self) -> None:
         assert not self.closed
