@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from aisrv.proxy import OnPolicyGate, RemoteAgent
 from kaimesh.agent import MODEL_VERSION, RUN_ID, create_cls
 from kaimesh.arrays import Batch
-from kaimesh.errors import SampleError, Stopped
+from kaimesh.errors import PeerError, SampleError, Stopped
 from kaimesh.metrics import Meter
 
 ObsData = create_cls("ObsData", feature=None, legal_act=None)
@@ -135,6 +136,55 @@ def test_the_gate_holds_until_the_next_version_and_only_after_the_share() -> Non
     held.join(5)
     assert not held.is_alive()
     assert mesh.sender.flushed == 1
+
+
+def held_gate(answers: list[int | Exception]) -> tuple[threading.Thread, list[int], Meter, threading.Event]:
+    """A gate that waits for model 1 and hears `answers`, the last one again and again, when it asks what the learner lacks."""
+    stop, meter, version, mesh = threading.Event(), Meter("aisrv_0"), [0], links()
+
+    def short(of: int) -> int:
+        assert of == 0
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    mesh.samples_short = short
+    gate = OnPolicyGate(4, stop, meter, ask_s=0.01)
+
+    def run() -> None:
+        with contextlib.suppress(Stopped):
+            gate.pass_through(4, 0, mesh, lambda: version[0])
+
+    held = threading.Thread(target=run, daemon=True)
+    held.start()
+    return held, version, meter, stop
+
+
+def test_a_gate_and_a_learner_that_wait_for_each_other_end_it_in_words(caplog: pytest.LogCaptureFixture) -> None:
+    held, _, meter, _ = held_gate([0, PeerError("127.0.0.1:9997 does not answer"), 3, 2, 2])
+    held.join(5)
+    assert not held.is_alive()
+    assert meter.counters["on_policy_refills"] == 1
+    assert "sent 4 samples of model 0 and waits for model 1; the learner lacks 2 samples of model 0" in caplog.text
+
+
+@pytest.mark.parametrize("answers", [[0], [PeerError("gone")], [5, 4, 3, 2, 1, 0]])
+def test_a_gate_whose_learner_learns_or_is_gone_or_still_gets_samples_stays_shut(answers: list) -> None:
+    held, version, meter, _ = held_gate(answers)
+    held.join(0.2)
+    assert held.is_alive()
+    assert "on_policy_refills" not in meter.counters
+    version[0] = 1
+    held.join(5)
+    assert not held.is_alive()
+
+
+def test_a_gate_in_front_of_a_buffer_that_takes_nothing_ends_with_the_mesh() -> None:
+    stop, mesh = threading.Event(), links()
+    mesh.sender.flush = lambda timeout_s: stop.set()  # so that it is not done in any time
+    with pytest.raises(Stopped):
+        OnPolicyGate(1, stop, Meter("aisrv_0")).pass_through(1, 0, mesh, lambda: 0)
 
 
 def test_a_held_gate_ends_with_the_mesh() -> None:

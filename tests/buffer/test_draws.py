@@ -147,7 +147,7 @@ def test_a_waiting_reader_that_ends_or_is_killed_takes_nothing_along(child: Chil
     sender.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGSTOP, pytest.param(signal.SIGKILL, marks=pytest.mark.long)])
 def test_closing_takes_two_seconds_at_most_where_the_buffer_is_dead_or_paused(
     child: Child, number: signal.Signals
 ) -> None:
@@ -175,6 +175,7 @@ def unanswered(reader: Reader) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_rows_come_again_after_the_buffer_was_stopped_for_a_while(child: Child) -> None:
     """SIGSTOP of the buffer in the middle of a stream, for longer than a lifetime of any wait in the reader."""
     buffer = child(QUEUE, replay_buffer_capacity=64, train_batch_size=4, algorithm_on_policy_or_off_policy="on-policy")
@@ -266,6 +267,7 @@ def test_nonsense_in_a_wait_is_refused_and_the_next_one_served(local: Local, req
     client.close()
 
 
+@pytest.mark.long
 def test_rows_of_a_killed_buffer_are_waited_for_no_longer_and_new_ones_come(child: Child) -> None:
     """A draw that the kill cut short goes on with what the next life of the buffer gets."""
     buffer = child(QUEUE, replay_buffer_capacity=64, train_batch_size=4, algorithm_on_policy_or_off_policy="on-policy")

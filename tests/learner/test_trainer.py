@@ -444,6 +444,29 @@ def test_on_policy_every_learn_is_dumped_and_published_and_the_buffer_emptied(tm
     assert bench.meter.gauges["version"] == 2
 
 
+def test_on_policy_it_says_how_many_samples_it_lacks_and_who_waits_for_whom(tmp_path, caplog):
+    bench = on_policy(tmp_path)
+    assert bench.trainer.samples_short == 0
+    bench.reader.batch = 1
+    bench.reader.put(BATCH - 1, version=0)
+    assert not bench.trainer.step(5.0)
+    assert bench.trainer.samples_short == 1
+    for _ in range(5):
+        assert not bench.trainer.step(5.0)
+    said = [record.getMessage() for record in caplog.records if "on-policy" in record.getMessage()]
+    said = [text for text in said if "are missing" in text]
+    assert len(said) == 1, said
+    assert f"1 samples of model 0 are missing for a batch of {BATCH}" in said[0]
+    assert "waits for model 1" in said[0]
+    bench.reader.put(1, version=0)
+    bench.learn(1)
+    assert bench.trainer.samples_short == 0
+    bench.reader.put(2, version=1)
+    assert not bench.trainer.step(1.0)
+    bench.trainer.close()
+    assert bench.meter.counters["samples_unfinished"] == 2
+
+
 def test_on_policy_a_flood_of_stale_rows_does_not_hold_a_step_for_ever(tmp_path):
     bench = on_policy(tmp_path)
     bench.reader.endless, bench.reader.version = True, -1
