@@ -65,9 +65,7 @@ class IngestServer:
         else:
             ingest.flush(_FULL_S, partial=False, more=self._more)
         self._acknowledge()
-        for connection, tag, size in self._waiting.due(ingest.progress):
-            answer = ingest.progress._replace(size=ingest.items() if size else -1)
-            self._server.send_json(connection, Kind.CONTROL, answer._asdict(), tag=tag)
+        self._tell()
         self._hold_back()
 
     def close(self) -> None:
@@ -81,7 +79,9 @@ class IngestServer:
         """
         hellos = (connection.hello for connection in self._server.connections)
         drawn = any(hello is not None and hello.role == "reader" for hello in hellos)
-        done = self._ingest.flush(min(timeout_s, _UNDRAWN_S)) or (drawn and self._ingest.flush(timeout_s))
+        done = self._ingest.flush(min(timeout_s, _UNDRAWN_S))
+        self._tell()
+        done = done or (drawn and self._ingest.flush(timeout_s))
         self._acknowledge()
         return done
 
@@ -150,6 +150,12 @@ class IngestServer:
             for connection, tag in self._flushes:
                 self._server.send_json(connection, Kind.CONTROL, {}, tag=tag)
             self._flushes.clear()
+
+    def _tell(self) -> None:
+        """Answers the readers that wait for something to draw."""
+        for connection, tag, size in self._waiting.due(self._ingest.progress):
+            answer = self._ingest.progress._replace(size=self._ingest.items() if size else -1)
+            self._server.send_json(connection, Kind.CONTROL, answer._asdict(), tag=tag)
 
     def _acknowledge(self) -> None:
         while self._unacknowledged and self._unacknowledged[0][0] <= self._ingest.stored:

@@ -111,8 +111,11 @@ class Store:
         return items * self.plan.rows_per_draw - self._drawn_before
 
     def reset(self) -> None:
-        """Empties the table."""
+        """Empties the table. Reverb's count of what was drawn begins anew with that; ours goes on."""
+        drawn = self.drawn(self.info())
         self._client.reset(self.plan.name)
+        self._drawn_before = 0
+        self._drawn_before = self.drawn(self.info()) - drawn
 
     def checkpoint(self) -> Path:
         """Saves the table; returns where. Takes seconds per gigabyte; call it from a side thread."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from kaimesh.errors import SampleError
 from kaimesh.items import Progress
+from kaimesh.untrusted import clean
 from kaimesh.wire.connection import Connection
 
 LATE_S = 0.03  # items that are fewer than a reader wants at once wait so long for others
@@ -49,8 +50,8 @@ class Waiting:
         known, enough, size = (request.get(name) for name in ("known", "enough", "size"))
         if type(known) is not int or type(enough) is not int or type(size) is not bool:
             raise SampleError(
-                f"a wait wants whole numbers `known` and `enough` and a truth value `size`, not {known!r:.40}, {enough!r:.40} and "
-                f"{size!r:.40}; it was not done. Use this version's learner."
+                f"a wait wants whole numbers `known` and `enough` and a truth value `size`, not {clean(repr((known, enough, size)), 80)}; "
+                "it was not done. Use this version's learner."
             )
         self._readers = [reader for reader in self._readers if reader.connection is not connection]
         self._readers.append(_Reader(connection, tag, known, enough, size, self._clock()))
