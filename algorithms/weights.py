@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,19 @@ import numpy as np
 from kaimesh.errors import AgentError
 
 _HEADER = "header.json"
+# What a file of somebody else can raise in numpy, zipfile and json; a shape that no memory holds among them.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    MemoryError,
+    RecursionError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def save(path: Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -33,10 +47,13 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        return json.loads(bytes(arrays.pop(_HEADER))), arrays
+        header = json.loads(bytes(arrays.pop(_HEADER)))
+        if not isinstance(header, dict):
+            raise ValueError("its header is no table")
+        return header, arrays
     except FileNotFoundError:
         raise AgentError(f"there is no model {path}. Give the id of a model that was saved.") from None
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise AgentError(f"{path} is damaged or no model of this algorithm ({error}). Load another one.") from error
 
 
