@@ -15,9 +15,10 @@ from kaimesh.agent import Spaces
 from kaimesh.arrays import Batch, Specs
 from kaimesh.errors import AgentError, MeshError, PeerError, Refused, SampleError, Stopped
 from kaimesh.metrics import Meter
+from kaimesh.untrusted import clean
 from kaimesh.wire import frame as wire
-from kaimesh.wire.client import FrameClient, error_of, stand_for
-from kaimesh.wire.frame import Header, Kind, Late
+from kaimesh.wire.client import FrameClient, refusal_of, stand_for
+from kaimesh.wire.frame import BadFrame, Header, Kind, Late
 
 _ROLE = "player"
 _CHECK_S = 0.5  # how often a wait looks at `stop` and tells the meter
@@ -108,8 +109,14 @@ class ActorClient:
             return answer
         if not self._asked:
             raise MeshError("receive() was called, but nothing was asked; call send() first")
-        header, payload = self._frame()
-        return self._answer(header, payload)
+        while True:
+            client, header, payload = self._frame()
+            try:
+                return self._answer(client, header, payload)
+            except AgentError:
+                raise
+            except PeerError as error:
+                self._distrust(error)
 
     def predict(self, batch: Batch, exploit: bool = False) -> tuple[Batch, int]:
         """`send` and `receive`."""
@@ -121,11 +128,11 @@ class ActorClient:
 
         A number or "random" stays, for all clients of that actor, until somebody asks for "latest".
         """
-        return int(self._control({"do": "load_model", "id": id})["version"])
+        return self._control({"do": "load_model", "id": id})
 
     def version(self) -> int:
         """The version that the actor predicts with now; -1 before it has a model."""
-        return int(self._control({"do": "version"})["version"])
+        return self._control({"do": "version"})
 
     def close(self) -> None:
         """Ends the connection; what is under way is not awaited."""
@@ -151,16 +158,30 @@ class ActorClient:
         assert self._specs is not None
         client.send_rows(asked.batch, self._specs, method=int(asked.exploit), tag=asked.tag)
 
-    def _answer(self, header: Header, payload: memoryview) -> tuple[Batch, int]:
-        assert self._client is not None
-        asked = self._asked.popleft()
+    def _answer(self, client: FrameClient, header: Header, payload: memoryview) -> tuple[Batch, int]:
+        """The answer to the oldest request. Raises AgentError: an error answers it. PeerError: this answers something else."""
+        asked = self._asked[0]
         if header.tag != asked.tag:
-            raise MeshError(
-                f"{self._client.address} answered request {header.tag}, not {asked.tag}; answers come in order"
-            )
-        return self._client.rows(header, payload), header.version
+            raise PeerError(f"{client.address} answered request {header.tag}, not {asked.tag}; answers come in order")
+        try:
+            answer = client.rows(header, payload)
+        except AgentError:
+            self._asked.popleft()
+            raise
+        if header.rows != len(asked.batch):
+            raise PeerError(f"{client.address} answered {header.rows} rows for {len(asked.batch)} observations")
+        self._asked.popleft()
+        return answer, header.version
 
-    def _control(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _distrust(self, error: PeerError) -> None:
+        """Leaves an actor whose answer made no sense, and asks the next one; not at once, for it may be the same."""
+        self._wait(f"actor: {error}")
+        if self._stop.wait(_FIRST_PAUSE_S):
+            raise Stopped
+        self._move(error)
+
+    def _control(self, request: dict[str, Any]) -> int:
+        """The version that the answer names."""
         self._tag += 1
         tag, sent_to = self._tag, None
         while True:
@@ -175,30 +196,34 @@ class ActorClient:
             answered = self._frame_of(client)
             if answered is None:
                 continue
-            header, payload = answered
-            if header.tag != tag:
-                self._keep(header, payload)
-            elif header.kind == Kind.ERROR:
-                raise error_of(payload)
-            else:
-                return wire.from_json(payload)
+            try:
+                if answered[0].tag == tag:
+                    return _version_of(client.answer_of(*answered))
+                self._keep(client, *answered)
+            except Refused:
+                raise
+            except PeerError as error:
+                self._distrust(error)
 
-    def _keep(self, header: Header, payload: memoryview) -> None:
+    def _keep(self, client: FrameClient, header: Header, payload: memoryview) -> None:
         """An answer to an earlier request, copied, for the `receive` to come."""
+        if not self._asked:
+            raise PeerError(f"{client.address} answered request {header.tag}, which is not under way")
         try:
-            answer, version = self._answer(header, payload)
+            answer, version = self._answer(client, header, payload)
         except AgentError as error:
             self._early.append(error)
             return
         columns = {name: column.copy() for name, column in answer.columns.items()}
         self._early.append((Batch(columns), version))
 
-    def _frame(self) -> tuple[Header, memoryview]:
+    def _frame(self) -> tuple[FrameClient, Header, memoryview]:
         """The next answer, of whichever actor."""
         while True:
-            answered = self._frame_of(self._client or self._connect("not connected"))
+            client = self._client or self._connect("not connected")
+            answered = self._frame_of(client)
             if answered is not None:
-                return answered
+                return client, *answered
 
     def _frame_of(self, client: FrameClient) -> tuple[Header, memoryview] | None:
         """The next answer of `client`; None if this client had to move. Raises Stopped, Refused."""
@@ -207,7 +232,7 @@ class ActorClient:
             try:
                 answer = client.answer(_CHECK_S)
                 if answer[0].kind == Kind.REFUSED:
-                    raise Refused(f"{client.address} refused {self._name}: {wire.from_json(answer[1]).get('reason')}")
+                    raise refusal_of(answer[1], f"{client.address} refused {self._name}")
                 self._wait_is_over()
                 return answer
             except Late:
@@ -218,6 +243,9 @@ class ActorClient:
                     return None
             except Refused:
                 raise
+            except BadFrame as error:
+                self._distrust(error)
+                return None
             except PeerError as error:
                 self._move(error)
                 return None
@@ -282,6 +310,13 @@ class ActorClient:
         if self._waiting:
             self._waiting = False
             self._meter.state("working")
+
+
+def _version_of(answer: dict[str, Any]) -> int:
+    version = answer.get("version")
+    if not isinstance(version, int):
+        raise PeerError(f"an actor answered with no version, but {clean(repr(answer), 80)}")
+    return version
 
 
 def _fits(batch: Batch, wanted: list[_Column]) -> bool:

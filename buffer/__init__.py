@@ -1,6 +1,7 @@
 """The buffer: keeps samples between the environments that make them and the learner that draws them.
 
 tables      from what the algorithm wants and the config keys to a Reverb table
+declared    what samples may look like
 ingest      takes rows, packs them into items, writes them to Reverb in this process
 store       one Reverb server with one table, and its writer
 server      the ingest port: rows from aisrv, questions from the learner

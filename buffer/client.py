@@ -19,7 +19,7 @@ from kaimesh.arrays import Batch, Specs
 from kaimesh.errors import MeshError, PeerError, Refused, Stopped
 from kaimesh.metrics import Meter
 from kaimesh.wire import frame as wire
-from kaimesh.wire.client import FrameClient, error_of
+from kaimesh.wire.client import FrameClient, error_of, refusal_of
 from kaimesh.wire.frame import Kind
 
 FRAME_BYTES = 1 << 20  # a longer batch travels as several frames
@@ -251,6 +251,11 @@ class _Link:
             except PeerError as error:
                 if not self._closed:
                     self._wait_for_server(error)
+            except Exception as error:  # a thread that ends without a word would leave `put` waiting for ever
+                self._sender._log.exception("sending samples to %s failed", self.address)
+                failed = MeshError(f"sending samples to {self.address} failed: {type(error).__name__}: {error}")
+                self._sender._failed(error if isinstance(error, MeshError) else failed)
+                break
             finally:
                 self._lose()
         self._give_up()
@@ -279,19 +284,22 @@ class _Link:
 
     def _hear(self, client: FrameClient) -> None:
         header, payload = client.receive(_CONNECT_S)
-        if header.kind not in (Kind.ACK, Kind.ERROR, Kind.CONTROL):
-            raise PeerError(f"{self.address} sent a frame of kind {header.kind} where an acknowledgement was expected")
+        if header.kind == Kind.REFUSED:
+            raise PeerError(str(refusal_of(payload, self.address)))
         # An ERROR overtakes the acknowledgements of frames that are not stored yet.
         rows = next((rows for tag, rows in self._sent if tag == header.tag), None)
         if rows is None:
             raise PeerError(f"{self.address} acknowledged frame {header.tag}, which is not under way")
+        if header.kind not in ((Kind.ACK if rows else Kind.CONTROL), Kind.ERROR):
+            raise PeerError(f"{self.address} sent a frame of kind {header.kind} where an acknowledgement was expected")
+        error = error_of(payload) if header.kind == Kind.ERROR else None
         self._sent.remove((header.tag, rows))
-        if header.kind == Kind.CONTROL:
+        if error is not None:
+            self._sender._failed(error)
+        if rows:
+            self._sender._settled("samples_refused" if error else "samples_acked", rows)
+        else:
             self._sender._flushed()
-            return
-        if header.kind == Kind.ERROR:
-            self._sender._failed(error_of(payload))
-        self._sender._settled("samples_acked" if header.kind == Kind.ACK else "samples_refused", rows)
 
     def _give_up(self) -> None:
         while self._queue:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from buffer import tables
+from buffer import declared, tables
 from buffer.checkpoint import Checkpoints, Manifest
 from buffer.store import Store
 from buffer.tables import TablePlan
@@ -22,6 +22,7 @@ from kaimesh.agent import PRIORITY, Spaces, TableSpec
 from kaimesh.arrays import Batch, Specs, pack_rows
 from kaimesh.config.keys import App
 from kaimesh.errors import MeshError, SampleError
+from kaimesh.finite import first_not_finite
 from kaimesh.items import OpenItem, Progress
 from kaimesh.metrics import Meter
 
@@ -122,7 +123,9 @@ class Ingest:
     def declare(self, specs: Specs, spaces: Spaces | None) -> None:
         """The first call creates the table for rows of `specs`; later ones must say the same. Raises SampleError."""
         if self.specs is None:
-            self._start(tables.plan(self._table, specs, self._app), specs, spaces)
+            plan = tables.plan(self._table, specs, self._app)
+            declared.check(specs, plan)
+            self._start(plan, specs, spaces)
         elif specs != self.specs:
             raise SampleError(
                 f"this buffer holds samples of {_words(self.specs)}; {_words(specs)} cannot join them. Give every sample of the "
@@ -256,8 +259,12 @@ class Ingest:
             self._log.warning("%s", warning)
 
     def _restore_from(self, checkpoints: Checkpoints, manifest: Manifest, folder: Path) -> bool:
-        specs = Specs.from_json(manifest.specs)
-        spaces = None if manifest.spaces is None else Spaces.from_json(manifest.spaces)
+        try:
+            specs = Specs.from_json(manifest.specs)
+            spaces = None if manifest.spaces is None else Spaces.from_json(manifest.spaces)
+        except SampleError as error:
+            self._log.error("checkpoint %s is damaged (%s); trying the one before", folder, error)
+            return False
         plan = tables.plan(self._table, specs, self._app)
         wanted = tables.configuration(tables.build(plan).info)
         if difference := _difference(manifest.configuration, wanted):
@@ -321,15 +328,13 @@ class Ingest:
 
 def refuse_not_finite(batch: Batch) -> None:
     """Raises SampleError where a float column holds NaN or infinity."""
-    for name, column in batch.columns.items():
-        if column.dtype.kind != "f" or np.isfinite(column).all():
-            continue
-        row = int(np.argwhere(~np.isfinite(column))[0][0])
-        wrong = np.extract(~np.isfinite(column[row]), column[row])[0]
-        raise SampleError(
-            f"field {name!r} of row {row} holds {wrong}; the frame of {len(batch)} samples was refused, nothing is trained on it. "
-            "Look at what makes this field: the reward, the observation, or the network's outputs."
-        )
+    if (found := first_not_finite(batch.columns)) is None:
+        return
+    name, row, wrong = found
+    raise SampleError(
+        f"field {name!r} of row {row} holds {wrong}; the frame of {len(batch)} samples was refused, nothing is trained on it. "
+        "Look at what makes this field: the reward, the observation, or the network's outputs."
+    )
 
 
 def _words(specs: Specs) -> str:

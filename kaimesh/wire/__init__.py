@@ -2,6 +2,7 @@
 
 frame       the 32-byte header, the kinds of frames, the limits
 hello       what a client says first, checked
+room        memory for a frame on its way in
 connection  one peer of a server: its receive buffer, what is still to be written
 server      one selector loop's worth of connections: handshake, reading, refusing, queued writes, bounds over all of them
 client      one blocking connection

@@ -11,17 +11,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from kaimesh.arrays import Batch, Specs, view_columns, wire_buffers
-from kaimesh.errors import AgentError, PeerError, Refused, Stopped
+from kaimesh.errors import AgentError, PeerError, Refused, SampleError, Stopped
+from kaimesh.untrusted import clean
 from kaimesh.wire import frame as wire
 from kaimesh.wire.frame import HEADER_BYTES, Header, Kind, Late
+from kaimesh.wire.room import Room
 
 _MAX_IOV = 512
 _FIRST_BUFFER_BYTES = 1 << 16
+_MOST_SPECS = 16  # that may come before one answer
+_LONGEST_TEXT = 1 << 16  # of a server's error
 _STOP_CHECK_S = 0.5
 
 
 class FrameClient:
     """A connection that has shaken hands. Not thread-safe; `welcome` is what the server said.
+
+    What a server sends that makes no sense is a PeerError, as if it were gone; a length that it claims reserves nothing.
 
     address: "host:port". stop: ends the wait for the handshake.
     read_ahead: one system call may take the next frames too; then fileno() says nothing about frames that are here already.
@@ -54,8 +60,9 @@ class FrameClient:
         wire.notice_death(self._sock)
         self._wait_s = 0.0
         self._read_ahead = read_ahead
-        self._buffer = bytearray(_FIRST_BUFFER_BYTES)
-        self._view = memoryview(self._buffer)
+        self._most_bytes = wire.MAX_CONTROL_BYTES  # of a frame; rows may be longer, once there is a WELCOME
+        self._room = Room(_FIRST_BUFFER_BYTES)
+        self._view = self._room.view
         self._filled = 0  # bytes in the buffer
         self._frame_end = 0  # where the frame ends that was handed out; 0: none was
         self._answer_specs: Specs | None = None
@@ -80,10 +87,12 @@ class FrameClient:
                     raise Stopped from None
                 if time.monotonic() >= deadline:
                     raise
-        data = wire.from_json(payload)
+        if header.kind == Kind.REFUSED:
+            raise refusal_of(payload, f"{self.address} refused {message['name']}")
         if header.kind != Kind.WELCOME:
-            raise Refused(f"{self.address} refused {message['name']}: {data.get('reason', data)}")
-        return data
+            raise PeerError(f"{self.address} answered HELLO with a frame of kind {header.kind}")
+        self._most_bytes = wire.MAX_FRAME_BYTES
+        return wire.from_json(payload)
 
     def send(self, kind: Kind, buffers: list[memoryview | bytes], **header: int) -> None:
         """Writes one frame. Raises PeerError: the peer is gone, or took nothing for `timeout_s`."""
@@ -124,22 +133,25 @@ class FrameClient:
             self._filled, self._frame_end = rest, 0
         if self._filled < HEADER_BYTES:
             self._fill(HEADER_BYTES)
-        header = wire.decode(self._view, wire.MAX_FRAME_BYTES)
+        header = wire.decode(self._view, self._most_bytes)
         size = HEADER_BYTES + header.length
         if self._filled < size:
-            self._grow(size)
             self._fill(size)
         self._frame_end = size
         return header, self._view[HEADER_BYTES:size]
 
     def answer(self, timeout_s: float | None = None) -> tuple[Header, memoryview]:
         """The next frame that is not SPECS; those are kept for `rows`."""
-        while True:
+        for _ in range(_MOST_SPECS):
             header, payload = self.receive(timeout_s)
             if header.kind != Kind.SPECS:
                 return header, payload
-            self._answer_specs = Specs.from_json(wire.from_json(payload)["specs"])
             self._viewed = None
+            try:
+                self._answer_specs = Specs.from_json(wire.from_json(payload).get("specs"))
+            except SampleError as error:
+                raise PeerError(f"{self.address} describes its answers so that they cannot be read: {error}") from error
+        raise PeerError(f"{self.address} described its answers {_MOST_SPECS} times and sent none")
 
     def rows(self, header: Header, payload: memoryview) -> Batch:
         """The rows of the DATA frame that `receive` returned, as views into the receive buffer: the same ones as long as
@@ -150,7 +162,10 @@ class FrameClient:
         if header.kind != Kind.DATA or self._answer_specs is None:
             raise PeerError(f"{self.address} sent a frame of kind {header.kind} where rows were expected")
         if self._viewed is None or self._viewed[:2] != (header.rows, header.length):
-            batch = view_columns(payload, self._answer_specs, header.rows)
+            try:
+                batch = view_columns(payload, self._answer_specs, header.rows)
+            except SampleError as error:
+                raise PeerError(f"{self.address} sent rows of another size: {error}") from error
             self._viewed = (header.rows, header.length, batch)
         return self._viewed[2]
 
@@ -163,8 +178,16 @@ class FrameClient:
         """One CONTROL round trip, with nothing else under way. Raises AgentError: the server's own code failed at it."""
         self.send(Kind.CONTROL, [wire.to_json(request)])
         header, payload = self.receive(timeout_s)
+        return self.answer_of(header, payload)
+
+    def answer_of(self, header: Header, payload: memoryview) -> dict[str, Any]:
+        """What a server says to a CONTROL frame. Raises AgentError: its own code failed. Refused, PeerError."""
         if header.kind == Kind.ERROR:
             raise error_of(payload)
+        if header.kind == Kind.REFUSED:
+            raise refusal_of(payload, f"{self.address} refused a request")
+        if header.kind != Kind.CONTROL:
+            raise PeerError(f"{self.address} sent a frame of kind {header.kind} where an answer was expected")
         return wire.from_json(payload)
 
     def wait_to_send(self, timeout_s: float) -> None:
@@ -190,19 +213,15 @@ class FrameClient:
         """Closes the socket."""
         self._sock.close()
 
-    def _grow(self, size: int) -> None:
-        """Makes room for a frame of `size` bytes."""
-        if size > len(self._buffer):
-            grown = bytearray(size)
-            grown[: self._filled] = self._view[: self._filled]
-            self._buffer, self._view = grown, memoryview(grown)
-            self._viewed = None
-
     def _fill(self, size: int) -> None:
         """Reads until the buffer holds `size` bytes."""
         deadline = time.monotonic() + self._wait_s
-        end = len(self._buffer) if self._read_ahead else size
         while self._filled < size:
+            if self._filled == len(self._view):
+                self._viewed = None
+                self._room.grow(size)
+                self._view = self._room.view
+            end = len(self._view) if self._read_ahead else size
             try:
                 received = self._sock.recv_into(self._view[self._filled : end])
             except BlockingIOError:
@@ -235,9 +254,14 @@ def stand_for(addresses: Sequence[str]) -> list[str]:
 
 
 def error_of(payload: memoryview) -> AgentError:
-    """What an ERROR frame says."""
+    """What an ERROR frame says. Raises BadFrame: nothing that can be read."""
     data = wire.from_json(payload)
-    return AgentError(str(data.get("message")), str(data.get("traceback", "")))
+    return AgentError(str(data.get("message"))[:_LONGEST_TEXT], str(data.get("traceback", ""))[-_LONGEST_TEXT:])
+
+
+def refusal_of(payload: memoryview, who: str) -> Refused:
+    """What a REFUSED frame says. Raises BadFrame: nothing that can be read."""
+    return Refused(f"{who}: {clean(str(wire.from_json(payload).get('reason')))}")
 
 
 def _timeval(seconds: float) -> bytes:

@@ -6,11 +6,10 @@ import socket
 from collections import deque
 from typing import Any
 
-import numpy as np
-
 from kaimesh.wire import frame as wire
 from kaimesh.wire.frame import HEADER_BYTES, Header, Kind
 from kaimesh.wire.hello import Hello
+from kaimesh.wire.room import Room
 
 __all__ = ["Connection", "Hello"]
 
@@ -31,9 +30,9 @@ class Connection:
     """
 
     __slots__ = (
-        "_buffer",
         "_filled",
         "_needed",
+        "_room",
         "_view",
         "closed",
         "complete",
@@ -64,7 +63,8 @@ class Connection:
         self.watched = 0
         self.writes: deque[memoryview] = deque()
         self.queued = 0
-        self._view = memoryview(bytearray(FIRST_BUFFER_BYTES))
+        self._room = Room(FIRST_BUFFER_BYTES)
+        self._view = self._room.view
         self._filled = 0
         self._needed = HEADER_BYTES  # bytes of the frame, as far as is known
 
@@ -96,7 +96,8 @@ class Connection:
         while True:
             if self._filled < self._needed:
                 if self._filled == len(self._view):
-                    self._grow()
+                    self._room.grow(self._needed)
+                    self._view = self._room.view
                 received = self.sock.recv_into(self._view[self._filled :] if self._filled else self._view)
                 if received == 0:
                     where = " in the middle of a frame" if self._filled else ""
@@ -121,8 +122,3 @@ class Connection:
         self._filled, self._needed = rest, HEADER_BYTES
         self.header = None
         self.complete = False
-
-    def _grow(self) -> None:
-        grown = np.empty(min(2 * len(self._view), self._needed), np.uint8).data
-        grown[: self._filled] = self._view[: self._filled]
-        self._view = grown
