@@ -11,6 +11,7 @@ import pytest
 
 from kaimesh.arrays import Specs
 from kaimesh.errors import Refused
+from kaimesh.metrics import Meter
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.connection import Connection, Hello
 from kaimesh.wire.frame import Kind
@@ -36,12 +37,14 @@ class Echo:
         self.clock = Clock()
         self.lock = threading.Lock()
         self.closed: list[str] = []
+        self.meter = Meter("echo")
         self.server = FrameServer(
             ("127.0.0.1", 0),
             token=TOKEN,
             roles=("tester",),
             on_hello=self._on_hello,
             on_close=lambda connection: self.closed.append(connection.name),
+            meter=self.meter,
             logger=logging.getLogger("echo"),
             clock=self.clock,
         )
@@ -59,8 +62,7 @@ class Echo:
     def _run(self) -> None:
         while not self._stop.is_set():
             with self.lock:
-                for connection in self.server.poll(0.005):
-                    self._answer(connection)
+                self.server.serve(self.server.poll(0.005), self._answer)
             self._stop.wait(0.0005)  # lets a test have the lock
 
     def _answer(self, connection: Connection) -> None:
