@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import socket
@@ -144,15 +145,17 @@ def test_more_clients_than_one_server_takes_are_told(echo: Echo, monkeypatch: py
     assert echo.client(name="c").call({"a": 1}) == first.call({"a": 1})
 
 
-def test_who_occupies_most_goes_when_all_together_occupy_too_much(
-    echo: Echo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_occupies_most_goes_when_all_together_occupy_too_much(echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire_server, "_MOST_BYTES", 1 << 22)
     small, large = echo.client(name="small"), echo.client(name="large")
     small._sock.sendall(wire.encode(Kind.DATA, 100_000) + bytes(10))
-    with pytest.raises(PeerError):
+
+    def flood() -> None:
         for _ in range(400):
             large.send(Kind.DATA, [bytes(1 << 24)])
+
+    with pytest.raises(PeerError):
+        flood()
     echo.advance_until(lambda: echo.server.refused == 1, 0.0)
     small._sock.sendall(bytes(99_990))
     assert small.answer()[0].kind == Kind.DATA
@@ -163,10 +166,10 @@ def test_a_long_frame_does_not_take_every_turn(echo: Echo) -> None:
     client = echo.client(name="long")
     with echo.lock:  # the server stands still: everything waits in the kernel and here
         client._sock.setblocking(False)
-        sent = 0
-        with pytest.raises(BlockingIOError):
+        client._sock.send(wire.encode(Kind.DATA, 1 << 29))
+        with contextlib.suppress(BlockingIOError):
             while True:
-                sent += client._sock.send(wire.encode(Kind.DATA, 1 << 29) + bytes(1 << 20) if not sent else bytes(1 << 20))
+                client._sock.send(bytes(1 << 20))
         (connection,) = (c for c in echo.server.connections if c.name.startswith("long"))
         with pytest.raises(BlockingIOError):
             connection.fill()
