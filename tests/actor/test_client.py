@@ -21,6 +21,8 @@ from actor.server import ActorServer
 from kaimesh.arrays import Batch
 from kaimesh.errors import AgentError, MeshError, Refused, SampleError, Stopped
 from kaimesh.metrics import Meter
+from kaimesh.wire import frame as wire
+from kaimesh.wire.frame import Kind
 from tests.actor.conftest import DEADLINE_S, SPACES, TOKEN, Actor, Echoing, Native, rows
 from tests.harness import free_ports, wait_until
 
@@ -220,3 +222,49 @@ def test_large_observations_travel(serve: Serve) -> None:
         client.send(Batch({"frame": frames}))
     for _ in range(2):
         np.testing.assert_array_equal(client.receive()[0].copy, frames)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda tag: wire.encode(Kind.DATA, 8, rows=2, tag=tag) + bytes(8),  # before any SPECS
+        lambda tag: spoken(Kind.SPECS, {"specs": [["action", "O", []]]}) + wire.encode(Kind.DATA, 0, rows=2, tag=tag),
+        lambda tag: spoken(Kind.SPECS, {"specs": [["action", "<i8", []]]}) + wire.encode(Kind.DATA, 24, rows=3, tag=tag) + bytes(24),
+        lambda tag: spoken(Kind.SPECS, {"specs": [["action", "<i8", []]]}) + wire.encode(Kind.DATA, 16, rows=2, tag=tag + 1) + bytes(16),
+        lambda tag: wire.encode(Kind.ACK, 0, tag=tag),
+        lambda tag: wire.encode(Kind.ERROR, 1, tag=tag) + b"[",
+        lambda tag: b"GET / HTTP/1.1\r\n\r\n" + bytes(32),
+        lambda tag: wire.encode(Kind.DATA, 2**32 - 1, tag=tag),
+    ],
+)  # fmt: skip
+def test_an_actor_that_answers_nonsense_is_left_for_the_next(
+    serve: Callable[..., Actor], answer: Callable[[int], bytes]
+) -> None:
+    good = serve(Echoing())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve_evil() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(1 << 16)
+                peer.sendall(spoken(Kind.WELCOME, {"version": 1}))
+                peer.recv(1 << 16)
+                peer.sendall(answer(1))
+                peer.recv(1)
+
+        thread = threading.Thread(target=serve_evil, daemon=True)
+        thread.start()
+        evil = f"127.0.0.1:{listener.getsockname()[1]}"
+        client = ActorClient(
+            [evil, good.address], token=TOKEN, name="c", meter=Meter("c"), stop=threading.Event(), spaces=None,
+            timeout_s=DEADLINE_S, turn=0,
+        )  # fmt: skip
+        assert client.predict(rows(2, first=3))[0].action.tolist() == [3, 4]
+        assert client.address == good.address
+        client.close()
+        thread.join(DEADLINE_S)
+
+
+def spoken(kind: Kind, data: dict[str, Any]) -> bytes:
+    payload = wire.to_json(data)
+    return wire.encode(kind, len(payload)) + payload

@@ -1,0 +1,126 @@
+"""What a writer may declare, and what a sender makes of a buffer that answers nonsense."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any
+
+import pytest
+
+from buffer import declared, tables
+from buffer.client import SampleSender
+from kaimesh.agent import TableSpec
+from kaimesh.arrays import Specs
+from kaimesh.config import App
+from kaimesh.errors import MeshError, Refused, SampleError
+from kaimesh.metrics import Meter
+from kaimesh.wire import frame as wire
+from kaimesh.wire.client import FrameClient
+from kaimesh.wire.frame import Kind
+from tests.buffer.conftest import TOKEN, WAIT_S, LocalBuffer, rows, wait_until
+
+TABLE = TableSpec(kind="replay", rows_per_item=1, prioritised=True)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [["_priority", "<f4", [2]]],
+        [["_priority", "<i4", []]],
+        [["_priority", "|b1", []]],
+        [["_model_version", "<f4", []]],
+        [["_run_id", "<i8", [1]]],
+        [["_key", "<u8", []]],
+        [["_probability", "<f8", []]],
+        [["_server", "<i8", []]],
+        [["_replayed", "|b1", []]],
+    ],
+    ids=lambda fields: repr(fields[0]),
+)
+def test_the_meshs_own_columns_are_as_they_are(fields: list[Any]) -> None:
+    specs = Specs.from_json([["x", "<f4", [3]], *fields])
+    with pytest.raises(SampleError):
+        declared.check(specs, tables.plan(TABLE, specs, App()))
+
+
+@pytest.mark.parametrize(
+    ("rows_per_item", "capacity", "words"), [(64, 1000, "over the limit"), (1, 10**9, "this machine has")]
+)
+def test_a_table_that_no_memory_could_hold_is_refused(rows_per_item: int, capacity: int, words: str) -> None:
+    specs = Specs.from_json([["x", "|u1", [1 << 28]]])
+    app = App(replay_buffer_capacity=capacity, train_batch_size=64)
+    with pytest.raises(SampleError, match=words):
+        declared.check(specs, tables.plan(TableSpec(rows_per_item=rows_per_item), specs, app))
+
+
+def test_writers_that_declare_nonsense_do_not_bind_the_next(local: Any) -> None:
+    buffer: LocalBuffer = local("replay", 1, 64, 4, preload_ratio=0.1)
+    for hello in (
+        {"specs": [["x", "|u1", [1 << 29]]]},
+        {"specs": [["_priority", "<f4", [9]]]},
+        {"specs": rows(1).specs.to_json(), "spaces": {"obs_shape": [4]}},
+    ):
+        with pytest.raises(Refused):
+            FrameClient(buffer.address, token=TOKEN, role="writer", name="w", hello=hello)
+    sender = buffer.sender()
+    sender.put(rows(5))
+    assert sender.flush(WAIT_S)
+
+
+def test_flushes_that_nobody_can_do_are_bounded(local: Any) -> None:
+    buffer: LocalBuffer = local("queue", 1, 4, 4)
+    sender = buffer.sender()
+    sender.put(rows(64))
+    wait_until(lambda: buffer.ingest.blocked, "the queue is full")
+    asks = FrameClient(buffer.address, token=TOKEN, role="reader", name="r")
+    for tag in range(100):
+        asks.send(Kind.CONTROL, [wire.to_json({"do": "flush"})], tag=tag)
+    header, payload = asks.receive(WAIT_S)
+    assert header.kind == Kind.ERROR
+    assert b"flushes were asked for" in bytes(payload)
+    asks.close()
+    wait_until(lambda: not buffer.server._flushes, "they are forgotten")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        wire.encode(Kind.ACK, 0, tag=77),
+        wire.encode(Kind.CONTROL, 2, tag=1) + b"{}",
+        wire.encode(Kind.DATA, 0, tag=1),
+        wire.encode(Kind.ERROR, 1, tag=1) + b"[",
+        wire.encode(Kind.REFUSED, 14) + b'{"reason":"a"}',
+        wire.encode(Kind.ACK, 2**32 - 1, tag=1),
+        bytes(32),
+    ],
+    ids=lambda answer: repr(answer[4:8]),
+)
+def test_a_buffer_that_answers_nonsense_loses_what_was_sent_and_nothing_hangs(answer: bytes) -> None:
+    stop, meter = threading.Event(), Meter("s")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while not stop.is_set():
+                try:
+                    peer, _ = listener.accept()
+                except OSError:
+                    return
+                with peer:
+                    peer.settimeout(WAIT_S)
+                    peer.recv(1 << 16)
+                    peer.sendall(wire.encode(Kind.WELCOME, 2) + b"{}")
+                    if b"KM" in peer.recv(1 << 16):
+                        peer.sendall(answer)
+                        peer.recv(1 << 16)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        sender = SampleSender(
+            [f"127.0.0.1:{listener.getsockname()[1]}"], token=TOKEN, name="s", window=64, meter=meter, stop=stop
+        )
+        sender.put(rows(3))
+        wait_until(lambda: meter.counters.get("samples_lost") == 3, "they are counted as lost")
+        assert isinstance(sender._error, MeshError | None)
+        stop.set()
+        sender.close()
