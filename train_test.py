@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The whole remote path in one process, to debug an agent: environments, batched predictions, Reverb, learner, model pool.
+"""The whole remote path in one process, to debug an agent: environments, predictions, Reverb, learner, model pool.
 
     .venv/bin/python train_test.py                # the algorithm below
     .venv/bin/python train_test.py --algo diy
@@ -8,12 +8,14 @@
 
 The cores are those of the five processes; only sockets and processes are missing, so a breakpoint anywhere works. After a few
 real learns it checks that samples flowed, the loss is finite, and a checkpoint was dumped, pooled and loaded by the actor, then
-prints `Train test succeed` and exits with 0. Otherwise it ends with the original traceback.
+prints `Train test succeed` and exits with 0. Otherwise it ends with the original traceback. Where nothing moves for
+`watchdog_seconds` it says what waits for what, and exits with 70; time in a debugger does not count.
 """
 
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import math
 import os
 import shutil
@@ -33,12 +35,15 @@ from kaimesh.config.check import fresh_samples  # noqa: E402
 from kaimesh.errors import ConfigError, MeshError, Stopped  # noqa: E402
 from kaimesh.lifecycle import Context, configure_logging, dotted, set_threads  # noqa: E402
 from kaimesh.metrics import Meter  # noqa: E402
+from kaimesh.proxies import bypass, hosts_of  # noqa: E402
 from kaimesh.run import RunDir  # noqa: E402
+from kaimesh.watch import Turn, Watch  # noqa: E402
 
 if TYPE_CHECKING:
     from kaimesh.agent import Spaces
     from kaimesh.arrays import Batch
     from kaimesh.checkpoint import ModelInfo
+    from kaimesh.config import Config
 
 algorithm_name = "ppo"  # a table of conf/algo_conf.toml
 
@@ -69,7 +74,7 @@ class SerialMesh:
     It is what aisrv is linked to (aisrv.links.Links), its policy and its sender in one.
     """
 
-    def __init__(self, context: Context, spaces: Spaces, learns: int) -> None:
+    def __init__(self, context: Context, spaces: Spaces, learns: int, turn: Turn) -> None:
         from actor.batcher import Batcher
         from buffer.ingest import Ingest
         from learner.reader import Reader
@@ -110,7 +115,7 @@ class SerialMesh:
         # Fresh samples that the coming learns take, the last number ever after.
         self._wanted = [*[app.train_batch_size] * FRESH_BATCHES, fresh_samples(app)]
         self._waiting = 0  # samples that the next learn may use
-        self._lock = threading.RLock()  # Kaiwu-style slots are threads; here they take turns
+        self._turn = turn  # Kaiwu-style slots are threads; here they take turns
 
     @property
     def sender(self) -> SerialMesh:
@@ -124,7 +129,7 @@ class SerialMesh:
 
     def save_model(self) -> int:
         """A user save, at once."""
-        with self._lock:
+        with self._turn("save_model", harmless=True):
             return self.trainer.user_save()
 
     def samples_short(self, version: int) -> int:
@@ -134,7 +139,7 @@ class SerialMesh:
 
     def put(self, batch: Batch) -> None:
         """Stores the rows, then learns as often as there is a batch of them; ends the run after the wanted learns."""
-        with self._lock:
+        with self._turn("storing samples, learning"):
             self.ingest.declare(batch.specs, self._spaces)
             self.ingest.insert(batch)
             self._store_all()
@@ -150,6 +155,10 @@ class SerialMesh:
                     self._context.stop.set()
                     raise Stopped
 
+    def waiting_for(self) -> str:
+        """What is missing for the next learn."""
+        return f"buffer: {self._waiting} of {self._wanted[0]} samples"
+
     def flush(self, timeout_s: float) -> bool:
         """Nothing is ever under way."""
         del timeout_s
@@ -162,7 +171,7 @@ class SerialMesh:
 
     def predict(self, batch: Batch, exploit: bool) -> tuple[Batch, int]:
         """One batch of one caller, by the actor's core."""
-        with self._lock:
+        with self._turn("exploit" if exploit else "predict"):
             return self.batcher.predict([batch], exploit)[0], self.batcher.version
 
     def _usable(self, batch: Batch) -> int:
@@ -218,15 +227,28 @@ class SerialPolicy:
         """Nothing to close."""
 
 
-def run(algo: str, conf: str, learns: int, seed: int | None, settings: dict[str, str]) -> RunDir:
-    """Trains `learns` times and checks what came of it; returns the run's directory. Raises what the agent raised."""
-    from aisrv.service import AisrvService
-
+def configured(algo: str, conf: str, seed: int | None, settings: dict[str, str]) -> Config:
+    """The configuration, small enough for one process. Raises ConfigError."""
     given = {"algo": algo, **({} if seed is None else {"random_seed": str(seed)}), **settings}
     config = load(conf, {**SETTINGS, **REPLAY_SETTINGS, **given})
+    bypass(hosts_of(config.app))
     table = getattr(dotted(config.algo.learner_agent), "table", TableSpec())
     if table.kind != "replay":
         config = load(conf, {**SETTINGS, **(OFF_POLICY if config.app.replay_share else {}), **given})
+    if config.app.wrapper_type != "remote":
+        raise ConfigError(
+            f"wrapper_type = {config.app.wrapper_type}: train_test.py tries the remote path and would wait for ever. Leave it "
+            "out, or use ./tools/start.sh."
+        )
+    for warning in config.warnings:
+        print(f"note: {warning}", file=sys.stderr)
+    return config
+
+
+def run(config: Config, learns: int, watched: bool = True) -> RunDir:
+    """Trains `learns` times and checks what came of it; returns the run's directory. Raises what the agent raised."""
+    from aisrv.service import AisrvService
+
     run_dir = RunDir(Path(config.app.runs_dir) / "train_test")
     shutil.rmtree(run_dir.root, ignore_errors=True)
     run_dir.prepare()
@@ -236,18 +258,24 @@ def run(algo: str, conf: str, learns: int, seed: int | None, settings: dict[str,
     logger = configure_logging("train_test", config.app.log_level)
     context = Context("train_test", 0, config, run_dir, run_dir.token(), 1, meter, logger, threading.Event())
     made: list[SerialMesh] = []
+    turn = Turn()
 
     def links(context: Context, spaces: Spaces) -> SerialMesh:
-        made.append(SerialMesh(context, spaces, learns))
+        made.append(SerialMesh(context, spaces, learns, turn))
         return made[0]
 
+    watch = Watch.over(meter, turn, config.app.watchdog_seconds, config.app.report_seconds)
+    if watched:
+        watch.start()
     service = AisrvService(context, make_links=links)
+    watch.built = True
     try:
         service.run()
     except Stopped:
         pass
     finally:
         service.close()
+        watch.stop()
     mesh = made[0]
     mesh.trainer.close()
     meter.publish()
@@ -263,10 +291,11 @@ def check(mesh: SerialMesh, run_dir: RunDir, learns: int) -> None:
     losses = {name: value for name, value in snapshot["gauges"].items() if name.startswith("learn/")}
     dumped = [info.id for info in checkpoint.models(run_dir.ckpt)]
     pooled = mesh.store.latest()
+    learned = f"{mesh.trainer.train_count} of {learns} learns" if mesh.trainer.train_count else "nothing was learned"
     problems = [
         (
             mesh.trainer.train_count < learns,
-            f"{mesh.trainer.train_count} of {learns} learns: the workflow ended too early",
+            f"{learned}: the workflow ended, and the learner still waited for {mesh.waiting_for()}",
         ),
         (not snapshot["counters"].get("inserted"), "no sample reached the buffer: does the workflow call agent.learn?"),
         (not all(map(math.isfinite, losses.values())), f"a metric is not finite: {losses}"),
@@ -295,12 +324,15 @@ def main() -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="a key of the configuration, repeatable"
     )
+    parser.add_argument("--no-watchdog", action="store_true", help="never end because nothing moves")
     arguments = parser.parse_args()
+    faulthandler.enable()
     set_threads(1)
     sys.path.insert(0, str(ROOT))
     try:
         settings = dict(setting.split("=", 1) for setting in arguments.set)
-        directory = run(arguments.algo, arguments.conf, arguments.learns, arguments.seed, settings)
+        config = configured(arguments.algo, arguments.conf, arguments.seed, settings)
+        directory = run(config, arguments.learns, watched=not arguments.no_watchdog)
     except ConfigError as error:
         sys.exit(str(error))
     print(f"Train test succeed ({directory.root})", flush=True)

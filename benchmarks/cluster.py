@@ -15,11 +15,11 @@ import statistics
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 from benchmarks.report import finish
+from kaimesh.proxies import open_here
 from kaimesh.run import RunDir
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,7 +83,7 @@ def _rate(steps: Any, seconds: float) -> float:
 
 def _report() -> dict[str, Any]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{PAGE_PORT}/status.json", timeout=5) as answer:
+        with open_here(f"http://127.0.0.1:{PAGE_PORT}/status.json", 5.0) as answer:
             return dict(json.load(answer))
     except OSError:
         return {}

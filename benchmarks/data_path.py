@@ -29,6 +29,7 @@ from kaimesh.cli.start import DEFAULT_CONF, overrides_of
 from kaimesh.config import Config, load
 from kaimesh.lifecycle import dotted, set_threads
 from kaimesh.metrics import Meter
+from kaimesh.proxies import bypass
 from kaimesh.run import RunDir
 
 _BATCHES = 3  # of different samples, which the feeder repeats
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the JSON here")
     arguments = parser.parse_args()
     set_threads(os.cpu_count() or 1)
+    bypass()
     settings = ["dump_model_freq=1000000", "replay_share=0", *arguments.set]  # every sample comes from the buffer
     config = load(DEFAULT_CONF, overrides_of(arguments.app, arguments.algo, settings))
     samples = unrolls(config)

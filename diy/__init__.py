@@ -1,4 +1,5 @@
-"""Your agent: a complete PPO in the layout that Kaiwu users know. Copy or edit it; `./tools/start.sh --algo diy` runs it.
+"""Your agent: a complete PPO in the layout that Kaiwu users know. `./tools/start.sh --algo diy` runs it. Edit it, or copy it:
+`cp -r diy mine`, two lines in conf/algo_conf.toml (`[mine]` and `copy_of = "diy"`), and `--algo mine` runs the copy.
 
 feature/definition.py   what travels: observations, actions, samples, and how they are made from the environment's
 feature/realm.py        the same for the Realm: features, and rewards explained term by term

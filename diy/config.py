@@ -1,14 +1,14 @@
-"""The numbers of this agent. `[diy]` in conf/configure_app.toml and `--set diy.GAMMA=0.995` override them by name."""
+"""The numbers of this agent.
+
+`[diy.presets]` in conf/algo_conf.toml overrides them for some environments, and the start says which; `[diy]` in
+conf/configure_app.toml and `--set diy.GAMMA=0.995` override both. How wide an observation is stands nowhere: the first one says so.
+"""
 
 from __future__ import annotations
 
 
 class Config:
     """Hyper-parameters; as delivered they suit gym:CartPole-v1."""
-
-    # Features in one observation; 0: what the environment gives, because observation_process passes it on unchanged.
-    # If your observation_process makes its own features, write their number here.
-    FEATURE_DIM = 0
 
     WORLD = 128  # cells per side of the Realm's world
 
@@ -39,10 +39,10 @@ class Config:
 
     @classmethod
     def check(cls) -> list[str]:
-        """Contradictions, each in a sentence; the mesh shows them before it starts anything."""
+        """Contradictions, each in a sentence; the mesh shows them, with the table's name, before it starts anything."""
         problems = []
         if not 0 < cls.GAMMA <= 1:
-            problems.append(f"[diy] GAMMA = {cls.GAMMA} is not in (0, 1]; returns would grow without bound.")
+            problems.append(f"GAMMA = {cls.GAMMA} is not in (0, 1]; returns would grow without bound.")
         if cls.TRAJECTORY < 1 or cls.MINIBATCH < 1 or cls.EPOCHS < 1:
-            problems.append("[diy] TRAJECTORY, MINIBATCH and EPOCHS must be at least 1; nothing would be learned.")
+            problems.append("TRAJECTORY, MINIBATCH and EPOCHS must be at least 1; nothing would be learned.")
         return problems

@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from diy.algorithm.agent import init_writer, run_folder
-from diy.config import Config
-from diy.feature.definition import action_process, observation_process, reward_process, sample_process
 from kaimesh.agent import Frame, attached
+
+from .algorithm.agent import NAME, init_writer, run_folder
+from .config import Config
+from .feature.definition import action_process, observation_process, reward_process, sample_process
 
 
 @attached
@@ -45,7 +46,7 @@ def workflow(envs: list[Any], agents: list[Any], logger: Any = None, monitor: An
         episodes += 1
         now = time.monotonic()
         for name, value in {"score": env.score, **rewards.totals}.items():
-            init_writer("aisrv").add_scalar(f"diy/{name}", value, episodes)
+            init_writer("aisrv").add_scalar(f"{NAME}/{name}", value, episodes)
         if now - last_report >= 60:
             if monitor:
                 monitor.put_data({os.getpid(): {"reward": env.score, "episode_cnt": episodes}})

@@ -24,6 +24,7 @@ from kaimesh.config import Config, load
 from kaimesh.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_CRASH, EXIT_OK, ConfigError, MeshError, Stopped
 from kaimesh.logs import configure as configure_logging
 from kaimesh.metrics import Meter
+from kaimesh.proxies import bypass, hosts_of
 from kaimesh.report import Reporter
 from kaimesh.run import RunDir
 from kaimesh.tensors import stop_tensor_leak
@@ -124,6 +125,7 @@ def main(role: str, service: str) -> NoReturn:
     os.environ["KAIMESH_RUN_DIR"] = str(run.root)  # where agents and workflows may write, in tensorboard/ for instance
     threads = config.threads_of(role)
     set_threads(threads)
+    bypass(hosts_of(config.app))
     logger = configure_logging(name, config.app.log_level, config.app.log_format, run.root.name)
     meter = Meter(name, run.status / f"{name}.json", report_s=config.app.report_seconds, logger=logger)
     context = Context(name, arguments.index, config, run, run.token(), threads, meter, logger, threading.Event())

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 from tensorboardX import SummaryWriter
 
-from diy.algorithm.gae import gae
-from diy.config import Config
-from diy.feature.definition import ActData
 from kaimesh.agent import BaseAgent, Spaces, TableSpec
 from kaimesh.arrays import Batch
+
+from ..config import Config
+from ..feature.definition import ActData
+from .gae import gae
+
+NAME = __name__.split(".")[-3]  # this folder's, for TensorBoard
 
 
 def run_folder() -> Path:
@@ -36,17 +39,21 @@ class Agent(BaseAgent):
 
     def __init__(self, agent_type: str = "player", device: Any = None, logger: Any = None, monitor: Any = None) -> None:
         super().__init__(agent_type, device, logger, monitor)
+        self.model: Any = None  # until it is known how wide observations are, see `network`
         self.learn_count = 0
         self._rng = np.random.default_rng([Config.seed, os.getpid()])  # actors must not all explore alike
 
     def setup(self, spaces: Spaces) -> None:
-        """Called once, before anything else, with what the environment looks like."""
-        if self.agent_type == "aisrv":
-            return  # this instance only forwards calls: it needs no network, and this process no TensorFlow
-        from diy.model.model import Model
+        """Called once, before anything else, with what the environment looks like. This agent needs nothing
+        of it; but with this method here, the actor predicts nothing before its first model."""
 
-        feature_dim = Config.FEATURE_DIM or int(np.prod(spaces.obs_shape))
-        self.model = Model(feature_dim, spaces.action_size)
+    def network(self, feature_dim: int, action_dim: int) -> Any:
+        """The network, made when it is first needed: by then the first observation, sample or model file says its widths."""
+        if self.model is None:
+            from ..model.model import Model  # here, because aisrv only forwards calls: that process needs no TensorFlow
+
+            self.model = Model(feature_dim, action_dim)
+        return self.model
 
     # ---- in the actor -------------------------------------------------------------------------------------------------
 
@@ -61,7 +68,8 @@ class Agent(BaseAgent):
     def _act(self, list_obs_data: Any, explore: bool) -> list[Any]:
         # A Batch reads as the list of ObsData, and also has each field of all of them as one array: fast and short.
         batch = Batch.of(list_obs_data)
-        log_probs, values = self.model.forward(batch.feature, batch.legal_act)  # [N, A], [N]
+        model = self.network(batch.feature.shape[-1], batch.legal_act.shape[-1])
+        log_probs, values = model.forward(batch.feature, batch.legal_act)  # [N, A], [N]
         noise = self._rng.gumbel(size=log_probs.shape) if explore else 0.0
         actions = np.argmax(log_probs + noise, axis=-1)  # with Gumbel noise the arg max is a draw from the policy
         return [
@@ -74,6 +82,7 @@ class Agent(BaseAgent):
     def learn(self, list_sample_data: Any) -> dict[str, float]:
         """Several epochs of PPO on the samples; what it returns becomes metrics of the mesh."""
         batch = Batch.of(list_sample_data)
+        model = self.network(batch.feature.shape[-1], batch.legal_act.shape[-1])
         mask = batch.mask  # [B, T]
         advantage, returns = gae(batch.reward, batch.value, mask, Config.GAMMA, Config.LAMBDA)  # [B, T] each
         real = advantage[mask]
@@ -86,36 +95,44 @@ class Agent(BaseAgent):
             order = self._rng.permutation(len(real))
             for start in range(0, len(order), Config.MINIBATCH):
                 rows = order[start : start + Config.MINIBATCH]
-                metrics.append(self.model.train(*(step[rows] for step in steps)))
+                metrics.append(model.train(*(step[rows] for step in steps)))
         self.learn_count += 1
         means = {name: float(np.mean([metric[name] for metric in metrics])) for name in metrics[0]}
         means["reward_per_step"] = float(batch.reward[mask].mean())
         for name, value in means.items():
-            init_writer("learner").add_scalar(f"diy/{name}", value, self.learn_count)
+            init_writer("learner").add_scalar(f"{NAME}/{name}", value, self.learn_count)
         return means
 
     # ---- in both ------------------------------------------------------------------------------------------------------
 
     def save_model(self, path: str | None = None, id: str | int = "1") -> None:
-        """Writes `{path}/model.ckpt-{id}.npz`; in the learner. The mesh chooses path and id, and deletes old models itself."""
+        """Writes `{path}/model.ckpt-{id}.npz`; in the learner. The mesh chooses path and id, and deletes old models itself.
+
+        The first model, 0, is saved before the first sample: it is empty, and stands for the network that Config.seed gives.
+        """
         folder = Path(path) if path else run_folder() / "user_ckpt"
         folder.mkdir(parents=True, exist_ok=True)
-        np.savez(folder / f"model.ckpt-{id}.npz", *self.model.get_weights())
+        weights = self.model.get_weights() if self.model else []
+        np.savez(folder / f"model.ckpt-{id}.npz", *weights, widths=self.model.widths if self.model else (0, 0))
 
     def load_model(self, path: str | None = None, id: str | int = "1") -> None:
         """Reads what save_model wrote; in the actor for every new model, in the learner for preload_model."""
         folder = Path(path) if path else run_folder() / "user_ckpt"
         with np.load(folder / f"model.ckpt-{id}.npz") as arrays:
-            self.model.set_weights([arrays[f"arr_{i}"] for i in range(len(arrays.files))])
+            widths = tuple(int(width) for width in arrays["widths"])
+            if self.model and self.model.widths != widths:
+                self.model = None  # the file is of other observations, or the empty first one
+            if any(widths):
+                self.network(*widths).set_weights([arrays[f"arr_{i}"] for i in range(len(arrays.files) - 1)])
 
     def save_training_state(self, path: str) -> None:
         """Optional: with it, `--resume` goes on exactly, with the optimizer's moments and the counter."""
-        variables = [variable.numpy() for variable in self.model.optimizer.variables]
+        variables = [variable.numpy() for variable in self.model.optimizer.variables] if self.model else []
         np.savez(Path(path) / "optimizer.npz", *variables, learn_count=self.learn_count)
 
     def load_training_state(self, path: str) -> None:
         """Reads what save_training_state wrote; the weights come through load_model."""
         with np.load(Path(path) / "optimizer.npz") as arrays:
             self.learn_count = int(arrays["learn_count"])
-            for i, variable in enumerate(self.model.optimizer.variables):
+            for i, variable in enumerate(self.model.optimizer.variables if self.model else []):
                 variable.assign(arrays[f"arr_{i}"])

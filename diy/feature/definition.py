@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from diy.config import Config
-from diy.feature import realm
 from kaimesh.agent import attached, create_cls
+
+from ..config import Config
+from . import realm
 
 # One observation, what `predict` gets a list of: feature float32 [F], legal_act bool [A].
 ObsData = create_cls("ObsData", feature=None, legal_act=None)
@@ -37,7 +38,7 @@ SampleData = create_cls(
 
 @attached
 def observation_process(raw_obs: Any) -> Any:
-    """The environment's observation as ObsData. Make features here; then set Config.FEATURE_DIM."""
+    """The environment's observation as ObsData. Make features here, as many as you like; the network's width follows."""
     if realm.is_realm(raw_obs):
         return ObsData(feature=realm.features(raw_obs), legal_act=realm.legal_actions(raw_obs))
     return ObsData(

@@ -3,7 +3,7 @@
 definition.py comes here for observations that have `treasure_pos`; see docs/realm.md for the game. All of it runs in aisrv, in the
 workflow's thread; what a reward must remember is in a `Shaping`, which the workflow makes anew for each episode.
 
-The features, float32 `[FEATURES]`:
+The features, float32 `[F]`; add your own to the list in `features` below, and nothing else needs to know:
 
 | number | what |
 |---|---|
@@ -42,11 +42,10 @@ from typing import Any
 
 import numpy as np
 
-from diy.config import Config
+from ..config import Config
 
 VIEW, MIDDLE = 51, 25  # cells of a map's side, and where the hero is
 WINDOW = 5  # cells to each side in the window of walls
-OBJECTS = 2 + 15
 FLASH_CELLS = 16
 BUMP_UNITS = 500
 STRIPES, TILES = 32, 16
@@ -56,8 +55,6 @@ STEPS = np.array([(0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (
 _rays = MIDDLE + np.arange(1, MIDDLE + 1)[:, None, None] * STEPS  # [25, 8, 2]: the cells seen in each direction
 _goals = MIDDLE + np.rint(STEPS * (FLASH_CELLS / np.linalg.norm(STEPS, axis=1))[:, None]).astype(int)  # [8, 2]
 
-FEATURES = 2 + 2 + 2 * STRIPES + TILES**2 + 1 + 5 * OBJECTS + 16 + 5 + (2 * WINDOW + 1) ** 2 + 8 + 8 + 25
-
 
 def is_realm(raw_obs: Any) -> bool:
     """Whether this observation is the realm's."""
@@ -65,7 +62,7 @@ def is_realm(raw_obs: Any) -> bool:
 
 
 def features(raw_obs: Any) -> np.ndarray:
-    """float32 `[FEATURES]`, see the table above."""
+    """float32 `[F]`, see the table above."""
     seen = raw_obs.feature
     place = np.array([seen.norm_pos.x, seen.norm_pos.z])
     column, row = (place * STRIPES).astype(int)

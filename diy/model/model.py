@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from diy.config import Config
+from ..config import Config
 
 _FORBIDDEN = -1e9  # the logit of an action that is not allowed
 
 
 class Model:
-    """A policy and a critic, two layers each, and the optimizer."""
+    """A policy and a critic, two layers each, and the optimizer. widths: F and A."""
 
     def __init__(self, feature_dim: int, action_dim: int) -> None:
         def tower(outputs: int, scale: float, seed: int) -> Any:
@@ -31,6 +31,7 @@ class Model:
             start = tf.keras.initializers.Orthogonal(scale, seed=seed + 2)
             return tf.keras.layers.Dense(outputs, kernel_initializer=start)(hidden)
 
+        self.widths = (feature_dim, action_dim)
         feature = tf.keras.Input([feature_dim])
         logits, value = tower(action_dim, 0.01, Config.seed), tower(1, 1.0, Config.seed + 10)
         self.network = tf.keras.Model(feature, [logits, value])
@@ -47,7 +48,8 @@ class Model:
         )
 
     def forward(self, feature: np.ndarray, legal_act: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Log-probabilities of all actions `[N, A]` and values `[N]`, float32."""
+        """Log-probabilities of all actions `[N, A]` and values `[N]`, float32. Raises ValueError: other widths."""
+        self._check(feature, legal_act)
         log_probs, value = self._compiled_forward(feature, legal_act)
         return log_probs.numpy(), value.numpy()
 
@@ -55,7 +57,8 @@ class Model:
         self, feature: np.ndarray, legal_act: np.ndarray, action: np.ndarray, log_prob: np.ndarray,
         advantage: np.ndarray, returns: np.ndarray,
     ) -> dict[str, float]:  # fmt: skip
-        """One gradient step on N steps; log_prob is the acting network's. Returns the losses."""
+        """One gradient step on N steps; log_prob is the acting network's. Returns the losses. Raises ValueError: other widths."""
+        self._check(feature, legal_act)
         numbers = self._compiled_train(feature, legal_act, action, log_prob, advantage, returns)
         return {name: float(number) for name, number in numbers.items()}
 
@@ -67,6 +70,16 @@ class Model:
     def set_weights(self, weights: list[np.ndarray]) -> None:
         """The inverse of `get_weights`. Raises ValueError: other shapes."""
         self.network.set_weights(weights)
+
+    def _check(self, feature: np.ndarray, legal_act: np.ndarray) -> None:
+        """Before TensorFlow sees them: after an argument that does not fit, it keeps every other thread waiting for ever."""
+        widths = (feature.shape[-1], legal_act.shape[-1])
+        if widths != self.widths:
+            raise ValueError(
+                f"{widths[0]} features and {widths[1]} actions came to a network for {self.widths[0]} and {self.widths[1]}. The first "
+                "observation, or the model that was loaded, set these numbers: every observation must have as many. After a change of "
+                "the features, start a new run."
+            )
 
     def _forward(self, feature: Any, legal_act: Any) -> tuple[Any, Any]:
         logits, value = self.network(feature)

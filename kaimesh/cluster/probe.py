@@ -9,11 +9,11 @@ import json
 import os
 import socket
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 from kaimesh.cluster import places
+from kaimesh.proxies import open_here
 from kaimesh.run import TOKEN_FILE_VARIABLE, TOKEN_VARIABLE, read_json
 from kaimesh.totals import number
 from kaimesh.wire import frame as wire
@@ -106,14 +106,14 @@ def grpc_call(method: str, port: int) -> str:
 
 def http(port: int) -> str:
     """A web page."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=TIMEOUT_S) as answer:
+    with open_here(f"http://127.0.0.1:{port}/", TIMEOUT_S) as answer:
         return f"HTTP {answer.status}"
 
 
 def status_json() -> str:
     """What the monitor in this container shows."""
     url = f"http://127.0.0.1:{port_of('monitor_page_port')}/status.json"
-    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+    with open_here(url, TIMEOUT_S) as answer:
         return str(answer.read().decode())
 
 

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from kaimesh.config.hyper import config_class, defaults_of
 from kaimesh.config.keys import IGNORED, App
-from kaimesh.config.load import REGISTRY, AlgoEntry, registry
+from kaimesh.config.load import REGISTRY
+from kaimesh.config.reading import as_toml
+from kaimesh.config.registry import AlgoEntry, registry
 
 _HEAD = """# Configuration
 
@@ -43,7 +45,7 @@ def markdown() -> str:
     parts = [_HEAD.format(ignored=", ".join(f"`{key}`" for key in sorted(IGNORED))), "## `[app]`\n"]
     parts += list(_app_tables())
     problems: list[str] = []
-    for name, entry in registry(problems).items():
+    for name, entry in registry(problems, REGISTRY).items():
         parts += list(_algorithm(name, entry))
     if problems:
         raise ValueError("\n".join(problems))
@@ -59,7 +61,7 @@ def _app_tables() -> Iterator[str]:
             yield f"\n### {attribute.above}\n\n| key | type | default | meaning |\n|---|---|---|---|"
         field = App.model_fields[attribute.name]
         default = field.get_default(call_default_factory=True)
-        shown = "" if default is None else f"`{_toml(default)}`"
+        shown = "" if default is None else f"`{as_toml(default)}`"
         yield f"| `{attribute.name}` | {_type(schema[attribute.name])} | {shown} | {_cell(field.description or '')} |"
 
 
@@ -84,11 +86,11 @@ def _algorithm(name: str, entry: AlgoEntry) -> Iterator[str]:
     yield f"Hyper-parameters ({entry.config}):\n\n| key | default | meaning |\n|---|---|---|"
     defaults = defaults_of(cls)
     for key in [*(key for key in comments if key in defaults), *(key for key in defaults if key not in comments)]:
-        yield f"| `{key}` | `{_toml(defaults[key])}` | {_cell(comments.get(key, ''))} |"
+        yield f"| `{key}` | `{as_toml(defaults[key])}` | {_cell(comments.get(key, ''))} |"
 
 
 def _settings(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"`{key} = {_toml(value)}`" for key, value in values.items())
+    return ", ".join(f"`{key} = {as_toml(value)}`" for key, value in values.items())
 
 
 def attributes(cls: type) -> Iterator[Attribute]:
@@ -124,16 +126,6 @@ def _type(schema: Mapping[str, Any]) -> str:
         if key in schema
     ]
     return f"{name} {', '.join(limits)}".strip()
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return f'"{value}"'
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_toml(item) for item in value)}]"
-    return str(value)
 
 
 def _cell(text: str) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+import shlex
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from kaimesh.config.nearest import nearest
+from kaimesh.config.reading import as_toml
 
 _defaults: dict[type, dict[str, Any]] = {}  # as the classes were written, before any configuration was applied
 
@@ -59,8 +63,23 @@ def apply(algo: str, path: str, table: Mapping[str, Any], seed: int, problems: l
     for key, value in values.items():
         setattr(cls, key, value)
     if not problems and hasattr(cls, "check"):
-        problems += cls.check()
+        problems += [text if text.startswith("[") else f"[{algo}] {text}" for text in cls.check()]
     return {key: value for key, value in values.items() if _plain(value) and (key != "seed" or key in table)}
+
+
+def overridden(algo: str, path: str, values: Mapping[str, Any], preset: Mapping[str, str], root: Path) -> list[str]:
+    """What presets made of the numbers in the class's file, one line each. preset: where it stands, by key."""
+    if not preset:
+        return []
+    cls = config_class(path)
+    written, file = defaults_of(cls), Path(inspect.getfile(cls))
+    shown = file.relative_to(root) if file.is_relative_to(root) else file
+    return [
+        f"{algo}.{key}: {shown} has {as_toml(written[key])}, this run {as_toml(values[key])}, by {where}; "
+        f"to have the file's: --set {shlex.quote(f'{algo}.{key}={as_toml(written[key])}')}"
+        for key, where in preset.items()
+        if key in values and values[key] != written[key]
+    ]
 
 
 def _fit(value: Any, default: Any) -> Any:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from fnmatch import fnmatch
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,33 +19,14 @@ from pydantic import ValidationError
 from kaimesh.config import check, hyper
 from kaimesh.config.keys import IGNORED, App
 from kaimesh.config.nearest import nearest
+from kaimesh.config.packages import foreign
 from kaimesh.config.reading import Document, parse, read
+from kaimesh.config.registry import AlgoEntry, registry
 from kaimesh.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 REGISTRY = ROOT / App.model_fields["algo_conf"].default  # the delivered algorithms
 RESOLVED = "resolved"  # the top-level key that marks a run's own conf.toml
-
-
-@dataclass(frozen=True)
-class AlgoEntry:
-    """One table of the registry (`algo_conf`): dotted names of what each process loads."""
-
-    name: str
-    actor_agent: str
-    learner_agent: str
-    aisrv_agent: str
-    train_workflow: str
-    config: str = ""
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    def layers(self, app: str) -> list[tuple[str, Mapping[str, Any]]]:
-        """What holds where the user is silent, strongest first: the presets whose pattern matches `app`, then the defaults."""
-        matching = [
-            (f"presets.{pattern!r}", preset) for pattern, preset in self.presets.items() if fnmatch(app, pattern)
-        ]
-        return [*matching, ("defaults", self.defaults)]
 
 
 @dataclass(frozen=True)
@@ -98,11 +78,10 @@ def load(
     known = registry(problems, file)
     entry = _entry(str(table.get("algo", App.model_fields["algo"].default)), known, file, problems)
     _check_tables(tables, known, entry, document, overrides or {}, path, problems)
+    preset: dict[str, str] = {}
     if entry is not None and not resolved:
-        for layer, values in entry.layers(str(table.get("app", App.model_fields["app"].default))):
-            where = f"{file}, [{entry.name}.{layer}]"
-            _fill(table, {key: value for key, value in values.items() if key != entry.name}, origin, where)
-            tables[entry.name] = {**values.get(entry.name, {}), **tables.get(entry.name, {})}
+        preset = _apply_layers(entry, table, tables, origin, file)
+        notes += _strangers(entry, known, file)
     notes += _drop_ignored(table, problems, origin)
     app = _validate(table, problems, origin)
     applied: Mapping[str, Any] = {}
@@ -110,9 +89,56 @@ def load(
         applied = hyper.apply(
             entry.name, entry.config, tables.get(entry.name, {}), app.random_seed if app else 0, problems
         )
+    notes += [] if problems or entry is None else hyper.overridden(entry.name, entry.config, applied, preset, ROOT)
     if problems or app is None or entry is None:
         raise ConfigError(_report(path, problems))
     return Config(app, entry, applied, (*notes, *check.warnings(app)), str(path))
+
+
+def _near(file: Path) -> Path:
+    """A path as one writes it: from the checkout's root, where it lies in there."""
+    return file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
+
+
+def _apply_layers(
+    entry: AlgoEntry, table: dict[str, Any], tables: dict[str, dict[str, Any]], origin: dict[str, str], file: Path
+) -> dict[str, str]:
+    """Presets and defaults, where the user is silent; returns where each hyper-parameter that they set stands."""
+    preset: dict[str, str] = {}
+    for layer, values in entry.layers(str(table.get("app", App.model_fields["app"].default))):
+        where = f"{_near(file)}, [{entry.name}.{layer}]"
+        _fill(table, {key: value for key, value in values.items() if key != entry.name}, origin, where)
+        own, given = tables.setdefault(entry.name, {}), values.get(entry.name, {})
+        preset |= {key: where for key in given if key not in own}
+        tables[entry.name] = {**given, **own}
+    return preset
+
+
+def _strangers(entry: AlgoEntry, known: Mapping[str, AlgoEntry], file: Path) -> list[str]:
+    """What says that the algorithm is not, or not all, what its table's name promises."""
+    notes = []
+    others = {other.name: other.package for other in known.values() if other.name != entry.name}
+    if found := foreign(entry.names, others):
+        notes.append(
+            f"{_near(file)}, [{entry.name}] runs code of another agent: {'; '.join(found)}. What you change in a copy has no effect there. "
+            f"Import relatively (from ..config import Config), or by the package's own name."
+        )
+    for other in known.values() if not (entry.presets or entry.defaults) else ():
+        if other.name != entry.name and (other.presets or other.defaults) and _looks_copied(entry, other):
+            notes.append(
+                f"{_near(file)}, [{entry.name}] looks like a copy of [{other.name}], but has none of its defaults and presets, which suit each "
+                f'environment. Add copy_of = "{other.name}" to it.'
+            )
+    return notes
+
+
+def _looks_copied(entry: AlgoEntry, other: AlgoEntry) -> bool:
+    """Whether the same files are named, in another package."""
+
+    def inside(which: AlgoEntry) -> dict[str, str]:
+        return {key: name.removeprefix(which.package) for key, name in which.names.items()}
+
+    return bool(entry.package and other.package) and entry.package != other.package and inside(entry) == inside(other)
 
 
 def _fill(table: dict[str, Any], values: Mapping[str, Any], origin: dict[str, str], where: str) -> None:
@@ -183,36 +209,17 @@ def _is_kaiwus(registry: Any) -> bool:
     return isinstance(registry, str) and registry.endswith((".yaml", ".yml"))
 
 
-def registry(problems: list[str], file: Path = REGISTRY) -> dict[str, AlgoEntry]:
-    """The algorithms in `file` by name; what is wrong there is added to `problems`. Raises ConfigError: no such file."""
-    known = {item.name for item in fields(AlgoEntry)} - {"name"}
-    entries = {}
-    for name, table in read(file, problems, "Correct algo_conf, or leave it out.").data.items():
-        for key in [key for key in table if key not in known]:
-            problems.append(f"{file}, [{name}]: unknown key {key!r}{nearest(key, known)}. It would have no effect.")
-            del table[key]
-        if missing := [f"{part}_agent" for part in ("actor", "learner", "aisrv") if f"{part}_agent" not in table]:
-            problems.append(f"{file}, [{name}]: {', '.join(missing)} is missing; that process would load nothing.")
-            continue
-        if "train_workflow" not in table:
-            problems.append(f"{file}, [{name}]: train_workflow is missing; aisrv would do nothing. Name a function.")
-            continue
-        entries[name] = AlgoEntry(name=name, **table)
-    return entries
-
-
-def _entry(name: str, registry: Mapping[str, AlgoEntry], file: Path, problems: list[str]) -> AlgoEntry | None:
-    if name not in registry:
+def _entry(name: str, known: Mapping[str, AlgoEntry], file: Path, problems: list[str]) -> AlgoEntry | None:
+    if name not in known:
         problems.append(
-            f"algo = {name!r} is not in {file}{nearest(name, registry)}; nothing could be loaded. "
-            f"It has: {', '.join(registry)}."
+            f"algo = {name!r} is not in {file}{nearest(name, known)}; nothing could be loaded. It has: {', '.join(known)}."
         )
-    return registry.get(name)
+    return known.get(name)
 
 
 def _check_tables(
     tables: Mapping[str, Any],
-    registry: Mapping[str, AlgoEntry],
+    known: Mapping[str, AlgoEntry],
     entry: AlgoEntry | None,
     document: Document,
     overrides: Mapping[str, str],
@@ -220,10 +227,10 @@ def _check_tables(
     problems: list[str],
 ) -> None:
     for name in tables:
-        if name not in registry:
+        if name not in known:
             where = path if name in document.data else "--set"
             problems.append(
-                f"{where}: [{name}] is neither app nor an algorithm{nearest(name, ['app', *registry])}. "
+                f"{where}: [{name}] is neither app nor an algorithm{nearest(name, ['app', *known])}. "
                 "It would have no effect."
             )
         elif entry and name != entry.name and any(key.startswith(f"{name}.") for key in overrides):

@@ -75,3 +75,14 @@ def parse(text: str, wanted: Any = None) -> Any:
     except tomllib.TOMLDecodeError:
         return text
     return text if wanted is str and not isinstance(value, str) else value
+
+
+def as_toml(value: Any) -> str:
+    """A value as it stands in a file: the inverse of `parse`."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(as_toml(item) for item in value)}]"
+    return str(value)

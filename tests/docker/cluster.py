@@ -9,7 +9,6 @@ import subprocess
 import tarfile
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import docker
 from docker.models.containers import Container
 
 from kaimesh.cluster.engine import Engine
+from kaimesh.proxies import open_here
 from tests.harness import ROOT, free_ports, wait_until
 
 IMAGE = "kaimesh:test"
@@ -98,7 +98,7 @@ class Cluster:
     def report(self) -> dict[str, Any]:
         """What the status page says; {} while it does not answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.page_port}/status.json", timeout=5) as answer:
+            with open_here(f"http://127.0.0.1:{self.page_port}/status.json", 5.0) as answer:
                 return dict(json.load(answer))
         except (urllib.error.URLError, OSError, ValueError):
             return {}

@@ -1,0 +1,95 @@
+"""Agents' packages: which one an algorithm's dotted names lie in, and which modules of other agents' packages it imports.
+
+A copy of an agent that still imports the original runs the original, and nothing fails; so it is said at the start.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+_MESH = ("kaimesh", "aisrv")  # whose workflows agents may share
+
+
+def package_of(names: Iterable[str]) -> str:
+    """The package that all of the dotted names lie in, the mesh's own aside; "" where there is none."""
+    modules = [name.split(".")[:-1] for name in names if name.split(".")[0] not in _MESH]
+    shared = modules[0] if modules else []
+    while any(module[: len(shared)] != shared for module in modules) or (
+        len(shared) > 1 and not _is_package(".".join(shared))
+    ):
+        shared = shared[:-1]
+    return ".".join(shared)
+
+
+def foreign(names: Mapping[str, str], others: Mapping[str, str]) -> list[str]:
+    """What an algorithm takes from other agents' packages, in words: its own dotted names, and what its files import.
+
+    names: its dotted names by key. others: packages of the other algorithms, by algorithm.
+    """
+    whole = package_of(names.values())
+    theirs = {package: algo for algo, package in others.items() if package and not _within(whole, package)}
+    package = package_of(name for name in names.values() if not _owner(name, theirs))
+    found = [f"{key} = {name} ([{theirs[owner]}])" for key, name in names.items() if (owner := _owner(name, theirs))]
+    if not package:
+        return found
+    imported: dict[str, dict[str, None]] = {}
+    for file, module in _imports(package, theirs):
+        imported.setdefault(file, {})[module] = None
+    return found + [f"{file} imports {', '.join(modules)}" for file, modules in imported.items()]
+
+
+def _owner(name: str, theirs: Mapping[str, str]) -> str:
+    return next((package for package in theirs if _within(name, package)), "")
+
+
+def _within(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    """Where a module lies; None: nowhere, or the packages above it cannot be imported, which whoever loads it says."""
+    try:
+        return importlib.util.find_spec(name)
+    except Exception:  # what a user's __init__ raises
+        return None
+
+
+def _is_package(name: str) -> bool:
+    spec = _spec(name)
+    return spec is None or spec.submodule_search_locations is not None
+
+
+def _imports(package: str, theirs: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Every module of `theirs` that a file of the package imports, also inside functions: the file, and the module."""
+    spec = _spec(package)
+    if spec is None:
+        return
+    folders = spec.submodule_search_locations
+    files = [(Path(folder), path) for folder in folders or () for path in sorted(Path(folder).rglob("*.py"))]
+    if folders is None and spec.origin:
+        files = [(Path(spec.origin).parent, Path(spec.origin))]
+    for root, path in files:
+        try:
+            tree = ast.parse(path.read_bytes())
+        except (SyntaxError, ValueError, OSError):
+            continue  # importing it says so
+        here = [*package.split("."), *path.relative_to(root).parts[:-1]]
+        for module in _modules(tree, here, theirs):
+            yield (str(path.relative_to(root.parent)) if folders else path.name), module
+
+
+def _modules(tree: ast.AST, here: list[str], theirs: Mapping[str, str]) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if _owner(alias.name, theirs))
+        elif isinstance(node, ast.ImportFrom):
+            above = here[: len(here) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            if _owner(base, theirs) and base not in theirs:
+                yield base
+            else:  # `from diy import config`
+                yield from (name for alias in node.names if _owner(name := f"{base}.{alias.name}", theirs))

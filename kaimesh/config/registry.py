@@ -1,0 +1,130 @@
+"""The registry of algorithms (`algo_conf`): which classes each process loads, and what suits an environment.
+
+A table is written out, or is a copy: `copy_of = "diy"` takes what `[diy]` says, with the package `diy` replaced by the copy's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from kaimesh.config.nearest import nearest
+from kaimesh.config.packages import package_of
+from kaimesh.config.reading import read
+
+COPY_OF, PACKAGE = "copy_of", "package"
+NAMES = ("actor_agent", "learner_agent", "aisrv_agent", "train_workflow", "config")
+
+
+@dataclass(frozen=True)
+class AlgoEntry:
+    """One table of the registry (`algo_conf`): dotted names of what each process loads. copy_of: the table that it is a copy of."""
+
+    name: str
+    actor_agent: str
+    learner_agent: str
+    aisrv_agent: str
+    train_workflow: str
+    config: str = ""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    copy_of: str = ""
+
+    def layers(self, app: str) -> list[tuple[str, Mapping[str, Any]]]:
+        """What holds where the user is silent, strongest first: the presets whose pattern matches `app`, then the defaults."""
+        matching = [
+            (f"presets.{pattern!r}", preset) for pattern, preset in self.presets.items() if fnmatch(app, pattern)
+        ]
+        return [*matching, ("defaults", self.defaults)]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The dotted names, by key."""
+        return {key: str(getattr(self, key)) for key in NAMES if getattr(self, key)}
+
+    @property
+    def package(self) -> str:
+        """The package of its agent, such as `diy` or `algorithms.ppo`; "" where the names have none in common."""
+        return package_of(self.names.values())
+
+
+def registry(problems: list[str], file: Path) -> dict[str, AlgoEntry]:
+    """The algorithms in `file` by name; what is wrong there is added to `problems`. Raises ConfigError: no such file."""
+    known = {item.name for item in fields(AlgoEntry)} - {"name"} | {PACKAGE}
+    tables = dict(read(file, problems, "Correct algo_conf, or leave it out.").data)
+    entries = {}
+    for name in tables:
+        where = f"{file}, [{name}]"
+        table = _written_out(name, tables, where, problems)
+        if table is None:
+            continue
+        for key in [key for key in table if key not in known]:
+            problems.append(f"{where}: unknown key {key!r}{nearest(key, known)}. It would have no effect.")
+            del table[key]
+        if missing := [key for key in NAMES[:3] if key not in table]:
+            problems.append(f"{where}: {', '.join(missing)} is missing; that process would load nothing.")
+            continue
+        if "train_workflow" not in table:
+            problems.append(f"{where}: train_workflow is missing; aisrv would do nothing. Name a function.")
+            continue
+        entries[name] = AlgoEntry(name=name, **{key: value for key, value in table.items() if key != PACKAGE})
+        problems += _of_others(name, entries[name].presets, tables, where)
+    return entries
+
+
+def _written_out(
+    name: str, tables: Mapping[str, Any], where: str, problems: list[str], above: tuple[str, ...] = ()
+) -> dict[str, Any] | None:
+    """The table `name`, and where it is a copy, with what it has from the other one; None: a problem was told."""
+    own = tables[name]
+    if not isinstance(own, dict):
+        problems.append(
+            f"{where}: it is not a table, but {own!r}; nothing could be loaded. Write [{name}] and its keys."
+        )
+        return None
+    own = dict(own)
+    if COPY_OF not in own:
+        if PACKAGE in own:
+            problems.append(f"{where}: {PACKAGE} says where a copy lies; without {COPY_OF} it would have no effect.")
+        return own
+    origin = own[COPY_OF]
+    if origin not in tables or origin in (name, *above):
+        problems.append(
+            f"{where}: {COPY_OF} = {origin!r} is {'the table itself' if origin in tables else 'no table of this file'}"
+            f"{nearest(str(origin), [other for other in tables if other != name])}; nothing could be loaded. Name another table."
+        )
+        return None
+    base = _written_out(origin, tables, where, problems, (name, *above))
+    if base is None:
+        return None
+    before = package_of(str(base[key]) for key in NAMES if key in base)
+    package = str(own.get(PACKAGE, name))
+    copied = {key: _moved(str(base[key]), before, package) for key in NAMES if key in base}
+    renamed = {
+        pattern: {name if key == origin else key: value for key, value in preset.items()}
+        for pattern, preset in base.get("presets", {}).items()
+    }
+    return {
+        **copied,
+        **own,
+        "defaults": {**base.get("defaults", {}), **own.get("defaults", {})},
+        "presets": {**own.get("presets", {}), **{k: v for k, v in renamed.items() if k not in own.get("presets", {})}},
+    }
+
+
+def _moved(dotted: str, before: str, after: str) -> str:
+    """`dotted`, and where it lies in the package `before`, the same in `after`."""
+    return after + dotted.removeprefix(before) if before and dotted.startswith(f"{before}.") else dotted
+
+
+def _of_others(name: str, presets: Mapping[str, Any], tables: Mapping[str, Any], where: str) -> list[str]:
+    """A preset of a table that was copied by hand, in which hyper-parameters still stand under the other table's name."""
+    return [
+        f"{where}, presets.{pattern!r}: {key} = {{...}} is another algorithm's; it would have no effect. Write {name} = {{...}}."
+        for pattern, preset in presets.items()
+        for key, value in preset.items()
+        if isinstance(value, dict) and key in tables and key != name
+    ]
