@@ -87,6 +87,24 @@ def ended_by_a_stranger(info: Info, status: Status) -> bool:
     return info["statename"] == "EXITED" and info["exitstatus"] == EXIT_OK and "signal" in status
 
 
+def waited_for(processes: Mapping[str, Mapping[str, Any]], statuses: Mapping[str, Status], wrapper_type: str) -> str:
+    """What training waits for, in words; "" where none is done here: the learner is another machine's, or wrapper_type is none."""
+    role = {"remote": "learner", "local": "aisrv"}.get(wrapper_type, "")
+    words = []
+    for name in (name for name, process in processes.items() if process["role"] == role):
+        status = statuses.get(name, {})
+        state, what = status.get("state", "not started"), status.get("blocked_on")
+        words.append(f"{name} {f'waited for {what}' if state == 'waiting' and what else f'was {state}'}")
+    return "; ".join(words)
+
+
+def nothing_learned(reason: str, learns: int, waited: str) -> str:
+    """Why a run that ended for `reason` is no success, where it made no `learns`; else "". waited: as `waited_for` says at the end."""
+    if learns > 0 or reason not in ("max_env_steps", "max_seconds", "finished") or not waited:
+        return ""
+    return f"failed: nothing was learned: {waited} (the end was: {reason})"
+
+
 class Restarts:
     """Unexpected ends per process, noticed by a new pid after a life that did not end cleanly."""
 

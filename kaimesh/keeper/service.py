@@ -71,6 +71,7 @@ class Keeper:
         self.mesh["ended"] = self.now
         for process in self.mesh["processes"].values():
             process["supervisor"] = "STOPPED"
+        self._judge()
         self._record(last=True)
         self.record.close()
         write_result(self.run_dir, self.mesh, self.current, self.now)
@@ -186,6 +187,14 @@ class Keeper:
         if not self.mesh.get("end"):
             self.mesh.update(state="stopping", reason=reason)
             self.mesh["end"] = {"time": self.now, "env_steps": self.current.env_steps}
+            wrapper_type = self.context.config.app.wrapper_type
+            self.mesh["end"]["waited"] = rules.waited_for(self.mesh["processes"], self.statuses, wrapper_type)
+
+    def _judge(self) -> None:
+        """A run in which nothing was learned, though nobody stopped it, is no success."""
+        learns = self.current.learner_steps - self.mesh["learner_steps_before"]
+        waited = (self.mesh.get("end") or {}).get("waited", "")
+        self.mesh["reason"] = rules.nothing_learned(self.mesh["reason"], learns, waited) or self.mesh["reason"]
 
     def _wait_for_last_exits(self) -> None:
         deadline = time.monotonic() + LAST_EXITS_S
