@@ -1,7 +1,7 @@
 """A service that counts instead of training. The test tells it how to behave by files in the run's directory.
 
-`<name>.do` holds one word: raise (as a user's agent does), crash, return, unhealthy, slow (to end), wait, exit0 (as a library's
-exit does), sys.exit, or a signal's name (of which the process dies, once).
+`<name>.do`, or from the start the variable `DO_<name>`, holds one word: raise (as a user's agent does), crash, return, unhealthy,
+slow (to end), wait, exit0 (as a library's exit does), sys.exit, or a signal's name (of which the process dies, once).
 """
 
 import ctypes
@@ -24,7 +24,7 @@ class Service:
 
     def order(self) -> str:
         path = self.context.run.root / f"{self.context.name}.do"
-        return path.read_text().strip() if path.exists() else ""
+        return path.read_text().strip() if path.exists() else os.environ.get(f"DO_{self.context.name}", "")
 
     def run(self) -> None:
         while not self.context.stop.wait(0.02):

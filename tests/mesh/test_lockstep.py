@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from kaimesh.errors import EXIT_WATCHDOG
 from tests.harness import ROOT, Mesh, wait_until
+from tests.proxy import dead_proxy
 
 LEARNS = 4
 SETTINGS = {
@@ -28,8 +33,10 @@ class Reference(NamedTuple):
     models: list[bytes]
 
 
-def serial(runs: Path, algo: str = "ppo", *arguments: str) -> subprocess.CompletedProcess[str]:
-    """train_test.py with its run directory under `runs`."""
+def serial(
+    runs: Path, algo: str = "ppo", *arguments: str, environ: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """train_test.py with its run directory under `runs`, and `environ` on top of the environment."""
     flags = [flag for key, value in {**SETTINGS, "runs_dir": str(runs)}.items() for flag in ("--set", f"{key}={value}")]
     command = [
         sys.executable,
@@ -43,7 +50,8 @@ def serial(runs: Path, algo: str = "ppo", *arguments: str) -> subprocess.Complet
         *flags,
         *arguments,
     ]
-    return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, timeout=180)
+    env = {**os.environ, **(environ or {})}
+    return subprocess.run(command, cwd=ROOT, env=env, text=True, capture_output=True, timeout=180)
 
 
 def dumped(folder: Path) -> list[bytes]:
@@ -87,19 +95,61 @@ def test_what_is_replayed_depends_on_the_seed_alone(tmp_path: Path) -> None:
     assert models[0] == models[1]
 
 
-def test_five_processes_give_the_same_bytes(reference: Reference, mesh: Mesh) -> None:
+def test_five_processes_give_the_same_bytes(reference: Reference, mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"algorithm_on_policy_or_off_policy": "on-policy", "aisrv_count": 1, "random_seed": 3, **SETTINGS}
     what = ("--detach", "--app", "gym:CartPole-v1", "--algo", reference.algo, *reference.flags)
-    mesh.start(*what, replay_buffer_capacity=64, dump_model_freq=1, **settings)
-    wait_until(lambda: (mesh.run.ckpt / f"model.ckpt-{LEARNS}.npz").exists(), 180, f"model {LEARNS}")
+    with dead_proxy("silent") as variables:  # none of the five has anything to do with it
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        mesh.start(*what, replay_buffer_capacity=64, dump_model_freq=1, **settings)
+        wait_until(lambda: (mesh.run.ckpt / f"model.ckpt-{LEARNS}.npz").exists(), 180, f"model {LEARNS}")
     assert dumped(mesh.run.root) == reference.models
 
 
-@pytest.mark.parametrize("algo", ["diy", "dqn", "target_dqn"])
-def test_other_agents_pass(algo: str, tmp_path: Path) -> None:
-    done = serial(tmp_path, algo)
+@pytest.mark.parametrize(("algo", "proxy"), [("diy", "silent"), ("dqn", "refusing"), ("target_dqn", "silent")])
+def test_other_agents_pass_and_need_no_proxy(algo: str, proxy: str, tmp_path: Path) -> None:
+    with dead_proxy(proxy) as variables:
+        done = serial(tmp_path, algo, environ=variables)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Train test succeed" in done.stdout
+
+
+def toy(runs: Path, algo: str, *settings: str) -> subprocess.CompletedProcess[str]:
+    """train_test.py with one of tests/mesh/agents."""
+    given = ("algo_conf=tests/mesh/agents/algo_conf.toml", "app=catch", *settings)
+    return serial(runs, algo, *(word for setting in given for word in ("--set", setting)))
+
+
+def test_an_observation_that_does_not_fit_is_an_error_not_a_silence(tmp_path: Path) -> None:
+    done = toy(tmp_path, "wide")
+    assert done.returncode == 1, done.stderr
+    assert "TypeError" in done.stderr
+    assert "AgentError: actor: Wide.predict raised TypeError" in done.stderr
+    assert "watchdog" not in done.stderr
+
+
+@pytest.mark.long
+def test_a_learn_that_hangs_ends_in_words(tmp_path: Path) -> None:
+    done = toy(tmp_path, "toy", "toy.fault=hang", "watchdog_seconds=5")
+    assert done.returncode == EXIT_WATCHDOG, done.stderr
+    assert "watchdog: nothing has moved for" in done.stderr
+    assert re.search(r"slot-\d has had its turn for \d+ s: storing samples, learning", done.stderr)
+    assert re.search(r"slot-\d is at .*tests/mesh/agents/toy.py:\d+ \(learn\), inside .*threading.py", done.stderr)
+
+
+@pytest.mark.long
+def test_a_workflow_that_learns_nothing_is_no_success(tmp_path: Path) -> None:
+    conf = (ROOT / "tests/mesh/agents/algo_conf.toml").read_text()
+    (tmp_path / "conf.toml").write_text(conf.replace("toy.workflow", "toy.short_workflow"))
+    done = toy(tmp_path, "toy", f"algo_conf={tmp_path}/conf.toml")
+    assert done.returncode == 1, done.stdout
+    assert "nothing was learned: the workflow ended, and the learner still waited for buffer: " in done.stderr
+
+
+def test_only_the_remote_path_is_tried_here(tmp_path: Path) -> None:
+    done = toy(tmp_path, "toy", "wrapper_type=local")
+    assert done.returncode != 0
+    assert "wrapper_type = local: train_test.py tries the remote path" in done.stderr
 
 
 def test_a_broken_configuration_is_one_report(tmp_path: Path) -> None:

@@ -89,6 +89,12 @@ def workflow(envs: list[Any], agents: list[Any], logger: Any = None, monitor: An
             raise RuntimeError("broken on purpose: workflow")
 
 
+@attached
+def short_workflow(envs: list[Any], agents: list[Any], logger: Any = None, monitor: Any = None) -> None:
+    """Plays one step and returns."""
+    agents[0].predict([ObsData(feature=envs[0].reset().feature)])
+
+
 def is_first_time() -> bool:
     """Whether nobody asked before in this run."""
     mark = Path(os.environ["KAIMESH_RUN_DIR"]) / "hung"
