@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from kaimesh.errors import Stopped
 from kaimesh.metrics import Meter
 
 Workflow = Callable[..., None]
+_LAST_S = 30.0
 
 
 class CountedEnv:
@@ -65,7 +67,10 @@ class CountedEnv:
 def run_slots(
     workflow: Workflow, envs: Sequence[Any], agents: Sequence[Any], logger: Any, monitor: Any, stop: threading.Event
 ) -> None:
-    """Runs one thread per environment until all have returned; the first error stops the others and is raised here."""
+    """Runs one thread per environment until all have returned; the first error stops the others and is raised here.
+
+    Who does not stop within _LAST_S is left behind: what it waits for may never come, and the error is what explains it.
+    """
     errors: list[BaseException] = []
 
     def run(slot: int) -> None:
@@ -84,8 +89,11 @@ def run_slots(
     ]
     for thread in threads:
         thread.start()
+    deadline = float("inf")
     for thread in threads:
-        while thread.is_alive():
+        while thread.is_alive() and time.monotonic() < deadline:
             thread.join(1.0)
+            if errors:
+                deadline = min(deadline, time.monotonic() + _LAST_S)
     if errors:
         raise errors[0]

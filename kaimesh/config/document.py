@@ -22,7 +22,8 @@ _HEAD = """# Configuration
 
 `conf/configure_app.toml` holds what you set; every other key takes the algorithm's default (`conf/algo_conf.toml`), else the
 default below. An environment variable with a key's name overrides the file, and `tools/start.sh --set key=value` overrides both.
-`--set <algo>.<name>=value` sets a hyper-parameter. Nothing is converted: `"32"` is not the integer 32.
+`--set <algo>.<name>=value` sets a hyper-parameter. A preset wins over the number in the algorithm's own file, and the start names it.
+Nothing is converted: `"32"` is not the integer 32.
 All that is wrong is reported at once, with file and line, and then nothing is started (exit code 2).
 
 A run keeps what it was started with in `runs/<run>/conf.toml`: every key named, neither the environment nor defaults applied

@@ -125,7 +125,7 @@ def test_an_observation_that_does_not_fit_is_an_error_not_a_silence(tmp_path: Pa
     assert done.returncode == 1, done.stderr
     assert "TypeError" in done.stderr
     assert "AgentError: actor: Wide.predict raised TypeError" in done.stderr
-    assert "watchdog" not in done.stderr
+    assert "watchdog: nothing" not in done.stderr
 
 
 @pytest.mark.long

@@ -1,0 +1,94 @@
+"""wrapper_type = "local": the slots' threads take turns in the agent, and what ended one ends all."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aisrv.local import train_in_place
+from aisrv.slots import run_slots
+from kaimesh.agent import Agent
+from kaimesh.config import load
+from kaimesh.errors import AgentError
+from kaimesh.lifecycle import Context
+from kaimesh.metrics import Meter
+from kaimesh.run import RunDir
+
+SLOTS = 4
+
+
+class Locking(Agent):
+    """Its predict holds a lock and keeps it when it raises, as a tf.function of TensorFlow 2.15 does."""
+
+    def __init__(self) -> None:
+        super().__init__("learner")
+        self.lock, self.calls = threading.Lock(), 0
+
+    def predict(self, list_obs_data: Any) -> list[Any]:
+        self.lock.acquire()
+        self.calls += 1
+        if self.calls == 10:
+            raise ValueError("593 features came to a network for 594")
+        self.lock.release()
+        return [0 for _ in list_obs_data]
+
+    def exploit(self, list_obs_data: Any) -> list[Any]:
+        return self.predict(list_obs_data)
+
+    def learn(self, list_sample_data: Any) -> dict[str, float]:
+        raise OSError("broken on purpose")
+
+    def save_model(self, path: str | None = None, id: str | int = "1") -> None:
+        Path(f"{path}/model.ckpt-{id}.txt").write_text("x")
+
+    def load_model(self, path: str | None = None, id: str | int = "1") -> None:
+        raise FileNotFoundError(f"{path}/{id}")
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    config = load("conf/configure_app.toml", {"wrapper_type": "local", "aisrv_count": "1"}, {})
+    run = RunDir(tmp_path)
+    run.prepare()
+    return Context("aisrv_0", 0, config, run, "token", 1, Meter("aisrv_0"), logging.getLogger(), threading.Event())
+
+
+def test_an_error_in_one_slots_predict_is_every_slots_error(context: Context) -> None:
+    agent = Locking()
+    training = train_in_place(agent, context)
+    caught: list[BaseException] = []
+
+    def workflow(envs: Any, agents: Any, logger: Any, monitor: Any) -> None:
+        try:
+            while True:
+                agents[0].exploit([0])
+        except ValueError as error:
+            caught.append(error)
+            raise
+
+    with pytest.raises(AgentError, match="593 features came to a network for 594"):
+        run_slots(workflow, [None] * SLOTS, [agent] * SLOTS, context.logger, None, context.stop)
+    training.close()
+    assert len(caught) == SLOTS, "every slot ended"
+    assert len({id(error) for error in caught}) == 1, "with the original"
+
+
+def test_a_failed_learn_is_told_to_the_slots_that_come_after(context: Context) -> None:
+    agent = Locking()
+    train_in_place(agent, context)
+    for _ in range(3):
+        with pytest.raises(AgentError, match=r"Agent\.learn raised OSError: broken on purpose"):
+            agent.learn([1])
+
+
+def test_a_model_that_cannot_be_loaded_is_the_callers_own_trouble(context: Context) -> None:
+    agent = Locking()
+    train_in_place(agent, context)
+    for _ in range(2):
+        with pytest.raises(AgentError, match="FileNotFoundError"):
+            agent.load_model(path=str(context.run.ckpt), id=7)
+    assert agent.predict([1, 2]) == [0, 0]
