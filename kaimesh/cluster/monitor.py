@@ -92,8 +92,11 @@ class Monitor:
         name = connection.state
         if name is None:
             raise SampleError(f"only a {ROLE} may report; this peer asked for nothing more than a handshake")
-        if len(connection.payload) > MAX_REPORT_BYTES:
-            raise SampleError(f"a report of {len(connection.payload)} bytes; at most {MAX_REPORT_BYTES} are taken")
+        header, size = connection.header, len(connection.payload)
+        if header is None or header.kind != Kind.CONTROL or size > MAX_REPORT_BYTES:
+            raise SampleError(
+                f"a report is a frame of kind {Kind.CONTROL:d}, of at most {MAX_REPORT_BYTES} bytes, not of {size}"
+            )
         status = report_of(from_json(connection.payload).get("status"))
         if status["name"] != name:
             raise SampleError(f"{name} cannot report for {status['name']}")

@@ -56,9 +56,9 @@ def ports() -> dict[str, Port]:
     asks = ({"do": "version"}, {"do": "load_model", "id": "latest"}, {"do": "load_model", "id": 12})
     tells = ({"do": "describe"}, {"do": "flush"})  # "drop" comes from mutate.TEXTS, seldom: it takes 0.1 s
     return {
-        "actor": Port(_hello("player", specs=SPECS, spaces=SPACES), asks, True, 12),
-        "actor_diy": Port(_hello("player", specs=SPECS), asks, True, 12),
-        "ingest": Port(_hello("writer", specs=SPECS, spaces=SPACES), tells, True, 16),
+        "actor": Port(_hello("player", specs=SPECS, spaces=SPACES), asks, True, 40),
+        "actor_diy": Port(_hello("player", specs=SPECS), asks, True, 40),
+        "ingest": Port(_hello("writer", specs=SPECS, spaces=SPACES), tells, True, 40),
         "monitor": Port(_hello("reporter"), ({"status": report()},), False, 2),
     }
 
@@ -126,7 +126,7 @@ def _request(port: Port, rng: random.Random, *, last: bool) -> tuple[bytes, str]
         frame, label = _rows(rng), "rows"
     else:
         request = rng.choice(port.requests)
-        way = rng.randrange(8)
+        way = rng.randrange(8) if last else rng.randrange(1, 8)
         if way == 0:
             payload = mutate.flipped(json.dumps(request).encode(), rng)
         elif way == 1:

@@ -108,7 +108,12 @@ def flipped(data: bytes, rng: random.Random) -> bytes:
 
 FIELDS = ("magic", "kind", "method", "flags", "length", "rows", "tag", "version")
 _MOST = {"kind": 255, "method": 255, "flags": 65535, "length": 2**32 - 1, "rows": 2**32 - 1}
-_BREAKING = ("magic", "length")  # what comes after it in the stream is read otherwise
+_BREAKING = (
+    "magic",
+    "length",
+    "kind",
+    "method",
+)  # nothing that comes after it in the stream is read, or read otherwise
 
 
 def header(data: bytes, rng: random.Random, *, breaking: bool) -> tuple[bytes, str]:
