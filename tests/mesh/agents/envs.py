@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
-import signal
 import sys
 import time
 from typing import Any
@@ -36,7 +36,7 @@ class Broken(gymnasium.Env):
 
 
 class Leaving(Broken):
-    """Ends its process in step number `step` of its life, by `how`: "os._exit" or "sys.exit", each with 0, or a signal's name."""
+    """Ends its process in step number `step` of its life, by `how`: "os._exit" or "sys.exit", each with 0, or "segfault"."""
 
     def __init__(self, how: str = "os._exit", step: int = 25) -> None:
         super().__init__(step)
@@ -49,5 +49,5 @@ class Leaving(Broken):
                 os._exit(0)
             if self.how == "sys.exit":
                 sys.exit(0)
-            os.kill(os.getpid(), signal.Signals[self.how])
+            ctypes.string_at(0)
         return super().step(action)
