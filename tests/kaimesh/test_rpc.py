@@ -204,8 +204,9 @@ class Broken:
             yield b"one"
             raise KeyError("a bug")
 
-        def refuses(_request: bytes, context: grpc.ServicerContext) -> bytes:
-            rpc.refuse(context, MeshError("no\n" * 9000 + "\ud800é" * 9000), grpc.StatusCode.INVALID_ARGUMENT)
+        def refuses(request: bytes, context: grpc.ServicerContext) -> bytes:
+            words = request.decode("utf-8", "surrogatepass") * 9000
+            rpc.refuse(context, MeshError(words), grpc.StatusCode.INVALID_ARGUMENT)
 
         def collects(requests: Iterator[bytes], _context: grpc.ServicerContext) -> bytes:
             return b"".join(requests)
@@ -265,11 +266,14 @@ def test_what_is_no_message_is_the_callers_fault_and_leaves_no_traceback(broken,
     assert not meter.counters
 
 
-def test_a_refusal_of_many_odd_words_arrives(broken, caplog):
+@pytest.mark.parametrize(
+    ("words", "shown"), [("no\n", "no\\nno"), ("\ud800é", "\\ud800é"), ("网格", "网格网"), ("🀄", "🀄🀄")]
+)
+def test_a_refusal_of_many_odd_words_arrives(broken, caplog, words, shown):
     call, meter = broken
-    code, words = call("refuses", b"x")
+    code, said = call("refuses", words.encode("utf-8", "surrogatepass"))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
-    assert words.startswith("no\\nno")
+    assert said.startswith(shown)
     assert "Traceback" not in caplog.text
     assert not meter.counters
 
