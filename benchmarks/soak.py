@@ -37,6 +37,7 @@ from kaimesh.mesh import pids
 from kaimesh.run import RunDir
 
 _HOUR_S = 3600.0
+_WIDTH = 150  # of the table, where the output is no terminal
 _END_S = 120.0  # that a mesh may take to end
 _FIELDS = ("anonymous", "resident", "files", "threads")
 
@@ -165,6 +166,7 @@ def show(report: dict[str, Any]) -> None:
             str(process["starts"]),
         )
     console = Console(stderr=True)
+    console.width = max(console.width, _WIDTH)
     console.print(table)
     for key, line in report["disk"].items():
         console.print(f"{key}: {line['first']:,.0f} -> {line['last']:,.0f}, {_said(line['per_hour'], 1)} an hour")
