@@ -18,7 +18,6 @@ from kaimesh.metrics import Meter
 
 _POLL_S = 0.002
 _FLUSH_S = 60.0
-_STOP_CHECK_S = 0.5
 ASK_S = 5.0  # samples under way have arrived by then, so that nobody asks for nothing
 
 
@@ -53,9 +52,7 @@ class OnPolicyGate:
             self._sent += samples
             if self._sent < self._share:
                 return
-        deadline = time.monotonic() + _FLUSH_S
-        while not links.sender.flush(_STOP_CHECK_S) and time.monotonic() < deadline:
-            self._check_stop()
+        links.sender.flush(_FLUSH_S)
         self._await_model(version, links, current)
         self._meter.state("working")
 
@@ -64,7 +61,8 @@ class OnPolicyGate:
         ask_at = time.monotonic() + self._ask_s
         while current() <= version:
             self._meter.state("waiting", waits_for)
-            self._check_stop(_POLL_S)
+            if self._stop.wait(_POLL_S):
+                raise Stopped
             if time.monotonic() < ask_at:
                 continue
             before, short = short, self._ask(version, links)
@@ -85,10 +83,6 @@ class OnPolicyGate:
         except PeerError as error:
             self._meter.state("waiting", f"learner: {error}")
             return 0
-
-    def _check_stop(self, wait_s: float = 0.0) -> None:
-        if self._stop.wait(wait_s):
-            raise Stopped
 
 
 class RemoteAgent:

@@ -63,7 +63,7 @@ class Ingest:
         self._open_since = 0.0
         self._drawn = 0
         self._news = threading.Condition()
-        self._progress = Progress(0, 0)
+        self._progress = self._told = Progress(0, 0)
 
     @property
     def progress(self) -> Progress:
@@ -177,7 +177,8 @@ class Ingest:
         """
         del enough, size
         with self._news:
-            self._news.wait_for(lambda: self._progress.given != known, timeout_s)
+            self._news.wait_for(lambda: self._progress.given != known or self._progress != self._told, timeout_s)
+            self._told = self._progress
             return self._progress
 
     def items(self) -> int:

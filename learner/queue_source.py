@@ -60,7 +60,8 @@ class QueueSource:
         self._most = max(chunk_items, min(_MOST_ITEMS, _MOST_BYTES // (steps * step_bytes)))
         self._items: deque[np.ndarray] = deque()  # [1, nbytes] each
         self._came_at = 0.0
-        self._drawing = self._held = self._dropped = self._closed = False
+        self._drawing = self._held = self._closed = False
+        self._holds = 0  # what was known of the table before one of them holds no longer
         self._probe = Probe(address, logger)
         self._thread = threading.Thread(target=self._run, name=f"draw {address}", daemon=True)
         self._thread.start()
@@ -88,7 +89,8 @@ class QueueSource:
     def hold(self, timeout_s: float) -> bool:
         """See Source. A table that is emptied between a look at it and the draw would leave the draw waiting."""
         with self._changed:
-            self._held = self._dropped = True
+            self._held = True
+            self._holds += 1
             self._changed.notify_all()
             return self._changed.wait_for(lambda: not self._drawing, timeout_s)
 
@@ -115,6 +117,7 @@ class QueueSource:
         client, known = pybind.Client(self.address), -1
         drawn: int | None = None  # of the `known` items; None: not sure
         while not self._closed:
+            holds = self._holds
             try:
                 progress = self._news.await_items(known, self._enough(), drawn is None, _WAIT_S)
             except Stopped:
@@ -125,8 +128,8 @@ class QueueSource:
                 self._rest(RETRY_S)
                 progress = Progress(-1, -2)
             quiet = progress.given == known
-            if self._dropped or progress.given < known:
-                drawn, self._dropped = None, False
+            if progress.given < known:
+                drawn = None
             known = progress.given
             if drawn is None:
                 there = progress.size if progress.size >= 0 else self._size(client)
@@ -134,15 +137,16 @@ class QueueSource:
                     drawn = known - there
             else:
                 there = known - drawn
-            count = self._draw_all(client, there)
-            drawn = None if count < there or quiet or drawn is None else drawn + count
+            count = self._draw_all(client, there, holds)
+            unsure = count < there or quiet or self._holds != holds
+            drawn = None if unsure or drawn is None else drawn + count
         if isinstance(self._news, RemoteControl):
             self._news.close()
 
-    def _draw_all(self, client: pybind.Client, there: int) -> int:
+    def _draw_all(self, client: pybind.Client, there: int, holds: int) -> int:
         count = 0
         try:
-            while count < there and (came := self._draw(client, min(there - count, self._most))):
+            while count < there and (came := self._draw(client, min(there - count, self._most), holds)):
                 count += came
         except RuntimeError as error:
             self._log.warning("%s: drawing samples failed (%s); trying again", self.address, str(error).splitlines()[0])
@@ -158,11 +162,11 @@ class QueueSource:
         with self._changed:
             self._changed.wait_for(lambda: self._closed, seconds)
 
-    def _draw(self, client: pybind.Client, count: int) -> int:
+    def _draw(self, client: pybind.Client, count: int, holds: int) -> int:
         """Draws `count` items that are there; returns how many. Raises RuntimeError."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or not (self._held or self._full()))
-            if self._closed or self._dropped:  # they may be there no more
+            if self._closed or self._holds != holds:  # they may be there no more
                 return 0
             self._drawing = True
         done = 0

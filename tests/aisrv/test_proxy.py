@@ -180,13 +180,6 @@ def test_a_gate_whose_learner_learns_or_is_gone_or_still_gets_samples_stays_shut
     assert not held.is_alive()
 
 
-def test_a_gate_in_front_of_a_buffer_that_takes_nothing_ends_with_the_mesh() -> None:
-    stop, mesh = threading.Event(), links()
-    mesh.sender.flush = lambda timeout_s: stop.set()  # so that it is not done in any time
-    with pytest.raises(Stopped):
-        OnPolicyGate(1, stop, Meter("aisrv_0")).pass_through(1, 0, mesh, lambda: 0)
-
-
 def test_a_held_gate_ends_with_the_mesh() -> None:
     stop = threading.Event()
     gate = OnPolicyGate(1, stop, Meter("aisrv_0"))
