@@ -65,7 +65,7 @@ class Service:
         if self.role == "aisrv":
             self.meter.count("env_steps", 10)
             self.meter.episode(1.5, 10)
-        elif self.role == "learner":
+        if self.role == "learner" or self.context.config.app.wrapper_type == "local":
             self.meter.count("learner_steps")
             self.meter.count("policy_lag_sum", 2)
             self.meter.count("policy_lag_count")
