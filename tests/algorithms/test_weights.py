@@ -63,7 +63,7 @@ def test_what_is_no_model_is_told(tmp_path: Path, content: bytes) -> None:
         weights.load(path)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_flipped_bytes_raise_nothing_else(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.mktemp("models") / "model.npz"

@@ -91,13 +91,6 @@ CASES = {
         (),
         {"app": "tests.mesh.agents.envs:Leaving", **LOCAL},
     ),
-    "env, sys.exit(0)": Case(
-        "",
-        "aisrv_0",
-        "the environment, in step, called exit (0, SystemExit)",
-        ("in step", "sys.exit(0)"),
-        {"app": "tests.mesh.agents.envs:Leaving", "env_conf": '{how = "sys.exit"}', **LOCAL},
-    ),
     "env, segmentation fault": Case(
         "",
         "aisrv_0",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
 import time
 from typing import Any
 
@@ -36,7 +35,7 @@ class Broken(gymnasium.Env):
 
 
 class Leaving(Broken):
-    """Ends its process in step number `step` of its life, by `how`: "os._exit" or "sys.exit", each with 0, or "segfault"."""
+    """Ends its process in step number `step` of its life, by `how`: "os._exit", with 0, or "segfault"."""
 
     def __init__(self, how: str = "os._exit", step: int = 25) -> None:
         super().__init__(step)
@@ -47,7 +46,5 @@ class Leaving(Broken):
             if self.how == "os._exit":
                 time.sleep(1.5)  # what ends within a second of its start is another case to supervisord
                 os._exit(0)
-            if self.how == "sys.exit":
-                sys.exit(0)
             ctypes.string_at(0)
         return super().step(action)
