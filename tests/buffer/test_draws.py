@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,10 @@ Local = Callable[..., LocalBuffer]
 Child = Callable[..., ChildBuffer]
 QUEUE = "TableSpec(kind='queue', rows_per_item=1)"
 CLOSE_S = 2.0
+ON_POLICY: dict[str, Any] = {
+    "algorithm_on_policy_or_off_policy": "on-policy", "dump_model_freq": 1, "model_file_sync_per_minutes": 0,
+    "model_file_load_per_minutes": 0,
+}  # fmt: skip
 READER = """
 import sys, json
 from kaimesh.agent import TableSpec
@@ -81,7 +86,7 @@ def test_rows_at_odd_moments_all_come(local: Local, rows_per_item: int, batch: i
 @pytest.mark.parametrize("seed", [1, 2])
 def test_50000_rows_at_odd_moments_all_come(child: Child, seed: int) -> None:
     """Twice, so 100,000; the buffer is another process, and its reader is now and then stopped for longer than any draw."""
-    buffer = child(QUEUE, replay_buffer_capacity=256, train_batch_size=4, algorithm_on_policy_or_off_policy="on-policy")
+    buffer = child(QUEUE, replay_buffer_capacity=256, train_batch_size=4, **ON_POLICY)
     buffer.start()
     sender = SampleSender([buffer.address], token=TOKEN, name="a", window=64, meter=Meter("a"), stop=threading.Event())
     count = 50_000
@@ -178,7 +183,7 @@ def unanswered(reader: Reader) -> bool:
 @pytest.mark.long
 def test_rows_come_again_after_the_buffer_was_stopped_for_a_while(child: Child) -> None:
     """SIGSTOP of the buffer in the middle of a stream, for longer than a lifetime of any wait in the reader."""
-    buffer = child(QUEUE, replay_buffer_capacity=64, train_batch_size=4, algorithm_on_policy_or_off_policy="on-policy")
+    buffer = child(QUEUE, replay_buffer_capacity=64, train_batch_size=4, **ON_POLICY)
     buffer.start()
     sender = SampleSender([buffer.address], token=TOKEN, name="a", window=64, meter=Meter("a"), stop=threading.Event())
     feeding = threading.Thread(target=trickle, args=(sender, 120, 5, 0.02), daemon=True)
@@ -270,7 +275,7 @@ def test_nonsense_in_a_wait_is_refused_and_the_next_one_served(local: Local, req
 @pytest.mark.long
 def test_rows_of_a_killed_buffer_are_waited_for_no_longer_and_new_ones_come(child: Child) -> None:
     """A draw that the kill cut short goes on with what the next life of the buffer gets."""
-    buffer = child(QUEUE, replay_buffer_capacity=64, train_batch_size=4, algorithm_on_policy_or_off_policy="on-policy")
+    buffer = child(QUEUE, replay_buffer_capacity=64, train_batch_size=4, **ON_POLICY)
     buffer.start()
     meter = Meter("a")
     sender = SampleSender([buffer.address], token=TOKEN, name="a", window=8, meter=meter, stop=threading.Event())
@@ -282,8 +287,8 @@ def test_rows_of_a_killed_buffer_are_waited_for_no_longer_and_new_ones_come(chil
     buffer.start()
     feeding.join(WAIT_S)
     sender.put(rows(8, 1000))
-    last: list[int] = []
-    while 1007 not in last:
+    last = collect(reader, 1)
+    while last[-1] < 1007:
         last += collect(reader, 1)
     assert np.all(np.diff(last) > 0)
     assert last[-8:] == list(range(1000, 1008))
