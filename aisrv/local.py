@@ -30,6 +30,7 @@ def train_in_place(agent: Any, context: Context) -> Training:
         meter=context.meter,
         logger=context.logger,
         publish=lambda folder, info: None,  # nobody else predicts
+        stop=context.stop,
     )
     predicting, training_turn = Turn(), Turn()  # every slot's workflow is a thread of its own
 

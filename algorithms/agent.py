@@ -120,13 +120,17 @@ class NativeAgent(agent.Agent):
         """Reads what `save_model` wrote. Raises AgentError, and keeps the weights, where it does not fit this run."""
         file = Path(str(path)) / f"model.ckpt-{id}.npz"
         header, arrays = model_file.load(file)
-        header = {"lstm_size": 0, **header}  # files that are older than the LSTM
-        model_file.check(file, header, self._header(), {**_REMEDIES, **self.remedies})
+        self._check(file, header)
         if self._learner is not None:
             self._learner.assign(arrays)
         self._weights = arrays
         self._assign(arrays)
         self._stale = False
+
+    def check_model(self, path: str, id: str | int) -> None:
+        """Raises AgentError where `load_model` would refuse the model; after `setup`, in an aisrv's agent too."""
+        file = Path(path) / f"model.ckpt-{id}.npz"
+        self._check(file, model_file.header_of(file))
 
     def save_training_state(self, path: str) -> None:
         """Writes what an exact resume needs besides the model into the folder `path`: `training.npz`."""
@@ -190,6 +194,10 @@ class NativeAgent(agent.Agent):
             self._weights = self._learner.weights()
             self._assign(self._weights)
         self._stale = False
+
+    def _check(self, file: Path, header: Mapping[str, Any]) -> None:
+        header = {"lstm_size": 0, **header}  # files that are older than the LSTM
+        model_file.check(file, header, self._header(), {**_REMEDIES, **self.remedies})
 
     def _header(self) -> dict[str, Any]:
         net = self._net

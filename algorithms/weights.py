@@ -44,17 +44,38 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
     Raises AgentError: there is no such file, or it is damaged or was not written by `save`.
     """
+    arrays = _read(path, None)
+    return _decoded(path, arrays.pop(_HEADER)), arrays
+
+
+def header_of(path: Path) -> dict[str, Any]:
+    """The header alone. Raises AgentError as `load`."""
+    return _decoded(path, _read(path, _HEADER)[_HEADER])
+
+
+def _read(path: Path, only: str | None) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        header = json.loads(bytes(arrays.pop(_HEADER)))
-        if not isinstance(header, dict):
-            raise ValueError("its header is no table")
-        return header, arrays
+            found = {name: file[name] for name in file.files if only in (None, name)}
+            return found if _HEADER in found else {_HEADER: file[_HEADER]}
     except FileNotFoundError:
         raise AgentError(f"there is no model {path}. Give the id of a model that was saved.") from None
     except _DAMAGE as error:
-        raise AgentError(f"{path} is damaged or no model of this algorithm ({error}). Load another one.") from error
+        raise _damaged(path, error) from error
+
+
+def _decoded(path: Path, text: np.ndarray) -> dict[str, Any]:
+    try:
+        header = json.loads(bytes(text))
+        if not isinstance(header, dict):
+            raise TypeError(f"its header is a {type(header).__name__}")
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+    return header
+
+
+def _damaged(path: Path, error: Exception) -> AgentError:
+    return AgentError(f"{path} is damaged or no model of this algorithm ({error}). Load another one.")
 
 
 def check(path: Path, header: Mapping[str, Any], wanted: Mapping[str, Any], keys: Mapping[str, str]) -> None:

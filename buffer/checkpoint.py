@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kaimesh.run import write_json
+from kaimesh.disk import sync
+from kaimesh.documents import write_json
 
 GENERATIONS = 2
 _MANIFEST = "manifest.json"
@@ -44,14 +45,15 @@ class Checkpoints:
         self._log = logger or logging.getLogger("buffer")
         self._kept.mkdir(parents=True, exist_ok=True)
         self.own.mkdir(exist_ok=True)
+        self._sweep()
 
     def candidates(self) -> Iterator[tuple[Manifest, Path]]:
         """Whole checkpoints, newest first; logs what is damaged and why."""
         for folder in reversed(self._generations()):
             try:
-                manifest = Manifest(**json.loads((folder / _MANIFEST).read_text()))
+                manifest = Manifest(**json.loads((folder / _MANIFEST).read_bytes()))
                 wrong = [name for name, size in manifest.files if (folder / _DATA / name).stat().st_size != size]
-            except (OSError, ValueError, TypeError) as error:
+            except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
                 self._log.error("checkpoint %s is damaged (%s); trying the one before", folder, error)
                 continue
             if wrong:
@@ -62,7 +64,20 @@ class Checkpoints:
             yield manifest, folder
 
     def keep(self, saved: Path, manifest: Manifest) -> Path:
-        """Moves what Reverb saved at `saved` out of its reach, with a manifest; then the oldest beyond GENERATIONS goes."""
+        """Moves what Reverb saved at `saved` out of its reach, with a manifest; then the oldest beyond GENERATIONS goes.
+
+        Raises OSError: the disk does not take it; what was kept before stays, and nothing of the new one takes room.
+        """
+        try:
+            target = self._keep(saved, manifest)
+        except OSError:
+            self._sweep()
+            raise
+        for old in self._generations()[:-GENERATIONS]:
+            shutil.rmtree(old)
+        return target
+
+    def _keep(self, saved: Path, manifest: Manifest) -> Path:
         target = self._kept / f"{time.time_ns():020d}"
         unfinished = self._kept / f".{target.name}"
         unfinished.mkdir()
@@ -70,13 +85,10 @@ class Checkpoints:
         files = sorted((unfinished / _DATA).rglob("*"))
         sizes = [[str(path.relative_to(unfinished / _DATA)), path.stat().st_size] for path in files if path.is_file()]
         for path in files:
-            _sync(path)
-        write_json(unfinished / _MANIFEST, manifest._replace(files=sizes)._asdict())
-        _sync(unfinished / _MANIFEST)
+            sync(path)
+        write_json(unfinished / _MANIFEST, manifest._replace(files=sizes)._asdict(), durable=True)
         unfinished.replace(target)
-        _sync(self._kept)
-        for old in self._generations()[:-GENERATIONS]:
-            shutil.rmtree(old)
+        sync(self._kept)
         return target
 
     def lay_out(self, folder: Path) -> None:
@@ -100,13 +112,10 @@ class Checkpoints:
         for folder in self._generations():
             shutil.rmtree(folder)
 
+    def _sweep(self) -> None:
+        """Removes what a kill or a full disk left unfinished."""
+        for leftover in self._kept.glob(".[0-9]*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
     def _generations(self) -> list[Path]:
         return sorted(path for path in self._kept.iterdir() if path.name.isdigit() and path.is_dir())
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -34,6 +34,7 @@ class BufferService:
         table = getattr(dotted(context.config.algo.learner_agent), "table", TableSpec())
         self._checkpoint_s = app.buffer_checkpoint_seconds
         checkpoints = Checkpoints(context.run.buffer / context.name, context.logger) if self._checkpoint_s else None
+        self._checkpoints = checkpoints
         self._ingest = Ingest(
             table, app, port=port, checkpoints=checkpoints, meter=context.meter, logger=context.logger
         )
@@ -102,6 +103,8 @@ class BufferService:
         try:
             self._ingest.checkpoint()
         except (RuntimeError, OSError) as error:
+            if self._checkpoints is not None:
+                self._checkpoints.clear_own()  # what is unfinished would keep a full disk full
             self._context.logger.error(
                 "no checkpoint was saved (%s); the last one stays, the next try is in %g s", error, self._checkpoint_s
             )

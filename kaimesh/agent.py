@@ -159,7 +159,8 @@ class Agent:
     gets, or None; `slot_columns(slots, total)`, for native workflows: constants of the slots with the numbers `slots` int64 `[N]`,
     of `total` in all aisrv, as columns `[N, ...]` that travel with every request for predictions; `sample_of(unrolls)`, for
     native workflows: what is stored of unrolls (aisrv/rollout), a Batch of as many rows;
-    `save_training_state(path)` and `load_training_state(path)` (a folder each) for an exact resume.
+    `save_training_state(path)` and `load_training_state(path)` (a folder each) for an exact resume; `check_model(path, id)`, after
+    `setup` in an aisrv: raises AgentError where `load_model` would refuse that model, so that a resume is refused before it starts.
     """
 
     table: TableSpec = TableSpec()

@@ -8,7 +8,6 @@ without the prefix that those cleaners look for.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
@@ -21,6 +20,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kaimesh import disk, documents
+from kaimesh.disk import DiskTrouble, sync
 from kaimesh.errors import AgentError, MeshError
 
 MANIFEST = "manifest.json"
@@ -28,7 +29,6 @@ ID_LIST = "id_list"
 _DURABLE = ".manifest.durable.json"  # the manifest as of the last fsync; a power cut may empty a newer one
 _WORKING = ".dump-"
 _MODEL_FILE = re.compile(r"model\.ckpt-(\d+)\..+")
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _log = logging.getLogger("kaimesh.checkpoint")
 
 
@@ -91,10 +91,11 @@ def dump(
     keep: which models stay, as `retain` does it; None: all.
     durable: fsync the files, so that a power cut leaves them too. Without, a kill at any moment leaves only whole models
     just the same, and what a power cut damaged fails its digest; it saves some ten milliseconds on a busy disk.
-    Raises MeshError: the disk is full (the models that were there stay). AgentError: `save` wrote no
+    Raises DiskTrouble: the disk is full (the models that were there stay). AgentError: `save` wrote no
     `model.ckpt-<id>.*`. What `save` raises passes through.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    documents.sweep(folder)
     for leftover in folder.glob(f"{_WORKING}*"):  # of a process that was killed; a folder has one writer
         shutil.rmtree(leftover, ignore_errors=True)
     working = folder / f"{_WORKING}{id}"
@@ -118,8 +119,8 @@ def dump(
         if keep is not None:
             _remove_unlisted(folder, kept)
     except Exception as error:
-        if is_full(error, folder):
-            raise MeshError(full_disk(folder, f"model {id}")) from error
+        if (trouble := no_room(error, folder, f"model {id}")) is not None:
+            raise trouble from error
         raise
     finally:
         shutil.rmtree(working, ignore_errors=True)
@@ -138,10 +139,10 @@ def listed(folder: Path) -> list[ModelInfo]:
         return _read_manifest(path)
     except FileNotFoundError:
         return []
-    except (KeyError, TypeError, ValueError) as error:
+    except _DAMAGE as error:
         try:
             entries = _read_manifest(folder / _DURABLE)
-        except (OSError, KeyError, TypeError, ValueError):
+        except _DAMAGE:
             raise MeshError(
                 f"{path} is damaged ({error}); it is not known which models are whole, so none is loaded. Delete it to "
                 "start from nothing, or restore it."
@@ -150,8 +151,11 @@ def listed(folder: Path) -> list[ModelInfo]:
         return entries
 
 
+_DAMAGE = (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
+
+
 def _read_manifest(path: Path) -> list[ModelInfo]:
-    return sorted(ModelInfo.from_json(entry) for entry in json.loads(path.read_text())["models"])
+    return sorted(ModelInfo.from_json(entry) for entry in json.loads(path.read_bytes())["models"])
 
 
 def verify(folder: Path, info: ModelInfo) -> None:
@@ -195,32 +199,19 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sync(path: Path) -> None:
-    """fsync of a file or a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
+def no_room(error: BaseException, folder: Path, what: str) -> DiskTrouble | None:
+    """The words for `error` where a disk makes it: which, what is free, which model is the last good one; else None."""
+    trouble = disk.trouble(error, folder)
+    if not trouble:
+        return None
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def is_full(error: BaseException, folder: Path) -> bool:
-    """Whether `error` comes of a full disk; libraries bury the errno, so an exhausted file system counts too."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return os.statvfs(folder).f_bavail == 0
-
-
-def full_disk(folder: Path, what: str) -> str:
-    """The words for it."""
-    last = [info.id for info in models(folder)][-1:]
+        last = [info.id for info in models(folder)][-1:]
+    except (MeshError, OSError):
+        last = []
     good = f"the last good model stays: {last[0]}" if last else "there is no model yet"
-    return (
-        f"no room for {what} in {folder} ({shutil.disk_usage(folder).free:,} bytes free); it was not kept, {good}. Free some "
-        "space, or lower max_save_model_file_count or max_save_model_bytes."
+    return DiskTrouble(
+        f"no room for {what} in {folder}: {trouble}; it was not kept, {good}. Free some space, or lower max_save_model_file_count "
+        "or max_save_model_bytes."
     )
 
 

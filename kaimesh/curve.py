@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,27 +28,34 @@ def read(run: Path) -> Curve:
     """The curve in `run/history.jsonl`, which the keeper writes. Raises ConfigError: there is none, or nothing in it yet."""
     path = run / "history.jsonl"
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_bytes().splitlines()
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read ({error.strerror}): {run} is no run that tools/start.sh made"
         ) from error
-    points = []
-    for number, line in enumerate(lines, 1):
-        try:
-            points.append(json.loads(line))
-        except ValueError as error:
-            if number < len(lines):  # the last one may be under way
-                raise ConfigError(f"{path}, line {number} is damaged: {error}. Delete the line.") from error
+    points = [point for point in map(_point, lines) if point is not None]
+    if damaged := len(lines) - len(points):
+        print(f"curve: {path}: {damaged} of {len(lines)} lines are damaged and left out", file=sys.stderr)
     if not points:
         raise ConfigError(f"{path} has no points yet; the keeper writes one every report_seconds")
-    start = points[0]["time"]
+    times = [point["time"] or 0.0 for point in points]
 
     def column(key: str) -> list[float]:
-        return [float("nan") if point.get(key) is None else float(point[key]) for point in points]
+        return [float("nan") if (value := point[key]) is None else value for point in points]
 
-    minutes = [(point["time"] - start) / 60 for point in points]
+    minutes = [(moment - times[0]) / 60 for moment in times]
     return Curve(run.resolve().name, minutes, column(RETURN), column(SPEED))
+
+
+def _point(line: bytes) -> dict[str, float | None] | None:
+    """A line's numbers; None: a disk, or a kill that came while it was written, left no point of it."""
+    try:
+        point = json.loads(line)
+        named = {key: point.get(key) for key in ("time", RETURN, SPEED)}
+        numbers = {key: None if value is None else float(value) for key, value in named.items()}
+    except (ValueError, TypeError, AttributeError, RecursionError, OverflowError):
+        return None
+    return numbers if math.isfinite(numbers["time"] or math.nan) else None
 
 
 class Level(NamedTuple):

@@ -1,49 +1,108 @@
-"""`mesh.json`: what runs in a run directory. Who writes it: `start` once, then only the keeper.
+"""`mesh.json`: what runs in a run directory. Who writes it: `start` once, then only the keeper of that start.
 
-Fields: run, commit, state ("starting", "running", "stopping", "ended"), reason, started, up, ended, limits
-{max_env_steps, max_seconds}, supervisor {socket, pid}, processes {name: {role, address, pid, supervisor, restarts}}.
+Fields: run, commit, start (the id of this life, in the environment of all its processes), state ("starting", "running",
+"stopping", "ended"), reason, started, up, ended, limits {max_env_steps, max_seconds}, supervisor {socket, pid}, processes
+{name: {role, address, pid, supervisor, restarts}}, disk (what is wrong with the run's disk, while it is).
 """
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import psutil
 
+from kaimesh import documents
+from kaimesh.config import App
 from kaimesh.config.load import ROOT
-from kaimesh.run import RunDir, read_json
+from kaimesh.run import RunDir
+from kaimesh.supervise import SUPERVISORD, programs, socket_path
 
 LIVE_STATES = ("starting", "running", "stopping")
 SUPERVISOR = "supervisord"
+START_VARIABLE = "KAIMESH_START"  # JSON: what mesh.json is made anew from, where it was lost
+
+
+def read(run: RunDir) -> dict[str, Any]:
+    """mesh.json, in its shape; {} where there is none, or a damaged one."""
+    return documents.read_json(run.mesh, documents.MESH)
+
+
+def new(run: RunDir, app: App, order: dict[str, Any]) -> dict[str, Any]:
+    """What `start` writes. order: start (its id), commit, started (wall time, s), limits."""
+    return {
+        "run": str(run.root),
+        "state": "starting",
+        "reason": "",
+        "supervisor": {"socket": str(socket_path(run))},
+        "processes": {program.name: {"role": program.role, "address": program.address} for program in programs(app)},
+        **order,
+    }
+
+
+def order_of_this_life() -> dict[str, Any]:
+    """The order of the start that this process belongs to, as `new` takes it; {} in a process of no mesh."""
+    order: dict[str, Any] = json.loads(os.environ.get(START_VARIABLE, "{}"))
+    return order
 
 
 def is_ours(pid: int | None, run: RunDir) -> bool:
     """Whether `pid` is alive and was started for this run: its command line names the run's directory."""
-    if not pid:
+    if not pid or pid < 0:
         return False
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and any(str(run.root) in word for word in process.cmdline())
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return process.status() != psutil.STATUS_ZOMBIE and _names(process.cmdline(), run)
+    except (psutil.Error, OverflowError):
         return False
+
+
+def _names(command: Sequence[str], run: RunDir) -> bool:
+    root = str(run.root)
+    return any(word == root or word.startswith(f"{root}/") for word in command)
 
 
 def supervisor_pid(run: RunDir) -> int | None:
     """The run's supervisord, from the file that it writes before it starts anything; None: it is gone."""
-    try:
-        pid = int((run.root / "supervisord.pid").read_text())
-    except (FileNotFoundError, ValueError):
+    text = documents.read_text(run.root / "supervisord.pid").strip()
+    if text.isdecimal() and len(text) < 10 and is_ours(int(text), run):
+        return int(text)
+    if text.isdecimal() or not run.root.joinpath("supervisord.pid").exists():
         return None
-    return pid if is_ours(pid, run) else None
+    return dict(processes(run)).get(SUPERVISOR)  # the file is damaged
+
+
+def processes(run: RunDir) -> Iterator[tuple[str, int]]:
+    """Every living process of the run, (name, pid), by its command line alone: whatever the run's files say."""
+    for process in psutil.process_iter():
+        try:
+            command = process.cmdline()
+            if _names(command, run) and process.status() != psutil.STATUS_ZOMBIE and (name := _name(command, run)):
+                yield name, process.pid
+        except psutil.Error:  # it ended meanwhile, or is somebody else's
+            continue
+
+
+def _name(command: Sequence[str], run: RunDir) -> str:
+    """What the mesh calls a process with that command line; "" for a stranger's, such as an editor with a file of the run."""
+    if str(run.root / SUPERVISORD) in command and any("supervisord" in word for word in command[:3]):
+        return SUPERVISOR
+    options = dict(pairwise(command))
+    if options.get("--run-dir") != str(run.root) or "--conf" not in command[1:]:
+        return ""
+    role = command[command.index("--conf") - 1].rpartition(".")[2]
+    return f"{role}_{options.get('--index', 0)}"
 
 
 def pids(run: RunDir) -> Iterator[tuple[str, int]]:
-    """Every living process of the run, (name, pid), from mesh.json and the status files; supervisord first."""
-    mesh = read_json(run.mesh)
+    """As `processes`, but from mesh.json and the status files, which costs less; supervisord first."""
     known: dict[str, list[Any]] = {SUPERVISOR: [supervisor_pid(run)]}
-    for name, process in mesh.get("processes", {}).items():
+    for name, process in read(run).get("processes", {}).items():
         known.setdefault(name, []).append(process.get("pid"))
     for name, status in run.statuses().items():
         known.setdefault(name, []).append(status.get("pid"))
@@ -51,6 +110,16 @@ def pids(run: RunDir) -> Iterator[tuple[str, int]]:
         for pid in {candidate for candidate in candidates if candidate}:
             if is_ours(pid, run):
                 yield name, pid
+
+
+def wait_for_the_last(run: RunDir, limit_s: float, but: Sequence[str] = ()) -> dict[str, int]:
+    """Waits until nothing of the run lives; returns who does at the limit. but: names of who may."""
+    deadline = time.monotonic() + limit_s
+    while left := {name: pid for name, pid in processes(run) if name not in but}:
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(0.1)
+    return left
 
 
 def git_commit() -> str:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kaimesh.documents import STATUS, publish_json, read_json
 from kaimesh.logs import host
-from kaimesh.run import read_json, write_json
 
 RECENT_EPISODES = 100
 
@@ -57,12 +57,12 @@ class Meter:
         self._log = logger or logging.getLogger(name)
         self._clock, self._wall = clock, wall
         self._lock = threading.Lock()
-        previous = read_json(path) if path is not None else {}
+        previous = read_json(path, STATUS) if path is not None else {}
         self.counters: dict[str, float] = dict(previous.get("counters", {}))
         self.inherited = dict(self.counters)  # what this life began with
         self.listeners: list[Callable[[dict[str, Any]], None]] = []  # called with what is published; must not wait
         self.gauges: dict[str, float] = {}
-        self.info: dict[str, Any] = {"previous_state": previous["state"]} if previous else {}
+        self.info: dict[str, Any] = {"previous_state": previous.get("state")} if previous else {}
         self._phases: dict[str, Phase] = {}
         self._episodes: deque[tuple[float, float, int]] = deque(
             (tuple(episode) for episode in previous.get("recent_episodes", [])), RECENT_EPISODES
@@ -152,14 +152,24 @@ class Meter:
             }
 
     def publish(self) -> None:
-        """Writes the status file now, and tells the listeners."""
+        """Writes the status file now, and tells the listeners. A disk that takes nothing is named once, and in the next file."""
         if self.path is None and not self.listeners:
             return
         snapshot = self.snapshot()
         for listener in self.listeners:
             listener(snapshot)
         if self.path is not None:
-            write_json(self.path, snapshot)
+            self._disk(publish_json(self.path, snapshot))
+
+    def _disk(self, trouble: str) -> None:
+        before = self.info.get("disk", "")
+        if trouble and not before:
+            self._log.error("%s; going on without it, trying again each second", trouble)
+        elif before and not trouble:
+            self._log.info("the disk takes what is written again")
+            del self.info["disk"]
+        if trouble:
+            self.info["disk"] = trouble
 
     def report(self) -> str:
         """The log line: state, rates and phase shares since the last report."""
@@ -195,10 +205,7 @@ class Meter:
         while not self._stop.is_set():
             self._wake.wait(1.0)
             self._wake.clear()
-            try:
-                self.publish()
-            except OSError as error:  # a full disk must not end training before the learner can say so
-                self._log.error("could not write %s: %s", self.path, error)
+            self.publish()
             if self._clock() >= next_report:
                 next_report += self.report_s
                 self._log.info("%s", self.report())

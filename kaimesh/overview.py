@@ -6,9 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from kaimesh import disk
+from kaimesh import mesh as meshes
 from kaimesh.internal import INTERNAL_ERRORS
 from kaimesh.mesh import LIVE_STATES, is_ours, supervisor_pid
-from kaimesh.run import RunDir, read_json
+from kaimesh.run import RunDir
 from kaimesh.supervise import KEEPER
 from kaimesh.totals import Totals, number, totals, values_of
 
@@ -42,7 +44,10 @@ class Row(NamedTuple):
 
 
 class Overview(NamedTuple):
-    """A run at one moment. state: as in mesh.json, or "dead": supervisord is gone without a word."""
+    """A run at one moment. state: as in mesh.json, or "dead": supervisord is gone without a word.
+
+    disk: what is wrong with the run's disk, in words; "": nothing. The files of the run are of an earlier time then.
+    """
 
     run: RunDir
     state: str
@@ -50,19 +55,33 @@ class Overview(NamedTuple):
     totals: Totals
     rows: list[Row]
     gauges: dict[str, float]
+    disk: str = ""
 
 
 def look(run: RunDir, now: float | None = None) -> Overview:
     """Reads the run's files."""
     now = time.time() if now is None else now
-    mesh, statuses = read_json(run.mesh), run.statuses()
-    state = mesh.get("state", "dead")
+    mesh, statuses = meshes.read(run), run.statuses()
+    state = mesh.get("state", "starting")
     if state in LIVE_STATES and not supervisor_pid(run):
         state = "dead"
-    rows = [_row(name, process, statuses.get(name, {}), run, state, now) for name, process in mesh["processes"].items()]
+    known = mesh.get("processes") or {name: {"role": name.rpartition("_")[0]} for name in statuses}
+    rows = [_row(name, process, statuses.get(name, {}), run, state, now) for name, process in known.items()]
     gauges = {name: value for status in statuses.values() for name, value in values_of(status, "gauges").items()}
     without_keeper = {name: status for name, status in statuses.items() if name != KEEPER}
-    return Overview(run, state, mesh, totals(without_keeper, now), rows, gauges)
+    trouble = _trouble(run, mesh, state, now)
+    return Overview(run, state, mesh, totals(without_keeper, now), rows, gauges, trouble)
+
+
+def _trouble(run: RunDir, mesh: Mapping[str, Any], state: str, now: float) -> str:
+    """What is wrong with the run's disk: as the keeper wrote, as the file system says, or why the keeper's file is old."""
+    if found := (mesh.get("disk", "") if state in LIVE_STATES else "") or disk.state(run.root):
+        return str(found)
+    try:
+        old = state in LIVE_STATES and now - run.mesh.stat().st_mtime > SILENT_S
+    except OSError:
+        old = True
+    return disk.probe(run.root) if old else ""
 
 
 def _row(
@@ -78,11 +97,11 @@ def _row(
         state = "gone"
     unit = WORK.get(process["role"], "")
     rate = number(values_of(status, "rates").get(unit)) if alive else None
-    port = status.get("port") or (process.get("address") or ":").rpartition(":")[2]
+    port = str(status.get("port") or (process.get("address") or ":").rpartition(":")[2])
     return Row(
         name,
         pid if alive else None,
-        int(port) if port else None,
+        int(port) if port.isdecimal() else None,
         health,
         len(process.get("restarts", [])),
         None if rate is None else round(rate, 3),
@@ -133,6 +152,7 @@ def as_json(view: Overview) -> dict[str, Any]:
         "run": str(view.run.root),
         "state": view.state,
         "reason": view.mesh.get("reason", ""),
+        "disk": view.disk,
         "commit": view.mesh.get("commit", "unknown"),
         "started": view.mesh.get("started"),
         "up": view.mesh.get("up"),

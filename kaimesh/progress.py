@@ -12,11 +12,13 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 
+from kaimesh import disk
 from kaimesh.mesh import LIVE_STATES
 from kaimesh.overview import Overview, Row, look, sentence
 from kaimesh.run import RunDir
 
 SMOOTH_S = 10.0
+_BRACKET = r"\["
 COLOURS = {"ok": "green", "starting": "yellow", "restarting": "yellow", "silent": "red", "failed": "red"}
 
 
@@ -81,6 +83,8 @@ def troubled(row: Row) -> bool:
 def plain_line(view: Overview, rates: Rates, now: float) -> str:
     """The whole mesh in one line."""
     words = [time.strftime("%H:%M:%S", time.localtime(now)), view.state]
+    if view.disk:
+        words.append(view.disk)
     if view.state != "starting":
         words += [f"{name} {value}" for name, value in figures(view, rates, now)]
     if view.state in LIVE_STATES:
@@ -117,14 +121,27 @@ def panel(view: Overview, rates: Rates, now: float) -> Panel:
         numbers.add_row(*[f"[dim]{name}[/] [bold]{value}[/]" for name, value in pairs[start : start + 4]])
     title = f"{view.run.root.name}: {view.state}{': ' + view.mesh['reason'] if view.mesh.get('reason') else ''}"
     footer = "Ctrl-C leaves this view; the mesh goes on"
+    trouble = [f"[red]{view.disk.replace('[', _BRACKET)}[/]", ""] if view.disk else []
     return Panel(
-        Group(numbers, "", table(view, now)), title=title.replace("[", r"\["), subtitle=footer, title_align="left"
+        Group(*trouble, numbers, "", table(view, now)),
+        title=title.replace("[", r"\["),
+        subtitle=footer,
+        title_align="left",
     )
 
 
 def watch(run: RunDir, report_s: float, plain: bool = False) -> Overview:
     """Shows the run until it has ended; KeyboardInterrupt passes through. Returns the last look."""
     return _live(run) if sys.stdout.isatty() and not plain else _plain(run, report_s)
+
+
+def say(text: str) -> None:
+    """A line on stdout. Where that is a file on a full disk the line is lost, and the view goes on."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        if error.errno not in disk.NO_ROOM:
+            raise
 
 
 def _over(view: Overview) -> bool:
@@ -150,7 +167,7 @@ def _plain(run: RunDir, report_s: float) -> Overview:
         view = look(run, now)
         rates = speed(now, view)
         if now >= next_line or _over(view):
-            print(plain_line(view, rates, now), flush=True)
+            say(plain_line(view, rates, now))
             next_line = now + report_s
         if _over(view):
             return view

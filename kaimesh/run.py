@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
-import threading
+import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from kaimesh import documents
 from kaimesh.errors import ConfigError
 
 TOKEN_VARIABLE = "KAIMESH_TOKEN"
 TOKEN_FILE_VARIABLE = "KAIMESH_TOKEN_FILE"  # a container's secret
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Writes whole or not at all: a reader never sees half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    temporary.write_text(json.dumps(data, indent=1, default=str))
-    temporary.replace(path)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object, or {} if the file is not there yet."""
-    try:
-        data: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    return data
+RESERVE, RESERVE_BYTES = ".reserve", 64 << 10
 
 
 class RunDir:
@@ -58,6 +44,13 @@ class RunDir:
     @classmethod
     def create(cls, runs: str | Path, app: str, algo: str) -> RunDir:
         """A new run directory with its token, and `latest` pointing to it."""
+        run = cls.make(runs, app, algo)
+        run.become_latest()
+        return run
+
+    @classmethod
+    def make(cls, runs: str | Path, app: str, algo: str) -> RunDir:
+        """A new run directory with its token. Raises OSError: the disk takes none; nothing stays then."""
         base, name = Path(runs).resolve(), cls.name_of(app, algo)
         stamp = time.strftime("%Y%m%d-%H%M%S")
         root, attempt = base / f"{name}_{stamp}", 1
@@ -65,39 +58,77 @@ class RunDir:
             attempt += 1
             root = base / f"{name}_{stamp}-{attempt}"
         run = cls(root)
-        run.prepare()
-        link = base / "latest"
-        temporary = base / f".latest.{os.getpid()}"
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(root.name)
-        temporary.replace(link)
+        try:
+            run.prepare()
+        except OSError:
+            shutil.rmtree(root, ignore_errors=True)
+            raise
         return run
+
+    def become_latest(self) -> None:
+        """`latest` beside this run points to it from now on."""
+        link, temporary = self.root.parent / "latest", self.root.parent / f".latest.{os.getpid()}"
+        if os.path.lexists(link) and not link.is_symlink():
+            documents.set_aside(link, "is no link")
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(self.root.name)
+        temporary.replace(link)
 
     @classmethod
     def latest(cls, runs: str | Path) -> RunDir:
         """The newest run. Raises ConfigError: there is none."""
         link = Path(runs) / "latest"
-        if not link.exists():
+        if not link.is_dir():
             raise ConfigError(f"no run in {runs}: nothing was started from here; start one with tools/start.sh")
         return cls(link)
 
     def prepare(self) -> None:
-        """Makes the folders and the token, where they are not there yet."""
-        for folder in (
-            self.logs,
-            self.status,
-            self.ckpt,
-            self.user_ckpt,
-            self.model_pool,
-            self.buffer,
-            self.tensorboard,
-        ):
+        """Makes the folders and the token, where they are not there yet. Raises OSError: the disk takes none."""
+        for folder in self._folders():
             folder.mkdir(parents=True, exist_ok=True)
         path = self.root / "token"
-        if not path.exists() and not {TOKEN_VARIABLE, TOKEN_FILE_VARIABLE} & os.environ.keys():
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_hex(16))
+        if not {TOKEN_VARIABLE, TOKEN_FILE_VARIABLE} & os.environ.keys():
+            with suppress(FileExistsError):
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "w") as file:
+                    file.write(secrets.token_hex(16))
+
+    def reserve(self) -> None:
+        """Takes the room that the last words of a run need, while there is room. Raises OSError: there is none."""
+        path = self.root / RESERVE
+        with path.open("wb") as file:
+            file.write(b"room for the last words, see kaimesh/run.py\n".ljust(RESERVE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def release(self) -> None:
+        """Gives that room to whoever writes next."""
+        with suppress(OSError):
+            (self.root / RESERVE).unlink()
+
+    def repair(self) -> None:
+        """Makes room for what a damaged disk, a power cut or a kill left: before a start, while nothing of the run lives.
+
+        A file where a folder belongs, a folder where a file does and an empty token are renamed (the next one is made anew,
+        with a warning); unfinished files go. Raises OSError: the disk takes no change.
+        """
+        for folder in self._folders():
+            if os.path.lexists(folder) and not folder.is_dir():
+                documents.set_aside(folder, "is no folder")
+        files = [self.mesh, self.result, self.conf, self.root / "supervisord.pid", self.root / "supervisord.conf"]
+        files += [self.root / "history.jsonl", *self.status.glob("[!.]*.json")]
+        for path in files:
+            if os.path.lexists(path) and not path.is_file():
+                documents.set_aside(path, "is no file")
+        token = self.root / "token"
+        if os.path.lexists(token) and not _secret(documents.read_text(token)):
+            documents.set_aside(token, "holds no token; a new one is made")
+        for folder in (self.root, self.status):
+            documents.sweep(folder)
+
+    def _folders(self) -> tuple[Path, ...]:
+        folders: tuple[Path, ...] = (self.logs, self.status, self.ckpt, self.user_ckpt, self.model_pool, self.buffer)
+        return (*folders, self.tensorboard)
 
     def token(self) -> str:
         """The mesh token: the environment's KAIMESH_TOKEN, else the file that KAIMESH_TOKEN_FILE names, else the run's own.
@@ -108,18 +139,26 @@ class RunDir:
             return token
         path = Path(os.environ.get(TOKEN_FILE_VARIABLE, self.root / "token"))
         try:
-            token = path.read_text().strip()
-        except OSError as error:
+            token = _secret(path.read_text())
+        except (OSError, UnicodeDecodeError) as error:
             token, why = "", f"cannot be read ({error})"
         else:
-            why = "is empty"
+            why = "is empty or damaged"
         if not token:
             raise ConfigError(
                 f"no mesh token: {TOKEN_VARIABLE} is not set and {path} {why}; every connection would be refused. Set "
-                f"{TOKEN_VARIABLE} to the same value in every process."
+                f"{TOKEN_VARIABLE} to the same value in every process, or delete the file where a start made it."
             )
         return token
 
     def statuses(self) -> dict[str, dict[str, Any]]:
         """What every process published last, by process name."""
-        return {path.stem: read_json(path) for path in sorted(self.status.glob("[!.]*.json"))}
+        paths = sorted(self.status.glob("[!.]*.json"))
+        said = ((path.stem, documents.read_json(path, documents.STATUS)) for path in paths)
+        return {name: status for name, status in said if status}
+
+
+def _secret(text: str) -> str:
+    """The token in a file's text; "" where it is none: empty, or bytes that no header can carry."""
+    token = text.strip()
+    return token if token.isprintable() else ""

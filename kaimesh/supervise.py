@@ -17,10 +17,11 @@ import sys
 import tempfile
 import time
 import xmlrpc.client
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kaimesh import documents
 from kaimesh.config import App
 from kaimesh.config.check import is_local
 from kaimesh.config.load import ROOT
@@ -33,6 +34,7 @@ PRIORITIES = {"keeper": 1, "buffer": 10, "model_pool": 20, "actor": 30, "learner
 ROLES = tuple(role for role in PRIORITIES if role != "keeper")
 EXPECTED_EXITS = (EXIT_OK, EXIT_CONFIG, EXIT_AGENT)  # not restarted: done, or the same again after a restart
 KEEPER = "keeper_0"
+SUPERVISORD = "supervisord.conf"
 RPC_TIMEOUT_S = 10.0
 SHUTDOWN_FAULT = 6  # supervisord answers every call with it while it shuts down
 
@@ -141,11 +143,16 @@ def _section(name: str, **values: Any) -> str:
     return "\n".join([f"[{name}]", *lines, ""])
 
 
-def launch(app: App, run: RunDir, socket_file: Path, command_of: Command = command) -> int:
-    """Starts supervisord in a session of its own, so that no Ctrl-C reaches it; returns its pid when it answers."""
-    conf = run.root / "supervisord.conf"
-    conf.write_text(configuration(app, run, socket_file, command_of))
-    words = [sys.executable, "-m", "supervisor.supervisord", "--nodaemon", "--silent", "-c", str(conf)]
+def launch(
+    app: App, run: RunDir, socket_file: Path, environ: Mapping[str, str], command_of: Command = command
+) -> subprocess.Popen[bytes]:
+    """Starts supervisord in a session of its own, so that no Ctrl-C reaches it; returns when it answers.
+
+    environ: what its processes find in their environment besides the user's. Raises MeshError: it did not start, OSError.
+    """
+    conf = run.root / SUPERVISORD
+    documents.write_text(conf, configuration(app, run, socket_file, command_of))
+    words = [sys.executable, "-m", "kaimesh.supervisord", "--nodaemon", "--silent", "-c", str(conf)]
     with (run.logs / "supervisord.out").open("wb") as out:
         process = subprocess.Popen(
             words,
@@ -155,7 +162,7 @@ def launch(app: App, run: RunDir, socket_file: Path, command_of: Command = comma
             cwd=ROOT,
             start_new_session=True,
             # A crash in native code leaves its traceback in the log, from the process's first import on.
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", **environ},
         )
     supervisor, deadline = Supervisor(socket_file), time.monotonic() + 30
     while not supervisor.answers():
@@ -163,10 +170,10 @@ def launch(app: App, run: RunDir, socket_file: Path, command_of: Command = comma
             process.kill()
             raise MeshError(
                 f"supervisord did not start (exit code {process.wait()}); see {run.logs}. It said:\n"
-                + (run.logs / "supervisord.out").read_text()[-2000:]
+                + documents.read_text(run.logs / "supervisord.out")[-2000:]
             )
         time.sleep(0.05)
-    return process.pid
+    return process
 
 
 class _Connection(http.client.HTTPConnection):
@@ -207,7 +214,7 @@ class Supervisor:
             if fault.faultCode == SHUTDOWN_FAULT:
                 raise ShuttingDown("supervisord is shutting down") from fault
             raise MeshError(f"supervisord refused {method}{arguments}: {fault.faultString}") from fault
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
             raise PeerError(f"supervisord does not answer at {self.path}: {error}") from error
 
     def answers(self) -> bool:

@@ -12,7 +12,7 @@ from kaimesh.checkpoint import ModelInfo
 from kaimesh.errors import MeshError, PeerError, Stopped
 from kaimesh.metrics import Meter
 
-_FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 5.0
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 3.0  # a pool whose disk was full has the model within 5 s of room
 
 Push = Callable[[Path, ModelInfo], None]
 
@@ -78,7 +78,7 @@ class Publisher:
                     continue
                 self._again(folder, info, retry_s)
                 retry_s = min(2 * retry_s, _LAST_RETRY_S)
-            except MeshError as error:  # a file is gone: a user's cleaner took it, or a newer dump did
+            except (MeshError, OSError) as error:  # a file is gone: a user's cleaner took it, or a newer dump did
                 self._log.warning("model %d was not pushed: %s", info.id, error)
                 self._done()
             else:

@@ -53,6 +53,7 @@ class LearnerService:
             meter=context.meter,
             logger=context.logger,
             publish=self._publish,
+            stop=context.stop,
         )
         self._server = LearnerServer(self._status, context.logger, context.meter)
         port = app.learner_addr.rpartition(":")[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +32,7 @@ class Trainer:
     """Trains `agent` on what `reader` delivers; call `start` once, then `step` for ever, then `close`.
 
     publish: called with the folder and the model after each dump; on-policy it returns when the pool has the model.
-    clock: seconds, monotonic; sleep: waits so many seconds.
+    clock: seconds, monotonic; sleep: waits so many seconds. stop: as Training's.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Trainer:
         publish: Publish,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        stop: threading.Event | None = None,
     ) -> None:
         self._reader, self._app, self._meter, self._log = reader, config.app, meter, logger
         self._clock, self._sleep = clock, sleep
@@ -58,6 +60,7 @@ class Trainer:
             logger=logger,
             publish=publish,
             clock=clock,
+            stop=stop,
         )
         self._trigger = Trigger(self._app, agent.table, reader, clock)
         on_policy = self._app.algorithm_on_policy_or_off_policy == "on-policy"

@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-from kaimesh import checkpoint
+from kaimesh import checkpoint, disk
 from kaimesh.checkpoint import ModelInfo
 from kaimesh.errors import MeshError, PeerError
 from model_pool.transfer import Incoming, check, chunks, open_files, take
@@ -111,9 +111,9 @@ class Store:
                 (working / _INFO).write_text(json.dumps(info.to_json()))
                 self._admit(incoming)
         except OSError as error:
-            if checkpoint.is_full(error, self._folder):
+            if trouble := disk.trouble(error, self._folder):
                 raise MeshError(
-                    f"no room for model {info.id} in {self._folder} ({error}); it was not pooled, the others stay. Free some "
+                    f"no room for model {info.id} in {self._folder}: {trouble} ({error}); it was not pooled, the others stay. Free some "
                     "space or lower modelpool_max_save_model_count."
                 ) from error
             raise
@@ -160,12 +160,21 @@ class Store:
                 shutil.rmtree(path, ignore_errors=True)
             elif _ID.fullmatch(path.name) and path.is_dir():
                 try:
-                    info = ModelInfo.from_json(json.loads((path / _INFO).read_text()))
+                    info = ModelInfo.from_json(json.loads((path / _INFO).read_bytes()))
                     check(info)
                     if str(info.id) != path.name:
                         raise MeshError(f"it says that it is model {info.id}")
                     checkpoint.verify(path, info)
-                except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MeshError) as error:
+                except (
+                    OSError,
+                    ValueError,
+                    KeyError,
+                    TypeError,
+                    AttributeError,
+                    ArithmeticError,
+                    RecursionError,
+                    MeshError,
+                ) as error:
                     self._log.warning("model %s of the pool is damaged and dropped: %s", path.name, error)
                     shutil.rmtree(path, ignore_errors=True)
                 else:

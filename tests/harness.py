@@ -15,8 +15,9 @@ from typing import Any
 
 import psutil
 
+from kaimesh.documents import read_json
 from kaimesh.internal import INTERNAL_ERRORS
-from kaimesh.run import RunDir, read_json
+from kaimesh.run import RunDir
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -19,10 +19,12 @@ from kaimesh.cli import stop as stopping
 from kaimesh.cli.start import Wish, configure, elsewhere, overrides_of, runs_dir
 from kaimesh.cli.start import start as start_mesh
 from kaimesh.config.load import ROOT
+from kaimesh.documents import read_text
 from kaimesh.errors import EXIT_CRASH, EXIT_OK, ConfigError, MeshError
-from kaimesh.mesh import pids
+from kaimesh.mesh import pids, read
 from kaimesh.overview import Overview, as_json, look
-from kaimesh.run import RunDir, read_json
+from kaimesh.run import RunDir
+from kaimesh.supervise import SUPERVISORD
 
 CALLER_VARIABLE = "KAIMESH_FROM"  # where the user typed the command; tools/*.sh go to the checkout's root
 LAST_EXITS_S = 150.0
@@ -89,7 +91,7 @@ def start(
     config, resumed = configure(wish)
     for warning in (*config.warnings, *elsewhere(config)):
         _note(f"note: {warning}")
-    run = start_mesh(config, resumed, wish)
+    run = start_mesh(config, resumed, wish, _note)
     print(f"{'resumed' if resumed else 'started'} {run.root}", flush=True)
     if detach:
         print("look: tools/status.sh, tools/logs.sh; stop: tools/stop.sh all")
@@ -103,7 +105,7 @@ def stop(target: Annotated[Target, typer.Argument(help="What to stop.")], run: R
     where = _run(run)
     if target is Target.ALL:
         stopping.stop_all(where, print)
-        if reason := read_json(where.mesh).get("reason"):
+        if reason := read(where).get("reason"):
             print(f"{where.root.name} has ended: {reason}")
     else:
         stopping.stop_role(where, target.value, print)
@@ -135,6 +137,8 @@ def status(
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     reason = view.mesh.get("reason")
     print(f"{where.root}: {view.state}{f' ({reason})' if reason else ''}")
+    if view.disk:
+        print(view.disk)
     print(", ".join(f"{name} {value}" for name, value in progress.figures(view, _current_rates(view), time.time())))
     console.print(progress.table(view, time.time()))
 
@@ -184,10 +188,10 @@ def _settled(run: RunDir) -> Overview:
 
 def _tell_the_end(view: Overview) -> int:
     reason = view.mesh.get("reason") or "failed: supervisord and the keeper were killed"
-    if view.run.result.exists():
-        print(view.run.result.read_text())
+    if result := read_text(view.run.result):
+        progress.say(result)
     if not reason.startswith("failed"):
-        print(f"the run has ended: {reason}; {view.run.result}")
+        progress.say(f"the run has ended: {reason}; {view.run.result}")
         return EXIT_OK
     _note(f"the run {reason}")
     if name := view.mesh.get("failed"):
@@ -203,7 +207,7 @@ def _current_rates(view: Overview) -> progress.Rates:
 
 def _run(path: Path | None) -> RunDir:
     run = RunDir(_from_caller(path) or path) if path else RunDir.latest(runs_dir())
-    if not run.mesh.exists():
+    if not run.mesh.exists() and not (run.root / SUPERVISORD).exists():
         raise ConfigError(f"{run.root} is not the directory of a run that tools/start.sh started: it has no mesh.json.")
     return run
 

@@ -26,9 +26,12 @@ def files_of(run: RunDir, process: str | None) -> list[Path]:
 
 
 def tail(path: Path, lines: int) -> list[str]:
-    """The last lines of a log."""
-    with path.open(errors="replace") as file:
-        return [line.rstrip("\n") for line in deque(file, lines)]
+    """The last lines of a log; none where it is lost."""
+    try:
+        with path.open(errors="replace") as file:
+            return [line.rstrip("\n") for line in deque(file, lines)]
+    except OSError:
+        return []
 
 
 def failure(path: Path) -> list[str]:

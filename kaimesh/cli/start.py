@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import secrets
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from kaimesh import supervise
+from kaimesh import disk, supervise
+from kaimesh import mesh as meshes
+from kaimesh.cli import logs as log_files
+from kaimesh.cli.resume import check_fits, conf_of
+from kaimesh.cli.stop import LEFTOVER_S, Say, end_leftovers
+from kaimesh.cli.trial import Trial
+from kaimesh.cli.undo import Undo
 from kaimesh.config import Config, load
 from kaimesh.config.check import is_local
 from kaimesh.config.load import ROOT
 from kaimesh.config.reading import parse, read
-from kaimesh.errors import ConfigError
-from kaimesh.mesh import LIVE_STATES, git_commit, supervisor_pid
+from kaimesh.documents import write_json
+from kaimesh.errors import ConfigError, MeshError
+from kaimesh.mesh import git_commit, supervisor_pid
 from kaimesh.ports import check_ports
-from kaimesh.run import RunDir, read_json, write_json
+from kaimesh.run import RunDir
 
+KEEPER_S = 60.0
 DEFAULT_CONF = ROOT / "conf" / "configure_app.toml"
 
 
@@ -62,18 +73,9 @@ def configure(wish: Wish) -> tuple[Config, RunDir | None]:
         return _trainable(load(wish.conf or DEFAULT_CONF, wish.overrides)), None
     where = ROOT / parse(wish.overrides["runs_dir"], str) if "runs_dir" in wish.overrides else runs_dir(wish.conf)
     run = RunDir.latest(where)
-    if not run.conf.exists():
-        raise ConfigError(f"{run.root} has no conf.toml: it was never started, so there is nothing to resume.")
-    before = load(run.conf)
-    config = load(wish.conf or run.conf, wish.overrides)
-    for key in ("app", "algo", "wrapper_type"):
-        was, wanted = getattr(before.app, key), getattr(config.app, key)
-        if was != wanted:
-            raise ConfigError(
-                f"--resume with {key} = {wanted}: the run {run.root.name} has {key} = {was}, and its checkpoints and samples "
-                "would not fit. Start a new run without --resume."
-            )
-    return _trainable(config), run
+    config = _trainable(load(wish.conf or conf_of(run), wish.overrides))
+    check_fits(config, run)
+    return config, run
 
 
 def _trainable(config: Config) -> Config:
@@ -102,46 +104,108 @@ def elsewhere(config: Config) -> list[str]:
     ]
 
 
-def start(config: Config, resumed: RunDir | None, wish: Wish) -> RunDir:
-    """Starts the mesh; returns when supervisord and the keeper are up. Raises ConfigError, MeshError."""
+def start(config: Config, resumed: RunDir | None, wish: Wish, say: Say) -> RunDir:
+    """Starts the mesh; returns when supervisord and the keeper are up. Raises ConfigError, MeshError: nothing was changed.
+
+    say: takes what the user should know meanwhile.
+    """
     runs = ROOT / config.app.runs_dir
-    with _alone(runs):
-        _check_none_runs(runs)
-        check_ports(config.app)
-        run = resumed or RunDir.create(runs, config.app.app, config.app.algo)
+    _refuse_a_second(runs)
+    trial = Trial(config, resumed, wish.conf or (resumed.conf if resumed else DEFAULT_CONF), wish.overrides)
+    try:
+        commit = git_commit()
+        if note := trial.verdict():
+            say(note)
+    finally:
+        trial.close()
+    try:
+        with _alone(runs):
+            _refuse_a_second(runs)
+            _end_what_is_left(runs, say)
+            check_ports(config.app)
+            limits = {"max_env_steps": wish.max_env_steps, "max_seconds": wish.max_seconds}
+            order = {"start": secrets.token_hex(8), "commit": commit, "started": time.time(), "limits": limits}
+            return _begin(config, resumed, order)
+    except OSError as error:
+        raise MeshError(_words(error, runs)) from error
+
+
+def _begin(config: Config, resumed: RunDir | None, order: dict[str, Any]) -> RunDir:
+    """From checked wishes to a living keeper; where that fails, everything is as it was before."""
+    run = resumed or RunDir.make(ROOT / config.app.runs_dir, config.app.app, config.app.algo)
+    undo = Undo(run, new=resumed is None)
+    supervisord: subprocess.Popen[bytes] | None = None
+    try:
+        run.repair()
         run.prepare()
+        run.reserve()
         config.dump(run.conf)
         if run.result.exists():
             run.result.rename(run.result.with_name(f"result-{time.strftime('%Y%m%d-%H%M%S')}.json"))
-        socket_file = supervise.socket_path(run)
-        mesh = {
-            "run": str(run.root),
-            "commit": git_commit(),
-            "state": "starting",
-            "reason": "",
-            "started": time.time(),
-            "limits": {"max_env_steps": wish.max_env_steps, "max_seconds": wish.max_seconds},
-            "supervisor": {"socket": str(socket_file)},
-            "processes": {
-                program.name: {"role": program.role, "address": program.address}
-                for program in supervise.programs(config.app)
-            },
-        }
-        write_json(run.mesh, mesh)  # the keeper, which supervisord starts, reads it and from then on writes it
-        supervise.launch(config.app, run, socket_file)
+        mesh = meshes.new(run, config.app, order)
+        write_json(
+            run.mesh, mesh, durable=True
+        )  # the keeper, which supervisord starts, reads it and from then on writes it
+        environ = {meshes.START_VARIABLE: json.dumps(order)}
+        supervisord = supervise.launch(config.app, run, supervise.socket_path(run), environ)
+        run.become_latest()  # from here on a start that is killed leaves a mesh that `stop` finds
+        _wait_for_the_keeper(run, supervisord)
+    except BaseException:
+        if supervisord is not None:
+            supervisord.terminate()
+            supervisord.wait()
+        undo()
+        raise
     return run
 
 
-def _check_none_runs(runs: Path) -> None:
-    if not (runs / "latest").exists():
+def _wait_for_the_keeper(run: RunDir, supervisord: subprocess.Popen[bytes]) -> None:
+    """Until mesh.json is the keeper's. Raises MeshError: it does not come up."""
+    deadline = time.monotonic() + KEEPER_S
+    while meshes.read(run).get("supervisor", {}).get("pid") != supervisord.pid:
+        if supervisord.poll() is not None or time.monotonic() > deadline:
+            said = "\n".join(log_files.failure(run.logs / f"{supervise.KEEPER}.log"))
+            raise MeshError(
+                f"the keeper did not come up within {KEEPER_S:.0f} s; nothing was started. It said:\n{said}"
+            )
+        time.sleep(0.05)
+
+
+def _refuse_a_second(runs: Path) -> None:
+    if not (runs / "latest").is_dir():
         return
     run = RunDir.latest(runs)
-    mesh = read_json(run.mesh)
-    if mesh.get("state") in LIVE_STATES and supervisor_pid(run):
+    state = meshes.read(run).get("state", "its mesh.json is damaged")
+    if state != "ended" and supervisor_pid(run):
         raise ConfigError(
-            f"a mesh is running already, in {run.root} ({mesh['state']}); a second one would fight over its ports and its files. "
+            f"a mesh is running already, in {run.root} ({state}); a second one would fight over its ports and its files. "
             "Stop it with tools/stop.sh all, or look at it with tools/status.sh."
         )
+
+
+def _end_what_is_left(runs: Path, say: Say) -> None:
+    """What a killed supervisord left must not write into this run's files, nor hold its ports."""
+    if not (runs / "latest").is_dir():
+        return
+    run = RunDir.latest(runs)
+    left = dict(meshes.processes(run))
+    if not left:
+        return
+    say(f"waiting for what is left of {run.root.name}: {', '.join(left)}")
+    if meshes.SUPERVISOR in left:  # on its way out: the run has ended
+        left = meshes.wait_for_the_last(run, LEFTOVER_S)
+    end_leftovers(run, left, say)
+    if still := dict(meshes.processes(run)):
+        raise MeshError(
+            f"{', '.join(still)} of {run.root} cannot be ended (pids {list(still.values())}); nothing was started."
+        )
+
+
+def _words(error: OSError, runs: Path) -> str:
+    trouble = disk.trouble(error, Path(error.filename) if isinstance(error.filename, str) else runs)
+    if trouble:
+        return f"{trouble}. Nothing was started. Free some space there, or set runs_dir to a folder on another disk."
+    return f"the run's files cannot be written: {error}. Nothing was started. Set runs_dir to a folder that you may write in."
 
 
 @contextmanager

@@ -8,10 +8,11 @@ from typing import Any
 
 import psutil
 
+from kaimesh import mesh as meshes
 from kaimesh.errors import MeshError, PeerError
-from kaimesh.mesh import SUPERVISOR, is_ours, pids, supervisor_pid
-from kaimesh.run import RunDir, read_json
-from kaimesh.supervise import PRIORITIES, ShuttingDown, Supervisor
+from kaimesh.mesh import SUPERVISOR, is_ours, supervisor_pid
+from kaimesh.run import RunDir
+from kaimesh.supervise import PRIORITIES, ShuttingDown, Supervisor, socket_path
 
 Say = Callable[[str], None]
 REMIND_S = 10.0
@@ -19,15 +20,17 @@ LEFTOVER_S = 130.0
 
 
 def stop_all(run: RunDir, say: Say) -> None:
-    """Ends the whole mesh in order and waits for every clean exit; leftovers of a dead supervisord are ended by pid."""
-    mesh = read_json(run.mesh)
-    living = dict(pids(run))
+    """Ends the whole mesh in order and waits for every clean exit; leftovers of a dead supervisord are ended by pid.
+
+    Who lives is told by the processes' command lines, so the run's files may be damaged or gone.
+    """
+    living = dict(meshes.processes(run))
     if not living:
         say(f"nothing of {run.root.name} is running")
         return
-    if supervisor_pid(run):
+    if SUPERVISOR in living:
         try:
-            Supervisor(mesh["supervisor"]["socket"]).shutdown()
+            _socket_of(run).shutdown()
         except ShuttingDown:
             say("the mesh is stopping already")
         except PeerError as error:
@@ -36,6 +39,11 @@ def stop_all(run: RunDir, say: Say) -> None:
         _wait(run, living, say, None)
         return
     say("supervisord is gone; ending what it left behind")
+    end_leftovers(run, living, say)
+
+
+def end_leftovers(run: RunDir, living: dict[str, int], say: Say) -> None:
+    """Ends processes (name to pid) whose supervisord is gone: in order, then by force."""
     order = sorted(living, key=lambda name: -PRIORITIES.get(name.rpartition("_")[0], 0))
     for name in order:
         _signal(living[name], run, psutil.Process.terminate)
@@ -67,20 +75,25 @@ def restart_role(run: RunDir, role: str, say: Say) -> None:
 
 
 def _supervisor(run: RunDir) -> Supervisor:
-    mesh = read_json(run.mesh)
     if not supervisor_pid(run):
-        raise MeshError(
-            f"{run.root.name} is not running ({mesh.get('state', 'never started')}); there is nothing to change."
-        )
-    return Supervisor(mesh["supervisor"]["socket"])
+        state = meshes.read(run).get("state", "never started")
+        raise MeshError(f"{run.root.name} is not running ({state}); there is nothing to change.")
+    return _socket_of(run)
+
+
+def _socket_of(run: RunDir) -> Supervisor:
+    """Where its supervisord answers: as mesh.json says, else where a start from here puts it."""
+    return Supervisor(meshes.read(run).get("supervisor", {}).get("socket") or socket_path(run))
 
 
 def _members(run: RunDir, role: str) -> list[str]:
-    processes: dict[str, Any] = read_json(run.mesh)["processes"]
+    processes: dict[str, Any] = meshes.read(run).get("processes", {})
     names = [name for name, process in processes.items() if process["role"] == role]
     if not names:
         have = sorted({process["role"] for process in processes.values()} - {"keeper"})
-        raise MeshError(f"{run.root.name} has no {role}; it has: {', '.join(have)}.")
+        raise MeshError(
+            f"{run.root.name} has no {role}; it has: {', '.join(have) or 'nothing that its mesh.json names'}."
+        )
     return names
 
 

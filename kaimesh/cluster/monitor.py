@@ -17,11 +17,11 @@ from kaimesh.cluster import page
 from kaimesh.cluster.ledger import Ledger
 from kaimesh.cluster.status import MAX_PROCESSES, MAX_REPORT_BYTES, Name, kept_in, report_of
 from kaimesh.cluster.view import View, look
+from kaimesh.documents import publish_json
 from kaimesh.errors import MeshError, Refused, SampleError
 from kaimesh.keeper.record import Record
 from kaimesh.lifecycle import Context, main
 from kaimesh.report import ROLE
-from kaimesh.run import write_json
 from kaimesh.totals import Totals, totals
 from kaimesh.untrusted import parsed
 from kaimesh.wire.connection import Connection, Hello
@@ -84,7 +84,7 @@ class Monitor:
         status = self._ledger.take(self._report_of(connection))
         name = status["name"]
         self._statuses = {**self._statuses, name: status}  # a new one: the page reads it in its own thread
-        write_json(self._run.status / f"{name}.json", status)
+        publish_json(self._run.status / f"{name}.json", status)  # a full disk is told by this process's own meter
         self._server.send_json(connection, Kind.CONTROL, {}, tag=connection.header.tag)
 
     def _report_of(self, connection: Connection) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from kaimesh.cluster import places
+from kaimesh.documents import read_json
 from kaimesh.proxies import open_here
-from kaimesh.run import TOKEN_FILE_VARIABLE, TOKEN_VARIABLE, read_json
+from kaimesh.run import TOKEN_FILE_VARIABLE, TOKEN_VARIABLE
 from kaimesh.totals import number
 from kaimesh.wire import frame as wire
 from kaimesh.wire.frame import Kind

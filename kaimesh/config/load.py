@@ -22,6 +22,7 @@ from kaimesh.config.nearest import nearest
 from kaimesh.config.packages import foreign
 from kaimesh.config.reading import Document, parse, read
 from kaimesh.config.registry import AlgoEntry, registry
+from kaimesh.documents import write_text
 from kaimesh.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,13 +45,13 @@ class Config:
         return check.share_threads(self.app).get(role, 1)
 
     def dump(self, path: Path) -> None:
-        """Writes the resolved configuration, every key named, so that another process loads exactly the same."""
+        """Writes the resolved configuration, every key named, so that another process loads exactly the same. Raises OSError."""
         data = {
             RESOLVED: f"every key of {self.source}, the environment and --set; neither is applied to this file again",
             "app": {k: v for k, v in self.app.model_dump().items() if v is not None},
             self.algo.name: {k: list(v) if isinstance(v, tuple) else v for k, v in self.hyper.items()},
         }
-        path.write_text(toml.dumps(data, _Encoder()), encoding="utf-8")
+        write_text(path, toml.dumps(data, _Encoder()))
 
 
 class _Encoder(toml.TomlEncoder):

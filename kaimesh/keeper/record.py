@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from kaimesh.run import RunDir, write_json
+from kaimesh.documents import write_json
+from kaimesh.run import RunDir
+from kaimesh.tensorboard import Curves
 from kaimesh.totals import Totals
 
 
@@ -14,28 +19,46 @@ class Record:
     """Writes the mesh's curves; TensorBoard's under `tensorboard/mesh`, by env steps."""
 
     def __init__(self, run: RunDir) -> None:
-        from tensorboardX import SummaryWriter  # writes TensorBoard's files without TensorFlow
-
         self.history = run.root / "history.jsonl"
-        self._writer = SummaryWriter(str(run.tensorboard / "mesh"))
+        self._curves = Curves(run.tensorboard / "mesh")
 
     def write(self, now: float, current: Totals, rates: Mapping[str, float], gauges: Mapping[str, float]) -> None:
-        """One line and one point per curve. rates: what the interval's own rates are, per second, by field of Totals."""
+        """One line and one point per curve, where the disk takes them: a point that is lost is no reason to end.
+
+        rates: what the interval's own rates are, per second, by field of Totals.
+        """
         values = {**current._asdict(), **rates}
-        with self.history.open("a") as file:
-            file.write(json.dumps({"time": now, **values, **gauges}) + "\n")
-        for name, value in {**{f"mesh/{name}": value for name, value in values.items()}, **gauges}.items():
-            if value is not None:
-                self._writer.add_scalar(name, value, current.env_steps, walltime=now)
-        self._writer.flush()
+        with contextlib.suppress(OSError):
+            _append_line(self.history, json.dumps({"time": now, **values, **gauges}))
+        named = {**{f"mesh/{name}": value for name, value in values.items()}, **gauges}
+        points = {name: float(value) for name, value in named.items() if value is not None}
+        self._curves.write(current.env_steps, points, now)
 
     def close(self) -> None:
         """Closes TensorBoard's file."""
-        self._writer.close()
+        self._curves.close()
+
+
+def _append_line(path: Path, line: str) -> None:
+    """A whole line, or none: what a kill or a full disk left of an earlier one is no part of it. Raises OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+    try:
+        size = os.fstat(descriptor).st_size
+        ended = not size or os.pread(descriptor, 1, size - 1) == b"\n"
+        content = f"{line}\n".encode() if ended else f"\n{line}\n".encode()
+        try:
+            whole = os.write(descriptor, content) == len(content)
+        except OSError:
+            os.ftruncate(descriptor, size)
+            raise
+        if not whole:
+            os.ftruncate(descriptor, size)
+    finally:
+        os.close(descriptor)
 
 
 def write_result(run: RunDir, mesh: Mapping[str, Any], final: Totals, now: float) -> None:
-    """result.json. `env_steps_per_s` is over the time from the first learn to the order to end, else null."""
+    """result.json. `env_steps_per_s` is over the time from the first learn to the order to end, else null. Raises OSError."""
     first, last = mesh.get("first_learn"), mesh.get("end")
     rate = None
     if first and last and last["time"] > first["time"]:
@@ -54,4 +77,4 @@ def write_result(run: RunDir, mesh: Mapping[str, Any], final: Totals, now: float
         "reason": mesh["reason"],
         "commit": mesh.get("commit", "unknown"),
     }
-    write_json(run.result, result)
+    write_json(run.result, result, durable=True)

@@ -113,8 +113,11 @@ class Restarts:
         self._pids = {name: process.get("pid", 0) for name, process in known.items()}
         self.times: dict[str, list[float]] = {name: list(p.get("restarts", [])) for name, p in known.items()}
 
-    def observe(self, name: str, info: Info, status: Status, now: float) -> bool:
-        """Notes the pid that supervisord has now; True: it is a restart after an unexpected end."""
+    def observe(self, name: str, info: Info, status: Status, now: float, *, counts: bool = True) -> bool:
+        """Notes the pid that supervisord has now; True: it is a restart after an unexpected end.
+
+        counts: whether it counts towards the limit; an end that a full disk is to blame for does not.
+        """
         pid, before = info["pid"], self._pids.get(name, 0)
         if not pid or pid == before:
             return False
@@ -122,7 +125,8 @@ class Restarts:
         last_state = status.get("state") if status.get("pid") == before else status.get("previous_state")
         if not before or last_state == "done":
             return False
-        self.times.setdefault(name, []).append(now)
+        if counts:
+            self.times.setdefault(name, []).append(now)
         return True
 
     def pid(self, name: str) -> int:

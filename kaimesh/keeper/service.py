@@ -6,18 +6,20 @@ import os
 import time
 from typing import Any
 
+from kaimesh import disk
 from kaimesh import mesh as meshes
+from kaimesh.documents import publish_json
 from kaimesh.errors import PeerError
 from kaimesh.keeper import rules
 from kaimesh.keeper.exits import last_exit, signal_words
 from kaimesh.keeper.record import Record, write_result
 from kaimesh.lifecycle import Context
-from kaimesh.run import read_json, write_json
-from kaimesh.supervise import KEEPER, START_ORDER, ShuttingDown, Supervisor
+from kaimesh.supervise import KEEPER, START_ORDER, ShuttingDown, Supervisor, programs
 from kaimesh.totals import Totals, totals
 
 PERIOD_S = {"starting": 0.2}  # by the mesh's state; else 0.5 s
 LAST_EXITS_S = 150.0
+ROOM_S = 10.0  # what a full disk ended may be noticed so much later than the room that somebody made
 
 
 class Keeper:
@@ -25,7 +27,7 @@ class Keeper:
 
     def __init__(self, context: Context) -> None:
         self.context, self.run_dir, self.meter = context, context.run, context.meter
-        self.mesh = read_json(context.run.mesh)
+        self.mesh = self._found()
         if self.mesh["state"] == "ended":  # it was ended by a stranger's signal, not by supervisord's shutdown
             self.mesh.update(state="running" if self.mesh.get("up") else "starting", reason="", end=None)
             context.run.result.unlink(missing_ok=True)
@@ -39,6 +41,8 @@ class Keeper:
         self.current = Totals()
         self._read()
         self.mesh.setdefault("learner_steps_before", self.current.learner_steps)
+        self._trouble, self._trouble_until = "", 0.0
+        self._held: set[str] = set()  # what ended while the disk took nothing, to be started again
         self._last_record = (self.now, self.current)
 
     def run(self) -> None:
@@ -52,10 +56,12 @@ class Keeper:
             except PeerError as error:
                 self.context.logger.warning("%s", error)
             self._record()
-            write_json(self.run_dir.mesh, self.mesh)
+            self._save()
 
     def close(self) -> None:
         """Waits for the last exits and writes the result; the last process of the run to end."""
+        if self._superseded():
+            return
         try:
             self.supervisor.processes()
         except ShuttingDown:
@@ -72,11 +78,65 @@ class Keeper:
         for process in self.mesh["processes"].values():
             process["supervisor"] = "STOPPED"
         self._judge()
+        self.run_dir.release()  # the last words find room on a full disk
         self._record(last=True)
         self.record.close()
-        write_result(self.run_dir, self.mesh, self.current, self.now)
-        write_json(self.run_dir.mesh, self.mesh)
+        try:
+            write_result(self.run_dir, self.mesh, self.current, self.now)
+        except OSError as error:
+            self.context.logger.error("%s was not written (%s)", self.run_dir.result, error)
+        self._save()
         self.context.logger.info("the run has ended: %s", self.mesh["reason"])
+
+    def _found(self) -> dict[str, Any]:
+        """mesh.json; made anew from the configuration and the start's order where it is damaged, or of another start."""
+        app, order = self.context.config.app, meshes.order_of_this_life()
+        mesh = meshes.read(self.run_dir)
+        if not mesh or (order and mesh.get("start") != order["start"]):
+            self.context.logger.warning("%s is damaged or of another start; it is made anew", self.run_dir.mesh)
+            nothing = {"started": time.time(), "limits": {"max_env_steps": 0, "max_seconds": 0}}
+            mesh = meshes.new(self.run_dir, app, order or nothing)
+        mesh.setdefault("reason", "")
+        if mesh["state"] == "running" and not mesh.get("up"):
+            mesh["up"] = time.time()
+        known = mesh["processes"]
+        mesh["processes"] = {
+            program.name: {**known.get(program.name, {}), "role": program.role, "address": program.address}
+            for program in programs(app)
+        }
+        return mesh
+
+    def _superseded(self) -> bool:
+        """Whether mesh.json is a newer start's by now: then it is not this process's to write."""
+        mine, found = self.mesh.get("start"), meshes.read(self.run_dir).get("start")
+        if mine == found or found is None:
+            return False
+        self.context.logger.warning("another start goes on with this run; ending without a word in its files")
+        self.context.stop.set()
+        return True
+
+    def _save(self) -> None:
+        """Writes mesh.json, unless a newer start has; notes whether the disk takes it."""
+        if self._superseded():
+            return
+        self._notice(publish_json(self.run_dir.mesh, self.mesh))
+
+    def _notice(self, trouble: str) -> None:
+        if trouble and not self._trouble:
+            self.context.logger.error("%s; the mesh waits for room and goes on by itself", trouble)
+        elif self._trouble and not trouble:
+            self.context.logger.info("the disk takes what is written again")
+            self._trouble_until = self.now + ROOM_S
+        self._trouble = trouble
+        if trouble:
+            self.mesh["disk"] = trouble
+        else:
+            self.mesh.pop("disk", None)
+
+    def _disk_is_to_blame(self) -> bool:
+        """Whether a process that ended now may have ended of the disk, whatever it said."""
+        said = any(status.get("disk") for status in self.statuses.values())
+        return bool(self._trouble or said or self.now < self._trouble_until or disk.state(self.run_dir.root))
 
     def _read(self) -> None:
         self.now = time.time()
@@ -88,7 +148,11 @@ class Keeper:
 
     def _turn(self, infos: dict[str, dict[str, Any]]) -> None:
         reason = self._look_at_each(infos)
-        if self.mesh["state"] == "starting":
+        self._start_what_was_held(infos)
+        if self._trouble and self.mesh["state"] != "stopping":
+            self.meter.state("waiting", self._trouble)
+            reason = reason or (self._limit() if self.mesh["state"] == "running" else "")
+        elif self.mesh["state"] == "starting":
             self._start_next(infos)
         elif self.mesh["state"] == "running":
             self.meter.state("working")
@@ -106,7 +170,7 @@ class Keeper:
             info, status = infos[name], self.statuses.get(name, {})
             if name == KEEPER:
                 status = {"previous_state": self.meter.info.get("previous_state")}
-            if self.restarts.observe(name, info, status, self.now):
+            if self.restarts.observe(name, info, status, self.now, counts=not self._trouble):
                 how = self._how(name)
                 told = f" ({signal_words(how) or how})" if how else ""
                 self.context.logger.warning(
@@ -115,8 +179,11 @@ class Keeper:
             process.update(pid=info["pid"], supervisor=info["statename"], restarts=self.restarts.times.get(name, []))
             if name == KEEPER:
                 continue
-            if not reason and (reason := self._fatal(name, info, status)):
-                self.mesh["failed"] = name
+            if why := self._fatal(name, info, status):
+                if self._disk_is_to_blame():
+                    self._hold(name, why)
+                elif name not in self._held and not reason:
+                    reason, self.mesh["failed"] = why, name
             if rules.ended_by_a_stranger(info, status):
                 self.context.logger.warning("%s was ended by a signal from outside; starting it again", name)
                 self.supervisor.start(name, process["role"])
@@ -132,6 +199,19 @@ class Keeper:
 
     def _how(self, name: str) -> str:
         return last_exit(self.run_dir.logs / "supervisord.log", name)
+
+    def _hold(self, name: str, why: str) -> None:
+        if name not in self._held:
+            self._held.add(name)
+            self.context.logger.warning("%s; the disk takes nothing, so it is started again once there is room", why)
+
+    def _start_what_was_held(self, infos: dict[str, dict[str, Any]]) -> None:
+        if not self._held or self._trouble or disk.state(self.run_dir.root):
+            return
+        for name in sorted(self._held):
+            if infos[name]["statename"] in ("EXITED", "FATAL", "STOPPED"):
+                self.supervisor.start(name, self.mesh["processes"][name]["role"])
+        self._held.clear()
 
     def _finished(self, name: str, process: dict[str, Any], info: rules.Info) -> None:
         if process["role"] != "aisrv":  # a service has no end of its own
@@ -178,7 +258,7 @@ class Keeper:
     def _end(self, reason: str) -> None:
         self._mark_end(reason)
         self.context.logger.info("ending the run: %s", reason)
-        write_json(self.run_dir.mesh, self.mesh)
+        self._save()
         self.supervisor.shutdown()
 
     def _mark_end(self, reason: str) -> None:
@@ -197,9 +277,7 @@ class Keeper:
         self.mesh["reason"] = rules.nothing_learned(self.mesh["reason"], learns, waited) or self.mesh["reason"]
 
     def _wait_for_last_exits(self) -> None:
-        deadline = time.monotonic() + LAST_EXITS_S
-        while time.monotonic() < deadline and {name for name, _ in meshes.pids(self.run_dir)} - {KEEPER}:
-            time.sleep(0.2)
+        meshes.wait_for_the_last(self.run_dir, LAST_EXITS_S, but=(KEEPER,))
 
     def _record(self, last: bool = False) -> None:
         before, earlier = self._last_record

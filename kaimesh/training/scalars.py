@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
+from kaimesh.tensorboard import Curves
 
 
 class Scalars:
     """Writes the last values every `every_s` seconds, not on every learn. clock: seconds, monotonic."""
 
     def __init__(self, folder: Path, every_s: float, step: int, clock: Callable[[], float]) -> None:
-        self._writer = SummaryWriter(
-            str(folder), purge_step=step or None
-        )  # a resumed run overwrites what it does again
+        self._curves = Curves(folder, purge=step)  # a resumed run overwrites what it does again
         self._every_s, self._clock = every_s, clock
         self._next = clock() + every_s
 
@@ -23,10 +21,8 @@ class Scalars:
         if not now and self._clock() < self._next:
             return
         self._next = self._clock() + self._every_s
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
-        self._writer.flush()
+        self._curves.write(step, values)
 
     def close(self) -> None:
-        """Flushes and closes the file."""
-        self._writer.close()
+        """Closes the file."""
+        self._curves.close()

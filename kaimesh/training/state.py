@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from kaimesh import checkpoint
 from kaimesh.checkpoint import ModelInfo
+from kaimesh.disk import sync
 from kaimesh.errors import MeshError
 
 KEPT = 2  # the newest may be of a dump that was killed before its model was listed
@@ -39,7 +40,7 @@ def save(
     """Writes the state of `id` whole or not at all, and forgets all but the last two.
 
     save_agent: the agent's own `save_training_state(folder)`, if it has one. durable: as for `checkpoint.dump`.
-    Raises MeshError: the disk is full.
+    Raises DiskTrouble: the disk is full.
     """
     root.mkdir(parents=True, exist_ok=True)
     for leftover in root.glob(f"{_WORKING}*"):
@@ -52,14 +53,15 @@ def save(
         record = {"counters": counters, "digests": _digests(working / _AGENT)}
         (working / _RECORD).write_text(json.dumps(record))
         for path in working.rglob("*") if durable else ():
-            checkpoint.sync(path)
+            sync(path)
         shutil.rmtree(root / str(id), ignore_errors=True)
         working.rename(root / str(id))
         if durable:
-            checkpoint.sync(root)
+            sync(root)
     except Exception as error:
-        if checkpoint.is_full(error, root):
-            raise MeshError(checkpoint.full_disk(root.parent / "ckpt", f"the training state of model {id}")) from error
+        what = f"the training state of model {id}"
+        if (trouble := checkpoint.no_room(error, root.parent / "ckpt", what)) is not None:
+            raise trouble from error
         raise
     finally:
         shutil.rmtree(working, ignore_errors=True)
@@ -78,10 +80,10 @@ def load(root: Path, id: int) -> State | None:
     if not path.is_dir():
         return None
     try:
-        record = json.loads((path / _RECORD).read_text())
+        record = json.loads((path / _RECORD).read_bytes())
         whole = record["digests"] == _digests(path / _AGENT)
         counters = dict(record["counters"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise MeshError(f"{path / _RECORD} is damaged ({error}); the training state of {id} is not loaded.") from error
     if not whole:
         raise MeshError(f"{path / _AGENT} is damaged: files changed or are missing; it is not loaded.")

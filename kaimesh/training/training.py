@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from kaimesh import checkpoint
 from kaimesh.agent import PRIORITY, user_code
 from kaimesh.checkpoint import Keep, ModelInfo
 from kaimesh.config import Config
+from kaimesh.disk import DiskTrouble
 from kaimesh.errors import AgentError, ConfigError, Refused, Stopped
 from kaimesh.metrics import Meter
 from kaimesh.run import RunDir
@@ -25,6 +27,7 @@ from kaimesh.training.scalars import Scalars
 
 _STATE_S = 1.0  # of training that a kill may cost where dumps come faster than that
 _SYNC_S = 10.0  # the same for a power cut
+_ROOM_S = 1.0  # between two tries on a full disk
 
 Publish = Callable[[Path, ModelInfo], None]
 
@@ -34,7 +37,7 @@ class Training:
 
     The agent's methods are taken as they are now; from then on its own `save_model`, called from inside `learn`, is a user save.
     where: names the process in errors. publish: called with the folder and the model after each dump.
-    clock: seconds, monotonic.
+    clock: seconds, monotonic. stop: with it a full disk is waited out, until it is set; None: it ends the training.
     """
 
     def __init__(
@@ -48,9 +51,11 @@ class Training:
         logger: logging.Logger,
         publish: Publish,
         clock: Callable[[], float] = time.monotonic,
+        stop: threading.Event | None = None,
     ) -> None:
         self._agent, self._where, self._config, self._app = agent, where, config, config.app
         self._run, self._meter, self._log, self._publish, self._clock = run, meter, logger, publish, clock
+        self._stop = stop
         self._learn_of_agent, self._save_model, self._load_model = agent.learn, agent.save_model, agent.load_model
         agent.save_model = self._save_from_learn
         self._learning, self._dumping = meter.phase("learn"), meter.phase("dump")
@@ -112,7 +117,7 @@ class Training:
         return metrics
 
     def dump_if_due(self) -> None:
-        """Dumps every `dump_model_freq` learns; writes the curves. Raises MeshError: the disk is full."""
+        """Dumps every `dump_model_freq` learns; writes the curves. Raises DiskTrouble: see `stop`."""
         if self.train_count % self._app.dump_model_freq == 0:
             self._dump()
         if self._scalars is not None:
@@ -162,15 +167,41 @@ class Training:
         now, app = self._clock(), self._app
         durable = now >= self._sync_due
         self._intact = False
-        with self._dumping:
-            if durable or now >= self._state_due:
+        with_state = durable or now >= self._state_due
+
+        def dump() -> ModelInfo:
+            if with_state:
                 self._save_state(durable)
             keep = Keep(app.max_save_model_file_count, app.max_save_model_bytes, tuple(state.ids(self._states)))
-            info = checkpoint.dump(self._run.ckpt, self.train_count, self._save, durable=durable, keep=keep)
+            return checkpoint.dump(self._run.ckpt, self.train_count, self._save, durable=durable, keep=keep)
+
+        with self._dumping:
+            info = self._patiently(dump)
         self._intact = True
         if durable:
             self._sync_due = now + _SYNC_S
         self._announce(info)
+
+    def _patiently(self, write: Callable[[], ModelInfo]) -> ModelInfo:
+        """Tries until the disk takes it: training pauses and says why. Raises DiskTrouble: the process is to end first."""
+        said = False
+        while True:
+            try:
+                info = write()
+            except DiskTrouble as error:
+                if not said:
+                    self._log.error(
+                        "%s Training pauses, and goes on by itself once there is room.", error, exc_info=True
+                    )
+                said = True
+                if self._stop is None or self._stop.is_set():
+                    raise
+                self._meter.state("waiting", f"room on the disk: {error}")
+                self._stop.wait(_ROOM_S)
+                continue
+            if said:
+                self._log.info("there is room again: model %d is kept, training goes on", info.id)
+            return info
 
     def _save_state(self, durable: bool) -> None:
         counters = {"train_count": self.train_count, "samples_learned": self._samples_learned}
@@ -243,7 +274,7 @@ class Training:
         """What `agent.save_model(...)` does inside `learn`; path and id are the mesh's, as in Kaiwu."""
         try:
             self.user_save()
-        except Refused as error:
+        except (Refused, DiskTrouble) as error:
             self._log.warning("%s", error)
 
 

@@ -13,8 +13,9 @@ from rich.console import Console
 
 from kaimesh import overview, progress, supervise
 from kaimesh.config import App
+from kaimesh.documents import write_json
 from kaimesh.overview import Overview, Row, look, sentence
-from kaimesh.run import RunDir, write_json
+from kaimesh.run import RunDir
 from kaimesh.totals import Totals, return_mean, totals
 
 NOW = 1000.0
@@ -115,7 +116,8 @@ def test_a_row_never_shows_an_earlier_lifes_state(tmp_path: Path) -> None:
     run = RunDir(tmp_path / "a_run")
     run.prepare()
     process = {"role": "learner", "pid": os.getpid(), "supervisor": "RUNNING", "address": "h:81", "restarts": [1.0]}
-    write_json(run.mesh, {"state": "running", "processes": {"learner_0": process}})
+    rest = {"started": 1.0, "limits": {"max_env_steps": 0, "max_seconds": 0}, "supervisor": {"socket": "/nowhere"}}
+    write_json(run.mesh, {"state": "running", "processes": {"learner_0": process}, **rest})
     write_json(run.status / "learner_0.json", {"pid": 1, "state": "working", "time": time.time(), "blocked_on": ""})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(overview, "is_ours", lambda pid, _run: pid == os.getpid())

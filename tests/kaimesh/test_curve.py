@@ -36,6 +36,15 @@ def test_a_last_line_under_way_is_left_out(tmp_path):
     assert len(curve.read(write(tmp_path / "run", points(3), end='\n{"time": 40')).minutes) == 3
 
 
+def test_what_a_power_cut_left_between_the_points_is_left_out_and_said(tmp_path, capsys):
+    folder = write(tmp_path / "run", points(3))
+    whole = (folder / "history.jsonl").read_bytes().splitlines(keepends=True)
+    damage = b'{"time": 4\n\0\0\0\n[1]\n{"time": []}\n{"time": NaN}\n\xff\n' + b"[" * 5000 + b"\n"
+    (folder / "history.jsonl").write_bytes(whole[0] + damage + b"".join(whole[1:]))
+    assert curve.read(folder).minutes == [0, 1, 2]
+    assert "7 of 10 lines are damaged" in capsys.readouterr().err
+
+
 def test_the_picture_shows_every_run(tmp_path, capsys):
     runs = [write(tmp_path / name, points(20, scale)) for name, scale in (("one", 1.0), ("two", 5.0))]
     pictures = []
@@ -63,7 +72,7 @@ def test_a_level_is_a_line_across(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "cannot be read"), ("", "no points yet"), ('{"time": 1}\n{bad\n{"time": 3}\n', "line 2 is damaged")],
+    [(None, "cannot be read"), ("", "no points yet"), ("{bad\n[]\n", "2 of 2 lines are damaged")],
 )
 def test_what_cannot_be_drawn_is_told(tmp_path, capsys, content, words):
     folder = tmp_path / "run"

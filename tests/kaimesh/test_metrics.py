@@ -128,12 +128,12 @@ def test_leaving_the_start_is_published_at_once_and_a_full_disk_is_survived(
     wait_until(path.exists, 0.9, "published before the second is over")
     assert json.loads(path.read_text())["state"] == "ready"
 
-    def full(*_: object) -> None:
+    def full(*_: object, **_named: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("kaimesh.metrics.write_json", full)
-        wait_until(lambda: "No space left" in caplog.text, 5, "the fault is logged")
+        patch.setattr("kaimesh.documents._write", full)
+        wait_until(lambda: "is full" in caplog.text, 5, "the fault is logged")
     meter.state("done")
     meter.stop()
     assert json.loads(path.read_text())["state"] == "done"

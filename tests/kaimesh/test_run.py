@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from kaimesh.documents import read_json, write_json
 from kaimesh.errors import ConfigError
-from kaimesh.run import TOKEN_VARIABLE, RunDir, read_json, write_json
+from kaimesh.run import TOKEN_VARIABLE, RunDir
 
 
 def test_each_run_has_its_own_directory_and_latest_is_the_newest(tmp_path: Path) -> None:

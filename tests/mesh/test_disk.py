@@ -1,10 +1,8 @@
-"""A disk that is full while the learner dumps: a clear error, and the last good model stays."""
+"""A disk that is full while the learner dumps: training pauses in words, the last good model stays, room lets it go on."""
 
 from __future__ import annotations
 
-import json
 import re
-import resource
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,38 +10,33 @@ from pathlib import Path
 import pytest
 
 from kaimesh import checkpoint
-from tests.harness import Mesh
+from tests.harness import Mesh, wait_until
 
-DISK = "12m"
-LARGEST_FILE_BYTES = 2_000_000
+GOES_ON_S = 15.0  # the promise is 5 s; a busy machine takes longer for a model of megabytes
+
+
+def _mount(options: str, folder: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True, capture_output=True)
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk of a few megabytes; where nobody may mount one, files cannot grow beyond that instead."""
+    """A folder on a disk of a few megabytes."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(folder)]
     try:
-        mounted = subprocess.run(mount, capture_output=True).returncode == 0
-    except FileNotFoundError:
-        mounted = False
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    if not mounted:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE_BYTES, limits[1]))
+        _mount("size=12m", folder)
+    except (subprocess.CalledProcessError, FileNotFoundError) as error:
+        pytest.skip(f"NOT TESTED: no disk can be mounted here ({error}); run this as root")
     yield folder
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    if mounted:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_full_disk_ends_the_run_with_words_and_keeps_the_last_model(small_disk: Path) -> None:
+def test_a_full_disk_pauses_training_in_words_and_keeps_the_last_model(small_disk: Path) -> None:
     mesh = Mesh(small_disk / "runs")
     try:
-        done = mesh.start(
-            "--wait",
-            check=False,
-            timeout_s=90,
+        mesh.start(
+            "--detach",
             algo="replay",
             algo_conf="tests/mesh/agents/algo_conf.toml",
             app="catch",
@@ -54,18 +47,24 @@ def test_a_full_disk_ends_the_run_with_words_and_keeps_the_last_model(small_disk
             max_restarts=0,
             max_save_model_file_count=5,
         )
-        said = f"{done.stdout}\n{done.stderr}\n{mesh.logs()}"
-        assert done.returncode == 1, said
-        reason = json.loads(mesh.run.result.read_text())["reason"]
-        found = re.search(r"no room for model (\d+) in .*it was not kept, the last good model stays: (\d+)\.", reason)
-        assert reason.startswith("failed: learner_0"), reason
-        assert found, reason
-        assert "lower max_save_model_file_count or max_save_model_bytes" in reason
+        blocked = wait_until(
+            lambda: "no room for" in (said := mesh.of("learner_0").get("blocked_on", "")) and said, 90, "it waits"
+        )
+        found = re.search(
+            r"no room for .*model (\d+) in .*it was not kept, the last good model stays: (\d+)\.", blocked
+        )
+        assert found, blocked
+        assert f"(mounted at {small_disk})" in blocked
+        assert "bytes" in blocked
+        assert "lower max_save_model_file_count or max_save_model_bytes" in blocked
         last = checkpoint.models(mesh.run.ckpt)[-1]
         assert last.id == int(found[2]) < int(found[1])
         checkpoint.verify(mesh.run.ckpt, last)
         learns = int((mesh.run.ckpt / f"model.ckpt-{last.id}.txt").read_text().split()[0])
         assert learns == last.id
-        assert not list(mesh.run.ckpt.glob(f"*{found[1]}*")), "nothing is left of the dump that failed"
+        assert mesh.status()["state"] == "running"
+        _mount("remount,size=64m", small_disk)
+        wait_until(lambda: checkpoint.models(mesh.run.ckpt)[-1].id >= int(found[1]), GOES_ON_S, "training goes on")
+        assert {row["restarts"] for row in mesh.status()["processes"]} == {0}
     finally:
         mesh.stop()

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from kaimesh import checkpoint
+from kaimesh.documents import read_json
 from kaimesh.errors import EXIT_CONFIG, EXIT_OK
-from kaimesh.run import RunDir, read_json
+from kaimesh.run import RunDir
 from model_pool.client import ModelPoolClient
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,0 +1,87 @@
+"""Builds what an aisrv would build, once and in a process of its own, before a mesh is started: `python -m aisrv.check FD`.
+
+The request is a JSON object on stdin: app, env_conf, max_episode_steps; to go on with a run also conf, overrides and ckpt.
+The answer is one on the descriptor FD: {} or {"error": words}. An environment that ends this process gives none.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import logging
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import envs
+from kaimesh.errors import AgentError, ConfigError, MeshError
+
+_TRIES = 5  # models, newest first: damaged ones are passed over
+
+
+def check(request: dict[str, Any]) -> None:
+    """Raises whatever building the environment raises. ConfigError: it cannot be built, or the run's models do not fit it."""
+    env = envs.make(request["app"], env_conf=request["env_conf"], max_episode_steps=request["max_episode_steps"])
+    try:
+        envs.spaces_of(env)
+    finally:
+        env.close()
+    if request.get("ckpt"):
+        check_models(Path(request["ckpt"]), Path(request["conf"]), request["overrides"])
+
+
+def check_models(ckpt: Path, conf: Path, overrides: dict[str, str]) -> None:
+    """Raises ConfigError: the newest model that can be read was trained with another network or other spaces.
+
+    Only agents that have `check_model` are asked (see kaimesh.agent); others say at `load_model` what does not fit.
+    """
+    from kaimesh import checkpoint  # a new run needs none of these, and its user waits
+    from kaimesh.agent import Monitor
+    from kaimesh.config import load
+    from kaimesh.lifecycle import dotted
+
+    config = load(conf, overrides)
+    agent_class = dotted(config.algo.aisrv_agent)
+    if not hasattr(agent_class, "check_model") or not getattr(dotted(config.algo.train_workflow), "vectorised", False):
+        return
+    agent = agent_class(
+        agent_type="aisrv", device="cpu", logger=logging.getLogger("check"), monitor=Monitor(lambda _name, _value: None)
+    )
+    app = config.app
+    env = envs.featured(
+        envs.make_vector(app.app, 1, env_conf=app.env_conf, max_episode_steps=app.max_episode_steps), agent
+    )
+    try:
+        agent.setup(env.spaces)
+        for info in reversed(checkpoint.models(ckpt)[-_TRIES:]):
+            if (ckpt / info.files[0].name).stat().st_size == info.files[0].bytes:
+                agent.check_model(str(ckpt), info.id)
+                return
+    except AgentError as error:
+        raise ConfigError(str(error)) from error
+    finally:
+        env.close()
+
+
+def main() -> None:
+    """Answers one request."""
+    faulthandler.enable()
+    answer: dict[str, str] = {}
+    descriptor = int(sys.argv[1])
+    os.dup2(2, 1)  # what an environment prints is no answer
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        check(json.load(sys.stdin))
+    except MeshError as error:
+        answer = {"error": str(error)}
+    except BaseException:  # SystemExit too: an environment may try to end this process
+        answer = {"error": traceback.format_exc()}
+    os.write(descriptor, json.dumps(answer).encode())
+    sys.stderr.flush()
+    os._exit(0)  # no thread or atexit hook of the environment may hold the start
+
+
+if __name__ == "__main__":
+    main()

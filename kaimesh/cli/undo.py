@@ -1,0 +1,49 @@
+"""Putting a run's directory back as it was, where a start fails half-way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from kaimesh import documents
+from kaimesh.run import RunDir
+
+
+class Undo:
+    """Remembers conf.toml, mesh.json, result.json and `latest` as they are now; calling it puts them back, or removes a new run."""
+
+    def __init__(self, run: RunDir, *, new: bool) -> None:
+        self._run, self._new, self._link = run, new, run.root.parent / "latest"
+        self._latest = os.readlink(self._link) if self._link.is_symlink() else None
+        files = () if new else (run.conf, run.mesh, run.result)
+        self._before: dict[Path, bytes | None] = {}
+        for path in files:
+            with suppress(OSError):  # what cannot be read cannot be put back either
+                self._before[path] = path.read_bytes() if os.path.lexists(path) else None
+
+    def __call__(self) -> None:
+        """Never raises: what the disk does not take now, it did not take before either."""
+        self._put_back_the_link()
+        if self._new:
+            shutil.rmtree(self._run.root, ignore_errors=True)
+            return
+        result = self._before.get(self._run.result)
+        for renamed in self._run.root.glob("result-*.json"):
+            with suppress(OSError):
+                if result is not None and renamed.read_bytes() == result:
+                    renamed.unlink()
+        for path, content in self._before.items():
+            with suppress(OSError):
+                if content is None:
+                    path.unlink(missing_ok=True)
+                else:
+                    documents.write_bytes(path, content)
+
+    def _put_back_the_link(self) -> None:
+        with suppress(OSError):
+            if self._link.is_symlink() and os.readlink(self._link) != self._latest:
+                self._link.unlink()
+                if self._latest is not None:
+                    self._link.symlink_to(self._latest)

@@ -1,0 +1,201 @@
+"""Everything that can be wrong is found before anything is written: a start that is refused changes no byte."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kaimesh.cli import start as starting
+from kaimesh.cli.start import DEFAULT_CONF, Wish, configure
+from kaimesh.cli.trial import Trial
+from kaimesh.config import load
+from kaimesh.errors import ConfigError
+from kaimesh.run import RunDir
+from tests.cli.conftest import Mesh
+
+ENVS = """
+import os, sys, signal
+import gymnasium
+print("what an environment prints is no answer")
+
+class Raises(gymnasium.Env):
+    def __init__(self): raise KeyError("no such level")
+
+class Exits(gymnasium.Env):
+    def __init__(self): os._exit(0)
+
+class SysExits(gymnasium.Env):
+    def __init__(self): sys.exit(0)
+
+class Dies(gymnasium.Env):
+    def __init__(self): os.kill(os.getpid(), signal.SIGSEGV)
+
+def nothing(): return None
+"""
+
+TYPOS = {
+    "gym:CartPol-v1": "did you mean gym:CartPole-v1",
+    "cach": "did you mean 'catch'",
+    "minigrid:Empty-5x6": "minigrid",
+    "gym:no_such_module:X-v0": "no_such_module",
+    "no_such_package.envs:Env": "there is no module 'no_such_package'",
+    "mine_of_the_test:Raise": "did you mean mine_of_the_test:Raises",
+    "mine_of_the_test:Raises": "KeyError: 'no such level'",
+    "mine_of_the_test:Exits": "exit code 0",
+    "mine_of_the_test:SysExits": "SystemExit",
+    "mine_of_the_test:Dies": "killed by SIGSEGV",
+    "mine_of_the_test:nothing": "must be",
+}
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Environments of the user's, where the mesh looks for them."""
+    (tmp_path / "mine_of_the_test.py").write_text(ENVS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+def verdict(app: str, **settings: str) -> str:
+    wish = Wish(None, {"app": app, **settings})
+    config = load(DEFAULT_CONF, wish.overrides)
+    trial = Trial(config, None, DEFAULT_CONF, wish.overrides)
+    try:
+        return trial.verdict()
+    finally:
+        trial.close()
+
+
+@pytest.mark.usefixtures("modules")
+@pytest.mark.parametrize("app", TYPOS)
+def test_an_environment_that_cannot_be_built_is_refused_with_the_nearest_name(app: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        verdict(app)
+    assert TYPOS[app] in str(caught.value)
+    assert app in str(caught.value)
+    assert "Nothing was started" in str(caught.value)
+
+
+def test_arguments_that_the_environment_does_not_take_are_refused() -> None:
+    with pytest.raises(ConfigError, match="no_such_argument"):
+        verdict("gym:CartPole-v1", env_conf="{no_such_argument = 1}")
+
+
+def test_one_that_takes_its_time_is_given_the_benefit_of_the_doubt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_of_the_test.py").write_text("import threading\nthreading.Event().wait()\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr("kaimesh.cli.trial.LIMIT_S", 0.5)
+    assert "was not built within" in verdict("slow_of_the_test:Env")
+
+
+def everything(folder: Path) -> dict[str, str]:
+    """Each file's and link's content."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            found[str(path)] = str(path.readlink())
+        elif path.is_file() and path.name != ".start.lock":
+            found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+@pytest.fixture
+def ended(tmp_path: Path) -> RunDir:
+    """A run of PPO on CartPole that has ended, with a model and its configuration."""
+    from algorithms.ppo.agent import Agent
+    from kaimesh import checkpoint
+
+    runs = tmp_path / "runs"
+    run = RunDir.create(runs, "gym:CartPole-v1", "ppo")
+    config = load(DEFAULT_CONF, {"runs_dir": str(runs), "app": "gym:CartPole-v1", "algo": "ppo"})
+    config.dump(run.conf)
+    run.result.write_text("{}")
+
+    import envs
+
+    env = envs.make_vector("gym:CartPole-v1", 1)
+    agent = Agent("actor")
+    agent.setup(env.spaces)
+    env.close()
+    checkpoint.dump(run.ckpt, 3, lambda path, id: agent.save_model(path, id))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"app": "catch"}, "--resume with app = catch"),
+        ({"algo": "dqn"}, "--resume with algo = dqn"),
+        ({"ppo.hidden_sizes": "[32, 32]"}, "hidden_sizes"),
+        ({"ppo.activation": '"relu"'}, "activation"),
+        ({"ppo.lstm_size": "8"}, "lstm_size"),
+        ({"env_conf": "{no_such_argument = 1}"}, "no_such_argument"),
+        ({"no_such_key": "1"}, "no_such_key"),
+    ],
+)
+def test_a_refused_resume_changes_nothing(
+    ended: RunDir, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], words: str
+) -> None:
+    before = everything(ended.root.parent)
+    wish = Wish(None, {"runs_dir": str(ended.root.parent), **settings}, resume=True)
+    monkeypatch.setattr(starting, "_begin", lambda *_: pytest.fail("it was started"))
+    with pytest.raises(ConfigError, match=words):
+        starting.start(*configure(wish), wish, lambda _: None)
+    assert everything(ended.root.parent) == before
+
+
+def test_what_the_run_can_take_is_not_refused(ended: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    wish = Wish(None, {"runs_dir": str(ended.root.parent), "ppo.learning_rate": "1e-4"}, resume=True)
+    monkeypatch.setattr(starting, "_begin", lambda _config, resumed, _order: resumed)
+    monkeypatch.setattr(starting, "check_ports", lambda _app: None)
+    assert starting.start(*configure(wish), wish, lambda _: None).root == ended.root
+
+
+def test_samples_of_another_table_are_refused_and_an_empty_buffer_is_not(ended: RunDir) -> None:
+    kept = ended.buffer / "buffer_0" / "kept" / "1"
+    kept.mkdir(parents=True)
+    (kept / "manifest.json").write_text('{"items": 5, "configuration": {"max_times_sampled": "0"}}')
+    for key, value in (("replay_buffer_capacity", "9999"), ("ppo.unroll_length", "7")):
+        wish = Wish(None, {"runs_dir": str(ended.root.parent), key: value}, resume=True)
+        with pytest.raises(ConfigError, match=rf"--resume with {key} = {value} .*delete .*buffer"):
+            configure(wish)
+    (kept / "manifest.json").write_text("")
+    configure(wish)
+
+
+def test_a_start_that_fails_puts_everything_back(ended: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        assert RunDir.latest(ended.root.parent).root != other.root
+        raise KeyboardInterrupt
+
+    started = subprocess.Popen(["sleep", "60"])
+    other = RunDir.create(ended.root.parent, "gym:CartPole-v1", "ppo")
+    ended.become_latest()
+    before = everything(ended.root.parent)
+    monkeypatch.setattr(starting.supervise, "launch", lambda *_: started)
+    monkeypatch.setattr(starting, "_wait_for_the_keeper", fails)
+    monkeypatch.setattr(starting, "check_ports", lambda _app: None)
+    for resume in (True, False):
+        wish = Wish(None, {"runs_dir": str(ended.root.parent), "app": "gym:CartPole-v1"}, resume=resume)
+        with pytest.raises(KeyboardInterrupt):
+            starting.start(*configure(wish), wish, lambda _: None)
+        after = everything(ended.root.parent)
+        assert {path: after.get(path) for path in before} == before
+    assert RunDir.latest(ended.root.parent).root == ended.root
+    assert {path.name for path in ended.root.parent.iterdir()} == {
+        ended.root.name,
+        other.root.name,
+        "latest",
+        ".start.lock",
+    }
+
+
+def test_a_typo_on_the_command_line_leaves_no_run_and_the_latest_as_it_is(mesh: Mesh) -> None:
+    for words, hint in ((("--app", "gym:CartPol-v1"), "gym:CartPole-v1"), (("--algo", "ppoo"), "did you mean 'ppo'")):
+        done = mesh.call("start", "--detach", *words)
+        assert (done.returncode, hint in done.stderr, "Traceback" in done.stderr) == (2, True, False)
+    assert not mesh.runs.exists()
