@@ -10,4 +10,5 @@ proxy     the agent that a workflow sees in remote mode
 links     what a proxy is connected to: actor, buffer, learner
 local     wrapper_type = "local": the user's agent itself, trained at once
 service   wiring
+check     builds the environment once, in a process of its own, before a start
 """

@@ -4,6 +4,7 @@
 - `networks/`: initial weights, torsos, heads and sampling; NumPy where the actor runs it, TensorFlow where gradients flow.
 - `agent`, `samples`: the mesh's calls as every algorithm answers them, and the columns that a learner reads.
 - `adam`, `rmsprop`, `weights`: the optimizers, and the file that a model is saved in.
+- `features/`: what a network sees of an environment, where that is not the observation itself.
 - `actor_critic/`: what PPO and IMPALA share besides: the network and the frame of an update.
 - `ppo/`, `impala/`, `dqn/`: agent, config, losses, learning.
 

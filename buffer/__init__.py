@@ -7,6 +7,7 @@ store       one Reverb server with one table, and its writer
 server      the ingest port: rows from aisrv, questions from the learner
 waiting     readers that wait until there is something to draw
 checkpoint  what survives a restart
+service     wiring
 client      the sending side (SampleSender); imports neither Reverb nor TensorFlow
 
 Who calls it: every aisrv sends samples to the ingest port; the learner draws from Reverb's own port. Reverb has no

@@ -18,20 +18,23 @@ action, has reward 0 and returns the first observation of the next episode. So t
 
 Nothing here imports a service or an algorithm.
 
-catch        the toy
-masked       CartPole without its velocities, for agents with a memory
-realm        "Back to the Realm", rebuilt in the open
-atari        `ale:`
-procgen      `procgen:`
-minigrid     `minigrid:`
-gym          `gym:` and your own
-vector       the one wrapper around every vector environment
-translation  between gymnasium's spaces and the mesh's arrays
-single       one slot of a vector environment as a gymnasium.Env
-replay       a recorded episode, played again
-exchanged    what files from somebody else may name
-evaluation   what an environment may tell an evaluation
-kaiwu        the environment as Kaiwu's workflows (generation G1) see it
+catch         the toy
+masked        CartPole without its velocities, for agents with a memory
+realm         "Back to the Realm", rebuilt in the open
+atari         `ale:`
+procgen       `procgen:`
+minigrid      `minigrid:`
+gym           `gym:` and your own
+registry      from `app` to these; one place decides
+vector        the one wrapper around every vector environment
+translation   between gymnasium's spaces and the mesh's arrays
+single        one slot of a vector environment as a gymnasium.Env
+replay        a recorded episode, played again
+exchanged     what files from somebody else may name
+evaluation    what an environment may tell an evaluation
+atari_scores  what people and chance score in Atari games
+text          an environment as a person plays it in a terminal
+kaiwu         the environment as Kaiwu's workflows (generation G1) see it
 """
 
 from envs import realm  # registers kaimesh/Realm-v0 and kaimesh/RealmMini-v0

@@ -6,8 +6,18 @@ with the last model and the buffer fills; restarted in the same run, it resumes 
 trainer    the pure core: resume, step, dump, end; one thread owns the agent
 trigger    when the next learn may begin
 on_policy  rows of the current model only
-state      training state on disk (optimizer, counters), beside the models
 publisher  pushes dumps to the pool without holding up training
-reader     the only reader of Reverb; source, queue_source  one server's table as it sees it; probe  whether the server answers
-server     gRPC: save_model, status; client: its other end
+server     gRPC: save_model, status
+client     its other end
+service    wiring
+
+reader        batches, drawn and decoded one or two ahead
+source        one server's replay table, as the reader sees it
+queue_source  the same for a queue, whose items come once
+probe         whether the server answers
+control       what the reader asks of the buffer's ingest port
+total         a server's counter, over its restarts
+assemble      batches out of drawn items
+replay        the share of each batch that comes from earlier samples
+priorities    new priorities, on their way back to Reverb
 """

@@ -5,5 +5,7 @@ on with the weights they have; the learner retries its push, the actors reconnec
 
 store      the pure core: models on disk, newest, any, by id; wakes those who wait for a newer one
 transfer   a model as a run of bytes, and back into verified files
-server     gRPC around the store; client: its other end
+server     gRPC around the store
+client     its other end
+service    wiring
 """

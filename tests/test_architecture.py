@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,19 @@ def test_every_service_has_the_same_files(package: str) -> None:
 def test_files_stay_short(path: Path) -> None:
     if not path.stem.endswith(("_pb2", "_pb2_grpc")):
         assert len(path.read_text().splitlines()) <= 350
+
+
+INITS = sorted(path for path in FILES if path.name == "__init__.py" and path.relative_to(ROOT).parts[0] != "diy")
+
+
+@pytest.mark.parametrize("path", INITS, ids=lambda path: str(path.parent.relative_to(ROOT)))
+def test_a_package_names_its_modules(path: Path) -> None:
+    """All of them, and in its lists (`name  what it is`) nothing that is not there."""
+    text = ast.get_docstring(ast.parse(path.read_text())) or ""
+    inside = [
+        file.stem for file in path.parent.glob("*.py") if not file.stem.startswith("__") and "_pb2" not in file.stem
+    ]
+    inside += [folder.parent.name for folder in path.parent.glob("*/__init__.py")]
+    assert not [name for name in inside if not re.search(rf"\b{name}\b", text)], "its docstring does not name these"
+    listed = re.findall(r"^(\w+) (?: +)\S", text, re.MULTILINE)
+    assert not set(listed) - set(inside), "its docstring lists these, which are not there"

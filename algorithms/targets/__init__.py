@@ -1,1 +1,6 @@
-"""Learning targets: pure TensorFlow functions of time-major trajectories, one file per paper."""
+"""Learning targets: pure TensorFlow functions of time-major trajectories, one file per paper.
+
+gae     generalised advantage estimation
+nstep   n-step returns of Q-values
+vtrace  V-trace
+"""

@@ -12,6 +12,7 @@ views    what a network sees of it
 picture  what people see of it
 story    an episode as data, which story.js draws in a browser
 vector   the gymnasium faces
+text     the same in a terminal
 facade   the Kaiwu face (generation G1)
 oracle   the best score that a configuration allows, exact over orders; from the legs between points, from lattice
 report   what it tells an evaluation about an episode

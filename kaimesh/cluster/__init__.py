@@ -10,6 +10,11 @@ replica   which of a service's replicas this container is
 ledger    a process's counters over all of its lives, on whatever machine; pure
 monitor   the process that every other one reports to: status files, curves, status page
 page      the status page
+status    what a peer may report, checked
 view      the mesh as rows, from the monitor's status files
+places    where things are inside a container
 tool      tools/cluster.sh
+engine    the containers of one mesh, on the Docker SDK
+upgrade   Compose: another image, a container at a time
+stack     what Swarm does differently
 """

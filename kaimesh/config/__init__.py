@@ -2,9 +2,13 @@
 
 keys      the `[app]` keys
 load      reading, environment, overrides, the report
+reading   TOML files and the text of single values
 registry  which classes an algorithm consists of, and what suits each environment
 packages  whose code an algorithm runs
+hyper     an algorithm's hyper-parameters
 check     what must hold between keys
+nearest   "did you mean"
+document  docs/config.md, made from all of these
 """
 
 from kaimesh.config.keys import App
