@@ -78,11 +78,11 @@ def run_slots(
             with user_code(f"aisrv: workflow in slot {slot}"):
                 workflow([envs[slot]], [agents[slot]], logger, monitor)
             logger.info("slot %d: the workflow returned", slot)
-        except Stopped:
-            pass
         except BaseException as error:
-            errors.append(error)
-            stop.set()
+            cause = error.__cause__ if isinstance(error, Stopped) else error
+            if cause is not None:  # a stop has one where another slot failed, whose workflow may go on as if it had not
+                errors.append(cause)
+                stop.set()
 
     threads = [
         threading.Thread(target=run, args=(slot,), name=f"slot-{slot}", daemon=True) for slot in range(len(envs))

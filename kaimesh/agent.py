@@ -24,7 +24,7 @@ import numpy as np
 
 from kaimesh import declared
 from kaimesh.arrays import Batch
-from kaimesh.errors import AgentError, MeshError, Stopped
+from kaimesh.errors import AgentError, MeshError
 
 T = TypeVar("T")
 
@@ -221,7 +221,7 @@ def user_code(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except (MeshError, Stopped):
+    except MeshError:
         raise
     except SystemExit as error:
         raise AgentError(called_exit(where, error)) from error

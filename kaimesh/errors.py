@@ -55,5 +55,7 @@ class Refused(PeerError):
     """A server refused this client, with its reason (token, protocol version, specs)."""
 
 
-class Stopped(Exception):
-    """The process was asked to stop; unwinds a workflow out of any blocking call. Not an error."""
+class Stopped(BaseException):
+    """The process was asked to stop; unwinds a workflow out of any blocking call. Not an error, and so no Exception: a workflow
+    that catches all of those goes on after an error of its own, but not after this.
+    """

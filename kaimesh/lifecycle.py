@@ -196,7 +196,7 @@ def _end_with_its_threads(context: Context) -> list[BaseException]:
 
     def hook(args: threading.ExceptHookArgs) -> None:
         error = args.exc_value
-        if error is None or isinstance(error, SystemExit):
+        if error is None or isinstance(error, SystemExit | Stopped):
             return
         if not context.stop.is_set():
             errors.append(error)

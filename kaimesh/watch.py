@@ -24,7 +24,7 @@ _LIBRARIES = (sysconfig.get_paths()["stdlib"], "site-packages", "dist-packages",
 
 
 class Turn:
-    """Whose turn it is to use what only one thread may use. Once a turn has failed, all later ones fail with the same error.
+    """Whose turn it is to use what only one thread may use. Once a turn has failed, all later ones end with Stopped, from its error.
 
     For an agent in one process: after an error inside of it nobody can know what its library still holds. TensorFlow, for one, keeps a
     tf.function's lock when an argument does not fit its signature, and the next thread would wait for ever.
@@ -38,7 +38,7 @@ class Turn:
 
     @contextmanager
     def __call__(self, what: str, harmless: bool = False) -> Iterator[None]:
-        """Waits for the turn. Raises what an earlier turn raised, but for Stopped, and but for a `harmless` turn's own error."""
+        """Waits for the turn. Raises Stopped: an earlier turn failed, whose error is the cause; `harmless` ones leave no such mark."""
         if not self._lock.acquire(blocking=False):
             name = threading.current_thread().name
             self._waiting[name] = what
@@ -47,7 +47,7 @@ class Turn:
         before, self._has = self._has, (threading.current_thread().name, what, time.monotonic())
         try:
             if self.failure is not None:
-                raise self.failure
+                raise Stopped from self.failure  # the error itself, raised here too, would show this thread's lines as its own
             yield
         except Stopped:
             raise

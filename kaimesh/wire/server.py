@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from kaimesh.errors import MeshError, Refused, Stopped
+from kaimesh.errors import MeshError, Refused
 from kaimesh.internal import internal_error
 from kaimesh.metrics import Meter
 from kaimesh.untrusted import clean
@@ -109,8 +109,6 @@ class FrameServer:
         for connection in connections:
             try:
                 take(connection)
-            except Stopped:
-                raise
             except Exception as error:
                 self._fail(connection, error)
 
@@ -275,8 +273,6 @@ class FrameServer:
                 )
             connection.name = f"{hello.name} ({connection.name})"
             welcome = self._on_hello(connection, hello)
-        except Stopped:
-            raise
         except Exception as error:
             self._fail(connection, error)
             return

@@ -12,6 +12,7 @@ import pytest
 from aisrv.slots import CountedEnv, run_slots
 from kaimesh.errors import AgentError, EnvError, Stopped
 from kaimesh.metrics import Meter
+from kaimesh.watch import Turn
 
 LOG = logging.getLogger("test")
 
@@ -91,6 +92,26 @@ def test_a_stop_unwinds_the_workflow() -> None:
     stop.set()
     with pytest.raises(Stopped):
         env.step(0)
+
+
+def test_a_workflow_that_swallows_every_exception_ends_all_the_same() -> None:
+    stop, turn = threading.Event(), Turn()
+    env = CountedEnv(Facade(), Meter("aisrv_0"), stop)
+
+    def workflow(envs: Any, agents: Any, *_: Any) -> None:
+        while True:
+            try:
+                envs[0].reset()
+                with turn("predict"):
+                    raise KeyError(agents[0])
+            except Exception:
+                LOG.debug("never mind")
+
+    with pytest.raises(KeyError, match="first") as error:
+        run_slots(workflow, [env, env], ["first", "first"], LOG, None, stop)
+    told = "".join(traceback.format_exception(error.value))
+    assert told.count("raise KeyError(agents[0])") == 1, "the lines of one thread, not of all"
+    run_slots(workflow, [env], ["after the stop"], LOG, None, stop)
 
 
 def test_attributes_set_on_the_environment_are_kept() -> None:
