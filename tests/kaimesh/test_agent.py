@@ -194,7 +194,7 @@ def test_user_code_keeps_the_original_traceback():
 
 
 def test_exit_in_user_code_is_an_error_with_words():
-    with pytest.raises(AgentError, match="called exit .1, SystemExit"), user_code("actor: Agent.load_model"):
+    with pytest.raises(AgentError, match=r"called exit \(1, SystemExit\)"), user_code("actor: Agent.load_model"):
         raise SystemExit(1)
 
 
