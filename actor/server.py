@@ -95,12 +95,16 @@ class ActorServer:
 
     def _take_frame(self, connection: Connection) -> None:
         assert connection.header is not None
-        self._take(connection, connection.header, connection.payload)
+        if not connection.closed:  # as it may be since it was read
+            self._take(connection, connection.header, connection.payload)
 
     def _leave(self, connection: Connection) -> None:
         self._admission.leave(connection)
         self._held = deque(held for held in self._held if held[0] is not connection)
-        self._asked = [asked for asked in self._asked if asked[0] is not connection]
+        for asked in [asked for asked in self._asked if asked[0] is connection]:
+            self._asked.remove(asked)
+            if not asked[2].cancel():
+                asked[2].add_done_callback(self._discard)
 
     def _take(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
         if header.kind == Kind.DATA:
@@ -132,12 +136,13 @@ class ActorServer:
             if rows > lane.max_rows:
                 self._replies.predict_alone(connection, header, lane, payload)
                 return
-        if lane.rows == 0:
+        start = lane.rows
+        lane.add(payload, plan.offsets, rows)  # where there is no memory for it, nobody has asked
+        if start == 0:
             if not self._waiting:
                 self._deadline = self._clock() + self._max_wait_s
             self._waiting.append(lane)
-        lane.askers.append(Request(connection, tag, lane.rows, rows))
-        lane.add(payload, plan.offsets, rows)
+        lane.askers.append(Request(connection, tag, start, rows))
 
     def _control(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
         try:
@@ -179,9 +184,13 @@ class ActorServer:
         """Between two batches: builds the network, loads what was asked for, or what is newest."""
         if self._batcher.native and not self._admission.is_set_up and not self._set_up():
             return
-        for asked in [a for a in self._asked if a[2].done()]:
-            self._asked.remove(asked)
-            self._load_asked(*asked)
+        done = [asked for asked in self._asked if asked[2].done()]
+        self._asked = [asked for asked in self._asked if asked not in done]
+        for connection, tag, future in done:
+            if connection.closed:  # also by the answer to an earlier one of these
+                self._discard(future)
+            else:
+                self._load_asked(connection, tag, future)
         if self._models is None or self._pinned:
             return
         newest = self._models.take()
@@ -223,6 +232,11 @@ class ActorServer:
             self._replies.report([Request(connection, tag, 0, 0)], error)
             return
         self._send_version(connection, tag)
+
+    def _discard(self, future: Future[Model]) -> None:
+        """Removes a model that nobody waits for any more. Called from any thread."""
+        if self._models is not None and not future.cancelled() and future.exception() is None:
+            self._models.discard(future.result())
 
     # When
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import struct
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,12 +15,13 @@ import pytest
 from actor.batcher import Batcher
 from actor.server import MOST_ROWS
 from kaimesh.arrays import Batch
+from kaimesh.checkpoint import ModelInfo
 from kaimesh.errors import AgentError, Refused, SampleError
 from kaimesh.metrics import Meter
 from kaimesh.wire import frame as wire
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind
-from tests.actor.conftest import DEADLINE_S, TOKEN, Actor, Echoing, Native, rows
+from tests.actor.conftest import DEADLINE_S, TOKEN, Actor, Echoing, FakePool, Native, rows
 from tests.actor.test_server import Gate
 from tests.harness import wait_until
 
@@ -233,8 +237,7 @@ class TestRequests:
         for i in range(20):
             client = self.connect(actor, specs=[[f"f{i}", "|u1", [1 << 28]]])
             client.close()
-        wait_until(lambda: not actor.server._frames.connections, DEADLINE_S, "they are gone")
-        assert actor.batcher._lanes == {}
+        wait_until(lambda: not actor.batcher._lanes, DEADLINE_S, "they are gone")
 
     def test_what_waits_for_a_model_goes_with_its_sender(self, serve: Serve, tmp_path: Path) -> None:
         actor = serve(Native(), tmp_path)
@@ -245,3 +248,39 @@ class TestRequests:
         actor.pool.offer(0)
         assert actor.client("stays").predict(rows(1, first=3))[0].action.tolist() == [3]
         assert not actor.server._held
+
+    def test_who_goes_while_several_of_its_models_are_ready_disturbs_nobody(self, serve: Serve, tmp_path: Path) -> None:
+        class Slow(FakePool):
+            asked = threading.Event()
+
+            def pull(self, id: int | str, into: Path) -> ModelInfo:
+                assert self.asked.wait(DEADLINE_S)
+                return super().pull(id, into)
+
+        actor = serve(Echoing(), tmp_path, pool=Slow())
+        client, other = self.connect(actor), self.connect(actor)
+        actor.stop.set()
+        actor.join()  # from here on the test makes its turns
+        server = actor.server
+        request = wire.to_json({"do": "load_model", "id": 7})
+        client._sock.sendall((wire.encode(Kind.CONTROL, len(request)) + request) * 8)  # the later ones hide the end
+        while len(server._asked) < 3:
+            server.step(DEADLINE_S)
+        client._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        actor.pool.asked.set()
+        wait_until(lambda: all(future.done() for _, _, future in server._asked), DEADLINE_S, "there is no such model")
+        while len(server._frames.connections) > 1:
+            server.step(DEADLINE_S)
+        assert not server._asked
+        actor.pool.offer(7)
+        actor.pool.asked.clear()
+        for _ in range(3):
+            other.send(Kind.CONTROL, [request])
+        while len(server._asked) < 3:
+            server.step(DEADLINE_S)
+        other.close()
+        while server._frames.connections:
+            server.step(DEADLINE_S)
+        actor.pool.asked.set()
+        wait_until(lambda: not [*tmp_path.glob("0*")], DEADLINE_S, "what was pulled for it is removed")
