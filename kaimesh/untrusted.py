@@ -15,6 +15,7 @@ from kaimesh.errors import MeshError
 
 T = TypeVar("T")
 
+_MOST_VALUES = 1 << 15  # of a JSON text: a list of nothing takes three bytes to send and a microsecond or more to make
 _SHOWN_ERRORS = 3
 _SHOWN_VALUE = 60
 _SHOWN_CHARACTERS = 2000
@@ -38,8 +39,15 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterVali
 
 
 def json_of(payload: bytes | bytearray | memoryview) -> Any:
-    """The value of a JSON text in UTF-8. Raises ValueError: it is none, or nested too deeply, or holds a lone surrogate."""
-    return parse_json(bytes(payload))
+    """The value of a JSON text in UTF-8. Raises ValueError: it is none, or nested too deeply, or holds a lone surrogate or more
+    than some ten thousand values, which would hold up everybody else for seconds.
+    """
+    text = bytes(payload)
+    if text.count(b",") + text.count(b"[") + text.count(b"{") > _MOST_VALUES:
+        raise ValueError(
+            f"more than {_MOST_VALUES} values, or commas and brackets; nothing that is sent here has so many"
+        )
+    return parse_json(text)
 
 
 def parsed(adapter: TypeAdapter[T], data: Any, what: str, error: type[MeshError], *, secret: bool = False) -> T:

@@ -281,10 +281,14 @@ class FrameServer:
         self.send_json(connection, Kind.WELCOME, {"protocol": wire.PROTOCOL, **welcome})
 
     def _bound(self) -> None:
-        """Drops who occupies most, where all together occupy too much. Frames that were handed out are not touched."""
-        if sum(connection.held_bytes for connection in self._connections.values()) <= _MOST_BYTES:
+        """Drops who occupies most, where all with the token occupy too much together. Frames that were handed out are not touched.
+
+        Those without it have their own bounds, and must not push out anybody.
+        """
+        guests = self.connections
+        if sum(connection.held_bytes for connection in guests) <= _MOST_BYTES:
             return
-        waiting = (connection for connection in self._connections.values() if not connection.complete)
+        waiting = (connection for connection in guests if not connection.complete)
         largest = max(waiting, key=lambda connection: connection.held_bytes, default=None)
         if largest is not None:
             self.refuse(

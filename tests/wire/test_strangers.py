@@ -16,7 +16,7 @@ from kaimesh.internal import INTERNAL_ERRORS
 from kaimesh.wire import frame as wire
 from kaimesh.wire import server as wire_server
 from kaimesh.wire.connection import FIRST_BUFFER_BYTES, TURN_BYTES
-from kaimesh.wire.frame import HEADER_BYTES, Kind
+from kaimesh.wire.frame import HEADER_BYTES, BadFrame, Kind
 from kaimesh.wire.hello import Hello
 from tests.wire.conftest import TOKEN, Echo
 from tests.wire.test_server import HELLO, assert_served, hello_bytes, read_all, reason_of
@@ -135,6 +135,14 @@ def test_a_crowd_without_the_token_displaces_itself_alone(echo: Echo, monkeypatc
         sock.close()
 
 
+@pytest.mark.parametrize("value", [b"[]", b"{}", b"0", b'"\\u0041"', b"[0]"])
+def test_a_text_of_a_million_values_is_not_made_into_them(value: bytes) -> None:
+    text = b'{"a":[' + b",".join([value] * (wire.MAX_CONTROL_BYTES // (len(value) + 2))) + b"]}"
+    with pytest.raises(BadFrame, match="values, or commas and brackets"):
+        wire.from_json(text)
+    assert len(wire.from_json(b'{"low":[' + b"-0.5," * 16_000 + b"0]}")["low"]) == 16_001  # bounds of as many actions
+
+
 def test_more_clients_than_one_server_takes_are_told(echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire_server, "_MOST_GUESTS", 2)
     first, second = echo.client(name="a"), echo.client(name="b")
@@ -147,7 +155,14 @@ def test_more_clients_than_one_server_takes_are_told(echo: Echo, monkeypatch: py
 
 def test_who_occupies_most_goes_when_all_together_occupy_too_much(echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire_server, "_MOST_BYTES", 1 << 22)
+    strangers = [echo.raw() for _ in range(20)]  # what these occupy is nobody's fault: together more than the bound
+    for stranger in strangers:
+        stranger.sendall(wire.encode(Kind.HELLO, wire.MAX_HELLO_BYTES) + bytes(wire.MAX_HELLO_BYTES - 1))
     small, large = echo.client(name="small"), echo.client(name="large")
+    large.send(Kind.DATA, [bytes(1 << 21)])
+    assert large.answer()[0].kind == Kind.DATA
+    for stranger in strangers:
+        stranger.close()
     small._sock.sendall(wire.encode(Kind.DATA, 100_000) + bytes(10))
 
     def flood() -> None:
