@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from kaimesh import documents
+from kaimesh import documents, trust
 from kaimesh.config import Config, load
 from kaimesh.config.load import RESOLVED
 from kaimesh.config.reading import read
@@ -25,6 +25,19 @@ TABLE = (
     "reverb_error_buffer",
     "reverb_priority_exponent",
 )
+
+
+def latest(runs: Path) -> RunDir:
+    """The run that `--resume` goes on with. Raises ConfigError: there is none, or a link leads out of `runs`, to what may be anybody's."""
+    run = RunDir.latest(runs)
+    for path in (run.root, run.conf):
+        if not trust.is_below(path, [runs]):
+            raise ConfigError(
+                f"--resume: {runs / 'latest'} leads to {path.resolve()}, which does not lie in {runs}. It may be somebody else's, and going on "
+                "with it would run whatever its conf.toml names; nothing was started. If it is yours, move the run there, or set runs_dir "
+                "to the folder in which it lies."
+            )
+    return run
 
 
 def conf_of(run: RunDir) -> Path:

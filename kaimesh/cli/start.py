@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from kaimesh import disk, supervise
 from kaimesh import mesh as meshes
 from kaimesh.cli import logs as log_files
-from kaimesh.cli.resume import check_fits, conf_of
+from kaimesh.cli.resume import check_fits, conf_of, latest
 from kaimesh.cli.stop import LEFTOVER_S, Say, end_leftovers
 from kaimesh.cli.trial import Trial
 from kaimesh.cli.undo import Undo
@@ -72,7 +72,7 @@ def configure(wish: Wish) -> tuple[Config, RunDir | None]:
     if not wish.resume:
         return _trainable(load(wish.conf or DEFAULT_CONF, wish.overrides)), None
     where = ROOT / parse(wish.overrides["runs_dir"], str) if "runs_dir" in wish.overrides else runs_dir(wish.conf)
-    run = RunDir.latest(where)
+    run = latest(where)
     config = _trainable(load(wish.conf or conf_of(run), wish.overrides))
     check_fits(config, run)
     return config, run

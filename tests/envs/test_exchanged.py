@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import envs
 import evaluate
 import replay
+from kaimesh.cli.start import Wish, configure
 from kaimesh.config.load import ROOT
 from kaimesh.errors import EXIT_CONFIG, ConfigError
 from kaimesh.recording import Recording
@@ -194,10 +195,16 @@ def test_a_link_in_ones_own_runs_to_a_strangers_folder_is_the_strangers(tmp_path
     for arguments in (["--run", str(runs / "mine")], []):
         assert evaluate.main(arguments) == EXIT_CONFIG
         assert "--trust" in capsys.readouterr().err
+    wish = Wish(None, {"runs_dir": str(runs)}, resume=True)
+    with pytest.raises(ConfigError, match=f"latest leads to {theirs.root}, which does not lie in"):
+        configure(wish)
     copied = run_of(runs / "half", "catch")
     copied.conf.unlink()
     copied.conf.symlink_to(theirs.conf)
+    copied.become_latest()
     assert evaluate.main(["--run", str(copied.root)]) == EXIT_CONFIG
+    with pytest.raises(ConfigError, match=f"latest leads to {theirs.conf}, which"):
+        configure(wish)
     assert not trap()
 
 
