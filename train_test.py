@@ -15,7 +15,6 @@ prints `Train test succeed` and exits with 0. Otherwise it ends with the origina
 from __future__ import annotations
 
 import argparse
-import faulthandler
 import math
 import os
 import shutil
@@ -32,7 +31,8 @@ if __name__ == "__main__" and (ROOT / ".venv/bin/python").exists() and Path(sys.
 from kaimesh.agent import MODEL_VERSION, TableSpec  # noqa: E402
 from kaimesh.config import load  # noqa: E402
 from kaimesh.config.check import fresh_samples  # noqa: E402
-from kaimesh.errors import ConfigError, MeshError, Stopped  # noqa: E402
+from kaimesh.errors import EXIT_OK, ConfigError, MeshError, Stopped  # noqa: E402
+from kaimesh.guarded import guarded  # noqa: E402
 from kaimesh.lifecycle import Context, configure_logging, dotted, set_threads  # noqa: E402
 from kaimesh.metrics import Meter  # noqa: E402
 from kaimesh.proxies import bypass, hosts_of  # noqa: E402
@@ -314,8 +314,8 @@ def check(mesh: SerialMesh, run_dir: RunDir, learns: int) -> None:
     )
 
 
-def main() -> None:
-    """The command line."""
+def main() -> int:
+    """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--algo", default=algorithm_name, help="a table of conf/algo_conf.toml (default: %(default)s)")
     parser.add_argument("--conf", default="conf/configure_app.toml", help="configuration (default: %(default)s)")
@@ -326,7 +326,6 @@ def main() -> None:
     )
     parser.add_argument("--no-watchdog", action="store_true", help="never end because nothing moves")
     arguments = parser.parse_args()
-    faulthandler.enable()
     set_threads(1)
     sys.path.insert(0, str(ROOT))
     try:
@@ -336,8 +335,10 @@ def main() -> None:
     except ConfigError as error:
         sys.exit(str(error))
     print(f"Train test succeed ({directory.root})", flush=True)
-    os._exit(0)  # Reverb's threads have nothing left to do
+    return EXIT_OK
 
 
 if __name__ == "__main__":
-    main()
+    code = guarded(main, "train_test")
+    sys.stdout.flush()
+    os._exit(code)  # Reverb's threads have nothing left to do

@@ -11,8 +11,9 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from kaimesh.errors import EXIT_AGENT, EXIT_CRASH
+from kaimesh.errors import EXIT_AGENT, EXIT_CRASH, EXIT_WATCHDOG
 from kaimesh.keeper.exits import signal_words
+from kaimesh.watch import debugged
 
 _ANNOUNCED = b"."  # the child says it before it ends by itself
 
@@ -20,8 +21,12 @@ _ANNOUNCED = b"."  # the child says it before it ends by itself
 def guarded(main: Callable[[], int], name: str) -> int:
     """Runs `main` in a child and returns its exit code; where it did not end by itself, says how it ended, which is a failure.
 
-    name: of the program, for that line. To be called before any library has started threads that a fork would lose.
+    name: of the program, for that line. To be called before any library has started threads that a fork would lose. Under a debugger
+    `main` runs in this process, where its breakpoints are.
     """
+    if debugged():
+        faulthandler.enable()
+        return main()
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
@@ -43,6 +48,8 @@ def guarded(main: Callable[[], int], name: str) -> int:
         if -code not in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):  # those are the user's
             print(f"{name}: {how}", file=sys.stderr)
         return 128 - code
+    if code == EXIT_WATCHDOG:  # a kaimesh.watch.Watch has said why
+        return code
     print(
         f"{name}: ended with exit code {code} before its work was done: something inside called exit, such as os._exit in the "
         "environment, the agent or a library of theirs",

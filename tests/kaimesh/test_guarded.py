@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
         ("raise ValueError('marked')", 1, "ValueError: marked"),
         ("os._exit(0)", 3, "prog: ended with exit code 0 before its work was done: something inside called exit"),
         ("os._exit(7)", 7, "prog: ended with exit code 7 before"),
+        ("os._exit(70)", 70, ""),  # a watch has said why
         ("ctypes.CDLL(None).exit(0)", 3, "prog: ended with exit code 0 before"),
         ("ctypes.string_at(0)", 139, "prog: killed by SIGSEGV: a segmentation fault in native code. The lines above"),
         ("ctypes.CDLL(None).abort()", 134, "prog: killed by SIGABRT"),
@@ -42,3 +43,13 @@ def test_how_it_ends(body: str, code: int, said: str) -> None:
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert bool(done.stderr) == bool(said)
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_debugger_stays_with_what_it_debugs(traced: bool) -> None:
+    text = (
+        f"import os, sys\nfrom kaimesh.guarded import guarded\nsys.settrace((lambda *_: None) if {traced} else None)\n"
+        "here = os.getpid()\nsys.exit(guarded(lambda: 5 + (os.getpid() == here), 'prog'))"
+    )
+    done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, timeout=60, check=False)
+    assert done.returncode == 5 + traced

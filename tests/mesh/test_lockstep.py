@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from kaimesh.errors import EXIT_WATCHDOG
+from kaimesh.errors import EXIT_AGENT, EXIT_WATCHDOG
 from tests.harness import ROOT, Mesh, wait_until
 from tests.proxy import dead_proxy
 
@@ -144,6 +144,23 @@ def test_a_workflow_that_learns_nothing_is_no_success(tmp_path: Path) -> None:
     done = toy(tmp_path, "toy", f"algo_conf={tmp_path}/conf.toml")
     assert done.returncode == 1, done.stdout
     assert "nothing was learned: the workflow ended, and the learner still waited for buffer: " in done.stderr
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("place", ["__init__", "step"])
+def test_an_environment_that_leaves_with_success_is_none(tmp_path: Path, place: str) -> None:
+    lines = [
+        "import os",
+        "from gymnasium.envs.classic_control import CartPoleEnv",
+        "class Leaves(CartPoleEnv):",
+        f"    def {place}(self, *_, **__):",
+        "        os._exit(0)",
+    ]
+    (tmp_path / "leaves.py").write_text("\n".join(lines))
+    done = serial(tmp_path, "ppo", "--set", "app=leaves:Leaves", environ={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == EXIT_AGENT, done.stdout + done.stderr
+    assert "train_test: ended with exit code 0 before its work was done: something inside called exit" in done.stderr
+    assert "Train test succeed" not in done.stdout
 
 
 def test_only_the_remote_path_is_tried_here(tmp_path: Path) -> None:
