@@ -37,7 +37,8 @@ from kaimesh.lifecycle import Context, configure_logging, dotted, set_threads  #
 from kaimesh.metrics import Meter  # noqa: E402
 from kaimesh.proxies import bypass, hosts_of  # noqa: E402
 from kaimesh.run import RunDir  # noqa: E402
-from kaimesh.watch import Turn, Watch  # noqa: E402
+from kaimesh.turn import Turn  # noqa: E402
+from kaimesh.watch import Watch  # noqa: E402
 
 if TYPE_CHECKING:
     from kaimesh.agent import Spaces

@@ -16,7 +16,7 @@ from kaimesh import checkpoint
 from kaimesh.agent import user_code
 from kaimesh.lifecycle import Context
 from kaimesh.training import Training
-from kaimesh.watch import Turn
+from kaimesh.turn import Turn
 
 
 def train_in_place(agent: Any, context: Context) -> Training:

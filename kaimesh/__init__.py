@@ -29,7 +29,9 @@ report       the same, told to a cluster's monitor
 logs         log lines
 memory       what the C library does with freed memory
 tensors      TensorFlow's tensors, without their leak
+turn         what only one thread may use at a time
 watch        train_test.py: many threads in one process, none of which may wait for ever
+stacks       where every thread is, and whether a debugger holds one
 guarded      evaluate, replay: in a child, so that an exit inside is noticed
 
 Training, and what is on disk:

@@ -12,7 +12,7 @@ import pytest
 from aisrv.slots import CountedEnv, run_slots
 from kaimesh.errors import AgentError, EnvError, Stopped
 from kaimesh.metrics import Meter
-from kaimesh.watch import Turn
+from kaimesh.turn import Turn
 
 LOG = logging.getLogger("test")
 

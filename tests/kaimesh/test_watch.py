@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bdb
 import os
+import pdb
+import re
 import signal
 import subprocess
 import sys
@@ -14,12 +17,14 @@ from typing import IO
 import pytest
 
 from kaimesh.errors import EXIT_WATCHDOG, Stopped
-from kaimesh.watch import Turn, debugged
+from kaimesh.stacks import Place, debugged, places, stacks
+from kaimesh.turn import Turn
 from tests.harness import ROOT, wait_until
 
 PROGRAM = """
 import sys, threading, time
-from kaimesh.watch import Turn, Watch
+from kaimesh.turn import Turn
+from kaimesh.watch import Watch
 moved, turn = [0], Turn()
 watch = Watch({limit}, progress=lambda: moved[0], words=turn.words, status=lambda: "0 learns", report_s=60)
 watch.built = {built}
@@ -71,6 +76,7 @@ def test_what_moves_or_computes_is_left_alone(body: str) -> None:
     assert (process.returncode, said) == (0, "begun\nover\n"), told
 
 
+@pytest.mark.long
 def test_a_slow_beginning_has_five_times_as_long() -> None:
     process = program("time.sleep(1.5); watch.built = True; threading.Event().wait()", limit=0.5, built=False)
     began = time.monotonic()
@@ -79,6 +85,7 @@ def test_a_slow_beginning_has_five_times_as_long() -> None:
     assert time.monotonic() - began > 1.5
 
 
+@pytest.mark.long
 def test_time_at_a_breakpoint_does_not_count() -> None:
     process = program("breakpoint()", limit=0.5)
     assert process.stdin is not None
@@ -89,6 +96,7 @@ def test_time_at_a_breakpoint_does_not_count() -> None:
     assert (process.returncode, said.endswith("over\n")) == (0, True), told
 
 
+@pytest.mark.long
 def test_time_in_which_the_process_was_stopped_does_not_count() -> None:
     process = program("time.sleep(0.5)", limit=1.0)
     assert process.stdout is not None
@@ -116,14 +124,60 @@ def read_until(stream: IO[str] | None, text: str) -> None:
 
 
 def test_a_trace_function_is_a_debugger() -> None:
-    assert not debugged() or sys.gettrace() is not None  # coverage traces too
+    assert not debugged(stacks()) or sys.gettrace() is not None  # coverage traces too
     seen = []
     threading.settrace(lambda *_: None)
     try:
-        seen.append(debugged())
+        seen.append(debugged(stacks()))
     finally:
         threading.settrace(None)  # type: ignore[arg-type]
     assert seen == [True]
+
+
+@pytest.mark.parametrize(
+    ("file", "is_one"),
+    [
+        (pdb.__file__, True),
+        (bdb.__file__, True),
+        ("/opt/pycharm/helpers/pydev/pydevd.py", True),
+        ("/opt/pycharm/helpers/pydev/_pydevd_bundle/pydevd_frame.py", True),
+        ("/x/site-packages/debugpy/server/api.py", True),
+        ("/x/site-packages/IPython/core/debugger.py", True),
+        ("/home/me/mine/code.py", False),
+        ("/home/me/mine/pdb.py", False),
+        ("/home/me/my_debugpy/agent.py", False),
+        (threading.__file__, False),
+    ],
+)
+def test_whose_lines_are_a_debuggers(file: str, is_one: bool) -> None:
+    idle = sys.gettrace() is None
+    assert debugged({1: [Place(threading.__file__, 3, "wait"), Place(file, 7, "f")]}) == is_one or not idle
+
+
+def test_every_other_thread_is_somewhere() -> None:
+    release = threading.Event()
+
+    def wait_here() -> None:
+        release.wait(20)
+
+    thread = threading.Thread(target=wait_here, name="waits")
+    thread.start()
+    try:
+        wait_until(lambda: thread.ident in stacks(), 10, "it has begun")
+        wait_until(lambda: "inside" in dict(places(stacks())).get("waits", ""), 10, "it waits")
+        place = dict(places(stacks()))["waits"]
+        assert re.match(rf"{re.escape(__file__)}:\d+ \(wait_here\), inside .*threading.py:\d+ \(wait\)", place), place
+        assert threading.get_ident() not in stacks()
+    finally:
+        release.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("stream", ["sys.stderr.close()", "import os; os.close(2)"])
+def test_without_a_stream_to_say_it_on_it_ends_all_the_same(stream: str) -> None:
+    process = program(f"{stream}; threading.Event().wait()", limit=0.5)
+    process.communicate(timeout=60)
+    assert process.returncode == EXIT_WATCHDOG
 
 
 def in_threads(calls: list[Callable[[], None]]) -> list[BaseException | None]:
@@ -145,19 +199,25 @@ def in_threads(calls: list[Callable[[], None]]) -> list[BaseException | None]:
     return raised
 
 
-def test_a_failed_turn_ends_everybody_with_the_first_error_as_the_cause() -> None:
+def a_full_lock() -> None:
+    """From here on TensorFlow 2.15 keeps its lock."""
     import tensorflow as tf
 
     function = tf.function(lambda x: x * 2, input_signature=[tf.TensorSpec([None, 3], tf.float32)])
     function(tf.zeros([1, 3]))
+    function(tf.zeros([1, 4]))
+
+
+@pytest.mark.parametrize("fail", [lambda: int("x"), pytest.param(a_full_lock, marks=pytest.mark.long)])
+def test_a_failed_turn_ends_everybody_with_the_first_error_as_the_cause(fail: Callable[[], None]) -> None:
     turn = Turn()
 
     def predict() -> None:
         with turn("predict"):
-            function(tf.zeros([1, 4]))  # from here on TensorFlow 2.15 keeps its lock
+            fail()
 
     raised = in_threads([predict] * 4)
-    failures = [error for error in raised if isinstance(error, TypeError)]
+    failures = [error for error in raised if isinstance(error, TypeError | ValueError)]
     assert failures == [turn.failure]
     assert [error.__cause__ for error in raised if isinstance(error, Stopped)] == 3 * failures
 

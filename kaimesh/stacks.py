@@ -1,0 +1,75 @@
+"""Where every thread of this process is, and whether a debugger holds one.
+
+By faulthandler, which only reads: on Python 3.11 `sys._current_frames` makes objects of frames that their thread may be clearing, and
+whoever goes on from one of these later (`f_back`) ends the process with a segmentation fault.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import re
+import sys
+import sysconfig
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+_STDLIB = sysconfig.get_paths()["stdlib"]
+_LIBRARIES = (_STDLIB, "site-packages", "dist-packages", "<")
+_DEBUGGERS = frozenset(f"{_STDLIB}/{name}.py" for name in ("bdb", "pdb", "code"))
+_DEBUGGER = re.compile(r"[/\\](pydevd\w*|_pydevd\w*|debugpy|IPython|ipdb|pudb)(/|\.py$)")
+_THREAD = re.compile(r"(?:Current thread|Thread) 0x([0-9a-f]+) ")
+_LINE = re.compile(r'  File "(.*)", line (\d+) in (.*)')
+
+
+class Place(NamedTuple):
+    """A line of a thread's stack."""
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} ({self.function})"
+
+
+def stacks() -> dict[int, list[Place]]:
+    """Every other thread's stack, the innermost line first, by the thread's `ident`; of each at most 100 lines."""
+    descriptor = os.memfd_create("stacks")
+    with os.fdopen(descriptor, "rb") as file:
+        faulthandler.dump_traceback(descriptor, all_threads=True)
+        file.seek(0)
+        lines = file.read().decode(errors="replace").splitlines()
+    found: dict[int, list[Place]] = {}
+    for line in lines:
+        if thread := _THREAD.match(line):
+            stack = found.setdefault(int(thread[1], 16), [])
+        elif place := _LINE.fullmatch(line):
+            stack.append(Place(place[1], int(place[2]), place[3]))
+    found.pop(threading.get_ident(), None)
+    return found
+
+
+def debugged(found: Mapping[int, list[Place]]) -> bool:
+    """Whether a debugger holds one of these threads, or traces this process."""
+    if sys.gettrace() is not None or threading.gettrace() is not None:
+        return True
+    if any(place.file in _DEBUGGERS or _DEBUGGER.search(place.file) for stack in found.values() for place in stack):
+        return True
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return False
+    return "TracerPid:\t0\n" not in status and "TracerPid:" in status
+
+
+def places(found: Mapping[int, list[Place]]) -> Iterator[tuple[str, str]]:
+    """Where each thread is: its name; the innermost line that is no library's, and what it called there."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    for ident, stack in found.items():
+        own = next((place for place in stack if not any(part in place.file for part in _LIBRARIES)), None)
+        if own is not None:
+            inside = "" if own is stack[0] else f", inside {stack[0]}"
+            yield names.get(ident, str(ident)), f"{own}{inside}"
