@@ -194,7 +194,7 @@ def in_threads(calls: list[Callable[[], None]]) -> list[BaseException | None]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(120)
         assert not thread.is_alive(), "it waits for ever"
     return raised
 
