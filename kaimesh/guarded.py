@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from kaimesh.errors import EXIT_AGENT, EXIT_CRASH, EXIT_WATCHDOG
 from kaimesh.keeper.exits import signal_words
-from kaimesh.watch import debugged
+from kaimesh.stacks import debugged, stacks
 
 _ANNOUNCED = b"."  # the child says it before it ends by itself
 
@@ -24,7 +24,7 @@ def guarded(main: Callable[[], int], name: str) -> int:
     name: of the program, for that line. To be called before any library has started threads that a fork would lose. Under a debugger
     `main` runs in this process, where its breakpoints are.
     """
-    if debugged():
+    if debugged(stacks()):
         faulthandler.enable()
         return main()
     reader, writer = os.pipe()
