@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from typing import Any
 
@@ -20,6 +21,7 @@ from kaimesh.wire.server import FrameServer
 _MOST_FLUSHES = 16  # of one peer, under way
 _IDLE_S = 0.05
 _COMING_S = 0.005
+_PIECES_S = 0.1  # a frame that takes longer, or stops in the middle, withholds nobody's acknowledgement
 _UNDRAWN_S = 0.5
 _FULL_S = 0.02  # how long the loop hangs in Reverb at once while the table is full
 
@@ -49,6 +51,7 @@ class IngestServer:
         self._flushes: list[tuple[Connection, int]] = []  # who asked for one, and its tag
         self._waiting = Waiting()
         self._more = False
+        self._rows_came = 0.0  # when the last rows did
 
     def step(self) -> None:
         """One round: takes what has come, writes it, acknowledges what is stored."""
@@ -59,7 +62,11 @@ class IngestServer:
         # A large frame comes in pieces: what was stored meanwhile is no reason to wait for Reverb. Readers' questions bring no sample;
         # a learner that asks again and again must not keep the last samples from being acknowledged.
         writers = (c for c in self._server.connections if c.state is not None)
-        self._more = ingest.accepted > came or (not ingest.blocked and any(c.mid_frame for c in writers))
+        now = time.monotonic()
+        if ingest.accepted > came:
+            self._rows_came = now
+        coming = now - self._rows_came < _PIECES_S and not ingest.blocked and any(c.mid_frame for c in writers)
+        self._more = ingest.accepted > came or coming
         if self._flushes:
             self._answer_flushes(ingest.flush(_FULL_S))
         else:

@@ -18,6 +18,7 @@ from kaimesh.metrics import Meter
 from kaimesh.wire import frame as wire
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind
+from kaimesh.wire.server import STALL_S
 from tests.buffer.conftest import TOKEN, WAIT_S, LocalBuffer, rows, wait_until
 
 TABLE = TableSpec(kind="replay", rows_per_item=1, prioritised=True)
@@ -124,3 +125,19 @@ def test_a_buffer_that_answers_nonsense_loses_what_was_sent_and_nothing_hangs(an
         assert isinstance(sender._error, MeshError | None)
         stop.set()
         sender.close()
+
+
+def test_a_writer_that_stops_in_the_middle_of_a_frame_withholds_nobodys_acknowledgement(local: Any) -> None:
+    buffer: LocalBuffer = local("queue", 1, 64, 4)
+    specs = rows(1).specs
+    stalls, other = (
+        FrameClient(buffer.address, token=TOKEN, role="writer", name=name, hello={"specs": specs.to_json()})
+        for name in ("stalls", "other")
+    )
+    stalls._sock.sendall(wire.encode(Kind.DATA, 1 << 20, rows=9) + bytes(64))
+    wait_until(lambda: any(c.mid_frame for c in buffer.server._server.connections), "half a frame is there")
+    other.send_rows(rows(3), specs, tag=5)
+    header, _ = other.receive(STALL_S / 2)
+    assert (header.kind, header.tag) == (Kind.ACK, 5)
+    stalls.close()
+    other.close()
