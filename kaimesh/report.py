@@ -9,7 +9,7 @@ import logging
 import threading
 from typing import Any
 
-from kaimesh.errors import MeshError, Refused
+from kaimesh.errors import MeshError
 from kaimesh.metrics import Meter
 from kaimesh.wire.client import FrameClient
 
@@ -65,9 +65,7 @@ class Reporter:
                 self._client = FrameClient(
                     self._address, token=self._token, role=ROLE, name=snapshot["name"], timeout_s=_ANSWER_S
                 )
-            answer = self._client.call({"status": _text_cleaned({**snapshot, "counters": counters, "life": life})})
-            if "reason" in answer:
-                raise Refused(f"it refused the report: {answer['reason']!s:.500}")
+            self._client.call({"status": _text_cleaned({**snapshot, "counters": counters, "life": life})})
             self._complaint = ""
         except MeshError as error:  # whatever answers there: this process has other work
             if self._client is not None:

@@ -17,7 +17,7 @@ from tests.fuzz.campaign import Budget, Figures, case, run
 from tests.fuzz.process import Server
 from tests.fuzz.servers import KINDS
 
-CASES = {"actor": 60, "actor_diy": 60, "ingest": 30, "monitor": 100, "model_pool": 80, "learner": 80}
+CASES = {"actor": 60, "actor_diy": 60, "ingest": 15, "monitor": 60, "model_pool": 60, "learner": 50}
 WORST_S = 5.0  # for a healthy client's answer, on a machine that other tests use too
 GROWTH_MB = 64.0
 
