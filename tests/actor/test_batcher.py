@@ -181,7 +181,7 @@ def test_what_the_agent_raises_keeps_its_traceback(error: BaseException) -> None
 
     agent = Echoing()
     agent.hook = fail
-    with pytest.raises(AgentError, match=r"actor: Echoing.predict raised") as caught:
+    with pytest.raises(AgentError, match=r"actor: Echoing.predict (raised|called exit)") as caught:
         batcher_of(agent).predict([rows(1)])
     assert caught.value.__cause__ is error
 

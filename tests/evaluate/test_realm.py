@@ -47,7 +47,7 @@ def replayed(one):
 
 
 def test_the_figures_are_those_of_the_episodes(run, result, tmp_path):
-    figures = result("--run", run.root, "--episodes", 12, "--model", 0, "--record", tmp_path / "rec")
+    figures = result("--trust", "--run", run.root, "--episodes", 12, "--model", 0, "--record", tmp_path / "rec")
     assert figures["report"]["arrived"]["mean"] == 1
     assert figures["report"]["treasures_missed"]["mean"] < 1
     assert 0.8 < figures["report"]["share_of_optimum"]["mean"] <= 1
@@ -76,7 +76,7 @@ def test_the_figures_are_those_of_the_episodes(run, result, tmp_path):
 def test_both_kinds_of_agents_play_the_same(make_run, meadow, result):
     def played(algo):
         run = make_run("realm-mini", algo, (0,), meadow)
-        episodes = result("--run", run.root, "--episodes", 40)["each"]
+        episodes = result("--trust", "--run", run.root, "--episodes", 40)["each"]
         return [one | {"return": round(one["return"], 3)} for one in episodes]  # the native one adds up float32
 
     native, kaiwu = played("walker"), played("kaiwu_walker")
@@ -84,9 +84,9 @@ def test_both_kinds_of_agents_play_the_same(make_run, meadow, result):
 
 
 def test_two_models_meet_the_same_episodes(run, result):
-    more = result("--run", run.root, "--episodes", 40, "--model", 0)["each"]
-    assert result("--run", run.root, "--episodes", 3, "--model", 0)["each"] == more[:3]
-    other = result("--run", run.root, "--episodes", 40, "--model", 5)["each"]
+    more = result("--trust", "--run", run.root, "--episodes", 40, "--model", 0)["each"]
+    assert result("--trust", "--run", run.root, "--episodes", 3, "--model", 0)["each"] == more[:3]
+    other = result("--trust", "--run", run.root, "--episodes", 40, "--model", 5)["each"]
     assert [one["report"]["optimum"] for one in other] == [one["report"]["optimum"] for one in more]
     assert [one["return"] for one in other] != [one["return"] for one in more], (
         "it does not see the treasure at point 5"
@@ -94,7 +94,7 @@ def test_two_models_meet_the_same_episodes(run, result):
 
 
 def test_the_contests_settings(run, result, capsys):
-    common = ("--run", run.root, "--episodes", 20, "--model", 0)
+    common = ("--trust", "--run", run.root, "--episodes", 20, "--model", 0)
     some = result(*common, "--treasures", "3-6")["each"]
     wanted = [one["report"]["treasures"] + one["report"]["treasures_missed"] for one in some]
     assert set(wanted) == {3, 4, 5, 6}
@@ -115,7 +115,7 @@ def test_the_contests_settings(run, result, capsys):
 
 def test_what_training_left_out_is_what_is_played(run, result, tmp_path):
     run.conf.write_text(run.conf.read_text().replace("env_conf = {", 'env_conf = {treasure_sets = "train", '))
-    common = ("--run", run.root, "--episodes", 30, "--record", tmp_path / "rec")
+    common = ("--trust", "--run", run.root, "--episodes", 30, "--record", tmp_path / "rec")
 
     def share_held_out(figures):
         sets = [
@@ -135,7 +135,7 @@ def test_what_training_left_out_is_what_is_played(run, result, tmp_path):
 
 def test_words_picture_and_recordings(run, capsys, tmp_path):
     out, folder = tmp_path / "plot.png", tmp_path / "rec"
-    arguments = ["--run", run.root, "--episodes", 10, "--model", 5, "--plot", out, "--record", folder]
+    arguments = ["--trust", "--run", run.root, "--episodes", 10, "--model", 5, "--plot", out, "--record", folder]
     assert evaluate.main(list(map(str, arguments))) == 0
     text = capsys.readouterr().out
     assert "share of the optimum " in text
@@ -155,6 +155,6 @@ def test_words_picture_and_recordings(run, capsys, tmp_path):
 
 
 def test_a_timeout_is_worth_nothing(run, result):
-    figures = result("--run", run.root, "--episodes", 4, "--env-conf", "max_step=3")
+    figures = result("--trust", "--run", run.root, "--episodes", 4, "--env-conf", "max_step=3")
     assert figures["return"]["max"] == figures["report"]["arrived"]["mean"] == 0
     assert figures["length"]["min"] == figures["length"]["max"] == 3

@@ -77,7 +77,7 @@ def test_saves_of_several_aisrv_at_once(learner, client, caller):
 
 
 def test_status(client):
-    assert client.status() == {"train_count": 12, "model_version": 10, "user_saves": 0}
+    assert client.status() == {"train_count": 12, "model_version": 10, "user_saves": 0, "samples_short": 0}
 
 
 def test_the_limit_reaches_the_caller_in_words_and_training_goes_on(learner, client, caller):
