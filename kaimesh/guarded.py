@@ -15,6 +15,7 @@ from kaimesh.errors import EXIT_AGENT, EXIT_CRASH, EXIT_WATCHDOG
 from kaimesh.keeper.exits import signal_words
 from kaimesh.stacks import debugged, stacks
 
+_OF_THE_USER = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _ANNOUNCED = b"."  # the child says it before it ends by itself
 
 
@@ -28,13 +29,16 @@ def guarded(main: Callable[[], int], name: str) -> int:
         faulthandler.enable()
         return main()
     reader, writer = os.pipe()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_USER)  # until each side knows what to do with them
     child = os.fork()
     if not child:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_THE_USER)
         os.close(reader)
         _be_the_child(main, writer)
     os.close(writer)
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):  # Ctrl-C reaches the child by itself
+    for number in _OF_THE_USER:  # Ctrl-C reaches the child by itself
         signal.signal(number, lambda n, _frame: None if n == signal.SIGINT else os.kill(child, n))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_THE_USER)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     os.set_blocking(reader, False)  # a child of the child's may hold the other end
     try:
@@ -45,7 +49,7 @@ def guarded(main: Callable[[], int], name: str) -> int:
         return code if code >= 0 else EXIT_CRASH
     if code < 0:
         how = signal_words(f"terminated by {signal.Signals(-code).name}").replace("Its log says", "The lines above say")
-        if -code not in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):  # those are the user's
+        if -code not in _OF_THE_USER:
             print(f"{name}: {how}", file=sys.stderr)
         return 128 - code
     if code == EXIT_WATCHDOG:  # a kaimesh.watch.Watch has said why
@@ -75,7 +79,10 @@ def _be_the_child(main: Callable[[], int], writer: int) -> NoReturn:
     except BaseException:  # the edge of the process: told as Python itself would
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):  # a full disk, or code inside has closed it
+                code = code or EXIT_CRASH
         os.write(writer, _ANNOUNCED)
         os._exit(code)

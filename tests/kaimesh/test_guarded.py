@@ -16,19 +16,25 @@ ROOT = Path(__file__).parents[2]
     ("body", "code", "said"),
     [
         ("return 0", 0, ""),
-        ("return 5", 5, ""),
-        ("sys.exit(2)", 2, ""),
+        pytest.param("return 5", 5, "", marks=pytest.mark.long),
+        pytest.param("sys.exit(2)", 2, "", marks=pytest.mark.long),
         ("sys.exit('words')", 1, "words"),
         ("raise ValueError('marked')", 1, "ValueError: marked"),
         ("os._exit(0)", 3, "prog: ended with exit code 0 before its work was done: something inside called exit"),
-        ("os._exit(7)", 7, "prog: ended with exit code 7 before"),
+        pytest.param("os._exit(7)", 7, "prog: ended with exit code 7 before", marks=pytest.mark.long),
         ("os._exit(70)", 70, ""),  # a watch has said why
-        ("ctypes.CDLL(None).exit(0)", 3, "prog: ended with exit code 0 before"),
+        pytest.param("ctypes.CDLL(None).exit(0)", 3, "prog: ended with exit code 0 before", marks=pytest.mark.long),
         ("ctypes.string_at(0)", 139, "prog: killed by SIGSEGV: a segmentation fault in native code. The lines above"),
-        ("ctypes.CDLL(None).abort()", 134, "prog: killed by SIGABRT"),
-        ("os.kill(os.getpid(), 9)", 137, "prog: killed by SIGKILL: somebody killed it"),
+        pytest.param("ctypes.CDLL(None).abort()", 134, "prog: killed by SIGABRT", marks=pytest.mark.long),
+        pytest.param(
+            "os.kill(os.getpid(), 9)", 137, "prog: killed by SIGKILL: somebody killed it", marks=pytest.mark.long
+        ),
+        pytest.param("sys.stdout.close(); return 5", 5, "", marks=pytest.mark.long),
+        ("sys.stdout.close(); return 0", 1, ""),  # whatever was to be said there is lost
         ("os.kill(os.getppid(), 15); time.sleep(9)", 143, ""),  # is passed on
-        ("os.fork() or time.sleep(1)\nos._exit(0)", 3, "prog: ended with exit code 0"),  # a grandchild holds the pipe
+        pytest.param(
+            "os.fork() or time.sleep(1)\nos._exit(0)", 3, "prog: ended with exit code 0", marks=pytest.mark.long
+        ),  # a grandchild holds the pipe
     ],
 )
 def test_how_it_ends(body: str, code: int, said: str) -> None:
