@@ -72,17 +72,22 @@ def run_slots(
     Who does not stop within _LAST_S is left behind: what it waits for may never come, and the error is what explains it.
     """
     errors: list[BaseException] = []
+    told: list[
+        BaseException
+    ] = []  # other slots' errors; one whose workflow goes on after its own error is heard of here alone
 
     def run(slot: int) -> None:
         try:
             with user_code(f"aisrv: workflow in slot {slot}"):
                 workflow([envs[slot]], [agents[slot]], logger, monitor)
             logger.info("slot %d: the workflow returned", slot)
-        except BaseException as error:
-            cause = error.__cause__ if isinstance(error, Stopped) else error
-            if cause is not None:  # a stop has one where another slot failed, whose workflow may go on as if it had not
-                errors.append(cause)
+        except Stopped as stopped:
+            if stopped.__cause__ is not None:
+                told.append(stopped.__cause__)
                 stop.set()
+        except BaseException as error:
+            errors.append(error)
+            stop.set()
 
     threads = [
         threading.Thread(target=run, args=(slot,), name=f"slot-{slot}", daemon=True) for slot in range(len(envs))
@@ -93,7 +98,10 @@ def run_slots(
     for thread in threads:
         while thread.is_alive() and time.monotonic() < deadline:
             thread.join(1.0)
-            if errors:
+            if errors or told:
                 deadline = min(deadline, time.monotonic() + _LAST_S)
     if errors:
         raise errors[0]
+    with user_code("aisrv: the agent, in a slot whose workflow went on,"):
+        if told:
+            raise told[0]
