@@ -27,7 +27,6 @@ from kaimesh.items import OpenItem, Progress
 from kaimesh.metrics import Meter
 
 LINGER_S = {"queue": 0.1, "replay": 2.0}  # how long rows wait for others to share an item with, unseen by the learner
-_DROP_S = 0.1
 
 
 class Ingest:
@@ -63,11 +62,11 @@ class Ingest:
         self._open_since = 0.0
         self._drawn = 0
         self._news = threading.Condition()
-        self._progress = self._told = Progress(0, 0)
+        self._progress = Progress(0)
 
     @property
     def progress(self) -> Progress:
-        """How many items went into this table so far: where it changed, there may be something to draw."""
+        """How many items went into this table so far: where that changed, there is something to draw."""
         return self._progress
 
     @property
@@ -163,27 +162,26 @@ class Ingest:
         if self._open.rows and (partial or self._clock() - self._open_since >= LINGER_S[self._table.kind]):
             self._close_item()
         done = self._store.flush(timeout_s, self._store.keep_items if more else 0)
-        progress = Progress(self._store.given, self._store.confirmed)
-        if progress != self._progress:
+        if self._store.given != self._progress.given:
             with self._news:
-                self._progress = progress
+                self._progress = Progress(self._store.given)
                 self._news.notify_all()
         return done
 
-    def await_items(self, known: int, enough: int, size: bool, timeout_s: float) -> Progress:
-        """For a reader in another thread of this process, which asks for the size itself: see learner/control.
+    def await_items(self, known: int, enough: int, left: bool, timeout_s: float) -> Progress:
+        """For a reader in another thread of this process: see learner/control.
 
         It is told of each item: whoever writes here stores all that there is before anything else goes on.
         """
-        del enough, size
+        del enough
         with self._news:
-            self._news.wait_for(lambda: self._progress.given != known or self._progress != self._told, timeout_s)
-            self._told = self._progress
-            return self._progress
+            self._news.wait_for(lambda: left or self._progress.given != known, timeout_s)
+            return self.counted() if left else self._progress
 
-    def items(self) -> int:
-        """Items that can be drawn now, in this thread exactly."""
-        return 0 if self._store is None else int(self._store.info().current_size)
+    def counted(self) -> Progress:
+        """`progress` with its `left`."""
+        left = 0 if self._store is None else self._store.left(self._progress.given)
+        return self._progress._replace(left=left)
 
     def describe(self) -> dict[str, Any]:
         """What a reader needs, as JSON: spaces (None before an aisrv announced them), and from the first declare on the specs,
@@ -204,13 +202,11 @@ class Ingest:
         }
 
     def drop(self) -> None:
-        """Empties the table, and the item that is being filled; their rows count as stored."""
+        """Empties the table, with the item that is being filled and those that wait for room; their rows count as stored."""
         if self._store is None:
             return
         if self._open.rows:
             self._close_item()
-        self._store.reset()
-        self._store.flush(_DROP_S)  # a full queue lets items in that waited outside
         self._store.reset()
 
     def publish(self) -> None:
@@ -251,7 +247,7 @@ class Ingest:
         self.specs, self.spaces = specs, spaces or self.spaces
         self._open = OpenItem(specs, plan.rows_per_item)
         self.accepted = self._drawn = 0
-        self._progress = Progress(0, 0)
+        self._progress = Progress(0)
         self._log.info(
             "table %r: a %s of up to %d items of %d rows, %d bytes each; %s, from %d items on", plan.name, plan.kind,
             plan.capacity_items, plan.rows_per_item, plan.item_bytes, plan.limiter, plan.min_items,

@@ -160,8 +160,8 @@ class IngestServer:
 
     def _tell(self) -> None:
         """Answers the readers that wait for something to draw."""
-        for connection, tag, size in self._waiting.due(self._ingest.progress):
-            answer = self._ingest.progress._replace(size=self._ingest.items() if size else -1)
+        for connection, tag, left in self._waiting.due(self._ingest.progress):
+            answer = self._ingest.counted() if left else self._ingest.progress
             self._server.send_json(connection, Kind.CONTROL, answer._asdict(), tag=tag)
 
     def _acknowledge(self) -> None:

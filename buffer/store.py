@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,14 @@ _MOST_PENDING = 40  # from 50 on Reverb warns of each item
 _PENDING_BYTES = 1 << 26
 _THROTTLE_S = 0.02
 _PROBE_S = 0.001
+_EMPTY_S = 5.0
 _INFO_S = 10
 
 
 class Store:
     """Starts Reverb on `port` (None: a free one); with `checkpoints`, its own folder, it restores what lies there.
 
-    `given` counts the items that Reverb was handed, `confirmed` those that it has confirmed, `stored` the rows of these.
+    `given` counts the items that Reverb was handed, `stored` the rows of those that it has confirmed.
     `blocked`: the table takes no more for now.
     `keep_items`: for `flush`, while more is coming.
     """
@@ -33,7 +35,7 @@ class Store:
     def __init__(self, plan: TablePlan, *, port: int | None, checkpoints: Path | None) -> None:
         keep_freed_memory()
         self.plan = plan
-        self.stored = self.given = self.confirmed = 0
+        self.stored = self.given = 0
         self.blocked = False
         checkpointer = None if checkpoints is None else reverb.checkpointers.DefaultCheckpointer(str(checkpoints))
         self._server = reverb.Server([tables.build(plan)], port=port, checkpointer=checkpointer)
@@ -48,8 +50,12 @@ class Store:
         self.keep_items = max(1, min(_KEEP_ITEMS, fit // 2))
         self._most_pending = max(2, min(_MOST_PENDING, fit))
         self._row_counts: deque[int] = deque(maxlen=plan.capacity_items)  # of the newest items
+        info = self.info()
         self._drawn_before = 0
-        self._drawn_before = self.drawn(self.info())  # a restored table's count goes on
+        self._drawn_before = self._drawn_items(info)  # a restored table's count goes on
+        self._surplus = int(
+            info.current_size
+        )  # items that were there without being given, less those that were dropped
 
     @property
     def settled(self) -> bool:
@@ -90,7 +96,6 @@ class Store:
             return False
         while len(self._pending) > keep_items:
             self.stored += self._pending.popleft()
-            self.confirmed += 1
         return True
 
     def info(self) -> Any:
@@ -107,25 +112,37 @@ class Store:
 
     def drawn(self, info: Any) -> int:
         """Rows drawn since the start, by Reverb's own count."""
-        items: int = info.rate_limiter_info.sample_stats.completed
-        return items * self.plan.rows_per_draw - self._drawn_before
+        return self._drawn_items(info) * self.plan.rows_per_draw
+
+    def left(self, given: int) -> int:
+        """Of a queue's first `given` items, those that are still to be drawn; some of them may be waiting for room in the table."""
+        return max(0, given + self._surplus - self._drawn_items(self.info()))
+
+    def _drawn_items(self, info: Any) -> int:
+        return int(info.rate_limiter_info.sample_stats.completed) - self._drawn_before
 
     def reset(self) -> None:
-        """Empties the table. Reverb's count of what was drawn begins anew with that; ours goes on."""
-        drawn = self.drawn(self.info())
+        """Empties the table; items that found no room are let in and forgotten. Reverb's count of what was drawn begins anew
+        with that; ours goes on.
+        """
+        drawn = self._drawn_items(self.info())
+        self._client.reset(self.plan.name)
+        deadline = time.monotonic() + _EMPTY_S
+        while not self._confirmed(0, _PROBE_S) and time.monotonic() < deadline:
+            self._client.reset(self.plan.name)
+        self.blocked = not self.settled
         self._client.reset(self.plan.name)
         self._drawn_before = 0
-        self._drawn_before = self.drawn(self.info()) - drawn
+        self._drawn_before = self._drawn_items(self.info()) - drawn
+        self._surplus = drawn - self.given
 
     def checkpoint(self) -> Path:
         """Saves the table; returns where. Takes seconds per gigabyte; call it from a side thread."""
         return Path(self._client.checkpoint())
 
     def close(self) -> None:
-        """Stops Reverb. Items that found no room are let in and forgotten: else the writer's end would wait for room for ever."""
-        for _ in range(len(self._pending)):
-            if self.flush(_THROTTLE_S):
-                break
+        """Stops Reverb. Where items found no room, it is emptied: else the writer's end would wait for room for ever."""
+        if not self.flush(_THROTTLE_S):
             self.reset()
         del self._writer, self._client
         self._server.stop()

@@ -14,7 +14,7 @@ from kaimesh.items import Progress
 from kaimesh.untrusted import clean
 from kaimesh.wire.connection import Connection
 
-LATE_S = 0.03  # items that are fewer than a reader wants at once wait so long for others
+LATE_S = 0.03  # when nothing came for so long, items that are fewer than a reader wants at once are told of
 LONGEST_S = 1.0  # then a reader is answered although nothing came, which tells it that this process lives
 
 
@@ -23,17 +23,13 @@ class _Reader(NamedTuple):
     tag: int
     known: int
     enough: int
-    size: bool
+    left: bool
     since: float
 
     def due(self, progress: Progress, late: bool, now: float) -> bool:
         more = progress.given - self.known
         return (
-            more < 0
-            or more >= max(1, self.enough)
-            or (late and more > 0)
-            or (self.size and progress.given == progress.confirmed)
-            or now - self.since >= LONGEST_S
+            more < 0 or more >= max(1, self.enough) or (late and more > 0) or self.left or now - self.since >= LONGEST_S
         )
 
 
@@ -43,34 +39,34 @@ class Waiting:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._readers: list[_Reader] = []
-        self._news_since: float | None = None  # since when there is something that a reader was not told of
+        self._given, self._came_at = 0, 0.0  # items that went in so far, and when the last did
 
     def add(self, connection: Connection, tag: int, request: dict[str, Any]) -> None:
         """One more; its earlier request, if there is one, is forgotten. Raises SampleError: not what learner/control says."""
-        known, enough, size = (request.get(name) for name in ("known", "enough", "size"))
-        if type(known) is not int or type(enough) is not int or type(size) is not bool:
+        known, enough, left = (request.get(name) for name in ("known", "enough", "left"))
+        if type(known) is not int or type(enough) is not int or type(left) is not bool:
             raise SampleError(
-                f"a wait wants whole numbers `known` and `enough` and a truth value `size`, not {clean(repr((known, enough, size)), 80)}; "
+                f"a wait wants whole numbers `known` and `enough` and a truth value `left`, not {clean(repr((known, enough, left)), 80)}; "
                 "it was not done. Use this version's learner."
             )
         self._readers = [reader for reader in self._readers if reader.connection is not connection]
-        self._readers.append(_Reader(connection, tag, known, enough, size, self._clock()))
+        self._readers.append(_Reader(connection, tag, known, enough, left, self._clock()))
 
     def most_s(self, idle_s: float) -> float:
         """How long nobody needs an answer, at most `idle_s`."""
-        if self._news_since is None or not self._readers:
+        if all(reader.known == self._given for reader in self._readers):
             return idle_s
-        return max(0.0, min(idle_s, self._news_since + LATE_S - self._clock()))
+        return max(0.0, min(idle_s, self._came_at + LATE_S - self._clock()))
 
     def due(self, progress: Progress) -> list[tuple[Connection, int, bool]]:
-        """Whom to answer now, their tags, and whether they ask for the size."""
+        """Whom to answer now, their tags, and whether they ask for `left`."""
+        now = self._clock()
+        if progress.given != self._given:
+            self._given, self._came_at = progress.given, now
         if not self._readers:
             return []
-        now = self._clock()
-        told = all(reader.known == progress.given for reader in self._readers)
-        self._news_since = None if told else self._news_since or now
-        late = self._news_since is not None and now - self._news_since >= LATE_S
+        late = now - self._came_at >= LATE_S
         here = [reader for reader in self._readers if not reader.connection.closed]
         due = [reader for reader in here if reader.due(progress, late, now)]
         self._readers = [reader for reader in here if reader not in due]
-        return [(reader.connection, reader.tag, reader.size) for reader in due]
+        return [(reader.connection, reader.tag, reader.left) for reader in due]

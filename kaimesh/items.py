@@ -19,14 +19,13 @@ Columns = dict[str, np.ndarray]
 
 
 class Progress(NamedTuple):
-    """Items of a table's life, without those that it was restored with: handed to Reverb, and confirmed by it.
+    """given: items that were handed to Reverb in a table's life, without those that it was restored with.
 
-    size: how many can be drawn at the same moment; -1: nobody asked.
+    left: items that are still to be drawn, also those that wait for room in the table; -1: nobody asked.
     """
 
     given: int
-    confirmed: int
-    size: int = -1
+    left: int = -1
 
 
 def header_bytes(rows_per_item: int) -> int:

@@ -22,11 +22,11 @@ class Control(Protocol):
     def drop(self) -> None:
         """Empties the table. Raises PeerError: it does not answer."""
 
-    def await_items(self, known: int, enough: int, size: bool, timeout_s: float) -> Progress:
-        """How many items went in, once that are `enough` more than `known`, or fewer for a moment, or a new life's.
+    def await_items(self, known: int, enough: int, left: bool, timeout_s: float) -> Progress:
+        """How many items went in, once that are `enough` more than `known`, or fewer and no more come, or a new life's; after a second at
+        the latest, whatever it is then.
 
-        size: also how many can be drawn, as soon as all that went in are confirmed. It comes after a second at the latest, whatever it is
-        then. Raises PeerError: it does not answer.
+        left: at once, and with how many are left to be drawn. Raises PeerError: it does not answer.
         """
 
 
@@ -51,13 +51,13 @@ class RemoteControl:
         """See Control."""
         self._call({"do": "drop"})
 
-    def await_items(self, known: int, enough: int, size: bool, timeout_s: float) -> Progress:
+    def await_items(self, known: int, enough: int, left: bool, timeout_s: float) -> Progress:
         """See Control."""
         del timeout_s  # the server's own is a second
-        answer = self._call({"do": "wait", "known": known, "enough": enough, "size": size})
+        answer = self._call({"do": "wait", "known": known, "enough": enough, "left": left})
         counts: list[Any] = [answer.get(name) for name in Progress._fields]
         progress = Progress(*counts)
-        if not all(type(count) is int for count in progress):
+        if not all(type(count) is int for count in progress) or (left and progress.left < 0):
             raise PeerError(f"{self._address} answered a wait with {answer!s:.80}, which are no counts of items")
         return progress
 

@@ -28,6 +28,7 @@ _MOST_ITEMS = 1024
 _WAIT_S = 1.0  # then it looks for itself whether there is something
 _LATE_S = 0.03  # items of a draw that is stuck do not wait longer for a chunk's others
 _INFO_S = 2
+_REVERB_RAISES = (RuntimeError, ValueError, IndexError, StopIteration)  # one for each sort of gRPC status
 _INFO_FIELDS = pybind.Sampler.NUM_INFO_TENSORS
 
 
@@ -62,6 +63,7 @@ class QueueSource:
         self._came_at = 0.0
         self._drawing = self._held = self._closed = False
         self._holds = 0  # what was known of the table before one of them holds no longer
+        self._said = ""
         self._probe = Probe(address, logger)
         self._thread = threading.Thread(target=self._run, name=f"draw {address}", daemon=True)
         self._thread.start()
@@ -98,6 +100,7 @@ class QueueSource:
         """See Source."""
         with self._changed:
             self._held = False
+            self._holds += 1  # what was asked while it was held may be from before the table was emptied
             self._changed.notify_all()
 
     def end(self) -> None:
@@ -114,48 +117,48 @@ class QueueSource:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        client, known = pybind.Client(self.address), -1
-        drawn: int | None = None  # of the `known` items; None: not sure
+        client = pybind.Client(self.address)
+        known: int | None = None  # items that went in, of which none is left to be drawn; None: not sure
         while not self._closed:
             holds = self._holds
             try:
-                progress = self._news.await_items(known, self._enough(), drawn is None, _WAIT_S)
+                progress = self._news.await_items(known or 0, self._enough(), known is None, _WAIT_S)
             except Stopped:
                 break
             except MeshError as error:  # Reverb may have something all the same
-                if not isinstance(error, PeerError):
-                    self._log.warning("%s", error)
+                self._say(error)
                 self._rest(RETRY_S)
-                progress = Progress(-1, -2)
-            quiet = progress.given == known
-            if progress.given < known:
-                drawn = None
-            known = progress.given
-            if drawn is None:
-                there = progress.size if progress.size >= 0 else self._size(client)
-                if progress.size >= 0 and progress.given == progress.confirmed:
-                    drawn = known - there
-            else:
-                there = known - drawn
+                known, progress = None, Progress(-1, self._size(client))
+            there = progress.left if known is None else progress.given - known
             count = self._draw_all(client, there, holds)
-            unsure = count < there or quiet or self._holds != holds
-            drawn = None if unsure or drawn is None else drawn + count
+            # Once a second, when nothing came, it asks what is left instead of counting on.
+            sure = count == there and self._holds == holds and progress.given not in (-1, known)
+            known = progress.given if sure else None
         if isinstance(self._news, RemoteControl):
             self._news.close()
+
+    def _say(self, error: MeshError) -> None:
+        """Once, unless it is that nobody answers, which the probe says."""
+        if not isinstance(error, PeerError) and str(error) != self._said:
+            self._said = str(error)
+            self._log.warning("%s", error)
 
     def _draw_all(self, client: pybind.Client, there: int, holds: int) -> int:
         count = 0
         try:
             while count < there and (came := self._draw(client, min(there - count, self._most), holds)):
                 count += came
-        except RuntimeError as error:
-            self._log.warning("%s: drawing samples failed (%s); trying again", self.address, str(error).splitlines()[0])
+        except _REVERB_RAISES as error:
+            self._log.warning(
+                "%s: drawing samples failed (%s); trying again", self.address, str(error).partition("\n")[0]
+            )
             self._rest(RETRY_S)
         return count
 
     def _enough(self) -> int:
         """For how many items to wait: those that make the batch under way whole, at most a chunk."""
-        missing = self._missing() - len(self._items)
+        with self._changed:  # what is taken counts neither twice nor not at all
+            missing = self._missing() - len(self._items)
         return min(missing, self._chunk) if missing > 0 else self._chunk
 
     def _rest(self, seconds: float) -> None:
@@ -181,7 +184,7 @@ class QueueSource:
                 self._changed.notify_all()
 
     def _size(self, client: pybind.Client) -> int:
-        """Items in the table; 0 as well while the server does not answer."""
+        """Items in the table, without the ingest port's word; 0 as well while the server does not answer."""
         try:
             tables = map(schema_pb2.TableInfo.FromString, client.ServerInfo(_INFO_S))
         except RuntimeError:  # the probe says so

@@ -286,6 +286,7 @@ class Reader:
             for step in range(1, len(self._sources) + 1):
                 index = (turn + step) % len(self._sources)
                 if (drawn := self._sources[index].take()) is not None:
+                    self._missing_items -= len(drawn.pieces)  # of a queue, one each; _decode counts anew
                     return index, drawn
             left_s = waited_until - time.monotonic()
             if left_s <= 0:

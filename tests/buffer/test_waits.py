@@ -1,0 +1,152 @@
+"""What a queue's reader asks the ingest port, and when it is answered: not again and again, and not too late."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from buffer import waiting
+from buffer.ingest import Ingest
+from buffer.waiting import LATE_S, Waiting
+from kaimesh.agent import TableSpec
+from kaimesh.config import App
+from kaimesh.items import Progress
+from tests.buffer.conftest import WAIT_S, LocalBuffer, check_rows, rows, wait_until
+
+Local = Callable[..., LocalBuffer]
+NEVER_S = 1000.0
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[Progress]:
+    """Every answer that told what is left to be drawn."""
+    made: list[Progress] = []
+    counted = Ingest.counted
+
+    def noted(ingest: Ingest) -> Progress:
+        made.append(counted(ingest))
+        return made[-1]
+
+    monkeypatch.setattr(Ingest, "counted", noted)
+    return made
+
+
+def collect(reader: Any, count: int) -> list[int]:
+    numbers: list[int] = []
+    while len(numbers) < count:
+        batch = reader.next_batch(WAIT_S)
+        assert batch is not None, f"{len(numbers)} of {count} rows came"
+        numbers += check_rows(batch).tolist()
+    return numbers
+
+
+def test_a_reader_that_waits_asks_no_more_often_than_it_is_answered(
+    local: Local, looks: list[Progress], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was 500 questions a second, from the first second on in which nothing came."""
+    monkeypatch.setattr(waiting, "LONGEST_S", 0.1)
+    buffer = local("queue", 1, 64, 4)
+    sender, reader = buffer.sender(), buffer.reader()
+    sender.put(rows(4))
+    collect(reader, 4)
+    before = len(looks)
+    assert reader.next_batch(0.8) is None
+    assert len(looks) - before <= 12
+
+
+@pytest.mark.parametrize("capacity", [1, 3, 16])
+def test_what_waits_for_room_in_a_small_table_is_told_of(
+    local: Local, monkeypatch: pytest.MonkeyPatch, capacity: int
+) -> None:
+    """The table is full before anybody reads: the reader was told of what waits outside it only after a second, each time."""
+    monkeypatch.setattr(waiting, "LONGEST_S", NEVER_S)
+    buffer = local("queue", 1, capacity, 1)
+    sender = buffer.sender()
+    feeding = threading.Thread(target=lambda: [sender.put(rows(1, number)) for number in range(90)], daemon=True)
+    feeding.start()
+    wait_until(lambda: buffer.ingest.blocked, "the table is full")
+    started = time.monotonic()
+    assert collect(buffer.reader(), 90) == list(range(90))
+    assert time.monotonic() - started < WAIT_S
+    feeding.join(WAIT_S)
+
+
+def test_the_rest_of_a_batch_is_drawn_as_soon_as_it_is_there(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of 16: the reader waits for what its batch lacks, not for a chunk, whatever it has not decoded yet."""
+    monkeypatch.setattr(waiting, "LONGEST_S", NEVER_S)
+    monkeypatch.setattr(waiting, "LATE_S", NEVER_S)
+    buffer = local("queue", 1, 256, 64)
+    sender, reader = buffer.sender(), buffer.reader()
+    sender.put(rows(64))
+    collect(reader, 64)
+    for first, split in enumerate((48, 60, 63, 17, 33), 1):
+        sender.put(rows(split, 64 * first))
+        assert sender.flush(WAIT_S)
+        wait_until(lambda: reader.size() == 0, "they are drawn")
+        sender.put(rows(64 - split, 64 * first + split))
+        assert collect(reader, 64) == list(range(64 * first, 64 * first + 64))
+
+
+def test_a_question_from_before_a_table_was_emptied_draws_nothing(
+    local: Local, looks: list[Progress], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would wait inside Reverb for rows that are gone, and the next `drop_all` for it."""
+    monkeypatch.setattr(waiting, "LONGEST_S", 0.02)
+    buffer = local("queue", 1, 64, 4)
+    sender, reader = buffer.sender(), buffer.reader()
+    sender.put(rows(4))
+    collect(reader, 4)
+    (source,) = reader._sources
+    assert source.hold(WAIT_S)
+    asked = len(looks)
+    wait_until(lambda: len(looks) > asked + 2, "it asks while it is held")
+    sender.put(rows(3, 4))
+    assert sender.flush(WAIT_S)
+    wait_until(lambda: looks[-1].left == 3 or looks[-1].given < 7, "it may know of them")
+    threading.Event().wait(0.1)
+    reader._controls[0].drop()
+    source.release()
+    assert reader.next_batch(0.2) is None
+    assert source.hold(0.2), "a draw waits for what was dropped"
+    source.release()
+    sender.put(rows(4, 7))
+    assert collect(reader, 4) == [7, 8, 9, 10]
+
+
+@pytest.mark.parametrize("capacity", [1, 4, 64])
+def test_what_is_left_counts_all_that_is_to_come_and_nothing_that_was_dropped(capacity: int) -> None:
+    ingest = Ingest(TableSpec(kind="queue", rows_per_item=1), App(replay_buffer_capacity=capacity, train_batch_size=1))
+    ingest.declare(rows(1).specs, None)
+    for count in (30, 3):
+        ingest.insert(rows(count))
+        ingest.flush(0.01)
+        assert ingest.counted().left == count
+        ingest.drop()
+        assert ingest.counted().left == 0
+        assert ingest.pending == 0
+    assert ingest.flush(WAIT_S)
+    ingest.close()
+
+
+def test_items_that_come_one_after_another_are_told_of_together() -> None:
+    """Each draw has its price, so a trickle makes one draw of a chunk, not one every 30 ms."""
+
+    class Peer:
+        closed = False
+
+    now, peer = [10.0], Peer()
+    asked = Waiting(lambda: now[0])
+    asked.add(peer, 7, {"known": 0, "enough": 16, "left": False})  # type: ignore[arg-type]
+    for given in range(1, 16):
+        assert asked.due(Progress(given)) == []
+        assert asked.most_s(NEVER_S) == pytest.approx(LATE_S)
+        now[0] += 0.9 * LATE_S
+    assert asked.due(Progress(16)) == [(peer, 7, False)]
+    assert asked.due(Progress(17)) == []
+    now[0] += 2 * LATE_S
+    asked.add(peer, 8, {"known": 16, "enough": 16, "left": False})  # type: ignore[arg-type]
+    assert asked.due(Progress(17)) == [(peer, 8, False)]
