@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import socket
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +16,7 @@ from kaimesh.errors import PeerError, Refused
 from kaimesh.internal import INTERNAL_ERRORS
 from kaimesh.wire import frame as wire
 from kaimesh.wire import server as wire_server
-from kaimesh.wire.connection import FIRST_BUFFER_BYTES, TURN_BYTES
+from kaimesh.wire.connection import FIRST_BUFFER_BYTES, TURN_BYTES, Connection
 from kaimesh.wire.frame import HEADER_BYTES, BadFrame, Kind
 from kaimesh.wire.hello import Hello
 from tests.wire.conftest import TOKEN, Echo
@@ -155,11 +156,20 @@ def test_more_clients_than_one_server_takes_are_told(echo: Echo, monkeypatch: py
 
 def test_who_occupies_most_goes_when_all_together_occupy_too_much(echo: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire_server, "_MOST_BYTES", 1 << 22)
-    strangers = [echo.raw() for _ in range(20)]  # what these occupy is nobody's fault: together more than the bound
+    small, large = echo.client(name="small"), echo.client(name="large")
+    strangers = [
+        echo.raw() for _ in range(20)
+    ]  # without the token they are bounded by themselves; here to more than all together
     for stranger in strangers:
         stranger.sendall(wire.encode(Kind.HELLO, wire.MAX_HELLO_BYTES) + bytes(wire.MAX_HELLO_BYTES - 1))
-    small, large = echo.client(name="small"), echo.client(name="large")
-    large.send(Kind.DATA, [bytes(1 << 21)])
+
+    def held(connections: Iterable[Connection]) -> int:
+        return sum(connection.held_bytes for connection in connections)
+
+    echo.advance_until(lambda: held([*echo.server._strangers.values()]) > 1 << 22, 0.0)
+    large._sock.sendall(wire.encode(Kind.DATA, 2_000_000) + bytes(1_500_000))
+    echo.advance_until(lambda: held(echo.server.connections) > 1_500_000, 0.0)
+    large._sock.sendall(bytes(500_000))
     assert large.answer()[0].kind == Kind.DATA
     for stranger in strangers:
         stranger.close()
