@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kaimesh.agent import called_exit
-from kaimesh.errors import AgentError, EnvError, MeshError
+from kaimesh.errors import AgentError, EnvError, MeshError, Stopped, words
 
 
 class environment:
@@ -25,5 +25,5 @@ class environment:
             return
         if isinstance(error, SystemExit):
             raise AgentError(called_exit(f"the environment, in {self._verb},", error)) from error
-        if isinstance(error, Exception) and not isinstance(error, MeshError):
-            raise EnvError(f"the environment raised {type(error).__name__} in {self._verb}: {error}") from error
+        if not isinstance(error, MeshError | Stopped | KeyboardInterrupt):
+            raise EnvError(f"the environment raised {type(error).__name__} in {self._verb}: {words(error)}") from error

@@ -124,8 +124,11 @@ def named(app: str) -> Callable[..., Any]:
         raise
     target: Callable[..., Any] | None = getattr(module, name, None)
     if not callable(target):
-        near = difflib.get_close_matches(name, dir(module), 1, 0.6)
+        here = [other for other in dir(module) if callable(getattr(module, other)) and not other.startswith("_")]
+        near = difflib.get_close_matches(name, here, 1, 0.6)
         hint = f"; did you mean {module_name}:{near[0]}?" if near else "."
+        if target is not None:
+            hint = f", but a {type(target).__name__} of that name{hint}"
         raise ConfigError(f"app = {app!r}: module {module_name!r} has no class or function {name!r}{hint}")
     return target
 

@@ -156,5 +156,6 @@ def _unsupported(app: str, which: str, space: Space[Any]) -> str:
     allowed = "Discrete or float Box" if which == "action" else "Box or Discrete"
     return (
         f"{app} has the {which} space {space}; the algorithms take {allowed}. Wrap it with {remedy}, in a function that "
-        'returns the wrapped environment, and set app = "your_module:your_function".'
+        "returns the wrapped environment and is marked with @env_factory (from kaimesh.agent import env_factory), and set "
+        'app = "your_module:your_function".'
     )

@@ -24,7 +24,7 @@ import numpy as np
 
 from kaimesh import declared
 from kaimesh.arrays import Batch
-from kaimesh.errors import AgentError, MeshError
+from kaimesh.errors import AgentError, MeshError, words
 
 T = TypeVar("T")
 
@@ -226,7 +226,7 @@ def user_code(where: str) -> Iterator[None]:
     except SystemExit as error:
         raise AgentError(called_exit(where, error)) from error
     except Exception as error:
-        raise AgentError(f"{where} raised {type(error).__name__}: {error}") from error
+        raise AgentError(f"{where} raised {type(error).__name__}: {words(error)}") from error
 
 
 def called_exit(where: str, error: SystemExit) -> str:

@@ -9,6 +9,14 @@ EXIT_AGENT = 3  # the user's code raised: the same again after a restart, so the
 EXIT_WATCHDOG = 70  # a thread that no deadline could reach; restarted
 
 
+def words(error: BaseException) -> str:
+    """What an error of somebody else's code says; where its own `__str__` raises, that it does."""
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"(its __str__ raised {type(broken).__name__})"
+
+
 class MeshError(Exception):
     """A fault of a user, a peer or the machine, told in words. Its process restarts unless a subclass says otherwise."""
 

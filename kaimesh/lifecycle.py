@@ -21,7 +21,7 @@ import psutil
 
 from kaimesh.agent import Monitor, called_exit, user_code
 from kaimesh.config import Config, load
-from kaimesh.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_CRASH, EXIT_OK, ConfigError, MeshError, Stopped
+from kaimesh.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_CRASH, EXIT_OK, ConfigError, MeshError, Stopped, words
 from kaimesh.logs import configure as configure_logging
 from kaimesh.metrics import Meter
 from kaimesh.proxies import bypass, hosts_of
@@ -187,7 +187,7 @@ def _told(error: BaseException) -> tuple[int, str]:
     if isinstance(error, SystemExit):
         return EXIT_AGENT, called_exit("code of this process", error)
     code = error.exit_code if isinstance(error, MeshError) else EXIT_CRASH
-    return code, f"{type(error).__name__}: {error}"
+    return code, f"{type(error).__name__}: {words(error)}"
 
 
 def _end_with_its_threads(context: Context) -> list[BaseException]:

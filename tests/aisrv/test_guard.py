@@ -8,10 +8,19 @@ from aisrv.guard import environment
 from kaimesh.errors import AgentError, ConfigError, EnvError, Stopped
 
 
+class Wordless(BaseException):
+    """Its words raise."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "words"),
     [
         (ValueError("x"), EnvError, "the environment raised ValueError in step: x"),
+        (Wordless(), EnvError, r"raised Wordless in step: \(its __str__ raised ValueError\)"),
+        (GeneratorExit(), EnvError, "raised GeneratorExit in step"),
         (SystemExit(0), AgentError, r"the environment, in step, called exit \(0, SystemExit\)"),
         (SystemExit(), AgentError, r"called exit \(None, SystemExit\)"),
         (SystemExit("bye"), AgentError, "called exit \\('bye', SystemExit\\)"),
