@@ -58,6 +58,7 @@ def layers(folder: Path) -> list[tuple[int, ...]]:
         return sorted(arrays[name].shape for name in arrays.files if arrays[name].ndim == 2)
 
 
+@pytest.mark.long
 def test_a_nested_copy_outside_of_the_checkout_runs_with_two_features_more(tmp_path: Path) -> None:
     edited_copy(tmp_path / "code/teams/red_1")
     done = train(tmp_path, 'copy_of = "diy"\npackage = "teams.red_1"', "realm-mini", tmp_path / "code")
@@ -68,7 +69,6 @@ def test_a_nested_copy_outside_of_the_checkout_runs_with_two_features_more(tmp_p
     assert "another agent" not in done.stderr
 
 
-@pytest.mark.long
 def test_a_copy_beside_the_original_runs_its_own_numbers(tmp_path: Path) -> None:
     edited_copy(tmp_path / "mine")
     done = train(tmp_path, 'copy_of = "diy"', "gym:CartPole-v1", tmp_path)
