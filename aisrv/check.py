@@ -6,10 +6,12 @@ The answer is one on the descriptor FD: {} or {"error": words}. An environment t
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import json
 import logging
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any
 import envs
 from kaimesh.errors import AgentError, ConfigError, MeshError
 
+_MOST_WORDS = 8_000  # of an error: a pipe takes 64 kB without a reader
 _TRIES = 5  # models, newest first: damaged ones are passed over
 
 
@@ -68,17 +71,23 @@ def check_models(ckpt: Path, conf: Path, overrides: dict[str, str]) -> None:
 def main() -> None:
     """Answers one request."""
     faulthandler.enable()
+    if sys.platform.startswith("linux"):
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)  # whoever asked is gone: nobody waits for the answer
     answer: dict[str, str] = {}
     descriptor = int(sys.argv[1])
+    request = sys.stdin.read()
+    if not request:  # there is nothing to build: the start was refused before
+        os._exit(0)
     os.dup2(2, 1)  # what an environment prints is no answer
     sys.path.insert(0, str(Path.cwd()))
     try:
-        check(json.load(sys.stdin))
+        check(json.loads(request))
     except MeshError as error:
         answer = {"error": str(error)}
     except BaseException:  # SystemExit too: an environment may try to end this process
         answer = {"error": traceback.format_exc()}
-    os.write(descriptor, json.dumps(answer).encode())
+    os.write(descriptor, json.dumps({key: text[-_MOST_WORDS:] for key, text in answer.items()}).encode())
     sys.stderr.flush()
     os._exit(0)  # no thread or atexit hook of the environment may hold the start
 

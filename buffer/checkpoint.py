@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kaimesh.disk import sync
-from kaimesh.documents import write_json
+from kaimesh.documents import read_bytes, write_json
 
 GENERATIONS = 2
 _MANIFEST = "manifest.json"
@@ -51,7 +51,7 @@ class Checkpoints:
         """Whole checkpoints, newest first; logs what is damaged and why."""
         for folder in reversed(self._generations()):
             try:
-                manifest = Manifest(**json.loads((folder / _MANIFEST).read_bytes()))
+                manifest = Manifest(**json.loads(read_bytes(folder / _MANIFEST)))
                 wrong = [name for name, size in manifest.files if (folder / _DATA / name).stat().st_size != size]
             except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
                 self._log.error("checkpoint %s is damaged (%s); trying the one before", folder, error)

@@ -155,7 +155,7 @@ _DAMAGE = (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionErr
 
 
 def _read_manifest(path: Path) -> list[ModelInfo]:
-    return sorted(ModelInfo.from_json(entry) for entry in json.loads(path.read_bytes())["models"])
+    return sorted(ModelInfo.from_json(entry) for entry in json.loads(documents.read_bytes(path))["models"])
 
 
 def verify(folder: Path, info: ModelInfo) -> None:
@@ -163,7 +163,7 @@ def verify(folder: Path, info: ModelInfo) -> None:
     for file in info.files:
         path = folder / file.name
         try:
-            size, digest = path.stat().st_size, digest_of(path)
+            size, digest = path.stat().st_size, digest_of(path) if path.is_file() else "none, it is no file"
         except FileNotFoundError as error:
             raise MeshError(f"{path} is gone; model {info.id} cannot be loaded. Load another id.") from error
         if (size, digest) != (file.bytes, file.sha256):
@@ -253,4 +253,6 @@ def _write_text(path: Path, text: str, durable: bool) -> None:
     temporary.write_text(text)
     if durable:
         sync(temporary)
+    if path.is_dir():
+        documents.set_aside(path, "is no file")
     temporary.replace(path)

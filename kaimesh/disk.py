@@ -47,8 +47,10 @@ def state(path: Path) -> str:
         return words(path, _CAUSES.get(error.errno or 0, "cannot be asked"))
     if found.f_flag & os.ST_RDONLY:
         return words(path, _CAUSES[errno.EROFS])
+    blocks = found.f_bfree if os.geteuid() == 0 else found.f_bavail  # a part is root's alone
+    no_room = found.f_blocks > 0 and blocks == 0  # a disk without a limit has no blocks to tell of
     no_inodes = found.f_files > 0 and found.f_ffree == 0
-    return words(path, _CAUSES[errno.ENOSPC]) if found.f_bavail == 0 or no_inodes else ""
+    return words(path, _CAUSES[errno.ENOSPC]) if no_room or no_inodes else ""
 
 
 def probe(folder: Path) -> str:

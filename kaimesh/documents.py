@@ -132,7 +132,7 @@ def read_json(path: Path, shape: TypeAdapter[Any] = ANYTHING) -> dict[str, Any]:
     """A JSON object of that shape; {} where there is none, or a damaged one, which is logged once."""
     for last in (False, True):
         try:
-            found: dict[str, Any] = shape.validate_python(json.loads(_bytes_of(path)))
+            found: dict[str, Any] = shape.validate_python(json.loads(read_bytes(path)))
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValueError, RecursionError, OverflowError) as error:
@@ -148,8 +148,8 @@ def read_json(path: Path, shape: TypeAdapter[Any] = ANYTHING) -> dict[str, Any]:
     raise AssertionError("the second try returns")
 
 
-def _bytes_of(path: Path) -> bytes:
-    """The content of a regular file; a pipe or a device in its place would be waited for without end."""
+def read_bytes(path: Path) -> bytes:
+    """The content of a regular file. Raises OSError, ValueError: it is something else; a pipe would be waited for without end."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         kind = os.fstat(file.fileno())
         if not stat.S_ISREG(kind.st_mode):
@@ -162,7 +162,7 @@ def _bytes_of(path: Path) -> bytes:
 def read_text(path: Path) -> str:
     """The text of a small file of ours; "" where there is none, or something that cannot be read as text."""
     try:
-        return _bytes_of(path).decode()
+        return read_bytes(path).decode()
     except (OSError, ValueError):
         return ""
 

@@ -52,29 +52,29 @@ def order_of_this_life() -> dict[str, Any]:
 
 
 def is_ours(pid: int | None, run: RunDir) -> bool:
-    """Whether `pid` is alive and was started for this run: its command line names the run's directory."""
+    """Whether `pid` is alive and a process of this run's mesh, by its command line: a number that was given anew is a stranger's."""
+    return bool(name_of(pid, run))
+
+
+def name_of(pid: int | None, run: RunDir) -> str:
+    """What the mesh of this run calls the living process `pid`; "" where it is a stranger's, or gone."""
     if not pid or pid < 0:
-        return False
+        return ""
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and _names(process.cmdline(), run)
+        return _name(process.cmdline(), run) if process.status() != psutil.STATUS_ZOMBIE else ""
     except (psutil.Error, OverflowError):
-        return False
-
-
-def _names(command: Sequence[str], run: RunDir) -> bool:
-    root = str(run.root)
-    return any(word == root or word.startswith(f"{root}/") for word in command)
+        return ""
 
 
 def supervisor_pid(run: RunDir) -> int | None:
-    """The run's supervisord, from the file that it writes before it starts anything; None: it is gone."""
+    """The run's supervisord, from the file that it writes before it starts anything, else by its command line; None: it is gone."""
     text = documents.read_text(run.root / "supervisord.pid").strip()
-    if text.isdecimal() and len(text) < 10 and is_ours(int(text), run):
+    if text.isdecimal() and len(text) < 10 and name_of(int(text), run) == SUPERVISOR:
         return int(text)
-    if text.isdecimal() or not run.root.joinpath("supervisord.pid").exists():
-        return None
-    return dict(processes(run)).get(SUPERVISOR)  # the file is damaged
+    return dict(processes(run)).get(
+        SUPERVISOR
+    )  # a file that is damaged, lost or an earlier life's is no proof of its end
 
 
 def processes(run: RunDir) -> Iterator[tuple[str, int]]:
@@ -82,7 +82,7 @@ def processes(run: RunDir) -> Iterator[tuple[str, int]]:
     for process in psutil.process_iter():
         try:
             command = process.cmdline()
-            if _names(command, run) and process.status() != psutil.STATUS_ZOMBIE and (name := _name(command, run)):
+            if (name := _name(command, run)) and process.status() != psutil.STATUS_ZOMBIE:
                 yield name, process.pid
         except psutil.Error:  # it ended meanwhile, or is somebody else's
             continue

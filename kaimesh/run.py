@@ -17,6 +17,9 @@ from kaimesh.errors import ConfigError
 TOKEN_VARIABLE = "KAIMESH_TOKEN"
 TOKEN_FILE_VARIABLE = "KAIMESH_TOKEN_FILE"  # a container's secret
 RESERVE, RESERVE_BYTES = ".reserve", 64 << 10
+SUPERVISORD_OUT = "supervisord.out"  # in logs/: what it said before it had a log
+_FILES = ("mesh.json", "result.json", "conf.toml", "history.jsonl", "supervisord.pid", "supervisord.conf", RESERVE)
+_NESTED = ("training_state", "buffer/buffer_*", "buffer/buffer_*/kept", "buffer/buffer_*/reverb")
 
 
 class RunDir:
@@ -60,7 +63,7 @@ class RunDir:
         run = cls(root)
         try:
             run.prepare()
-        except OSError:
+        except BaseException:  # Ctrl-C too
             shutil.rmtree(root, ignore_errors=True)
             raise
         return run
@@ -68,6 +71,8 @@ class RunDir:
     def become_latest(self) -> None:
         """`latest` beside this run points to it from now on."""
         link, temporary = self.root.parent / "latest", self.root.parent / f".latest.{os.getpid()}"
+        if link == self.root:  # a run that was copied to that name
+            return
         if os.path.lexists(link) and not link.is_symlink():
             documents.set_aside(link, "is no link")
         temporary.unlink(missing_ok=True)
@@ -112,13 +117,14 @@ class RunDir:
         A file where a folder belongs, a folder where a file does and an empty token are renamed (the next one is made anew,
         with a warning); unfinished files go. Raises OSError: the disk takes no change.
         """
-        for folder in self._folders():
+        nested = (path for pattern in _NESTED for path in self.root.glob(pattern) if ".damaged-" not in path.name)
+        for folder in (*self._folders(), *nested):
             if os.path.lexists(folder) and not folder.is_dir():
                 documents.set_aside(folder, "is no folder")
-        files = [self.mesh, self.result, self.conf, self.root / "supervisord.pid", self.root / "supervisord.conf"]
-        files += [self.root / "history.jsonl", *self.status.glob("[!.]*.json")]
-        for path in files:
-            if os.path.lexists(path) and not path.is_file():
+        files = [self.root / name for name in _FILES]
+        logs = (path for path in self.logs.iterdir() if ".damaged-" not in path.name) if self.logs.is_dir() else ()
+        for path in (*files, *self.status.glob("[!.]*.json"), *logs):
+            if os.path.lexists(path) and not path.is_file():  # whoever opens a pipe waits for ever
                 documents.set_aside(path, "is no file")
         token = self.root / "token"
         if os.path.lexists(token) and not _secret(documents.read_text(token)):
@@ -139,8 +145,8 @@ class RunDir:
             return token
         path = Path(os.environ.get(TOKEN_FILE_VARIABLE, self.root / "token"))
         try:
-            token = _secret(path.read_text())
-        except (OSError, UnicodeDecodeError) as error:
+            token = _secret(documents.read_bytes(path).decode())
+        except (OSError, ValueError) as error:
             token, why = "", f"cannot be read ({error})"
         else:
             why = "is empty or damaged"

@@ -15,7 +15,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 import xmlrpc.client
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,7 +25,7 @@ from kaimesh.config import App
 from kaimesh.config.check import is_local
 from kaimesh.config.load import ROOT
 from kaimesh.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_OK, MeshError, PeerError
-from kaimesh.run import RunDir
+from kaimesh.run import SUPERVISORD_OUT, RunDir
 
 START_ORDER = (("buffer", "model_pool"), ("learner", "actor"), ("aisrv",))  # each stage once the one before is healthy
 # supervisord stops the highest number first: samples cease, then what is there is learned from, dumped, pooled and kept.
@@ -121,6 +120,7 @@ def _program(app: App, run: RunDir, program: Program, command_of: Command) -> st
     keeper = program.role == "keeper"
     return _section(
         f"program:{program.name}",
+        process_name=program.name,
         command=shlex.join(command_of(program, run)),
         directory=ROOT,
         autostart=str(keeper).lower(),
@@ -139,22 +139,25 @@ def _program(app: App, run: RunDir, program: Program, command_of: Command) -> st
 
 
 def _section(name: str, **values: Any) -> str:
-    lines = (f"{key}={str(value).replace('%', '%%')}" for key, value in values.items())  # supervisord expands %
+    """One section. Raises MeshError: a path has a line's end in it, which no value can hold."""
+    if broken := [f"{key} = {value!r}" for key, value in values.items() if len(str(value).splitlines()) > 1]:
+        raise MeshError(f"{broken[0]}: no path may hold a line's end; nothing was started. Rename that folder.")
+    lines = (f"{key}={value}" for key, value in values.items())  # kaimesh.supervisord takes them as they stand
     return "\n".join([f"[{name}]", *lines, ""])
 
 
 def launch(
     app: App, run: RunDir, socket_file: Path, environ: Mapping[str, str], command_of: Command = command
 ) -> subprocess.Popen[bytes]:
-    """Starts supervisord in a session of its own, so that no Ctrl-C reaches it; returns when it answers.
+    """Starts supervisord in a session of its own, so that no Ctrl-C reaches it, and does not wait for it.
 
-    environ: what its processes find in their environment besides the user's. Raises MeshError: it did not start, OSError.
+    environ: what its processes find in their environment besides the user's. Raises OSError.
     """
     conf = run.root / SUPERVISORD
     documents.write_text(conf, configuration(app, run, socket_file, command_of))
     words = [sys.executable, "-m", "kaimesh.supervisord", "--nodaemon", "--silent", "-c", str(conf)]
-    with (run.logs / "supervisord.out").open("wb") as out:
-        process = subprocess.Popen(
+    with (run.logs / SUPERVISORD_OUT).open("wb") as out:
+        return subprocess.Popen(
             words,
             stdin=subprocess.DEVNULL,
             stdout=out,
@@ -164,16 +167,6 @@ def launch(
             # A crash in native code leaves its traceback in the log, from the process's first import on.
             env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", **environ},
         )
-    supervisor, deadline = Supervisor(socket_file), time.monotonic() + 30
-    while not supervisor.answers():
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            raise MeshError(
-                f"supervisord did not start (exit code {process.wait()}); see {run.logs}. It said:\n"
-                + documents.read_text(run.logs / "supervisord.out")[-2000:]
-            )
-        time.sleep(0.05)
-    return process
 
 
 class _Connection(http.client.HTTPConnection):

@@ -1,8 +1,11 @@
-"""supervisord with logs that no disk can end: `python -m kaimesh.supervisord -c <conf>`; the arguments are supervisord's own.
+"""supervisord with logs that no disk can end, and a configuration that is taken as it stands: `python -m kaimesh.supervisord -c <conf>`.
 
 A log handler that cannot write prints the error to stderr, and where that lies on the same full disk the print raises out of
 supervisord's loop: the whole mesh ends. Here such a line is lost, or written once there is room, and nothing is said of it:
 the keeper tells that the disk is full.
+
+The configuration is made by kaimesh.supervise and holds paths: supervisord's own reading would expand each `%` in them, some of
+them twice, and take what comes after ` #` or ` ;` for a comment.
 """
 
 from __future__ import annotations
@@ -12,11 +15,27 @@ import errno
 import os
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any, TextIO
 
-from supervisor import loggers, supervisord
+from supervisor import loggers, options, supervisord
 
 _RETRY_S = 1.0
+
+
+class Literal(options.UnhosedConfigParser):  # type: ignore[misc]
+    """Reads values as they stand."""
+
+    def __init__(self) -> None:
+        super().__init__(inline_comment_prefixes=None)
+
+    def expand_here(self, here: str) -> None:
+        """Nothing is expanded."""
+
+
+def as_it_stands(text: str, _expansions: Mapping[str, Any], _name: str) -> str:
+    """In place of supervisord's expansion of `%`."""
+    return text
 
 
 class Steady:
@@ -103,6 +122,7 @@ class SteadyLog(loggers.RotatingFileHandler):  # type: ignore[misc]
 
 def main() -> None:
     """Runs supervisord."""
+    options.UnhosedConfigParser, options.expand = Literal, as_it_stands
     loggers.FileHandler = loggers.RotatingFileHandler = SteadyLog
     sys.stdout, sys.stderr = Steady(sys.stdout), Steady(sys.stderr)
     supervisord.main()

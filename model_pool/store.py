@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-from kaimesh import checkpoint, disk
+from kaimesh import checkpoint, disk, documents
 from kaimesh.checkpoint import ModelInfo
 from kaimesh.errors import MeshError, PeerError
 from model_pool.transfer import Incoming, check, chunks, open_files, take
@@ -160,7 +160,7 @@ class Store:
                 shutil.rmtree(path, ignore_errors=True)
             elif _ID.fullmatch(path.name) and path.is_dir():
                 try:
-                    info = ModelInfo.from_json(json.loads((path / _INFO).read_bytes()))
+                    info = ModelInfo.from_json(json.loads(documents.read_bytes(path / _INFO)))
                     check(info)
                     if str(info.id) != path.name:
                         raise MeshError(f"it says that it is model {info.id}")

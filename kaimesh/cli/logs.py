@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -26,7 +27,9 @@ def files_of(run: RunDir, process: str | None) -> list[Path]:
 
 
 def tail(path: Path, lines: int) -> list[str]:
-    """The last lines of a log; none where it is lost."""
+    """The last lines of a log; none where it is lost, or where something else stands in its place."""
+    if not path.is_file():
+        return []
     try:
         with path.open(errors="replace") as file:
             return [line.rstrip("\n") for line in deque(file, lines)]
@@ -49,19 +52,20 @@ def failure(path: Path) -> list[str]:
 
 def follow(paths: list[Path], say: Say) -> None:
     """Says every new line, with the process's name where there are several logs, until interrupted."""
-    positions = {path: path.stat().st_size for path in paths}
+    positions = {path: path.stat().st_size if path.is_file() else 0 for path in paths}
     while True:
         for path in paths:
-            try:
-                size = path.stat().st_size
-            except FileNotFoundError:  # between the two steps of a rotation
+            if not path.is_file():  # between the two steps of a rotation
                 continue
-            if size < positions[path]:  # rotated
-                positions[path] = 0
-            if size > positions[path]:
+            try:
                 with path.open("rb") as file:
+                    size = file.seek(0, os.SEEK_END)
+                    positions[path] = positions[path] if positions[path] <= size else 0  # it was rotated
                     file.seek(positions[path])
                     data = file.read()
+            except OSError:
+                continue
+            if data:
                 whole = data[: data.rfind(b"\n") + 1]
                 positions[path] += len(whole)
                 for line in whole.decode(errors="replace").splitlines():

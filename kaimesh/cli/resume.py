@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def conf_of(run: RunDir) -> Path:
         f"--algo and --set; or put {run.conf} back. The models and samples of the run are untouched."
     )
     path: Path = run.conf
-    if not path.exists():
+    if not os.path.lexists(path):
         raise ConfigError(
             f"{run.root} has no conf.toml: it was never started, or lost it; nothing was started. {remedy}"
         )

@@ -6,10 +6,11 @@ import fcntl
 import json
 import os
 import secrets
+import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -20,18 +21,20 @@ from kaimesh.cli import logs as log_files
 from kaimesh.cli.resume import check_fits, conf_of, latest
 from kaimesh.cli.stop import LEFTOVER_S, Say, end_leftovers
 from kaimesh.cli.trial import Trial
-from kaimesh.cli.undo import Undo
+from kaimesh.cli.undo import Undo, in_peace, undone_by_signals
 from kaimesh.config import Config, load
 from kaimesh.config.check import is_local
 from kaimesh.config.load import ROOT
+from kaimesh.config.packages import leading_nowhere
 from kaimesh.config.reading import parse, read
-from kaimesh.documents import write_json
+from kaimesh.documents import read_text, write_json
 from kaimesh.errors import ConfigError, MeshError
-from kaimesh.mesh import git_commit, supervisor_pid
+from kaimesh.mesh import SUPERVISOR, git_commit, supervisor_pid
 from kaimesh.ports import check_ports
-from kaimesh.run import RunDir
+from kaimesh.run import SUPERVISORD_OUT, RunDir
 
-KEEPER_S = 60.0
+KEEPER_S = 120.0
+END_AGAIN_S = 20.0
 DEFAULT_CONF = ROOT / "conf" / "configure_app.toml"
 
 
@@ -84,6 +87,11 @@ def _trainable(config: Config) -> Config:
             f"run_mode = {config.app.run_mode}: the mesh only trains; nothing was started. Set run_mode = train, or "
             "use tools/evaluate.sh."
         )
+    if nowhere := leading_nowhere(config.algo.names):
+        raise ConfigError(
+            f"{config.app.algo_conf}, [{config.algo.name}] names what is not there, so nothing was started:\n  "
+            + "\n  ".join(nowhere)
+        )
     return config
 
 
@@ -110,24 +118,24 @@ def start(config: Config, resumed: RunDir | None, wish: Wish, say: Say) -> RunDi
     say: takes what the user should know meanwhile.
     """
     runs = ROOT / config.app.runs_dir
-    _refuse_a_second(runs)
-    trial = Trial(config, resumed, wish.conf or (resumed.conf if resumed else DEFAULT_CONF), wish.overrides)
-    try:
-        commit = git_commit()
-        if note := trial.verdict():
-            say(note)
-    finally:
-        trial.close()
-    try:
-        with _alone(runs):
-            _refuse_a_second(runs)
-            _end_what_is_left(runs, say)
-            check_ports(config.app)
-            limits = {"max_env_steps": wish.max_env_steps, "max_seconds": wish.max_seconds}
-            order = {"start": secrets.token_hex(8), "commit": commit, "started": time.time(), "limits": limits}
-            return _begin(config, resumed, order)
-    except OSError as error:
-        raise MeshError(_words(error, runs)) from error
+    with undone_by_signals():
+        _refuse_a_second(runs, supervisor_pid)
+        trial = Trial(config, resumed, wish.conf or (resumed.conf if resumed else DEFAULT_CONF), wish.overrides)
+        try:
+            commit = git_commit()
+            if note := trial.verdict():
+                say(note)
+        finally:
+            trial.close()
+        try:
+            with _alone(runs, say):
+                _make_way(runs, say)
+                check_ports(config.app)
+                limits = {"max_env_steps": wish.max_env_steps, "max_seconds": wish.max_seconds}
+                order = {"start": secrets.token_hex(8), "commit": commit, "started": time.time(), "limits": limits}
+                return _begin(config, resumed, order)
+        except OSError as error:
+            raise MeshError(_words(error, runs)) from error
 
 
 def _begin(config: Config, resumed: RunDir | None, order: dict[str, Any]) -> RunDir:
@@ -147,14 +155,14 @@ def _begin(config: Config, resumed: RunDir | None, order: dict[str, Any]) -> Run
             run.mesh, mesh, durable=True
         )  # the keeper, which supervisord starts, reads it and from then on writes it
         environ = {meshes.START_VARIABLE: json.dumps(order)}
+        run.become_latest()  # before: a start that is killed leaves a mesh that `stop` finds
         supervisord = supervise.launch(config.app, run, supervise.socket_path(run), environ)
-        run.become_latest()  # from here on a start that is killed leaves a mesh that `stop` finds
         _wait_for_the_keeper(run, supervisord)
     except BaseException:
-        if supervisord is not None:
-            supervisord.terminate()
-            supervisord.wait()
-        undo()
+        with in_peace():
+            if supervisord is not None:
+                _end_again(run, supervisord)
+            undo()
         raise
     return run
 
@@ -163,34 +171,51 @@ def _wait_for_the_keeper(run: RunDir, supervisord: subprocess.Popen[bytes]) -> N
     """Until mesh.json is the keeper's. Raises MeshError: it does not come up."""
     deadline = time.monotonic() + KEEPER_S
     while meshes.read(run).get("supervisor", {}).get("pid") != supervisord.pid:
-        if supervisord.poll() is not None or time.monotonic() > deadline:
-            said = "\n".join(log_files.failure(run.logs / f"{supervise.KEEPER}.log"))
-            raise MeshError(
-                f"the keeper did not come up within {KEEPER_S:.0f} s; nothing was started. It said:\n{said}"
-            )
-        time.sleep(0.05)
+        code = supervisord.poll()
+        if code == 0:
+            raise MeshError("the mesh was stopped before it was up; everything is as it was before.")
+        if code is not None or time.monotonic() > deadline:
+            why = f"did not come up within {KEEPER_S:.0f} s" if code is None else f"ended (exit code {code})"
+            said = read_text(run.logs / SUPERVISORD_OUT)[-2000:].splitlines()
+            said += log_files.failure(run.logs / f"{supervise.KEEPER}.log")
+            raise MeshError(f"the keeper or supervisord {why}; nothing was started. They said:\n" + "\n".join(said))
+        time.sleep(0.02)
 
 
-def _refuse_a_second(runs: Path) -> None:
+def _end_again(run: RunDir, supervisord: subprocess.Popen[bytes]) -> None:
+    """Ends what a start that fails has begun, before its files are put back: none of it may write into them later."""
+    supervisord.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        supervisord.wait(END_AGAIN_S)
+    supervisord.kill()
+    supervisord.wait()
+    for pid in meshes.wait_for_the_last(run, END_AGAIN_S).values():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _refuse_a_second(runs: Path, supervisor: Callable[[RunDir], int | None]) -> None:
+    """Raises ConfigError: the latest run's mesh runs. supervisor: finds it."""
     if not (runs / "latest").is_dir():
         return
     run = RunDir.latest(runs)
     state = meshes.read(run).get("state", "its mesh.json is damaged")
-    if state != "ended" and supervisor_pid(run):
+    if state != "ended" and supervisor(run):
         raise ConfigError(
             f"a mesh is running already, in {run.root} ({state}); a second one would fight over its ports and its files. "
             "Stop it with tools/stop.sh all, or look at it with tools/status.sh."
         )
 
 
-def _end_what_is_left(runs: Path, say: Say) -> None:
-    """What a killed supervisord left must not write into this run's files, nor hold its ports."""
+def _make_way(runs: Path, say: Say) -> None:
+    """Ends what a killed supervisord left: it must not write into this run's files, nor hold its ports. Raises ConfigError: a mesh runs."""
     if not (runs / "latest").is_dir():
         return
     run = RunDir.latest(runs)
     left = dict(meshes.processes(run))
     if not left:
         return
+    _refuse_a_second(runs, lambda _run: left.get(SUPERVISOR))
     say(f"waiting for what is left of {run.root.name}: {', '.join(left)}")
     if meshes.SUPERVISOR in left:  # on its way out: the run has ended
         left = meshes.wait_for_the_last(run, LEFTOVER_S)
@@ -209,9 +234,16 @@ def _words(error: OSError, runs: Path) -> str:
 
 
 @contextmanager
-def _alone(runs: Path) -> Iterator[None]:
+def _alone(runs: Path, say: Say) -> Iterator[None]:
     """Two starts at the same moment take turns; the second then finds the first one's mesh."""
     runs.mkdir(parents=True, exist_ok=True)
-    with (runs / ".start.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    lock = os.open(runs / ".start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another start is under way here; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(lock)

@@ -6,15 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from kaimesh.cli.builder import take
 from kaimesh.config import Config
-from kaimesh.config.load import ROOT
 from kaimesh.errors import ConfigError
 from kaimesh.run import RunDir
 
@@ -38,31 +36,17 @@ class Trial:
         }
         if resumed is not None:
             request |= {"conf": str(conf), "overrides": dict(overrides), "ckpt": str(resumed.ckpt)}
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
-        self._answer, writer = os.pipe()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "aisrv.check", str(writer)],
-            stdin=subprocess.PIPE,
-            stdout=self._said,
-            stderr=self._said,
-            pass_fds=(writer,),
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            start_new_session=True,
-        )
-        os.close(writer)
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError), self._process.stdin as pipe:
-            pipe.write(json.dumps(request).encode())
+        self._builder = take()
+        self._builder.request(json.dumps(request))
 
     def verdict(self) -> str:
         """A note for the user, or "". Raises ConfigError: the environment cannot be built, or the run's models do not fit."""
         try:
-            code = self._process.wait(LIMIT_S)
+            code = self._builder.process.wait(LIMIT_S)
         except subprocess.TimeoutExpired:
             return f"app = {self._app!r} was not built within {LIMIT_S:.0f} s; the mesh starts without having seen it"
-        os.set_blocking(self._answer, False)  # a child of the environment's may hold the other end
-        with suppress(BlockingIOError), os.fdopen(os.dup(self._answer), "rb") as file:
+        os.set_blocking(self._builder.answer, False)  # a child of the environment's may hold the other end
+        with suppress(BlockingIOError), os.fdopen(os.dup(self._builder.answer), "rb") as file:
             text = file.read() or b""
             if text:
                 answer = json.loads(text)
@@ -79,16 +63,12 @@ class Trial:
 
     def close(self) -> None:
         """Ends what still builds, its children too."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._said.close()
-        os.close(self._answer)
+        self._builder.close()
 
     def _subject(self) -> str:
         return f"app = {self._app!r}"
 
     def _last_lines(self) -> str:
-        self._said.seek(0)
-        lines = self._said.read().decode(errors="replace").splitlines()
+        self._builder.said.seek(0)
+        lines = self._builder.said.read().decode(errors="replace").splitlines()
         return "\n".join(lines[-_LAST_LINES:]) or "(nothing)"

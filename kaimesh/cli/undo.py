@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import suppress
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from kaimesh import documents
 from kaimesh.run import RunDir
@@ -20,8 +23,8 @@ class Undo:
         files = () if new else (run.conf, run.mesh, run.result)
         self._before: dict[Path, bytes | None] = {}
         for path in files:
-            with suppress(OSError):  # what cannot be read cannot be put back either
-                self._before[path] = path.read_bytes() if os.path.lexists(path) else None
+            with suppress(OSError, ValueError):  # what cannot be read cannot be put back either
+                self._before[path] = documents.read_bytes(path) if os.path.lexists(path) else None
 
     def __call__(self) -> None:
         """Never raises: what the disk does not take now, it did not take before either."""
@@ -31,8 +34,8 @@ class Undo:
             return
         result = self._before.get(self._run.result)
         for renamed in self._run.root.glob("result-*.json"):
-            with suppress(OSError):
-                if result is not None and renamed.read_bytes() == result:
+            with suppress(OSError, ValueError):
+                if result is not None and documents.read_bytes(renamed) == result:
                     renamed.unlink()
         for path, content in self._before.items():
             with suppress(OSError):
@@ -47,3 +50,35 @@ class Undo:
                 self._link.unlink()
                 if self._latest is not None:
                     self._link.symlink_to(self._latest)
+
+
+@contextmanager
+def undone_by_signals() -> Iterator[None]:
+    """SIGTERM and a terminal that closes are raised as Ctrl-C is, so that what a start has begun ends with it."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    with _handled({number: end for number in (signal.SIGTERM, signal.SIGHUP) if _ends_us(number)}):
+        yield
+
+
+def _ends_us(number: int) -> bool:
+    return signal.getsignal(number) is signal.SIG_DFL
+
+
+@contextmanager
+def in_peace() -> Iterator[None]:
+    """Puts things back in peace: the second Ctrl-C of an impatient user would leave half of them."""
+    with _handled(dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), signal.SIG_IGN)):
+        yield
+
+
+@contextmanager
+def _handled(handlers: Mapping[signal.Signals, Any]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Agents' packages: which one an algorithm's dotted names lie in, and which modules of other agents' packages it imports.
+"""Agents' packages: which one an algorithm's dotted names lie in, which of them lead nowhere, and what its files import of others.
 
 A copy of an agent that still imports the original runs the original, and nothing fails; so it is said at the start.
 """
@@ -10,6 +10,8 @@ import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+
+from kaimesh.config.nearest import nearest
 
 _MESH = ("kaimesh", "aisrv")  # whose workflows agents may share
 
@@ -40,6 +42,60 @@ def foreign(names: Mapping[str, str], others: Mapping[str, str]) -> list[str]:
     for file, module in _imports(package, theirs):
         imported.setdefault(file, {})[module] = None
     return found + [f"{file} imports {', '.join(modules)}" for file, modules in imported.items()]
+
+
+def leading_nowhere(names: Mapping[str, str]) -> list[str]:
+    """Which of the dotted names (by key) name no module, or nothing in it, in words; found without importing a module.
+
+    What a module makes at run time cannot be seen so: where it may, nothing is said.
+    """
+    return [f"{key} = {name!r}: {why}" for key, name in names.items() if (why := _why_nowhere(name))]
+
+
+def _why_nowhere(dotted: str) -> str:
+    module, _, name = dotted.rpartition(".")
+    if not module or not all(part.isidentifier() for part in dotted.split(".")):
+        return "it is no dotted name, such as package.module.Name"
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError as error:
+        missing = error.name or module
+        return f"there is no module {missing!r}" if _within(module, missing) else ""  # or a package needs another
+    except Exception:  # what a user's __init__ raises: whoever loads it says so
+        return ""
+    if spec is None:
+        return f"there is no module {module!r}"
+    bound = _bound(Path(spec.origin)) if spec.origin and spec.origin.endswith(".py") else None
+    if bound is None or name in bound:
+        return ""
+    return f"module {module!r} has no {name!r}{nearest(name, bound)}"
+
+
+def _bound(file: Path) -> set[str] | None:
+    """The names that a module's source binds; None: it cannot be told without running it."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError, OSError, RecursionError):
+        return None
+    found: set[str] = set()
+    used: set[str] = set()
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+        if isinstance(node, ast.Name):
+            (found if isinstance(node.ctx, ast.Store) else used).add(node.id)
+        if isinstance(node, ast.Attribute):
+            used.add(node.attr)
+        waiting += ast.iter_child_nodes(node)
+    return None if (found | used) & _AT_RUN_TIME else found
+
+
+_AT_RUN_TIME = {"*", "__getattr__", "globals", "setattr", "vars", "exec", "modules"}
 
 
 def _owner(name: str, theirs: Mapping[str, str]) -> str:

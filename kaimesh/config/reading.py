@@ -5,6 +5,7 @@ tomllib reads and toml writes: toml accepts unfinished arrays and tells no place
 
 from __future__ import annotations
 
+import errno
 import re
 import tomllib
 from collections.abc import Mapping
@@ -32,6 +33,10 @@ CONF_REMEDY = "Name the file with --conf, or copy conf/configure_app.toml."
 def read(path: Path, problems: list[str], remedy: str = CONF_REMEDY) -> Document:
     """The file; what is wrong with it is added to `problems`. Raises ConfigError: it cannot be read at all, with `remedy`."""
     try:
+        if path.is_fifo() and not path.is_relative_to(
+            "/dev"
+        ):  # but `--conf <(command)` is one that somebody writes into
+            raise OSError(errno.ESPIPE, "it is a pipe, which would be waited for")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kaimesh import checkpoint
+from kaimesh import checkpoint, documents
 from kaimesh.checkpoint import ModelInfo
 from kaimesh.disk import sync
 from kaimesh.errors import MeshError
@@ -80,7 +80,7 @@ def load(root: Path, id: int) -> State | None:
     if not path.is_dir():
         return None
     try:
-        record = json.loads((path / _RECORD).read_bytes())
+        record = json.loads(documents.read_bytes(path / _RECORD))
         whole = record["digests"] == _digests(path / _AGENT)
         counters = dict(record["counters"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

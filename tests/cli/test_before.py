@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from aisrv.check import check, check_models
 from kaimesh.cli import start as starting
 from kaimesh.cli.start import DEFAULT_CONF, Wish, configure
 from kaimesh.cli.trial import Trial
 from kaimesh.config import load
+from kaimesh.config.load import REGISTRY
+from kaimesh.config.packages import leading_nowhere
+from kaimesh.config.registry import registry as registry_of
 from kaimesh.errors import ConfigError
 from kaimesh.run import RunDir
 from tests.cli.conftest import Mesh
@@ -36,26 +40,29 @@ class Dies(gymnasium.Env):
 def nothing(): return None
 """
 
-TYPOS = {
+REFUSED = {  # found by building it
     "gym:CartPol-v1": "did you mean gym:CartPole-v1",
     "cach": "did you mean 'catch'",
     "minigrid:Empty-5x6": "minigrid",
     "gym:no_such_module:X-v0": "no_such_module",
     "no_such_package.envs:Env": "there is no module 'no_such_package'",
     "mine_of_the_test:Raise": "did you mean mine_of_the_test:Raises",
-    "mine_of_the_test:Raises": "KeyError: 'no such level'",
+    "mine_of_the_test:Raises": "no such level",
+    "mine_of_the_test:nothing": "env_factory",
+}
+ENDS = {  # ends the process that builds it
     "mine_of_the_test:Exits": "exit code 0",
     "mine_of_the_test:SysExits": "SystemExit",
     "mine_of_the_test:Dies": "killed by SIGSEGV",
-    "mine_of_the_test:nothing": "must be",
 }
 
 
 @pytest.fixture
-def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Environments of the user's, where the mesh looks for them."""
     (tmp_path / "mine_of_the_test.py").write_text(ENVS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return tmp_path
 
 
 def verdict(app: str, **settings: str) -> str:
@@ -68,19 +75,30 @@ def verdict(app: str, **settings: str) -> str:
         trial.close()
 
 
+@pytest.mark.parametrize("app", REFUSED)
+def test_an_environment_that_cannot_be_built_is_refused_with_the_nearest_name(
+    app: str, modules: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(modules))
+    with pytest.raises((ConfigError, KeyError)) as caught:
+        check({"app": app, "env_conf": {}, "max_episode_steps": 0})
+    assert REFUSED[app] in str(caught.value)
+    assert app in str(caught.value) or not isinstance(caught.value, ConfigError)
+
+
 @pytest.mark.usefixtures("modules")
-@pytest.mark.parametrize("app", TYPOS)
-def test_an_environment_that_cannot_be_built_is_refused_with_the_nearest_name(app: str) -> None:
+@pytest.mark.parametrize("app", ENDS)
+def test_an_environment_that_ends_its_process_is_refused_with_what_it_said(app: str) -> None:
     with pytest.raises(ConfigError) as caught:
         verdict(app)
-    assert TYPOS[app] in str(caught.value)
+    assert ENDS[app] in str(caught.value)
     assert app in str(caught.value)
     assert "Nothing was started" in str(caught.value)
 
 
 def test_arguments_that_the_environment_does_not_take_are_refused() -> None:
     with pytest.raises(ConfigError, match="no_such_argument"):
-        verdict("gym:CartPole-v1", env_conf="{no_such_argument = 1}")
+        check({"app": "gym:CartPole-v1", "env_conf": {"no_such_argument": 1}, "max_episode_steps": 0})
 
 
 def test_one_that_takes_its_time_is_given_the_benefit_of_the_doubt(
@@ -131,10 +149,10 @@ def ended(tmp_path: Path) -> RunDir:
         ({"app": "catch"}, "--resume with app = catch"),
         ({"algo": "dqn"}, "--resume with algo = dqn"),
         ({"ppo.hidden_sizes": "[32, 32]"}, "hidden_sizes"),
-        ({"ppo.activation": '"relu"'}, "activation"),
-        ({"ppo.lstm_size": "8"}, "lstm_size"),
-        ({"env_conf": "{no_such_argument = 1}"}, "no_such_argument"),
         ({"no_such_key": "1"}, "no_such_key"),
+        ({"train_batch_size": "many"}, "train_batch_size"),
+        ({"ppo.hidden_sizes": '"wide"'}, "hidden_sizes"),
+        ({"actor_addrs": "[1, 2"}, "actor_addrs"),
     ],
 )
 def test_a_refused_resume_changes_nothing(
@@ -146,6 +164,54 @@ def test_a_refused_resume_changes_nothing(
     with pytest.raises(ConfigError, match=words):
         starting.start(*configure(wish), wish, lambda _: None)
     assert everything(ended.root.parent) == before
+
+
+@pytest.mark.parametrize(("key", "value"), [("hidden_sizes", "[32, 32]"), ("activation", '"relu"'), ("lstm_size", "8")])
+def test_a_network_that_the_runs_models_do_not_fit_is_refused(ended: RunDir, key: str, value: str) -> None:
+    check_models(ended.ckpt, ended.conf, {})
+    with pytest.raises(ConfigError, match=key):
+        check_models(ended.ckpt, ended.conf, {f"ppo.{key}": value})
+
+
+NOWHERE = {  # as algo_conf names them
+    "actor_agent": ("algorithms.ppo.agent.Agnet", "has no 'Agnet' (did you mean 'Agent'?)"),
+    "learner_agent": ("algorithms.ppoo.agent.Agent", "no module 'algorithms.ppoo'"),
+    "aisrv_agent": ("algorithms.ppo.agnet.Agent", "no module 'algorithms.ppo.agnet'"),
+    "train_workflow": ("workflow", "no dotted name"),
+}
+
+
+def test_dotted_names_that_lead_nowhere_are_told_together_and_what_is_made_at_run_time_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    made = "import sys\ntry:\n    from x import Agent\nexcept ImportError:\n    if sys.argv:\n        Agent = int\nfor A, (B, *C) in (): pass\n"
+    (tmp_path / "made_of_the_test.py").write_text(made)
+    (tmp_path / "lazy_of_the_test.py").write_text("def __getattr__(name): return int\n")
+    (tmp_path / "star_of_the_test.py").write_text("from made_of_the_test import *\n")
+    (tmp_path / "broken_of_the_test.py").write_text("class Agent:\n")
+    fine = (
+        "made_of_the_test.Agent",
+        "made_of_the_test.C",
+        "lazy_of_the_test.X",
+        "star_of_the_test.X",
+        "broken_of_the_test.X",
+    )
+    assert leading_nowhere({name: name for name in (*fine, "collections.OrderedDict", "_socket.socket")}) == []
+    assert leading_nowhere({"config": "made_of_the_test.D"}) == [
+        "config = 'made_of_the_test.D': module 'made_of_the_test' has no 'D'"
+    ]
+    registry = tmp_path / "algo_conf.toml"
+    registry.write_text("[mine]\n" + "".join(f'{key} = "{name}"\n' for key, (name, _) in NOWHERE.items()))
+    with pytest.raises(ConfigError) as caught:
+        configure(Wish(None, {"algo": "mine", "algo_conf": str(registry)}))
+    for key, (_, words) in NOWHERE.items():
+        assert any(key in line and words in line for line in str(caught.value).splitlines()), str(caught.value)
+
+
+def test_every_delivered_algorithm_leads_somewhere() -> None:
+    for algo in registry_of([], REGISTRY).values():
+        assert leading_nowhere(algo.names) == []
 
 
 def test_what_the_run_can_take_is_not_refused(ended: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from supervisor import options
 
 from kaimesh import overview, progress, supervise
 from kaimesh.config import App
 from kaimesh.documents import write_json
 from kaimesh.overview import Overview, Row, look, sentence
 from kaimesh.run import RunDir
+from kaimesh.supervisord import Literal, as_it_stands
 from kaimesh.totals import Totals, return_mean, totals
 
 NOW = 1000.0
@@ -138,14 +141,51 @@ def test_the_processes_are_those_of_this_machine() -> None:
 
 
 def test_the_supervisors_configuration(tmp_path: Path) -> None:
-    run = RunDir(tmp_path / "100% a run")
+    run = RunDir(tmp_path / "a run")
     text = supervise.configuration(App(max_restarts=3, log_backups=2), run, tmp_path / "s.sock")
-    assert f"command={sys.executable} -m learner --conf '{run.conf}'".replace("%", "%%") in text
+    assert f"command={sys.executable} -m learner --conf '{run.conf}'" in text
     assert "startretries=3" in text
     assert "stdout_logfile_backups=2" in text
     assert text.count("autostart=true") == 1
     priorities = {role: text.index(f"[group:{role}]") for role in supervise.PRIORITIES}
     assert list(priorities) == sorted(priorities, key=priorities.__getitem__)
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "100% a run",
+        "%(here)s %d %%",
+        "semi ; colon",
+        "hash # it",
+        "a 'b' \"c\"",
+        "目录 ü",
+        "[x] = $HOME \\n",
+        "%(ENV_HOME)s\t;",
+    ],
+)
+def test_supervisord_reads_every_path_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.setattr(options, "UnhosedConfigParser", Literal)
+    monkeypatch.setattr(options, "expand", as_it_stands)
+    run = RunDir(tmp_path / folder)
+    run.prepare()
+    conf = run.root / supervise.SUPERVISORD
+    conf.write_text(supervise.configuration(App(), run, tmp_path / folder / "s.sock"), encoding="utf-8")
+    read = options.ServerOptions()
+    read.realize(["-c", str(conf), "--nodaemon"])
+    assert (read.logfile, read.pidfile) == (str(run.logs / "supervisord.log"), str(run.root / "supervisord.pid"))
+    programs = {program.name: program for group in read.process_group_configs for program in group.process_configs}
+    assert set(programs) == {program.name for program in supervise.programs(App())}
+    for wanted in supervise.programs(App()):
+        assert shlex.split(programs[wanted.name].command) == supervise.command(wanted, run)
+        assert programs[wanted.name].stdout_logfile == str(run.logs / f"{wanted.name}.log")
+
+
+def test_a_path_with_a_lines_end_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(supervise.MeshError, match="line's end"):
+        supervise.configuration(App(), RunDir(tmp_path / "a\n[program:evil]"), tmp_path / "s.sock")
 
 
 def test_the_socket_lies_in_a_folder_that_only_its_user_may_enter(

@@ -1,0 +1,56 @@
+"""The process that builds an environment for `start`: begun first of all, it imports what it needs beside the command line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parents[2]
+_begun: list[Builder] = []
+
+
+class Builder:
+    """`python -m aisrv.check`, which waits for its request. It ends when this process does."""
+
+    def __init__(self) -> None:
+        self.said = os.fdopen(os.memfd_create("said"), "w+b")  # needs no disk
+        self.answer, writer = os.pipe()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "aisrv.check", str(writer)],
+            stdin=subprocess.PIPE,
+            stdout=self.said,
+            stderr=self.said,
+            pass_fds=(writer,),
+            cwd=_ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            start_new_session=True,
+        )
+        os.close(writer)
+
+    def request(self, text: str) -> None:
+        """Tells it what to build, once."""
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError), self.process.stdin as pipe:
+            pipe.write(text.encode())
+
+    def close(self) -> None:
+        """Ends it, and what it began."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.said.close()
+        os.close(self.answer)
+
+
+def begin() -> None:
+    """Begins one, for the `start` that is about to be read."""
+    _begun.append(Builder())
+
+
+def take() -> Builder:
+    """The one that was begun, else a new one."""
+    return _begun.pop() if _begun else Builder()
