@@ -26,7 +26,7 @@ class RunDir:
     """Paths of one run. `latest` beside the runs points to the newest."""
 
     def __init__(self, root: str | Path) -> None:
-        self.root = Path(root).resolve()
+        self.root = Path(os.path.realpath(root))  # unlike Path.resolve it raises nothing where links go in a circle
 
     conf = property(lambda self: self.root / "conf.toml")  # the resolved configuration
     logs = property(lambda self: self.root / "logs")
@@ -54,7 +54,7 @@ class RunDir:
     @classmethod
     def make(cls, runs: str | Path, app: str, algo: str) -> RunDir:
         """A new run directory with its token. Raises OSError: the disk takes none; nothing stays then."""
-        base, name = Path(runs).resolve(), cls.name_of(app, algo)
+        base, name = Path(os.path.realpath(runs)), cls.name_of(app, algo)
         stamp = time.strftime("%Y%m%d-%H%M%S")
         root, attempt = base / f"{name}_{stamp}", 1
         while root.exists():

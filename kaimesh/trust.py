@@ -6,6 +6,7 @@ registry of algorithms; each of these can be a module, and importing a module ru
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ HELP = "run what the file names even where that is not built in: any code that i
 
 def is_below(path: Path, folders: Iterable[Path]) -> bool:
     """Whether the file or folder that `path` leads to lies in one of `folders`, with every link followed on both sides."""
-    real = path.resolve()
-    return any(real.is_relative_to(folder.resolve()) for folder in folders)
+    real = Path(os.path.realpath(path))  # which, unlike Path.resolve, raises nothing where links go in a circle
+    return any(real.is_relative_to(os.path.realpath(folder)) for folder in folders)
 
 
 def unfamiliar_registry(table: Mapping[str, Any]) -> list[str]:

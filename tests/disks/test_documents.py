@@ -6,6 +6,8 @@ import errno
 import json
 import logging
 import os
+import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kaimesh import documents, mesh, progress
+from kaimesh import checkpoint, disk, documents, mesh, progress, trust
+from kaimesh.cli import logs as log_files
 from kaimesh.cli import stop
-from kaimesh.errors import ConfigError
+from kaimesh.cli.resume import conf_of
+from kaimesh.cli.undo import Undo
+from kaimesh.errors import ConfigError, MeshError
 from kaimesh.metrics import Meter
 from kaimesh.overview import as_json, look
 from kaimesh.run import RunDir
@@ -80,7 +85,7 @@ def test_no_damage_to_any_file_reaches_a_reader(run: RunDir, kind: str, caplog: 
 
 
 @given(content=st.fixed_dictionaries({}, optional=NAMED) | ANYTHING, in_mesh=st.booleans())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_json_of_any_shape_reaches_a_reader(run: RunDir, content: Any, in_mesh: bool) -> None:
     path = run.mesh if in_mesh else run.status / "aisrv_0.json"
     before = path.read_bytes()
@@ -125,6 +130,92 @@ def test_a_start_makes_room_for_what_it_writes(run: RunDir, caplog: pytest.LogCa
     assert run.user_ckpt.is_dir()
     assert not list(run.root.rglob(".*.tmp"))
     assert "was renamed to mesh.json.damaged-" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link to itself"])
+def test_a_start_finds_a_file_wherever_something_else_stood(run: RunDir, kind: str) -> None:
+    """Logs too: who opens a pipe waits for ever, and supervisord opens them all."""
+    names = (
+        "logs/keeper_0.log",
+        "logs/supervisord.log",
+        "logs/supervisord.out",
+        ".reserve",
+        "supervisord.conf",
+        "history.jsonl",
+    )
+    for name in names:
+        (run.root / name).touch()
+        damage.KINDS[kind](run.root / name)
+    for name in ("training_state", "buffer/buffer_0"):
+        (run.root / name).touch()
+    for _ in range(2):  # what was renamed stays as it is
+        run.repair()
+        run.prepare()
+    run.reserve()
+    for name in names:
+        (run.root / name).write_text("")
+    aside = [path for path in run.root.rglob("*.damaged-*") if not path.name.startswith("x")]
+    assert len(aside) == len(names) + 2, aside
+
+
+def test_no_command_waits_for_a_pipe_or_follows_a_circle(run: RunDir, tmp_path: Path) -> None:
+    log = run.logs / "learner_0.log"
+    os.mkfifo(log)
+    assert log_files.tail(log, 5) == []
+    os.mkfifo(run.conf)
+    with pytest.raises(ConfigError, match=r"conf\.toml .*pipe"):
+        conf_of(run)
+    undo = Undo(run, new=False)
+    undo()
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    assert RunDir(circle).statuses() == {}
+    assert not trust.is_below(circle, [run.root, circle / "x"])
+    os.mkfifo(run.ckpt / "manifest.json")
+    with pytest.raises(MeshError, match=r"manifest\.json is damaged"):
+        checkpoint.models(run.ckpt)
+
+
+def test_a_run_that_was_copied_to_the_name_latest_stays_where_it_is(run: RunDir) -> None:
+    copy = run.root.parent / "latest"
+    copy.unlink()
+    shutil.copytree(run.root, copy)
+    RunDir.latest(copy.parent).become_latest()
+    assert copy.is_dir()
+    assert not copy.is_symlink()
+    run.become_latest()
+    assert RunDir.latest(copy.parent).root == run.root
+
+
+@pytest.mark.parametrize(
+    ("blocks", "room_of_root", "room", "full"),
+    [(0, 0, 0, False), (100, 0, 0, True), (100, 5, 0, os.geteuid() != 0), (100, 5, 5, False)],
+    ids=["without a limit", "full", "root's part is free", "room"],
+)
+def test_a_disk_is_full_where_this_user_finds_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: int, room_of_root: int, room: int, full: bool
+) -> None:
+    found = os.statvfs(tmp_path)
+    values = [*found]
+    values[2:8] = [blocks, room_of_root, room, 0, 0, 0]
+    monkeypatch.setattr(os, "statvfs", lambda _path: os.statvfs_result(values))
+    assert bool(disk.state(tmp_path)) == full
+
+
+def test_a_pid_that_was_given_anew_is_a_strangers(run: RunDir) -> None:
+    """Also where the stranger looks at a file of the run."""
+    looks = subprocess.Popen(["tail", "-f", str(run.root / "history.jsonl")], stdout=subprocess.DEVNULL)
+    try:
+        (run.root / "supervisord.pid").write_text(f"{looks.pid}\n")
+        documents.write_json(run.status / "learner_0.json", {"pid": looks.pid, "state": "working"})
+        assert mesh.supervisor_pid(run) is None
+        assert not mesh.is_ours(looks.pid, run)
+        assert (look(run).state, list(mesh.pids(run))) == ("dead", [])
+        stop.stop_all(run, lambda _: None)
+        assert looks.poll() is None
+    finally:
+        looks.kill()
+        looks.wait()
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE])

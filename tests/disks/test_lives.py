@@ -7,6 +7,7 @@ import os
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.cli.conftest import Mesh
@@ -73,6 +74,7 @@ def resumes_with(mesh: Mesh, damages: dict[Path, str]) -> None:
     assert not mesh.living()
 
 
+@pytest.mark.long
 def test_a_run_with_damage_everywhere_is_resumed(mesh: Mesh) -> None:
     """Each file another damage; which file gets which does not matter, see the long test."""
     assert mesh.call("start", "--wait", "--max-env-steps", "50").returncode == 0
@@ -86,6 +88,29 @@ def test_a_run_is_resumed_after_each_damage_to_all_of_its_files(mesh: Mesh) -> N
     assert mesh.call("start", "--wait", "--max-env-steps", "50").returncode == 0
     for kind in damage.KINDS:
         resumes_with(mesh, dict.fromkeys(damage.of_ours(mesh.run), kind))
+
+
+@pytest.mark.parametrize(
+    ("stage", "number"),
+    [
+        ("building", signal.SIGINT),
+        ("mesh.json", signal.SIGTERM),
+        pytest.param("supervisord.pid", signal.SIGINT, marks=pytest.mark.long),
+        pytest.param("logs/keeper_0.log", signal.SIGHUP, marks=pytest.mark.long),
+    ],
+)
+def test_a_start_that_is_interrupted_leaves_nothing(mesh: Mesh, stage: str, number: signal.Signals) -> None:
+    command = mesh.popen("start", "--detach")
+    if stage == "building":
+        wait_until(lambda: psutil.Process(command.pid).children(), 30, "an environment is built")
+    else:
+        wait_until(lambda: list(mesh.runs.glob(f"*/{stage}")), 30, f"{stage} is there")
+    command.send_signal(number)
+    said, _ = command.communicate(timeout=60)
+    assert (command.returncode != 0, "Traceback" in said) == (True, False), said
+    assert not mesh.living()
+    left = [path.name for path in mesh.runs.iterdir()] if mesh.runs.exists() else []
+    assert [name for name in left if name != ".start.lock"] == []
 
 
 @pytest.mark.parametrize("kind", ["empty", "half", "garbage", "not UTF-8", "zeros", "folder"])
