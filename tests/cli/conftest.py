@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from tests.harness import free_ports
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 30.0
+OWNER = "KAIMESH_TEST_OWNER"  # in the environment of a mesh's processes: whose test it is
 ADDRESS_KEYS = ("buffer_addrs", "buffer_ingest_addrs", "model_pool_addr", "learner_addr", "actor_addrs")
 
 
@@ -31,7 +33,7 @@ class Mesh:
         self.runs = runs
         self.settings = {key: f"127.0.0.1:{port}" for key, port in zip(ADDRESS_KEYS, free_ports(5), strict=True)}
         self.settings |= {"aisrv_count": "1", "report_seconds": "0.5"}
-        self.environ = {**os.environ, "PYTHONPATH": str(ROOT), "runs_dir": str(runs)}
+        self.environ = {**os.environ, "PYTHONPATH": str(ROOT), "runs_dir": str(runs), OWNER: str(os.getpid())}
 
     def arguments(self, *words: str) -> list[str]:
         settings = [f"--set={key}={value}" for key, value in self.settings.items()] if words[0] == "start" else []
@@ -96,6 +98,16 @@ class Mesh:
                 logs = "\n".join(f"{p.name}: {p.read_text()[-800:]}" for p in (self.run / "logs").glob("*"))
                 pytest.fail(f"not within {DEADLINE_S} s; logs:\n{logs}")
             time.sleep(0.05)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sweep() -> None:
+    """Ends the meshes of tests that were killed."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            owner = process.environ().get(OWNER, "")
+            if owner and not psutil.pid_exists(int(owner)):
+                process.kill()
 
 
 def _mesh(runs: Path) -> Iterator[Mesh]:

@@ -9,8 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cli.conftest import Mesh
+from tests.cli.conftest import Mesh, sweep
 from tests.disks.images import Disk, disk_or_skip
+
+__all__ = ["sweep"]  # a fixture of every session
 
 
 def end(mesh: Mesh) -> None:

@@ -8,16 +8,20 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOM = 48 << 20
+_OWNER = "disk.owner"  # beside the disk: whose test it is
 
 
 class Disk:
     """`folder` is where it is mounted. options: of the mount."""
 
     def __init__(self, place: Path, size: int = ROOM, options: str = "") -> None:
+        _sweep()
         self.image, self.folder, self._options = place / "disk.img", place / "disk", options
+        (place / _OWNER).write_text(str(os.getpid()))
         self.image.touch()
         os.truncate(self.image, size)
         _run("mkfs.ext4", "-q", "-F", "-m", "0", "-N", "1024", str(self.image))
@@ -73,6 +77,15 @@ class Disk:
         self.unmount()
         self.image = copy
         self.mount()
+
+
+def _sweep() -> None:
+    """Unmounts the disks of tests that were killed."""
+    for mount in Path("/proc/mounts").read_text().splitlines():
+        folder = Path(mount.split()[1])
+        owner = folder.parent / _OWNER
+        if folder.name == "disk" and owner.is_file() and not psutil.pid_exists(int(owner.read_text() or 0)):
+            subprocess.run(["umount", "--lazy", str(folder)], check=False)
 
 
 def _run(*words: str) -> None:
