@@ -23,11 +23,15 @@ def kill(mesh: Mesh, *names: str) -> None:
         os.kill(pids[name], signal.SIGKILL)
 
 
-def test_a_killed_mesh_is_resumed_at_once_and_twice(mesh: Mesh) -> None:
+@pytest.mark.parametrize(
+    "rounds",
+    [1, pytest.param(2, marks=pytest.mark.long)],
+)
+def test_a_killed_mesh_is_resumed_at_once_and_twice(mesh: Mesh, rounds: int) -> None:
     """The first time while one of its processes takes its time to end."""
     mesh.start()
     mesh.order("learner_0", "slow")
-    for killed in (("supervisord",), ("keeper_0", "supervisord")):
+    for killed in (("supervisord",), ("keeper_0", "supervisord"))[:rounds]:
         before, run = mesh.status()["env_steps"], mesh.run
         kill(mesh, *killed)
         mesh.start("--resume")
@@ -42,6 +46,7 @@ def test_a_killed_mesh_is_resumed_at_once_and_twice(mesh: Mesh) -> None:
     assert mesh.result()["reason"] == "stopped"
 
 
+@pytest.mark.long
 def test_a_mesh_whose_files_are_damaged_goes_on_and_can_be_stopped(mesh: Mesh) -> None:
     mesh.start("--max-seconds", "1000")
     keeper = mesh.published("keeper_0")["pid"]

@@ -24,9 +24,9 @@ CUTS = 8
 
 
 @pytest.fixture
-def honest(make_disk: Callable[..., Disk]) -> Disk:
-    """A disk without ext4's guesses, on which metadata is committed each second."""
-    return make_disk(options="noauto_da_alloc,commit=1", size=256 << 20)
+def honest(make_disk: Callable[..., Disk], request: pytest.FixtureRequest) -> Disk:
+    """A disk without ext4's guesses, on which metadata is committed each second; of so many megabytes (a small one is quickly copied)."""
+    return make_disk(options="noauto_da_alloc,commit=1", size=getattr(request, "param", 32) << 20)
 
 
 @pytest.fixture
@@ -54,6 +54,7 @@ def test_a_mesh_whose_power_was_cut_is_resumed(honest: Disk, mesh: Mesh, tmp_pat
 
 @pytest.mark.long
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize("honest", [256], indirect=True)
 def test_training_goes_on_after_each_of_many_cuts(honest: Disk, tmp_path: Path) -> None:
     """Each cut comes at another moment of the training; a learn count never goes back by more than a durable dump's interval."""
     mesh = RealMesh(honest.folder / "runs")
