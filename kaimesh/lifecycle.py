@@ -21,7 +21,17 @@ import psutil
 
 from kaimesh.agent import Monitor, called_exit, user_code
 from kaimesh.config import Config, load
-from kaimesh.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_CRASH, EXIT_OK, ConfigError, MeshError, Stopped, words
+from kaimesh.errors import (
+    EXIT_AGENT,
+    EXIT_CONFIG,
+    EXIT_CRASH,
+    EXIT_OK,
+    AgentError,
+    ConfigError,
+    MeshError,
+    Stopped,
+    words,
+)
 from kaimesh.logs import configure as configure_logging
 from kaimesh.metrics import Meter
 from kaimesh.proxies import bypass, hosts_of
@@ -87,7 +97,9 @@ def set_tensorflow_threads(count: int) -> None:
 
 
 def dotted(path: str) -> Any:
-    """The object at "package.module.name". Raises ConfigError: there is none; the module's own errors pass through."""
+    """The object at "package.module.name". Raises ConfigError: there is none; AgentError: its module called exit; the module's own
+    errors pass through.
+    """
     module_name, _, name = path.rpartition(".")
     try:
         module = importlib.import_module(module_name)
@@ -95,6 +107,8 @@ def dotted(path: str) -> Any:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
             raise ConfigError(f"algo_conf names {path!r}, but there is no module {error.name!r}") from error
         raise
+    except SystemExit as error:
+        raise AgentError(called_exit(f"{module_name}, while it was imported,", error)) from error
     if not hasattr(module, name):
         raise ConfigError(f"algo_conf names {path!r}, but module {module_name!r} has no {name!r}")
     return getattr(module, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -41,6 +42,8 @@ class JsonLines(logging.Formatter):
 
 def configure(name: str, level: str = "INFO", form: str = "text", run: str = "") -> logging.Logger:
     """One line per message on stdout, which supervisord or the container engine keeps. form: "text" or "json"."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # half a surrogate pair in an error's words must not cost the line
+        sys.stdout.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler(sys.stdout)
     text = logging.Formatter(f"%(asctime)s %(levelname)-7s {name} | %(message)s", datefmt="%H:%M:%S")
     handler.setFormatter(JsonLines(name, run) if form == "json" else text)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from kaimesh.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_CRASH, EXIT_OK, EXIT_WATCHDOG, ConfigError
+from kaimesh.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_CRASH, EXIT_OK, EXIT_WATCHDOG, AgentError, ConfigError
 from kaimesh.lifecycle import dotted
 from tests.harness import wait_until
 
@@ -281,3 +281,17 @@ def test_the_watchdog_reaches_a_library_that_holds_the_gil(life: Life) -> None:
     assert code == EXIT_CRASH
     assert "Timeout (0:00:10)!" in output
     assert "in run" in output
+
+
+@pytest.mark.parametrize("code", ["0", "", "'bye'"])
+def test_an_exit_in_an_imported_module_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    (tmp_path / "leaves_early.py").write_text(f"import sys\nsys.exit({code})\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(AgentError, match="leaves_early, while it was imported, called exit"):
+        dotted("leaves_early.Agent")
+
+
+def test_a_line_that_is_no_unicode_is_logged_all_the_same() -> None:
+    program = "from kaimesh.logs import configure\nconfigure('x').error('a %s b', chr(0xdcd6))\n"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.stderr, done.stdout.endswith("ERROR   x | a \\udcd6 b\n")) == ("", True), done
