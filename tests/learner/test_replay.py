@@ -242,6 +242,7 @@ def test_through_the_buffer_the_same_rows_give_the_same_batches(reader: Callable
 def test_without_a_share_batches_are_as_ever(reader: Callable[..., tuple[Reader, Ingest]]) -> None:
     made, ingest = reader()
     ingest.insert(rows(2 * B))
+    assert ingest.flush(WAIT_S)
     for start in (0, B):
         batch = made.next_batch(WAIT_S)
         assert batch is not None

@@ -188,7 +188,7 @@ def test_a_user_save_while_there_are_no_samples(start, tmp_path):
     learner.learn(1)
     assert learner.client.save_model(WAIT_S) == 1
     assert [info.id for info in checkpoint.models(tmp_path / "run" / "user_ckpt")] == [1]
-    assert learner.client.status() == {"train_count": 1, "model_version": 0, "user_saves": 1}
+    assert learner.client.status() == {"train_count": 1, "model_version": 0, "user_saves": 1, "samples_short": 0}
     assert learner.end() is None
 
 
