@@ -63,6 +63,7 @@ class Ingest:
         self._drawn = 0
         self._news = threading.Condition()
         self._progress = Progress(0)
+        self.on_items: Callable[[], None] | None = None  # called when `progress` changed, from inside insert and flush
 
     @property
     def progress(self) -> Progress:
@@ -161,19 +162,11 @@ class Ingest:
             return True
         if self._open.rows and (partial or self._clock() - self._open_since >= LINGER_S[self._table.kind]):
             self._close_item()
-        done = self._store.flush(timeout_s, self._store.keep_items if more else 0)
-        if self._store.given != self._progress.given:
-            with self._news:
-                self._progress = Progress(self._store.given)
-                self._news.notify_all()
-        return done
+        return self._store.flush(timeout_s, self._store.keep_items if more else 0)
 
     def await_items(self, known: int, enough: int, left: bool, timeout_s: float) -> Progress:
-        """For a reader in another thread of this process: see learner/control.
-
-        It is told of each item: whoever writes here stores all that there is before anything else goes on.
-        """
-        del enough
+        """For a reader in another thread of this process: see learner/control. It is told of each item."""
+        del enough  # whoever writes here stores all that there is before anything else goes on
         with self._news:
             self._news.wait_for(lambda: left or self._progress.given != known, timeout_s)
             return self.counted() if left else self._progress
@@ -243,7 +236,7 @@ class Ingest:
 
     def _start(self, plan: TablePlan, specs: Specs, spaces: Spaces | None) -> None:
         own = None if self._checkpoints is None else self._checkpoints.own
-        self._store = Store(plan, port=self._port, checkpoints=own)
+        self._store = Store(plan, port=self._port, checkpoints=own, before_wait=self._announce_items)
         self.specs, self.spaces = specs, spaces or self.spaces
         self._open = OpenItem(specs, plan.rows_per_item)
         self.accepted = self._drawn = 0
@@ -316,6 +309,17 @@ class Ingest:
             done += self._open.fill(batch.columns, done)
             if self._open.full:
                 self._close_item()
+
+    def _announce_items(self) -> None:
+        """Readers hear of all that was given; what finds no room gets into the table when they draw."""
+        assert self._store is not None
+        if self._store.given == self._progress.given:
+            return
+        with self._news:
+            self._progress = Progress(self._store.given)
+            self._news.notify_all()
+        if self.on_items is not None:
+            self.on_items()
 
     def _close_item(self) -> None:
         assert self._store is not None

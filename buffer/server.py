@@ -23,7 +23,9 @@ _IDLE_S = 0.05
 _COMING_S = 0.005
 _PIECES_S = 0.1  # a frame that takes longer, or stops in the middle, withholds nobody's acknowledgement
 _UNDRAWN_S = 0.5
-_FULL_S = 0.02  # how long the loop hangs in Reverb at once while the table is full
+_FULL_S = 0.01  # after which a table that takes nothing is full
+_FULL_POLL_S = 0.005  # while it is full the loop waits for readers' questions, not in Reverb
+_GLANCE_S = 0.001
 
 
 class IngestServer:
@@ -50,15 +52,19 @@ class IngestServer:
         self._unacknowledged: deque[tuple[int, Connection, int]] = deque()  # (what `stored` must reach, peer, tag)
         self._flushes: list[tuple[Connection, int]] = []  # who asked for one, and its tag
         self._waiting = Waiting()
+        ingest.on_items = self._tell
         self._more = False
         self._rows_came = 0.0  # when the last rows did
 
     def step(self) -> None:
         """One round: takes what has come, writes it, acknowledges what is stored."""
         ingest = self._ingest
-        came = ingest.accepted
-        wait_s = self._waiting.most_s(_IDLE_S) if ingest.settled else _COMING_S if self._more else 0.0
+        came, full = ingest.accepted, ingest.blocked
+        wait_s = _FULL_POLL_S if full else _COMING_S if self._more else 0.0
+        if ingest.settled:
+            wait_s = self._waiting.most_s(_IDLE_S)
         self._server.serve(self._server.poll(wait_s), self._serve)
+        self._tell()
         # A large frame comes in pieces: what was stored meanwhile is no reason to wait for Reverb. Readers' questions bring no sample;
         # a learner that asks again and again must not keep the last samples from being acknowledged.
         writers = (c for c in self._server.connections if c.state is not None)
@@ -67,10 +73,11 @@ class IngestServer:
             self._rows_came = now
         coming = now - self._rows_came < _PIECES_S and not ingest.blocked and any(c.mid_frame for c in writers)
         self._more = ingest.accepted > came or coming
+        timeout_s = _GLANCE_S if full else _FULL_S
         if self._flushes:
-            self._answer_flushes(ingest.flush(_FULL_S))
-        else:
-            ingest.flush(_FULL_S, partial=False, more=self._more)
+            self._answer_flushes(ingest.flush(timeout_s))
+        else:  # a full table takes more as soon as few wait for room: those are drawn while the next ones come
+            ingest.flush(timeout_s, partial=False, more=self._more or full)
         self._acknowledge()
         self._tell()
         self._hold_back()

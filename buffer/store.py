@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from kaimesh.memory import keep_freed_memory
 _KEEP_ITEMS = 16  # items left under way while more come, so that neither side waits for the other
 _MOST_PENDING = 40  # from 50 on Reverb warns of each item
 _PENDING_BYTES = 1 << 26
-_THROTTLE_S = 0.02
+_THROTTLE_S = 0.005
+_CLOSE_S = 0.02
 _PROBE_S = 0.001
 _EMPTY_S = 5.0
 _INFO_S = 10
@@ -30,13 +32,16 @@ class Store:
     `given` counts the items that Reverb was handed, `stored` the rows of those that it has confirmed.
     `blocked`: the table takes no more for now.
     `keep_items`: for `flush`, while more is coming.
+    before_wait: called before it waits for Reverb: a reader that knows of what was given makes room for it.
     """
 
-    def __init__(self, plan: TablePlan, *, port: int | None, checkpoints: Path | None) -> None:
+    def __init__(
+        self, plan: TablePlan, *, port: int | None, checkpoints: Path | None, before_wait: Callable[[], None]
+    ) -> None:
         keep_freed_memory()
-        self.plan = plan
+        self.plan, self._before_wait = plan, before_wait
         self.stored = self.given = 0
-        self.blocked = False
+        self.blocked = self._crowded = False
         checkpointer = None if checkpoints is None else reverb.checkpointers.DefaultCheckpointer(str(checkpoints))
         self._server = reverb.Server([tables.build(plan)], port=port, checkpointer=checkpointer)
         self.port: int = self._server.port
@@ -73,15 +78,20 @@ class Store:
         self.given += 1
         self._pending.append(rows)
         self._row_counts.append(rows)
-        if len(self._pending) >= self._most_pending and not self.blocked:
-            self.flush(_THROTTLE_S, self.keep_items)
+        if len(self._pending) >= self._most_pending and not (self.blocked or self._crowded):
+            self._before_wait()
+            self._crowded = not self._confirmed(self.keep_items, _THROTTLE_S)  # once until the next flush
 
     def flush(self, timeout_s: float, keep_items: int = 0) -> bool:
         """Waits until all but the newest `keep_items` items are confirmed; False if that did not happen in time."""
-        self.blocked = not self._confirmed(keep_items, timeout_s)
+        self._before_wait()
+        self.blocked, self._crowded = not self._confirmed(keep_items, timeout_s), False
         if not self.blocked:
             return True
         low, high = keep_items, len(self._pending)  # more than `low` are unconfirmed, at most `high`
+        if high - low > 1 and not self._confirmed(high - 1, _PROBE_S):  # the usual case: none came in
+            return False
+        high = len(self._pending)
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (low, middle) if self._confirmed(middle, _PROBE_S) else (middle, high)
@@ -142,7 +152,7 @@ class Store:
 
     def close(self) -> None:
         """Stops Reverb. Where items found no room, it is emptied: else the writer's end would wait for room for ever."""
-        if not self.flush(_THROTTLE_S):
+        if not self.flush(_CLOSE_S):
             self.reset()
         del self._writer, self._client
         self._server.stop()

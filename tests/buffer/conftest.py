@@ -113,12 +113,16 @@ class LocalBuffer:
     def close(self) -> None:
         for opened in self._opened:
             opened.close()
+        self.end_loop()
+        self.server.close()
+        self.ingest.close()
+
+    def end_loop(self) -> None:
+        """From then on the test calls `server.step` itself."""
         self.serving.set()
         self.stop.set()
         self._thread.join(10)
         assert not self._thread.is_alive(), "the buffer's loop hangs"
-        self.server.close()
-        self.ingest.close()
 
 
 @pytest.fixture

@@ -11,11 +11,15 @@ import pytest
 
 from buffer import waiting
 from buffer.ingest import Ingest
+from buffer.store import Store
 from buffer.waiting import LATE_S, Waiting
 from kaimesh.agent import TableSpec
 from kaimesh.config import App
 from kaimesh.items import Progress
-from tests.buffer.conftest import WAIT_S, LocalBuffer, check_rows, rows, wait_until
+from kaimesh.wire.client import FrameClient
+from kaimesh.wire.frame import Kind, to_json
+from kaimesh.wire.server import FrameServer
+from tests.buffer.conftest import TOKEN, WAIT_S, LocalBuffer, check_rows, rows, wait_until
 
 Local = Callable[..., LocalBuffer]
 NEVER_S = 1000.0
@@ -73,6 +77,37 @@ def test_what_waits_for_room_in_a_small_table_is_told_of(
     assert collect(buffer.reader(), 90) == list(range(90))
     assert time.monotonic() - started < WAIT_S
     feeding.join(WAIT_S)
+
+
+def test_a_reader_is_told_before_the_loop_waits_for_room_that_only_it_can_make(
+    local: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer = local("queue", 1, 8, 1)
+    buffer.sender(window=64).put(rows(60))
+    wait_until(lambda: buffer.ingest.blocked, "the table is full")
+    reader = FrameClient(buffer.address, token=TOKEN, role="reader", name="learner_0", timeout_s=WAIT_S)
+    buffer.end_loop()
+    events: list[str] = []
+    confirmed, send_json = Store._confirmed, FrameServer.send_json
+    monkeypatch.setattr(Store, "_confirmed", lambda *args: events.append("waits") or confirmed(*args))
+    monkeypatch.setattr(FrameServer, "send_json", lambda *a, **k: events.append("tells") or send_json(*a, **k))
+    reader.send(Kind.CONTROL, [to_json({"do": "wait", "known": 0, "enough": 1, "left": False})], tag=1)
+    buffer.server.step()
+    assert events[0] == "tells"
+    reader.close()
+
+
+def test_items_are_told_of_before_an_insert_waits_for_them() -> None:
+    table = TableSpec(kind="queue", rows_per_item=1)
+    ingest = Ingest(table, App(replay_buffer_capacity=8, train_batch_size=1))
+    ingest.declare(rows(1).specs, None)
+    told: list[int] = []
+    ingest.on_items = lambda: told.append(ingest.progress.given)
+    ingest.insert(rows(60))  # of which some 50 find no room
+    ingest.drop()
+    ingest.close()
+    assert told
+    assert 8 < told[0] < 60
 
 
 def test_the_rest_of_a_batch_is_drawn_as_soon_as_it_is_there(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
