@@ -6,6 +6,7 @@ It runs as a file, so that the checkout under test needs no part of it.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 _SHORT_S = 0.5
+_LONGEST_S = 600  # of a mesh whose end nobody orders
 _SETTLE_S = 4.0  # of a mesh, from its first learn to the first look
 
 
@@ -33,8 +35,7 @@ def train(seconds: float) -> float:
     """CPU us per env step of a whole mesh, supervisord and the keeper with it."""
     with tempfile.TemporaryDirectory() as folder:
         runs = Path(folder)
-        length = seconds + 2 * _SETTLE_S + 4
-        command = [sys.executable, "-m", "kaimesh.cli", "start", "--wait", "--max-seconds", str(length)]
+        command = [sys.executable, "-m", "kaimesh.cli", "start", "--wait", "--max-seconds", str(_LONGEST_S)]
         for key, value in {"runs_dir": folder, **_addresses()}.items():
             command += ["--set", f"{key}={value}"]
         mesh = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -48,6 +49,8 @@ def train(seconds: float) -> float:
             time.sleep(seconds)
             last = _look(runs)
         finally:
+            stop = [*command[:3], "stop", "all"]
+            subprocess.run(stop, env={**os.environ, "runs_dir": folder}, stdout=subprocess.DEVNULL, check=False)
             mesh.wait()
     cpu_per_s = (last.cpu_s - first.cpu_s) / (last.cpu_at - first.cpu_at)
     steps_per_s = (last.env_steps - first.env_steps) / (last.steps_at - first.steps_at)

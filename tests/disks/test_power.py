@@ -37,6 +37,7 @@ def mesh(honest: Disk) -> Iterator[Mesh]:
     end(found)
 
 
+@pytest.mark.long
 def test_a_mesh_whose_power_was_cut_is_resumed(honest: Disk, mesh: Mesh, tmp_path: Path) -> None:
     mesh.start()
     os.sync()  # the run is there; what comes from now on is not asked for

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.harness import Mesh
+from kaimesh.overview import look
+from tests.harness import Mesh, wait_until
 
 
 @pytest.mark.learning
@@ -23,7 +24,9 @@ def test_the_delivered_configuration_solves_cartpole(mesh: Mesh) -> None:
 @pytest.mark.learning
 @pytest.mark.timeout(300)
 def test_dqn_solves_cartpole(mesh: Mesh) -> None:
-    """The training's own mean: of all environments, those that explore most among them."""
-    mesh.start("--wait", "--algo", "dqn", "--max-seconds", "100", timeout_s=250)
-    result = json.loads(mesh.run.result.read_text())
-    assert result["return_mean_100"] >= 475
+    """As Gymnasium says when CartPole-v1 is solved: a mean return of 475 over 100 episodes in a row.
+
+    It is the training's own mean, of all environments, those that explore most among them; it goes up and down.
+    """
+    mesh.start("--detach", "--algo", "dqn")
+    wait_until(lambda: (look(mesh.run).totals.return_mean_100 or 0) >= 475, 200, "it is solved")
