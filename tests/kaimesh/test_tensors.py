@@ -40,7 +40,7 @@ def everything():
     for chunk in tf.data.Dataset.from_tensors(row).repeat(3):
         chunk.numpy()
 
-print(grown(everything, 100))
+print(grown(everything, 200))
 """
 ACTORS = {
     "diy": """
