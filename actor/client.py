@@ -110,9 +110,12 @@ class ActorClient:
         if not self._asked:
             raise MeshError("receive() was called, but nothing was asked; call send() first")
         while True:
-            client, header, payload = self._frame()
+            client = self._client or self._connect("not connected")
+            answered = self._frame_of(client)
+            if answered is None:  # it moved, and asked there again
+                continue
             try:
-                return self._answer(client, header, payload)
+                return self._answer(client, *answered)
             except AgentError:
                 raise
             except PeerError as error:
@@ -217,14 +220,6 @@ class ActorClient:
         columns = {name: column.copy() for name, column in answer.columns.items()}
         self._early.append((Batch(columns), version))
 
-    def _frame(self) -> tuple[FrameClient, Header, memoryview]:
-        """The next answer, of whichever actor."""
-        while True:
-            client = self._client or self._connect("not connected")
-            answered = self._frame_of(client)
-            if answered is not None:
-                return client, *answered
-
     def _frame_of(self, client: FrameClient) -> tuple[Header, memoryview] | None:
         """The next answer of `client`; None if this client had to move. Raises Stopped, Refused."""
         waited_s = 0.0
@@ -233,7 +228,8 @@ class ActorClient:
                 answer = client.answer(_CHECK_S)
                 if answer[0].kind == Kind.REFUSED:
                     raise refusal_of(answer[1], f"{client.address} refused {self._name}")
-                self._wait_is_over()
+                if self._waiting:
+                    self._wait_is_over()
                 return answer
             except Late:
                 waited_s += _CHECK_S

@@ -97,14 +97,15 @@ class Replies:
                 if peer.act_specs != specs:
                     self._frames.send_json(connection, Kind.SPECS, {"specs": specs.to_json()})
                 peer.act_specs = specs
-            pieces = []
+            pieces, length = [b""], 0
             for column, size in columns:
                 pieces.append(column[start * size : (start + rows) * size])
-                if remainder := -(rows * size) % ALIGN_BYTES:
+                remainder = -(rows * size) % ALIGN_BYTES
+                if remainder:
                     pieces.append(_PADDING[:remainder])
-            payload = b"".join(pieces)
-            header = wire.encode(Kind.DATA, len(payload), rows=rows, tag=tag, version=version)
-            self._frames.write(connection, header + payload)
+                length += rows * size + remainder
+            pieces[0] = wire.encode(Kind.DATA, length, rows=rows, tag=tag, version=version)
+            self._frames.write(connection, b"".join(pieces))
 
     def report(self, askers: list[Request], error: MeshError) -> None:
         """Every one of them gets the agent's own exception; the actor goes on."""

@@ -62,6 +62,7 @@ class ActorServer:
         self._admission = Admission(batcher)
         self._pinned = False
         self._loaded: Model | None = None
+        self._coming = 0  # rows, if every client asks for as many as it ever did
         self._wait_phase = meter.phase("wait")
         self._frames = FrameServer(
             bind,
@@ -82,7 +83,8 @@ class ActorServer:
         self._follow()
         if self._held and self._can_serve():
             self._release()
-        self._frames.serve(ready, self._take_frame)
+        if ready:
+            self._frames.serve(ready, self._take_frame)
         if self._waiting and not self._worth_waiting():
             self._flush()
         self._say(bool(ready))
@@ -99,6 +101,7 @@ class ActorServer:
             self._take(connection, connection.header, connection.payload)
 
     def _leave(self, connection: Connection) -> None:
+        self._coming -= connection.state.most_rows
         self._admission.leave(connection)
         self._held = deque(held for held in self._held if held[0] is not connection)
         for asked in [asked for asked in self._asked if asked[0] is connection]:
@@ -130,6 +133,7 @@ class ActorServer:
             self._replies.fail(connection, tag, words)
             return
         if rows > peer.most_rows:
+            self._coming += rows - peer.most_rows
             peer.most_rows = rows
         if lane.rows + rows > lane.max_rows:
             self._flush()
@@ -250,8 +254,7 @@ class ActorServer:
         if self._max_wait_s == 0 or len(self._waiting) > 1 or self._clock() >= self._deadline:
             return False
         lane = self._waiting[0]
-        coming: int = sum(connection.state.most_rows for connection in self._frames.connections)
-        return lane.rows < min(lane.max_rows, coming)
+        return lane.rows < min(lane.max_rows, self._coming)
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -112,13 +112,14 @@ class Connection:
                 self.complete = True
                 return
 
-    def release(self) -> None:
-        """Forgets the frame that was served; bytes of the next one that came along stay."""
+    def release(self) -> bool:
+        """Forgets the frame that was served; bytes of the next one that came along stay. Whether there are any."""
         if not self.complete:
-            return
+            return self._filled > 0
         rest = self._filled - self._needed
         if rest:
             self._view[:rest] = bytes(self._view[self._needed : self._filled])
         self._filled, self._needed = rest, HEADER_BYTES
         self.header = None
         self.complete = False
+        return rest > 0

@@ -78,8 +78,7 @@ class FrameServer:
         Frames that the last call returned are released first. Never raises for what a peer does.
         """
         for connection in self._served:
-            connection.release()
-            if connection.mid_frame:
+            if connection.release():
                 self._leftover.append(connection)
         ready: list[Connection] = []
         self._served = ready
@@ -257,8 +256,7 @@ class FrameServer:
             ready.append(connection)
             return
         self._shake_hands(connection)
-        connection.release()
-        if connection.mid_frame:  # it did not wait for the WELCOME
+        if connection.release():  # it did not wait for the WELCOME
             self._leftover.append(connection)
 
     def _shake_hands(self, connection: Connection) -> None:
