@@ -152,7 +152,8 @@ def test_a_waiting_reader_that_ends_or_is_killed_takes_nothing_along(child: Chil
     sender.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGSTOP, pytest.param(signal.SIGKILL, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
 def test_closing_takes_two_seconds_at_most_where_the_buffer_is_dead_or_paused(
     child: Child, number: signal.Signals
 ) -> None:
