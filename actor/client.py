@@ -228,8 +228,7 @@ class ActorClient:
                 answer = client.answer(_CHECK_S)
                 if answer[0].kind == Kind.REFUSED:
                     raise refusal_of(answer[1], f"{client.address} refused {self._name}")
-                if self._waiting:
-                    self._wait_is_over()
+                self._wait_is_over()
                 return answer
             except Late:
                 waited_s += _CHECK_S

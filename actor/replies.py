@@ -97,7 +97,7 @@ class Replies:
                 if peer.act_specs != specs:
                     self._frames.send_json(connection, Kind.SPECS, {"specs": specs.to_json()})
                 peer.act_specs = specs
-            pieces, length = [b""], 0
+            pieces, length = [b""], 0  # the first is the header, which names the length
             for column, size in columns:
                 pieces.append(column[start * size : (start + rows) * size])
                 remainder = -(rows * size) % ALIGN_BYTES

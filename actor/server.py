@@ -83,8 +83,7 @@ class ActorServer:
         self._follow()
         if self._held and self._can_serve():
             self._release()
-        if ready:
-            self._frames.serve(ready, self._take_frame)
+        self._frames.serve(ready, self._take_frame)
         if self._waiting and not self._worth_waiting():
             self._flush()
         self._say(bool(ready))

@@ -22,8 +22,7 @@ _FIRST_BUFFER_BYTES = 1 << 16
 _MOST_SPECS = 16  # that may come before one answer
 _LONGEST_TEXT = 1 << 16  # of a server's error
 _STOP_CHECK_S = 0.5
-_JOINED_BYTES = 1 << 14
-_SPECS, _DATA = int(Kind.SPECS), int(Kind.DATA)  # compared for every frame
+_JOINED_BYTES = 1 << 14  # up to which copying a frame costs less than a list of its buffers
 
 
 class FrameClient:
@@ -101,8 +100,8 @@ class FrameClient:
         length = sum(map(len, buffers))
         parts: list[memoryview | bytes] = [wire.encode(kind, length, **header), *buffers]
         try:
-            small = length <= _JOINED_BYTES  # then a copy costs less than a list of buffers
-            sent = self._sock.send(b"".join(parts)) if small else self._sock.sendmsg(parts[:_MAX_IOV])
+            joined = length <= _JOINED_BYTES
+            sent = self._sock.send(b"".join(parts)) if joined else self._sock.sendmsg(parts[:_MAX_IOV])
             if sent < HEADER_BYTES + length:
                 self._send_rest(parts, sent)
         except OSError as error:
@@ -145,25 +144,22 @@ class FrameClient:
 
     def answer(self, timeout_s: float | None = None) -> tuple[Header, memoryview]:
         """The next frame that is not SPECS; those are kept for `rows`."""
-        header, payload = self.receive(timeout_s)
-        if header.kind != _SPECS:
-            return header, payload
         for _ in range(_MOST_SPECS):
+            header, payload = self.receive(timeout_s)
+            if header.kind != Kind.SPECS:
+                return header, payload
             self._viewed = None
             try:
                 self._answer_specs = Specs.from_json(wire.from_json(payload).get("specs"))
             except SampleError as error:
                 raise PeerError(f"{self.address} describes its answers so that they cannot be read: {error}") from error
-            header, payload = self.receive(timeout_s)
-            if header.kind != _SPECS:
-                return header, payload
         raise PeerError(f"{self.address} described its answers {_MOST_SPECS} times and sent none")
 
     def rows(self, header: Header, payload: memoryview) -> Batch:
         """The rows of the DATA frame that `receive` returned, as views into the receive buffer: the same ones as long as
         answers have the same form. Raises AgentError for an ERROR frame, PeerError for others.
         """
-        if (seen := self._viewed) is not None and seen[:2] == (header.rows, header.length) and header.kind == _DATA:
+        if (seen := self._viewed) is not None and seen[:2] == (header.rows, header.length) and header.kind == Kind.DATA:
             return seen[2]
         if header.kind == Kind.ERROR:
             raise error_of(payload)
