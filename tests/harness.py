@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
-import socket
+import random
 import subprocess
 import sys
 import time
@@ -17,18 +18,20 @@ import psutil
 
 from kaimesh.documents import read_json
 from kaimesh.internal import INTERNAL_ERRORS
+from kaimesh.ports import free
 from kaimesh.run import RunDir
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
+# Below those that the kernel gives out by itself, as to a connection or to a server on port 0, which would take one meanwhile.
+_PORTS = range(11_000, 32_000)
+_next_ports = itertools.cycle(random.sample(_PORTS, len(_PORTS)))
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports
+    """Ports that nobody listens on now, and that no other call has returned before."""
+    return list(itertools.islice(filter(free, _next_ports), count))
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -26,15 +25,11 @@ from kaimesh.config import AlgoEntry, App, Config
 from kaimesh.internal import INTERNAL_ERRORS
 from kaimesh.metrics import Meter
 from learner.reader import Reader
+from tests.harness import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TOKEN = "the mesh token"
 WAIT_S = 20.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> Any:
@@ -72,7 +67,7 @@ class LocalBuffer:
     def __init__(self, table: TableSpec, app: App, **ingest: Any) -> None:
         self.table, self.app = table, app
         self.meter = Meter("buffer_0")
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         self.ingest = Ingest(table, app, port=self.port, meter=self.meter, **ingest)
         self.server = IngestServer(("127.0.0.1", 0), token=TOKEN, ingest=self.ingest, meter=self.meter)
         self.address = f"127.0.0.1:{self.server.port}"
@@ -144,7 +139,7 @@ class ChildBuffer:
     """`python -m buffer` on fixed ports, with an agent of its own; `start` again after `kill` is a restart."""
 
     def __init__(self, folder: Path, table: str, **keys: Any) -> None:
-        self.folder, self.ports = folder, (free_port(), free_port())
+        self.folder, self.ports = folder, free_ports(2)
         self.address = f"127.0.0.1:{self.ports[1]}"
         folder.mkdir(parents=True)
         (folder / "toy_agent.py").write_text(

@@ -24,7 +24,8 @@ from kaimesh.errors import ConfigError, SampleError
 from kaimesh.metrics import Meter
 from learner.priorities import PriorityWriter
 from learner.reader import Reader
-from tests.buffer.conftest import check_rows, config_of, free_port, rows, wait_until
+from tests.buffer.conftest import check_rows, config_of, rows, wait_until
+from tests.harness import free_ports
 
 TABLE = TableSpec(kind="replay", rows_per_item=1, prioritised=True)
 COUNT, BATCH = 20, 16
@@ -196,7 +197,7 @@ reverb.Server([table], port=int(sys.argv[1])).wait()
 
 
 def test_a_dead_server_holds_nobody_up() -> None:
-    port = free_port()
+    (port,) = free_ports(1)
     process = subprocess.Popen([sys.executable, "-c", SERVE, str(port)])
     try:
         address, meter = f"127.0.0.1:{port}", Meter("learner_0")

@@ -16,12 +16,12 @@ from tests.diy.training import train
 def test_a_short_run_learns_saves_and_writes_curves(run_dir, monkeypatch):
     monkeypatch.setattr(Config, "SAVE_SECONDS", 0.0)
     monkeypatch.setattr(Config, "STEPS_PER_LEARN", 128)
-    env, agent = train("gym:CartPole-v1", lambda env: env.steps > 1500)
+    env, agent = train("gym:CartPole-v1", lambda env: env.steps > 4000)
     assert agent.learn_count >= 8
     assert [path.name for path in (run_dir / "user_ckpt").iterdir()] == ["model.ckpt-1.npz"]
     names = sorted(path.name.rsplit("_", 1)[0] for path in (run_dir / "tensorboard").iterdir())
     assert names == ["aisrv", "learner"]
-    assert np.mean(env.returns[-10:]) > np.mean(env.returns[:10]), "it rises from the first thousand steps on"
+    assert np.mean(env.returns[-10:]) > 2 * np.mean(env.returns[:10])  # of any seed it is four times as much
 
 
 def test_aisrv_needs_no_tensorflow():

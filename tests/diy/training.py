@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import envs
@@ -38,6 +39,7 @@ def train(app, enough, seed=1, env_conf=None):
     """Trains one environment until `enough(watched)`; returns it and the agent."""
     env, agent = Watched(envs.facade(app, seed=seed, env_conf=env_conf), enough), Agent("learner")
     agent.setup(env.spaces)
+    agent._rng = np.random.default_rng(seed)  # its own depends on the process's id
     with pytest.raises(Stopped):
         workflow([env], [agent])
     return env, agent

@@ -9,7 +9,6 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
-import socket
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ from kaimesh.config.load import ROOT
 from kaimesh.lifecycle import Context
 from kaimesh.metrics import Meter
 from kaimesh.run import RunDir
+from tests.harness import free_ports
 
 TOKEN = "the mesh token"
 SAVED_ID = 7
@@ -121,11 +121,8 @@ KINDS: dict[str, Callable[[Context], Made]] = {
 
 def context_of(what: str, folder: Path) -> Context:
     """A process's surroundings, with free ports."""
-    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    ports = [sock.getsockname()[1] for sock in taken]
-    for sock in taken:
-        sock.close()
-    pages = {"monitor_addr": f"127.0.0.1:{ports[0]}", "monitor_page_port": str(ports[1])}
+    monitor, page = free_ports(2)
+    pages = {"monitor_addr": f"127.0.0.1:{monitor}", "monitor_page_port": str(page)}
     config = load(CONF, {"bind_host": "127.0.0.1", "report_seconds": "1", **pages}, {})
     run = RunDir(folder)
     run.prepare()

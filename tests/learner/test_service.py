@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import sys
 import threading
 import time
@@ -28,6 +27,7 @@ from learner.service import LearnerService
 from model_pool.client import ModelPoolClient
 from model_pool.server import ModelPoolServer
 from model_pool.store import Store
+from tests.harness import free_ports
 from tests.learner.toy import BATCH, ENTRY, Clock, FakeReader, ToyAgent
 
 WAIT_S = 20.0
@@ -71,16 +71,16 @@ class SetUpAgent(ToyAgent):
         super().save_model(path, id)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
 class Running:
     """A LearnerService in a thread; `end` stops it as lifecycle does and returns what `run` raised."""
 
     def __init__(self, run: RunDir, pool: int, agent: ToyAgent, **app: Any) -> None:
-        values = {"train_batch_size": BATCH, "dump_model_freq": 2, "learner_addr": f"127.0.0.1:{free_port()}", **app}
+        values = {
+            "train_batch_size": BATCH,
+            "dump_model_freq": 2,
+            "learner_addr": f"127.0.0.1:{free_ports(1)[0]}",
+            **app,
+        }
         config = Config(App(model_pool_addr=f"127.0.0.1:{pool}", **values), ENTRY, {}, (), "test")
         self.meter = Meter("learner_0", run.status / "learner_0.json")
         logger = logging.getLogger("learner")

@@ -20,21 +20,17 @@ from kaimesh.documents import read_json
 from kaimesh.errors import EXIT_CONFIG, EXIT_OK
 from kaimesh.run import RunDir
 from model_pool.client import ModelPoolClient
+from tests.harness import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 20.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 class Process:
     """`python -m model_pool` in a run directory of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         self.run = RunDir(folder / "run")
         self.run.root.mkdir()
         self.run.prepare()
