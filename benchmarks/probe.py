@@ -1,4 +1,7 @@
-"""One measurement for benchmarks/pairs.py, with the code of whatever checkout is first on the path; prints JSON with `cpu_us`.
+"""The work that benchmarks/pairs.py measures, with the code of whatever checkout is first on the path.
+
+    probe.py train SECONDS      one mesh; prints JSON with `cpu_us`
+    probe.py WHAT COUNTS        goes on until it is killed, and counts in the file COUNTS (int64)
 
 It runs as a file, so that the checkout under test needs no part of it.
 """
@@ -6,18 +9,18 @@ It runs as a file, so that the checkout under test needs no part of it.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
-import resource
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
-_SHORT_S = 0.5
 _LONGEST_S = 600  # of a mesh whose end nobody orders
 _SETTLE_S = 4.0  # of a mesh, from its first learn to the first look
 
@@ -91,54 +94,98 @@ def _look(runs: Path) -> Look:
     return Look(cpu_s, cpu_at, steps, sum(status["time"] for status in steppers) / len(steppers))
 
 
-def difference(work: Callable[[float], float], seconds: float) -> float:
-    """CPU us of the children per unit of `work(seconds)`, which returns units/s: a long measurement less a short one."""
-    spent: dict[float, tuple[float, float]] = {}
-    for length in (_SHORT_S, _SHORT_S + seconds):
-        before = _children_s()
-        rate = work(length)
-        spent[length] = (_children_s() - before, rate)
-    (short_cpu, short_rate), (long_cpu, long_rate) = spent.values()
-    units = long_rate * (_SHORT_S + seconds) - short_rate * _SHORT_S
-    return (long_cpu - short_cpu) / units * 1e6
+def predict(clients: int, rows: int) -> Callable[[Path], None]:
+    """Clients that ask an actor for ever: an array of one count a client."""
+
+    def work(counts: Path) -> None:
+        from benchmarks.predict import serve
+
+        context = multiprocessing.get_context("spawn")
+        port, port_end = context.Pipe()
+        never = context.Event()
+        context.Process(target=serve, args=("numpy", port_end, never), daemon=True).start()
+        number = port.recv()
+        processes = [
+            context.Process(target=ask, args=(number, rows, counts, slot), daemon=True) for slot in range(clients)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+
+    return work
 
 
-def _children_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+def ask(port: int, rows: int, counts: Path, slot: int) -> None:
+    """One client's process."""
+    import numpy as np
+
+    from actor.client import ActorClient
+    from benchmarks.predict import LAYERS, TOKEN
+    from kaimesh.arrays import Batch
+    from kaimesh.metrics import Meter
+
+    client = ActorClient(
+        [f"127.0.0.1:{port}"], token=TOKEN, name=f"client {slot}", meter=Meter("client"), stop=threading.Event(), spaces=None,
+        timeout_s=30.0,
+    )  # fmt: skip
+    batch = Batch({"obs": np.random.default_rng(0).normal(size=(rows, LAYERS[0])).astype(np.float32)})
+    for_ever(counts, slot)(lambda: client.predict(batch))
 
 
-def predict(clients: int, rows: int) -> Callable[[float], float]:
-    """Predictions/s of an actor and its clients."""
-    from benchmarks.predict import over_tcp
+def through_buffer(role: str, load: str, *kind: str) -> Callable[[Path], None]:
+    """A client of a buffer in one of benchmarks/buffer's roles, for ever."""
 
-    return lambda seconds: over_tcp("numpy", clients, rows, seconds)[0]
+    def work(counts: Path) -> None:
+        from benchmarks import buffer
+
+        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+        ports = [sock.getsockname()[1] for sock in sockets]
+        for sock in sockets:
+            sock.close()
+        buffer.answer(buffer.child("serve_ours", load, *ports, *kind))
+        buffer.timed = for_ever(counts, 0)
+        getattr(buffer, role)(load, *ports, 0.0, *kind)
+
+    return work
 
 
-def rows(what: str, load: str, *kind: str) -> Callable[[float], float]:
-    """Rows/s through a buffer and its client."""
-    from benchmarks.buffer import once
+def for_ever(counts: Path, slot: int) -> Callable[..., NoReturn]:
+    """A function that repeats its first argument and counts in `counts`, a file of int64."""
+    import numpy as np
 
-    return lambda seconds: once(what, "ours", load, seconds, *kind) * 1.25  # a quarter of the time warms up
+    count = np.memmap(counts, np.int64, "r+")
+
+    def repeat(action: Callable[[], Any], *_: Any) -> NoReturn:
+        while True:
+            action()
+            count[slot] += 1
+
+    return repeat
 
 
-PROBES: dict[str, Callable[[float], float]] = {
-    "train": train,
-    "predict": lambda seconds: difference(predict(4, 32), seconds),
-    "predict-1": lambda seconds: difference(predict(16, 1), seconds),
-    "buffer-in": lambda seconds: difference(rows("insert", "trajectories_32x128"), seconds),
-    "buffer-queue": lambda seconds: difference(_steps("queue"), seconds),
-    "buffer-replay": lambda seconds: difference(_steps("replay"), seconds),
+class Steady(NamedTuple):
+    """Work that goes on until it is killed, and how many `units` (predictions or rows) each of its counts stands for."""
+
+    work: Callable[[Path], None]
+    units: int
+
+
+STEADY = {
+    "predict": Steady(predict(4, 32), 32),
+    "predict-1": Steady(predict(16, 1), 1),
+    "buffer-in": Steady(through_buffer("insert_ours", "trajectories_32x128"), 16),
+    "buffer-queue": Steady(through_buffer("learn_ours", "single_steps", "queue"), 1024),
+    "buffer-replay": Steady(through_buffer("learn_ours", "single_steps", "replay"), 1024),
 }
-
-
-def _steps(kind: str) -> Callable[[float], float]:
-    """Single steps/s up to `learn`: benchmarks/buffer's batches times their rows."""
-    return rows("learn", "single_steps", kind)
+MOST_COUNTS = 16  # of one work
 
 
 if __name__ == "__main__":
     from kaimesh.lifecycle import set_threads
 
     set_threads(1)
-    print(json.dumps({"cpu_us": PROBES[sys.argv[1]](float(sys.argv[2]))}))
+    if sys.argv[1] == "train":
+        print(json.dumps({"cpu_us": train(float(sys.argv[2]))}))
+    else:
+        STEADY[sys.argv[1]].work(Path(sys.argv[2]))
