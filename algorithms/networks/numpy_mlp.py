@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 
@@ -18,10 +19,11 @@ def forward(torso: Torso, weights: Mapping[str, np.ndarray], name: str, obs: np.
     x = flat(torso, obs)  # [B, I]
     if torso.standardise:
         x = np.clip((x - weights["obs/mean"]) * weights["obs/scale"], -10, 10)
-    for layer in range(len(torso.hidden_sizes)):
-        x = x @ weights[f"{name}/{layer}/w"]
-        x += weights[f"{name}/{layer}/b"]
-        x = np.tanh(x, out=x) if torso.activation == "tanh" else np.maximum(x, 0, out=x)
+    activate = np.tanh if torso.activation == "tanh" else _relu
+    for w, b in _layers(name, len(torso.hidden_sizes)):
+        x = x @ weights[w]
+        x += weights[b]
+        x = activate(x, out=x)
     return x
 
 
@@ -34,6 +36,23 @@ def flat(torso: Torso, obs: np.ndarray) -> np.ndarray:
         pieces.append(_floats(part, obs[:, start : start + part.nbytes]))
         start += part.nbytes
     return np.concatenate(pieces, 1)
+
+
+@cache
+def _layers(name: str, count: int) -> list[tuple[str, str]]:
+    """What the weights and biases of `count` layers are called."""
+    return [(f"{name}/{layer}/w", f"{name}/{layer}/b") for layer in range(count)]
+
+
+def _relu(x: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Against an array of zeros: NumPy 1.26 takes three times as long for the maximum with a number."""
+    zeros = _zeros(1 << (x.size - 1).bit_length())
+    return np.maximum(x, zeros[: x.size].reshape(x.shape), out=out)
+
+
+@cache
+def _zeros(size: int) -> np.ndarray:
+    return np.zeros(size, np.float32)
 
 
 def _floats(part: Part, raw: np.ndarray) -> np.ndarray:
