@@ -8,11 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from kaimesh.proxies import bypass
 from tests.harness import Mesh
 
 bypass()  # a proxy in the developer's environment
+
+# The same examples in every run, and no limit of time: what fails, fails always, and for a reason that is in the code.
+# `--hypothesis-profile=anew` looks for others.
+settings.register_profile("anew", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", settings.get_profile("anew"), derandomize=True)
+settings.load_profile("same")
 
 # A shell's background job ignores Ctrl-C, and what it starts inherits that: the tests that press it would wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

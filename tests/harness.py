@@ -22,6 +22,7 @@ from kaimesh.ports import free
 from kaimesh.run import RunDir
 
 ROOT = Path(__file__).resolve().parent.parent
+WAIT_S = 180.0  # for what takes some seconds: a machine may be slow, and others may use it
 
 
 # Below those that the kernel gives out by itself, as to a connection or to a server on port 0, which would take one meanwhile.
@@ -102,7 +103,7 @@ class Mesh:
                     found.append(" ".join(process.cmdline()))
         return found
 
-    def wait_for_state(self, state: str, timeout_s: float = 90) -> None:
+    def wait_for_state(self, state: str, timeout_s: float = WAIT_S) -> None:
         """Waits until the keeper says so."""
         wait_until(lambda: read_json(self.run.mesh).get("state") == state, timeout_s, f"the mesh is {state}")
 
@@ -125,7 +126,7 @@ class Mesh:
         value: float = self.of(process).get("counters", {}).get(name, 0)
         return value
 
-    def wait_for(self, process: str, counter: str, at_least: float, timeout_s: float = 90) -> None:
+    def wait_for(self, process: str, counter: str, at_least: float, timeout_s: float = WAIT_S) -> None:
         """Waits until a counter has come so far."""
         try:
             wait_until(

@@ -16,12 +16,13 @@ from typing import Any
 import psutil
 import pytest
 
+from kaimesh.documents import read_json
 from kaimesh.overview import as_json, look
 from kaimesh.run import RunDir
 from tests.harness import free_ports
 
 ROOT = Path(__file__).parents[2]
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0  # for what takes a second or two
 OWNER = "KAIMESH_TEST_OWNER"  # in the environment of a mesh's processes: whose test it is
 ADDRESS_KEYS = ("buffer_addrs", "buffer_ingest_addrs", "model_pool_addr", "learner_addr", "actor_addrs")
 
@@ -41,7 +42,7 @@ class Mesh:
 
     def call(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.arguments(*words), cwd=ROOT, env=self.environ, capture_output=True, text=True, timeout=60
+            self.arguments(*words), cwd=ROOT, env=self.environ, capture_output=True, text=True, timeout=DEADLINE_S
         )
 
     def popen(self, *words: str) -> subprocess.Popen[str]:
@@ -75,7 +76,7 @@ class Mesh:
         return next(row for row in self.status()["processes"] if row["name"] == name)
 
     def published(self, name: str) -> dict[str, Any]:
-        return dict(json.loads((self.run / "status" / f"{name}.json").read_text()))
+        return dict(read_json(self.run / "status" / f"{name}.json"))
 
     def result(self) -> dict[str, Any]:
         return dict(json.loads((self.run / "result.json").read_text()))

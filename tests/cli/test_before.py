@@ -238,7 +238,7 @@ def test_a_start_that_fails_puts_everything_back(ended: RunDir, monkeypatch: pyt
         assert RunDir.latest(ended.root.parent).root != other.root
         raise KeyboardInterrupt
 
-    started = subprocess.Popen(["sleep", "60"])
+    started = subprocess.Popen(["sleep", "600"])
     other = RunDir.create(ended.root.parent, "gym:CartPole-v1", "ppo")
     ended.become_latest()
     before = everything(ended.root.parent)

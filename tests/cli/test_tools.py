@@ -100,7 +100,7 @@ def test_set_up_installs_once_and_again_when_the_lock_changed(checkout: Checkout
 def test_two_first_starts_take_turns(checkout: Checkout) -> None:
     checkout.add_uv()
     both = [checkout.popen("setup.sh"), checkout.popen("setup.sh")]
-    assert [process.communicate(timeout=30) and process.returncode for process in both] == [0, 0]
+    assert [process.communicate(timeout=60) and process.returncode for process in both] == [0, 0]
     assert len(checkout.calls()) == 2
 
 

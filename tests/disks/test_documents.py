@@ -85,7 +85,9 @@ def test_no_damage_to_any_file_reaches_a_reader(run: RunDir, kind: str, caplog: 
 
 
 @given(content=st.fixed_dictionaries({}, optional=NAMED) | ANYTHING, in_mesh=st.booleans())
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_no_json_of_any_shape_reaches_a_reader(run: RunDir, content: Any, in_mesh: bool) -> None:
     path = run.mesh if in_mesh else run.status / "aisrv_0.json"
     before = path.read_bytes()

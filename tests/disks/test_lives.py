@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli.conftest import Mesh
 from tests.disks import damage
-from tests.harness import wait_until
+from tests.harness import WAIT_S, wait_until
 
 
 def kill(mesh: Mesh, *names: str) -> None:
@@ -57,7 +57,7 @@ def test_a_mesh_whose_files_are_damaged_goes_on_and_can_be_stopped(mesh: Mesh) -
     refused = mesh.call("start", "--detach")
     assert "its mesh.json is damaged" in refused.stderr
     os.kill(keeper, signal.SIGKILL)
-    wait_until(lambda: mesh.status()["state"] == "running", 20, "mesh.json is made anew")
+    wait_until(lambda: mesh.status()["state"] == "running", WAIT_S, "mesh.json is made anew")
     assert mesh.status()["limits"]["max_seconds"] == 1000
     for path in damage.of_ours(mesh.run):
         if path.name in ("supervisord.pid", "token"):
@@ -107,11 +107,11 @@ def test_a_run_is_resumed_after_each_damage_to_all_of_its_files(mesh: Mesh) -> N
 def test_a_start_that_is_interrupted_leaves_nothing(mesh: Mesh, stage: str, number: signal.Signals) -> None:
     command = mesh.popen("start", "--detach")
     if stage == "building":
-        wait_until(lambda: psutil.Process(command.pid).children(), 30, "an environment is built")
+        wait_until(lambda: psutil.Process(command.pid).children(), WAIT_S, "an environment is built")
     else:
-        wait_until(lambda: list(mesh.runs.glob(f"*/{stage}")), 30, f"{stage} is there")
+        wait_until(lambda: list(mesh.runs.glob(f"*/{stage}")), WAIT_S, f"{stage} is there")
     command.send_signal(number)
-    said, _ = command.communicate(timeout=60)
+    said, _ = command.communicate(timeout=WAIT_S)
     assert (command.returncode != 0, "Traceback" in said) == (True, False), said
     assert not mesh.living()
     left = [path.name for path in mesh.runs.iterdir()] if mesh.runs.exists() else []

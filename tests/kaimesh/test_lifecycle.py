@@ -16,7 +16,7 @@ import pytest
 
 from kaimesh.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_CRASH, EXIT_OK, EXIT_WATCHDOG, AgentError, ConfigError
 from kaimesh.lifecycle import dotted
-from tests.harness import wait_until
+from tests.harness import WAIT_S, wait_until
 
 ROOT = Path(__file__).parents[2]
 SERVICE = """
@@ -64,7 +64,7 @@ class Life:
 
     def call(self, body: str) -> tuple[int, str]:
         process = self.popen(body)
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=WAIT_S)
         return process.returncode, output
 
     def status(self) -> dict[str, Any]:
@@ -160,9 +160,9 @@ def _ready(life: Life) -> Callable[[], bool]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_is_a_clean_end(life: Life, number: signal.Signals) -> None:
     process = life.popen(WORKING.format(loop="self.context.stop.wait()"))
-    wait_until(_ready(life), 20, "working")
+    wait_until(_ready(life), WAIT_S, "working")
     process.send_signal(number)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=WAIT_S)
     assert process.returncode == EXIT_OK
     assert f"{number.name}: stopping" in output
     assert "closed" in output
@@ -173,9 +173,9 @@ def test_a_signal_inside_a_wait_for_the_stop_does_not_deadlock(life: Life) -> No
     """The main thread holds the event's lock when the signal comes, as it does for a moment in each `stop.wait`."""
     loop = "with self.context.stop._cond:\n        time.sleep(1)\n    self.context.stop.wait()"
     process = life.popen(WORKING.format(loop=loop))
-    wait_until(_ready(life), 20, "working")
+    wait_until(_ready(life), WAIT_S, "working")
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
+    process.communicate(timeout=WAIT_S)
     assert process.returncode == EXIT_OK
 
 
@@ -204,24 +204,24 @@ def test_the_watchdog_ends_a_silent_process_and_shows_where_it_was(life: Life) -
 
 
 def test_what_takes_long_to_build_has_a_limit_of_its_own(life: Life) -> None:
-    """Beyond the watchdog's 5 s nothing happens as long as the process starts; beyond its own limit it is ended in words."""
+    """Beyond the watchdog's limit nothing happens as long as the process starts; beyond its own limit it is ended in words."""
     code, output = life.call(
         """
         def build(self):
             from kaimesh.watchdog import Watchdog
-            watchdog = Watchdog(self.context.meter, self.context.stop, self.context.logger, 0.5)
-            watchdog.be_patient(2.5, "env_build_seconds")
+            watchdog = Watchdog(self.context.meter, self.context.stop, self.context.logger, 0.2)
+            watchdog.be_patient(3.0, "env_build_seconds")
             watchdog.start()
             self.context.meter.state("starting", "building environment 3 of 8")
-            time.sleep(2)
-            print("still there after four times the limit")
+            time.sleep(1.5)
+            print("still there after seven times the limit")
             self.context.meter.state("starting", "building environment 4 of 8")
             time.sleep(30)
         """
     )
     assert code == EXIT_WATCHDOG
     assert "still there" in output
-    assert "watchdog: building environment 4 of 8 took longer than 2 s; raise env_build_seconds" in output
+    assert "watchdog: building environment 4 of 8 took longer than 3 s; raise env_build_seconds" in output
     assert "in build" in output
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kaimesh.metrics import RECENT_EPISODES, Meter
-from tests.harness import wait_until
+from tests.harness import WAIT_S, wait_until
 
 
 class Clock:
@@ -123,9 +123,11 @@ def test_leaving_the_start_is_published_at_once_and_a_full_disk_is_survived(
 ) -> None:
     path = tmp_path / "aisrv_0.json"
     meter = Meter("aisrv_0", path, logger=logging.getLogger("of this test"))
+    wake = meter._wake
+    monkeypatch.setattr(wake, "wait", lambda _seconds: threading.Event.wait(wake))  # its second is never over
     meter.start()
     meter.state("ready")
-    wait_until(path.exists, 0.9, "published before the second is over")
+    wait_until(path.exists, WAIT_S, "it is published")
     assert json.loads(path.read_text())["state"] == "ready"
 
     def full(*_: object, **_named: object) -> None:
@@ -133,7 +135,8 @@ def test_leaving_the_start_is_published_at_once_and_a_full_disk_is_survived(
 
     with monkeypatch.context() as patch:
         patch.setattr("kaimesh.documents._write", full)
-        wait_until(lambda: "is full" in caplog.text, 5, "the fault is logged")
+        wake.set()
+        wait_until(lambda: "is full" in caplog.text, WAIT_S, "the fault is logged")
     meter.state("done")
     meter.stop()
     assert json.loads(path.read_text())["state"] == "done"

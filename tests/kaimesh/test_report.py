@@ -14,7 +14,7 @@ from kaimesh.metrics import Meter
 from kaimesh.report import ROLE, Reporter
 from kaimesh.wire.frame import Kind, from_json
 from kaimesh.wire.server import FrameServer
-from tests.harness import free_ports, wait_until
+from tests.harness import WAIT_S, free_ports, wait_until
 
 TOKEN = "secret"
 
@@ -67,7 +67,7 @@ def test_a_life_reports_its_own_counters_and_the_last_word_arrives(
     told = reporter(port, meter)
     meter.count("env_steps", 2)
     meter.publish()
-    wait_until(lambda: listener.heard, 10, "a report")
+    wait_until(lambda: listener.heard, WAIT_S, "a report")
     assert listener.heard[0]["counters"] == {"env_steps": 2}, "the first life's five are the monitor's to add"
     meter.count("env_steps", 1)
     meter.state("done")
@@ -82,7 +82,7 @@ def test_a_monitor_that_comes_later_hears_the_newest(port: int, caplog: pytest.L
     meter = Meter("actor_0")
     told = reporter(port, meter)
     meter.publish()
-    wait_until(lambda: "nothing answers" in caplog.text, 10, "the complaint")
+    wait_until(lambda: "nothing answers" in caplog.text, WAIT_S, "the complaint")
     late = Listener(port)
     try:
         meter.count("predictions", 7)
@@ -91,7 +91,7 @@ def test_a_monitor_that_comes_later_hears_the_newest(port: int, caplog: pytest.L
             meter.publish()
             return bool(late.heard)
 
-        wait_until(heard, 10, "a report")
+        wait_until(heard, WAIT_S, "a report")
         assert late.heard[-1]["counters"] == {"predictions": 7}
         assert caplog.text.count("the monitor:") == 1
     finally:
@@ -105,6 +105,6 @@ def test_another_token_is_refused_and_the_process_goes_on(
     meter = Meter("actor_0")
     told = reporter(port, meter, token="other")
     meter.publish()
-    wait_until(lambda: "wrong token" in caplog.text, 10, "the refusal")
+    wait_until(lambda: "wrong token" in caplog.text, WAIT_S, "the refusal")
     told.close()
     assert not listener.heard

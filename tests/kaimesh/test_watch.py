@@ -29,8 +29,10 @@ moved, turn = [0], Turn()
 watch = Watch({limit}, progress=lambda: moved[0], words=turn.words, status=lambda: "0 learns", report_s=60)
 watch.built = {built}
 watch.start()
+taken = threading.Event()
 def never():
     with turn("predict"):
+        taken.set()
         threading.Event().wait()
 def other():
     with turn("storing samples"):
@@ -43,7 +45,9 @@ print("begun", flush=True)
 {body}
 print("over", flush=True)
 """
-BOTH = "for f in (never, other):\n    threading.Thread(target=f, name=f.__name__, daemon=True).start()\n    time.sleep(0.1)\n"
+BOTH = (
+    "for f in (never, other):\n    threading.Thread(target=f, name=f.__name__, daemon=True).start()\n    taken.wait()\n"
+)
 
 
 def program(body: str, limit: float = 1.0, built: bool = True) -> subprocess.Popen[str]:

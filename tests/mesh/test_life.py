@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import socket
-import time
+import subprocess
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind
 from learner.client import LearnerClient
 from model_pool.client import ModelPoolClient
-from tests.harness import Mesh, wait_until
+from tests.harness import WAIT_S, Mesh, wait_until
 
 TOY: dict[str, Any] = {
     "algo": "replay",
@@ -34,17 +34,27 @@ TOY: dict[str, Any] = {
 def life(shared_mesh: Mesh) -> Mesh:
     view = shared_mesh.view(report_seconds=0.5, **TOY)
     try:
-        wait_until(lambda: (shared_mesh.runs / "latest" / "mesh.json").exists(), 30, "the run begins")
-        shared_mesh.wait_for_state("running")
+        wait_until(lambda: (shared_mesh.runs / "latest" / "mesh.json").exists(), WAIT_S, "the run begins")
+        output = said_until(view, " | running | env steps ")
         shared_mesh.wait_for("learner_0", "learner_steps", 5)
         os.killpg(view.pid, signal.SIGINT)
-        output, _ = view.communicate(timeout=20)
+        output += view.stdout.read() if view.stdout else ""
+        view.wait(WAIT_S)
     finally:
         view.kill()
     assert view.returncode == 0, output
     assert "The mesh goes on." in output
-    assert " | running | env steps " in output
     return shared_mesh
+
+
+def said_until(view: subprocess.Popen[str], words: str) -> str:
+    """What it says, up to the line that holds `words`. Fails where it ends before."""
+    said = ""
+    while words not in said:
+        assert view.stdout is not None
+        said += (line := view.stdout.readline())
+        assert line, said
+    return said
 
 
 def goes_on(mesh: Mesh) -> None:
@@ -152,10 +162,8 @@ def test_a_stopped_run_goes_on_where_it_was(life: Mesh) -> None:
 def test_nothing_outlives_a_killed_supervisord(life: Mesh) -> None:
     pid = supervisor_pid(life.run)
     assert pid is not None
-    began = time.monotonic()
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not life.living(), 30, f"all ended: {life.living()}")
-    assert time.monotonic() - began < 30
+    wait_until(lambda: not life.living(), 90, f"all ended: {life.living()}")  # sooner than a watchdog would end them
     status = life.status()
     assert status["state"] == "ended"
     assert "supervisord is gone" in status["reason"]

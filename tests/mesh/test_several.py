@@ -8,7 +8,7 @@ import signal
 import time
 from typing import Any
 
-from tests.harness import Mesh, free_ports, wait_until
+from tests.harness import WAIT_S, Mesh, free_ports, wait_until
 
 
 def two(count: int = 2) -> str:
@@ -19,7 +19,7 @@ def two(count: int = 2) -> str:
 def told_after(mesh: Mesh, moment: float, *processes: str) -> None:
     """Waits until each process has published since `moment`; before that its counters may be a second old."""
     for name in processes:
-        wait_until(lambda name=name: mesh.of(name)["time"] > moment, 30, f"{name} publishes")
+        wait_until(lambda name=name: mesh.of(name)["time"] > moment, WAIT_S, f"{name} publishes")
 
 
 def test_lists_of_servers_are_all_used(mesh: Mesh) -> None:
@@ -48,6 +48,6 @@ def test_lists_of_servers_are_all_used(mesh: Mesh) -> None:
         mesh.wait_for("actor_1", "predictions", served + 2000)
     finally:
         os.kill(frozen, signal.SIGCONT)
-    wait_until(lambda: mesh.of("actor_0")["time"] > mesh.of("actor_1")["time"] - 5, 30, "the frozen actor goes on")
+    wait_until(lambda: mesh.of("actor_0")["time"] > mesh.of("actor_1")["time"] - 5, WAIT_S, "the frozen actor goes on")
     learned = mesh.counter("learner_0", "learner_steps")
     mesh.wait_for("learner_0", "learner_steps", learned + 3)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import Mesh, wait_until
+from tests.harness import WAIT_S, Mesh, wait_until
 
 TOY: dict[str, Any] = {
     "algo": "toy",
@@ -19,7 +19,7 @@ TOY: dict[str, Any] = {
     "aisrv_count": 1,
     "aisrv_connect_to_kaiwu_env_count": 2,
 }
-STOP_S = 30.0
+STOP_S = 90.0  # supervisord kills later; some 8 s on a machine of two cores
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def says(mesh: Mesh, process: str, pattern: str) -> None:
         row = next(line for line in mesh.cli("status").stdout.splitlines() if line.startswith(process))
         return re.search(pattern, row) is not None
 
-    wait_until(said, 30, f"{process}: {pattern}\n{mesh.cli('status').stdout}")
+    wait_until(said, WAIT_S, f"{process}: {pattern}\n{mesh.cli('status').stdout}")
 
 
 def test_who_waits_for_a_frozen_learner_says_so_and_goes_on_with_it(training: Mesh) -> None:
@@ -75,9 +75,9 @@ def test_a_learner_that_waits_inside_reverb_ends_in_time(training: Mesh) -> None
 
 def test_a_learn_that_never_returns_is_ended_by_the_watchdog(mesh: Mesh) -> None:
     mesh.start("--detach", toy__fault="hang", watchdog_seconds=10, **TOY)
-    wait_until(lambda: (mesh.runs / "latest" / "hung").exists(), 60, "the learn hangs")
+    wait_until(lambda: (mesh.runs / "latest" / "hung").exists(), WAIT_S, "the learn hangs")
     pid = mesh.of("learner_0")["pid"]
-    wait_until(lambda: mesh.of("learner_0")["pid"] != pid, 60, "the learner comes back")
+    wait_until(lambda: mesh.of("learner_0")["pid"] != pid, WAIT_S, "the learner comes back")
     mesh.wait_for("learner_0", "learner_steps", 10)
     log = (mesh.run.logs / "learner_0.log").read_text()
     assert re.search(r"watchdog: its main loop was silent for 10 s; ending the process", log)

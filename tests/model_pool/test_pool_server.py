@@ -26,8 +26,10 @@ from model_pool.client import ModelPoolClient
 from model_pool.server import ModelPoolServer
 from model_pool.store import Store
 from model_pool.transfer import to_proto
+from tests.harness import free_ports
 
-WAIT_S = 10.0
+WAIT_S = 60.0
+AT_ONCE_S = 4.0  # not after a deadline or a grace; some 0.1 s where nobody else uses the machine
 
 
 def dump(folder: Path, id: int, content: bytes = b"weights") -> ModelInfo:
@@ -263,7 +265,7 @@ def test_watch_gives_the_newest_at_once_and_each_newer(pool, ckpt, watch):
         client.push(ckpt, dump(ckpt, id))
         wait_until(lambda id=id: watcher.seen[-1] == id, f"{id} came")
     assert watcher.seen == [2, 3, 4]
-    assert watcher.end() < 1.0
+    assert watcher.end() < AT_ONCE_S
 
 
 def test_a_slow_watcher_skips_to_the_newest(pool, ckpt):
@@ -285,10 +287,10 @@ def test_a_slow_watcher_skips_to_the_newest(pool, ckpt):
 def test_a_watch_ends_quickly_while_nothing_happens_and_while_nobody_answers(pool, watch):
     idle = watch(pool.client())
     wait_until(lambda: pool.meter.gauges.get("watchers") == 1, "it watches")
-    assert idle.end() < 1.0
+    assert idle.end() < AT_ONCE_S
     wait_until(lambda: pool.meter.gauges["watchers"] == 0, "the server noticed")
     lonely = watch(ModelPoolClient("127.0.0.1:1", "secret"))
-    assert lonely.end() < 1.0
+    assert lonely.end() < AT_ONCE_S
 
 
 def test_too_many_watchers_leave_threads_for_calls(watch, monkeypatch, tmp_path):
@@ -311,7 +313,7 @@ def test_the_server_stops_with_watchers_connected(pool, watch):
     wait_until(lambda: pool.meter.gauges.get("watchers") == 1, "it watches")
     start = time.monotonic()
     pool.server.stop(5.0)
-    assert time.monotonic() - start < 2.0
+    assert time.monotonic() - start < AT_ONCE_S
 
 
 @pytest.mark.parametrize("data", [os.urandom(2048), b"KM\x00\x01" + bytes(28), b"\xff" * 100_000])
@@ -342,7 +344,8 @@ def serve_in_a_process(folder: Path, port: int = 0) -> tuple[subprocess.Popen[st
 
 
 def test_kill_9_of_the_pool_clients_reconnect_and_nothing_is_lost(tmp_path, ckpt, watch):
-    child, port = serve_in_a_process(tmp_path / "pool")
+    (port,) = free_ports(1)  # none that a client's own end may get while the pool is away
+    child, _ = serve_in_a_process(tmp_path / "pool", port)
     try:
         client = ModelPoolClient(f"127.0.0.1:{port}", "secret", timeout_s=5)
         watcher = watch(client)
