@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -195,18 +195,9 @@ def test_stopped_unwinds_without_being_an_error(life: Life) -> None:
     assert (code, life.status()["state"]) == (EXIT_OK, "done")
 
 
-def test_the_watchdog_ends_a_silent_process_and_shows_where_it_was(life: Life) -> None:
-    code, output = life.call(WORKING.format(loop="time.sleep(60)"))
-    assert code == EXIT_WATCHDOG
-    assert "its main loop was silent for 5 s" in output
-    assert "life_of_this_test.py" in output
-    assert life.status()["state"] == "failed"
-
-
-def test_what_takes_long_to_build_has_a_limit_of_its_own(life: Life) -> None:
-    """Beyond the watchdog's limit nothing happens as long as the process starts; beyond its own limit it is ended in words."""
-    code, output = life.call(
-        """
+SILENT = {
+    "sleeps": WORKING.format(loop="time.sleep(600)"),
+    "builds": """
         def build(self):
             from kaimesh.watchdog import Watchdog
             watchdog = Watchdog(self.context.meter, self.context.stop, self.context.logger, 0.2)
@@ -216,9 +207,45 @@ def test_what_takes_long_to_build_has_a_limit_of_its_own(life: Life) -> None:
             time.sleep(1.5)
             print("still there after seven times the limit")
             self.context.meter.state("starting", "building environment 4 of 8")
-            time.sleep(30)
-        """
-    )
+            time.sleep(600)
+    """,
+    "holds the GIL": """
+        def run(self):
+            import ctypes, time
+            time.sleep(1.5)
+            ctypes.PyDLL(None).sleep(600)
+    """,
+}
+Ended = Callable[[str], tuple[int, str, dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
+    """Waits for the end of one of SILENT: its code, output and status. They are started together, for they do nothing."""
+    lives = {name: Life(tmp_path_factory.mktemp("silent")) for name in SILENT}
+    processes = {name: life.popen(SILENT[name]) for name, life in lives.items()}
+
+    def wait(name: str) -> tuple[int, str, dict[str, Any]]:
+        output, _ = processes[name].communicate(timeout=WAIT_S)
+        return processes[name].returncode, output, lives[name].status()
+
+    yield wait
+    for process in processes.values():
+        process.kill()
+        process.wait()
+
+
+def test_the_watchdog_ends_a_silent_process_and_shows_where_it_was(ended: Ended) -> None:
+    code, output, status = ended("sleeps")
+    assert code == EXIT_WATCHDOG
+    assert "its main loop was silent for 5 s" in output
+    assert "life_of_this_test.py" in output
+    assert status["state"] == "failed"
+
+
+def test_what_takes_long_to_build_has_a_limit_of_its_own(ended: Ended) -> None:
+    """Beyond the watchdog's limit nothing happens as long as the process starts; beyond its own limit it is ended in words."""
+    code, output, _ = ended("builds")
     assert code == EXIT_WATCHDOG
     assert "still there" in output
     assert "watchdog: building environment 4 of 8 took longer than 3 s; raise env_build_seconds" in output
@@ -269,15 +296,8 @@ def test_a_thread_that_dies_ends_the_process(life: Life) -> None:
     assert life.status()["blocked_on"] == "ValueError: a marked failure"
 
 
-def test_the_watchdog_reaches_a_library_that_holds_the_gil(life: Life) -> None:
-    code, output = life.call(
-        """
-        def run(self):
-            import ctypes, time
-            time.sleep(1.5)
-            ctypes.PyDLL(None).sleep(60)
-        """
-    )
+def test_the_watchdog_reaches_a_library_that_holds_the_gil(ended: Ended) -> None:
+    code, output, _ = ended("holds the GIL")
     assert code == EXIT_CRASH
     assert "Timeout (0:00:10)!" in output
     assert "in run" in output
