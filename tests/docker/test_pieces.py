@@ -200,13 +200,13 @@ sys.exit(serve.Container("actor", 0).run())
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 def test_a_crash_ends_the_container_so_that_the_engine_restarts_it(tmp_path: Path) -> None:
     life = Life(tmp_path, "import os; print('raw words'); os.kill(os.getpid(), 9)")
     assert life.line()["message"] == "raw words"
-    assert life.process.wait(20) == 128 + 9
+    assert life.process.wait(60) == 128 + 9
 
 
 def test_the_users_error_parks_the_container_until_the_configuration_changes(tmp_path: Path) -> None:

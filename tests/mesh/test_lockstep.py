@@ -8,8 +8,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.harness import ROOT, Mesh, wait_until
 from tests.proxy import dead_proxy
 
 LEARNS = 4
+AT_ONCE = 2  # serial runs: each computes on one core
 SETTINGS = {
     "aisrv_connect_to_kaiwu_env_count": "8",
     "train_batch_size": "8",
@@ -26,11 +28,13 @@ SETTINGS = {
 
 
 class Reference(NamedTuple):
-    """What a serial run of `algo` with the hyper-parameters `flags` dumped."""
+    """What serial runs of `algo` with the hyper-parameters `flags` dumped: one, one more, and one of another seed."""
 
     algo: str
     flags: tuple[str, ...]
     models: list[bytes]
+    again: list[bytes]
+    of_another_seed: list[bytes]
 
 
 def serial(
@@ -54,6 +58,13 @@ def serial(
     return subprocess.run(command, cwd=ROOT, env=env, text=True, capture_output=True, timeout=180)
 
 
+def passes(*arguments: Any, **named: Any) -> None:
+    """`serial`, and that it succeeds."""
+    done = serial(*arguments, **named)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Train test succeed" in done.stdout
+
+
 def dumped(folder: Path) -> list[bytes]:
     """The models 0...LEARNS."""
     return [(folder / "ckpt" / f"model.ckpt-{id}.npz").read_bytes() for id in range(LEARNS + 1)]
@@ -63,28 +74,28 @@ def dumped(folder: Path) -> list[bytes]:
 def reference(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Reference:
     algo, _, memory = request.param.partition(" ")
     flags = ("--set", f"{algo}.lstm_size=8") if memory else ()
-    runs = tmp_path_factory.mktemp("serial")
-    done = serial(runs, algo, *flags)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Train test succeed" in done.stdout
-    return Reference(algo, flags, dumped(runs / "train_test"))
+    seeds = ("3", "3", "4")
+    folders = [tmp_path_factory.mktemp("serial") for _ in seeds]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(lambda folder, seed: passes(folder, algo, *flags, "--seed", seed), folders, seeds))
+    return Reference(algo, flags, *(dumped(folder / "train_test") for folder in folders))
 
 
-def test_a_second_serial_run_gives_the_same_bytes(reference: Reference, tmp_path: Path) -> None:
-    assert serial(tmp_path, reference.algo, *reference.flags).returncode == 0
-    assert dumped(tmp_path / "train_test") == reference.models
+def test_a_second_serial_run_gives_the_same_bytes(reference: Reference) -> None:
+    assert reference.again == reference.models
     assert len(set(reference.models)) == LEARNS + 1  # each learn changed something
 
 
-def test_another_seed_gives_other_bytes(reference: Reference, tmp_path: Path) -> None:
-    assert serial(tmp_path, reference.algo, *reference.flags, "--seed", "4").returncode == 0
-    assert dumped(tmp_path / "train_test") != reference.models
+def test_another_seed_gives_other_bytes(reference: Reference) -> None:
+    assert reference.of_another_seed != reference.models
 
 
 def test_what_is_replayed_depends_on_the_seed_alone(tmp_path: Path) -> None:
-    models = []
-    for run in ("one", "two"):
-        done = serial(tmp_path / run, "impala", "--learns", "8", "--set", "replay_share=0.5")
+    models, runs = [], ("one", "two")
+    replaying = ("impala", "--learns", "8", "--set", "replay_share=0.5")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        ends = list(pool.map(lambda run: serial(tmp_path / run, *replaying), runs))
+    for run, done in zip(runs, ends, strict=True):
         assert done.returncode == 0, done.stdout + done.stderr
         assert "4 of each batch of 8 are replayed" in done.stderr + done.stdout
         status = json.loads((tmp_path / run / "train_test/status/train_test.json").read_text())
@@ -106,12 +117,13 @@ def test_five_processes_give_the_same_bytes(reference: Reference, mesh: Mesh, mo
     assert dumped(mesh.run.root) == reference.models
 
 
-@pytest.mark.parametrize(("algo", "proxy"), [("diy", "silent"), ("dqn", "refusing"), ("target_dqn", "silent")])
-def test_other_agents_pass_and_need_no_proxy(algo: str, proxy: str, tmp_path: Path) -> None:
-    with dead_proxy(proxy) as variables:
-        done = serial(tmp_path, algo, environ=variables)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Train test succeed" in done.stdout
+def test_other_agents_pass_and_need_no_proxy(tmp_path: Path) -> None:
+    def without_proxy(algo: str, kind: str) -> None:
+        with dead_proxy(kind) as variables:
+            passes(tmp_path / algo, algo, environ=variables)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(without_proxy, ("diy", "dqn", "target_dqn"), ("silent", "refusing", "silent")))
 
 
 def toy(runs: Path, algo: str, *settings: str) -> subprocess.CompletedProcess[str]:

@@ -23,7 +23,7 @@ from model_pool.client import ModelPoolClient
 from tests.harness import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Process:
