@@ -52,7 +52,8 @@ class IngestServer:
         self._unacknowledged: deque[tuple[int, Connection, int]] = deque()  # (what `stored` must reach, peer, tag)
         self._flushes: list[tuple[Connection, int]] = []  # who asked for one, and its tag
         self._waiting = Waiting()
-        ingest.on_items = self._tell
+        # What is left is counted by Reverb. Inside an insert, its silence would be a failure of the writer's frame.
+        ingest.on_items = lambda: self._tell(counted=False)
         self._more = False
         self._rows_came = 0.0  # when the last rows did
 
@@ -89,15 +90,27 @@ class IngestServer:
     def drain(self, timeout_s: float) -> bool:
         """Before an end: writes what was taken, also a partly filled item, and acknowledges it.
 
-        Where the table is full and no learner is connected, nobody will make room, and it does not wait for that.
+        Where the table is full and no learner is connected, nobody will make room, and it does not wait for that. A learner that is
+        connected goes on asking what there is, and is answered.
         """
-        hellos = (connection.hello for connection in self._server.connections)
-        drawn = any(hello is not None and hello.role == "reader" for hello in hellos)
-        done = self._ingest.flush(min(timeout_s, _UNDRAWN_S))
+        started = time.monotonic()
+        for connection in self._server.connections:
+            if connection.state is not None:
+                self._server.pause(connection, True)
+        while not (done := self._ingest.flush(min(timeout_s, _FULL_S))):
+            most_s = timeout_s if self._drawn_from() else min(timeout_s, _UNDRAWN_S)
+            if time.monotonic() - started >= most_s:
+                break
+            self._server.serve(self._server.poll(0.0), self._serve)
+            self._tell()
         self._tell()
-        done = done or (drawn and self._ingest.flush(timeout_s))
         self._acknowledge()
         return done
+
+    def _drawn_from(self) -> bool:
+        """Whether a reader is connected."""
+        hellos = (connection.hello for connection in self._server.connections)
+        return any(hello is not None and hello.role == "reader" for hello in hellos)
 
     def _on_hello(self, connection: Connection, hello: Hello) -> dict[str, Any]:
         if hello.role == "reader":
@@ -165,9 +178,9 @@ class IngestServer:
                 self._server.send_json(connection, Kind.CONTROL, {}, tag=tag)
             self._flushes.clear()
 
-    def _tell(self) -> None:
+    def _tell(self, counted: bool = True) -> None:
         """Answers the readers that wait for something to draw."""
-        for connection, tag, left in self._waiting.due(self._ingest.progress):
+        for connection, tag, left in self._waiting.due(self._ingest.progress, counted=counted):
             answer = self._ingest.counted() if left else self._ingest.progress
             self._server.send_json(connection, Kind.CONTROL, answer._asdict(), tag=tag)
 

@@ -110,7 +110,13 @@ class Store:
 
     def info(self) -> Any:
         """Reverb's TableInfo; after a restore only the server's own answer is right."""
-        return self._client.server_info(timeout=_INFO_S)[self.plan.name]
+        try:
+            tables = self._client.server_info(timeout=_INFO_S)
+        except (
+            reverb.errors.DeadlineExceededError
+        ):  # this process, which Reverb is in, was stopped for longer than that
+            tables = self._client.server_info(timeout=_INFO_S)
+        return tables[self.plan.name]
 
     def size(self, info: Any = None) -> int:
         """Rows in the table, now or when `info` was asked for. Where it is full or takes no more, partly filled items count as full: no more will come."""

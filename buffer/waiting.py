@@ -58,8 +58,8 @@ class Waiting:
             return idle_s
         return max(0.0, min(idle_s, self._came_at + LATE_S - self._clock()))
 
-    def due(self, progress: Progress) -> list[tuple[Connection, int, bool]]:
-        """Whom to answer now, their tags, and whether they ask for `left`."""
+    def due(self, progress: Progress, *, counted: bool = True) -> list[tuple[Connection, int, bool]]:
+        """Whom to answer now, their tags, and whether they ask for `left`; who does is left waiting where it cannot be `counted`."""
         now = self._clock()
         if progress.given != self._given:
             self._given, self._came_at = progress.given, now
@@ -67,6 +67,6 @@ class Waiting:
             return []
         late = now - self._came_at >= LATE_S
         here = [reader for reader in self._readers if not reader.connection.closed]
-        due = [reader for reader in here if reader.due(progress, late, now)]
+        due = [reader for reader in here if (counted or not reader.left) and reader.due(progress, late, now)]
         self._readers = [reader for reader in here if reader not in due]
         return [(reader.connection, reader.tag, reader.left) for reader in due]

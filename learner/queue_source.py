@@ -27,6 +27,7 @@ _MOST_BYTES = 1 << 26  # of one draw, which `hold` lets come to its end
 _MOST_ITEMS = 1024
 _WAIT_S = 1.0  # then it looks for itself whether there is something
 _LATE_S = 0.03  # items of a draw that is stuck do not wait longer for a chunk's others
+_DOUBTFUL_S = 0.1  # after a draw that took longer, what is left is asked for: another reader's may have been in between
 _INFO_S = 2
 _REVERB_RAISES = (RuntimeError, ValueError, IndexError, StopIteration)  # one for each sort of gRPC status
 _INFO_FIELDS = pybind.Sampler.NUM_INFO_TENSORS
@@ -130,9 +131,11 @@ class QueueSource:
                 self._rest(RETRY_S)
                 known, progress = None, Progress(-1, self._size(client))
             there = progress.left if known is None else progress.given - known
+            started = time.monotonic()
             count = self._draw_all(client, there, holds)
             # Once a second, when nothing came, it asks what is left instead of counting on.
             sure = count == there and self._holds == holds and progress.given not in (-1, known)
+            sure = sure and time.monotonic() - started < _DOUBTFUL_S
             known = progress.given if sure else None
         if isinstance(self._news, RemoteControl):
             self._news.close()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +22,8 @@ from kaimesh.items import Progress
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind, to_json
 from kaimesh.wire.server import FrameServer
-from tests.buffer.conftest import TOKEN, WAIT_S, LocalBuffer, check_rows, rows, wait_until
+from learner.queue_source import QueueSource
+from tests.buffer.conftest import ROOT, TOKEN, WAIT_S, LocalBuffer, check_rows, rows, wait_until
 
 Local = Callable[..., LocalBuffer]
 NEVER_S = 1000.0
@@ -110,6 +114,85 @@ def test_items_are_told_of_before_an_insert_waits_for_them() -> None:
     assert 8 < told[0] < 60
 
 
+def test_what_is_left_is_counted_outside_of_an_insert(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reverb counts it. Were it silent, the writer whose frame is being taken would be refused for that."""
+    buffer = local("queue", 1, 8, 1)
+    reader = FrameClient(buffer.address, token=TOKEN, role="reader", name="learner_0", timeout_s=WAIT_S)
+    hello = {"specs": rows(1).specs.to_json()}
+    writer = FrameClient(buffer.address, token=TOKEN, role="writer", name="aisrv_0", hello=hello, timeout_s=WAIT_S)
+    buffer.end_loop()
+    under_way: list[str] = []
+    counted: list[list[str]] = []
+    insert, left = Ingest.insert, Store.left
+
+    def noted(*args: Any) -> int:
+        under_way.append("insert")
+        accepted = insert(*args)
+        under_way.clear()
+        return accepted
+
+    monkeypatch.setattr(Ingest, "insert", noted)
+    monkeypatch.setattr(Store, "left", lambda *args: counted.append(list(under_way)) or left(*args))
+    reader.send(Kind.CONTROL, [to_json({"do": "wait", "known": 0, "enough": 1, "left": True})], tag=1)
+    writer.send_rows(rows(60), rows(1).specs, tag=1)  # of which some 50 find no room: it waits inside
+    buffer.server.step()
+    assert counted == [[]]
+    assert reader.receive(WAIT_S)[0].tag == 1
+    reader.close()
+    writer.close()
+
+
+def test_a_reader_that_asks_during_a_drain_is_answered_and_makes_room(local: Local) -> None:
+    buffer = local("queue", 1, 8, 1)
+    sender, reader = buffer.sender(), buffer.reader()
+    sender.put(rows(1))
+    collect(reader, 1)
+    (source,) = reader._sources
+    assert source.hold(WAIT_S)
+    sender.put(rows(20, 1))
+    wait_until(lambda: buffer.ingest.blocked, "the table is full")
+    buffer.end_loop()
+    source.release()  # now it asks anew
+    numbers: list[int] = []
+    learning = threading.Thread(target=lambda: numbers.extend(collect(reader, 20)), daemon=True)
+    learning.start()
+    started = time.monotonic()
+    assert buffer.server.drain(WAIT_S / 4)
+    assert time.monotonic() - started < WAIT_S / 4
+    learning.join(WAIT_S)
+    assert numbers == list(range(1, 21))
+
+
+def test_a_draw_whose_items_another_one_took_is_followed_by_counting(
+    local: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one does that was killed in the middle: later draws would all ask for more than is there, and wait in Reverb."""
+    draw, thefts = QueueSource._draw, [2]
+
+    def late(source: QueueSource, client: Any, count: int, holds: int) -> int:
+        if count == 4 and thefts:
+            number = thefts.pop()
+            other = client.NewSampler("samples", number, number)
+            for _ in range(number):
+                other.GetNextTrajectory()
+        return draw(source, client, count, holds)
+
+    monkeypatch.setattr(QueueSource, "_draw", late)
+    monkeypatch.setattr(waiting, "LONGEST_S", NEVER_S)
+    buffer = local("queue", 1, 64, 4, algorithm_on_policy_or_off_policy="on-policy")
+    monkeypatch.setattr(QueueSource, "_enough", lambda _: 4)
+    sender, reader = buffer.sender(), buffer.reader()
+    sender.put(rows(4))
+    assert collect(reader, 2) == [2, 3]
+    assert reader.next_batch(0.15) is None  # the draw waits in Reverb for two more
+    (source,) = reader._sources
+    for first in (4, 8):
+        sender.put(rows(2, first))
+        assert collect(reader, 2) == [first, first + 1]
+        wait_until(lambda: source.hold(0.2), "no draw waits in Reverb", 2.0)
+        source.release()
+
+
 def test_the_rest_of_a_batch_is_drawn_as_soon_as_it_is_there(local: Local, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of 16: the reader waits for what its batch lacks, not for a chunk, whatever it has not decoded yet."""
     monkeypatch.setattr(waiting, "LONGEST_S", NEVER_S)
@@ -185,3 +268,36 @@ def test_items_that_come_one_after_another_are_told_of_together() -> None:
     now[0] += 2 * LATE_S
     asked.add(peer, 8, {"known": 16, "enough": 16, "left": False})  # type: ignore[arg-type]
     assert asked.due(Progress(17)) == [(peer, 8, False)]
+
+
+COUNTING = """
+from buffer import store
+from buffer.ingest import Ingest
+from kaimesh.agent import TableSpec
+from kaimesh.config import App
+from tests.buffer.conftest import rows
+store._INFO_S = 1
+ingest = Ingest(TableSpec(kind="queue", rows_per_item=1), App(replay_buffer_capacity=8, train_batch_size=1))
+ingest.declare(rows(1).specs, None)
+while True:
+    for _ in range(20):  # most of its time it asks
+        ingest.publish()
+    print("counted", flush=True)
+"""
+
+
+@pytest.mark.long
+def test_a_buffer_that_was_stopped_while_it_asked_reverb_goes_on() -> None:
+    """Reverb is in its own process: nobody could answer. Such a stop, for longer than a question may take, ended the buffer."""
+    with subprocess.Popen([sys.executable, "-c", COUNTING], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            for _ in range(5):
+                assert process.stdout.readline() == "counted\n"
+                process.send_signal(signal.SIGSTOP)
+                threading.Event().wait(1.5)
+                process.send_signal(signal.SIGCONT)
+            said = [process.stdout.readline() for _ in range(5)]
+            assert said == ["counted\n"] * 5
+        finally:
+            process.kill()
