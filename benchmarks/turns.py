@@ -23,7 +23,7 @@ _WARM_UP_S = 0.5
 
 
 class Side:
-    """One checkout's work, stopped except in its turns.
+    """One checkout's work, stopped except in its turns. processes: all of it, once it is at work.
 
     Raises RuntimeError: it ended, or counted nothing within a minute.
     """
@@ -38,7 +38,7 @@ class Side:
         self._probe = subprocess.Popen(
             command, cwd=checkout, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
         )
-        self._all: list[psutil.Process] = []
+        self.processes: list[psutil.Process] = []
 
     def start(self) -> None:
         """Waits until all of it is at work, and stops it."""
@@ -50,7 +50,7 @@ class Side:
         time.sleep(_WARM_UP_S)
         os.killpg(self._probe.pid, signal.SIGSTOP)
         probe = psutil.Process(self._probe.pid)
-        self._all = [probe, *probe.children(recursive=True)]
+        self.processes = [probe, *probe.children(recursive=True)]
 
     def turn(self, seconds: float) -> float:
         """Works for so long; CPU us per unit, all its processes summed."""
@@ -65,7 +65,7 @@ class Side:
 
     def _cpu_s(self) -> float:
         """To the nanosecond, unlike /proc's; the id is made as Linux makes it (MAKE_PROCESS_CPUCLOCK, CPUCLOCK_SCHED)."""
-        return sum(time.clock_gettime(~process.pid << 3 | 2) for process in self._all)
+        return sum(time.clock_gettime(~process.pid << 3 | 2) for process in self.processes)
 
     def __enter__(self) -> Self:
         return self

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import psutil
 import pytest
 
 import envs
 from aisrv.rollout import Direct, Group
+from benchmarks.pairs import environment_of
+from benchmarks.report import ROOT
 from benchmarks.slopes import slope
 from benchmarks.soak import slopes
 from benchmarks.train import transition_bytes
+from benchmarks.turns import Side
 from kaimesh import frames
 from kaimesh.arrays import Batch
 from kaimesh.cli.start import DEFAULT_CONF
@@ -99,3 +103,17 @@ def test_what_a_soak_says_grew() -> None:
     assert learner["anonymous"]["per_hour"].value == pytest.approx(360_000)
     assert learner["anonymous"]["per_1000_learns"].value == pytest.approx(200_000)
     assert report["disk"]["disk_bytes"]["per_hour"].value == 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("what", ["predict-1", "buffer-in"])
+def test_two_of_the_same_cost_the_same_in_turns(what: str) -> None:
+    with Side(what, ROOT, environment_of(ROOT)) as one, Side(what, ROOT, environment_of(ROOT)) as other:
+        for side in (one, other):
+            side.start()
+        processes = [*one.processes, *other.processes]
+        assert {process.status() for process in processes} == {psutil.STATUS_STOPPED}
+        ratios = [one.turn(0.3) / other.turn(0.3) for _ in range(20)]
+    assert 0.8 < np.median(ratios) < 1.25
+    psutil.wait_procs(processes, timeout=10)
+    assert not any(process.is_running() for process in processes)
