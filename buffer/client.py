@@ -24,6 +24,7 @@ from kaimesh.wire.frame import Kind
 
 FRAME_BYTES = 1 << 20  # a longer batch travels as several frames
 _CONNECT_S = 5.0
+_END_S = 1.5  # how long `close` waits for a link's thread; longer takes only one whose server does not answer HELLO
 _USED_FRAMES = 4
 _RETRY_S = 0.5
 _BACK_PRESSURE_S = 7 * 24 * 3600.0  # how long a server may take nothing: as long as its learner pauses
@@ -227,7 +228,7 @@ class _Link:
         if (client := self._client) is not None:
             client.shutdown()  # a send that waits for the server ends with an error
         if self._thread.is_alive():
-            self._thread.join(2 * _CONNECT_S)
+            self._thread.join(_END_S)
         self._give_up()  # what came after the thread's end
         self._wake_in.close()
         self._wake_out.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -141,3 +142,17 @@ def test_a_writer_that_stops_in_the_middle_of_a_frame_withholds_nobodys_acknowle
     assert (header.kind, header.tag) == (Kind.ACK, 5)
     stalls.close()
     other.close()
+
+
+def test_closing_does_not_wait_for_a_buffer_that_never_answers_hello() -> None:
+    """As one does that was stopped: the kernel takes the connection. Two seconds are the bound; it was five."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address, meter = f"127.0.0.1:{silent.getsockname()[1]}", Meter("a")
+        sender = SampleSender([address], token=TOKEN, name="a", window=64, meter=meter, stop=threading.Event())
+        sender.put(rows(3))
+        with silent.accept()[0] as accepted:
+            assert accepted.recv(1 << 16)
+            started = time.monotonic()
+            sender.close()
+            assert time.monotonic() - started < 2
+    assert meter.counters == {"samples_made": 3, "samples_lost": 3}
