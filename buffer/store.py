@@ -24,6 +24,7 @@ _CLOSE_S = 0.02
 _PROBE_S = 0.001
 _EMPTY_S = 5.0
 _INFO_S = 10
+_MOST_SAVES = 8
 
 
 class Store:
@@ -153,8 +154,16 @@ class Store:
         self._surplus = drawn - self.given
 
     def checkpoint(self) -> Path:
-        """Saves the table; returns where. Takes seconds per gigabyte; call it from a side thread."""
-        return Path(self._client.checkpoint())
+        """Saves the table; returns where. Takes seconds per gigabyte; call it from a side thread.
+
+        A queue from which items were drawn meanwhile is saved anew: restored, they would be drawn twice.
+        """
+        for _ in range(_MOST_SAVES):
+            drawn = self._drawn_items(self.info())
+            saved = Path(self._client.checkpoint())
+            if self.plan.kind != "queue" or self._drawn_items(self.info()) == drawn:
+                break
+        return saved
 
     def close(self) -> None:
         """Stops Reverb. Where items found no room, it is emptied: else the writer's end would wait for room for ever."""

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import reverb
+from reverb import pybind
 
 from buffer.checkpoint import GENERATIONS, Checkpoints, Manifest
 from buffer.client import SampleSender
@@ -328,4 +330,31 @@ def test_what_was_drawn_before_a_restart_is_not_counted_again(tmp_path: Path) ->
     again.publish()
     assert meter.counters["sampled"] == drawn
     assert again.describe()["sampled"] == 0, "in this life"
+    again.close()
+
+
+def test_what_is_drawn_while_a_queue_is_saved_is_not_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A learner goes on drawing while the buffer stops: it got the same samples again after the restart."""
+    ingest = Ingest(TableSpec(kind="queue", rows_per_item=1), APP, checkpoints=Checkpoints(tmp_path))
+    ingest.declare(rows(1).specs, SPACES)
+    ingest.insert(rows(20))
+    assert ingest.flush(WAIT_S)
+    counts, client = [3, 2], pybind.Client(f"127.0.0.1:{ingest.port}")
+    save = reverb.Client.checkpoint
+
+    def drawn_meanwhile(saving: reverb.Client) -> str:
+        path = str(save(saving))
+        if counts:
+            count = counts.pop()
+            sampler = client.NewSampler("samples", count, count)
+            for _ in range(count):
+                sampler.GetNextTrajectory()
+        return path
+
+    monkeypatch.setattr(reverb.Client, "checkpoint", drawn_meanwhile)
+    ingest.checkpoint()
+    ingest.close()
+    again = Ingest(TableSpec(kind="queue", rows_per_item=1), APP, checkpoints=Checkpoints(tmp_path))
+    assert again.restore()
+    assert again.describe()["size"] == 15
     again.close()
