@@ -45,6 +45,15 @@ def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any
     raise AssertionError(f"not within {timeout_s} s: {what}")
 
 
+def connected(client: Any) -> Any:
+    """The same gRPC client, or kaimesh.rpc.Channel, once it is connected: a busy machine may need more than one attempt."""
+    import grpc
+
+    channel = getattr(client, "_channel", client)
+    grpc.channel_ready_future(channel.grpc).result(WAIT_S)
+    return client
+
+
 class Mesh:
     """A mesh as a user runs it: through the command line."""
 

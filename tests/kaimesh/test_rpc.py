@@ -14,6 +14,7 @@ import pytest
 from kaimesh import rpc
 from kaimesh.errors import ConfigError, MeshError, PeerError, Refused
 from kaimesh.metrics import Meter
+from tests.harness import connected
 
 
 class Echo:
@@ -62,14 +63,14 @@ def connect(port):
 
     def make(token: str = "secret", to: int = port) -> rpc.Channel:
         opened.append(rpc.Channel(f"127.0.0.1:{to}", token, "echo"))
-        return opened[-1]
+        return connected(opened[-1]) if to == port else opened[-1]
 
     yield make
     for channel in opened:
         channel.close()
 
 
-def call(channel: rpc.Channel, request: bytes = b"hello", method: str = "echo", timeout_s: float = 5.0) -> bytes:
+def call(channel: rpc.Channel, request: bytes = b"hello", method: str = "echo", timeout_s: float = 20.0) -> bytes:
     with channel.errors(method):
         return channel.grpc.unary_unary(f"/test/{method}")(request, timeout=timeout_s, metadata=channel.metadata)
 
@@ -110,9 +111,9 @@ def test_strangers_that_stall_hold_no_thread(connect):
         for _ in range(6):
             stranger = connect("wrong")
             pending = stranger.grpc.stream_unary("/test/collect").future(
-                silent(), metadata=stranger.metadata, timeout=10
+                silent(), metadata=stranger.metadata, timeout=30
             )
-            assert pending.exception(5).code() is grpc.StatusCode.UNAUTHENTICATED
+            assert pending.exception(20).code() is grpc.StatusCode.UNAUTHENTICATED
         assert call(connect()) == b"hello"
     finally:
         stall.set()
@@ -123,7 +124,7 @@ def test_streams_beyond_the_threads_are_refused_at_once_not_queued(connect, echo
     for _ in range(4):
         channel = connect()
         pending.append(channel.grpc.unary_unary("/test/hold").future(b"", timeout=20, metadata=channel.metadata))
-        assert echo.held.acquire(timeout=5)
+        assert echo.held.acquire(timeout=20)
     with pytest.raises(PeerError, match="has no room"):
         call(connect())
     echo.release.set()
@@ -168,7 +169,7 @@ def test_an_unknown_call_is_another_version(connect):
 
 def test_a_stream_ends_with_its_server(echo):
     server, port = rpc.serve([echo.register], "127.0.0.1:0", "secret")
-    channel = rpc.Channel(f"127.0.0.1:{port}", "secret", "echo")
+    channel = connected(rpc.Channel(f"127.0.0.1:{port}", "secret", "echo"))
     stream = channel.grpc.stream_stream("/test/stream")(iter(()), metadata=channel.metadata, timeout=20)
     assert next(stream) == b"tick"
     server.stop(0).wait()
@@ -229,7 +230,7 @@ def broken():
     """A call of a method, by its code and its words; the meter; the log."""
     meter = Meter("test")
     server, port = rpc.serve([Broken().register], "127.0.0.1:0", "secret", max_message_bytes=1 << 16, meter=meter)
-    channel = rpc.Channel(f"127.0.0.1:{port}", "secret", "broken")
+    channel = connected(rpc.Channel(f"127.0.0.1:{port}", "secret", "broken"))
 
     def call(method: str, message: bytes, more: tuple[tuple[str, str], ...] = ()) -> tuple[grpc.StatusCode, str]:
         metadata = channel.metadata + more

@@ -19,7 +19,7 @@ from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind
 from learner.client import LearnerClient
 from model_pool.client import ModelPoolClient
-from tests.harness import WAIT_S, Mesh, wait_until
+from tests.harness import WAIT_S, Mesh, connected, wait_until
 
 TOY: dict[str, Any] = {
     "algo": "replay",
@@ -121,11 +121,11 @@ def test_strangers_are_refused_and_training_goes_on(life: Mesh) -> None:
         for address, role in zip(framed, ("player", "writer"), strict=True):
             with pytest.raises(Refused, match="wrong token"):
                 FrameClient(address, token="wrong", role=role, name="stranger", stop=None)
-        pool = ModelPoolClient(settings["model_pool_addr"], "wrong")
+        pool = connected(ModelPoolClient(settings["model_pool_addr"], "wrong"))
         with pytest.raises(Refused):
             pool.list()
         pool.close()
-        learner = LearnerClient(settings["learner_addr"], "wrong")
+        learner = connected(LearnerClient(settings["learner_addr"], "wrong"))
         with pytest.raises(Refused):
             learner.status()
         learner.close()

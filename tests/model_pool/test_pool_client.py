@@ -15,6 +15,7 @@ from kaimesh.errors import PeerError
 from model_pool import model_pool_pb2 as pb
 from model_pool import model_pool_pb2_grpc as pb_grpc
 from model_pool.client import ModelPoolClient
+from tests.harness import connected
 
 CONTENT = b"weights"
 SHA = hashlib.sha256(CONTENT).hexdigest()
@@ -53,7 +54,7 @@ def liar() -> Iterator[tuple[Liar, ModelPoolClient]]:
         pb_grpc.add_ModelPoolServicer_to_server(servicer, server)
 
     server, port = rpc.serve([register], "127.0.0.1:0", "secret")
-    client = ModelPoolClient(f"127.0.0.1:{port}", "secret", timeout_s=10.0)
+    client = connected(ModelPoolClient(f"127.0.0.1:{port}", "secret", timeout_s=10.0))
     yield servicer, client
     client.close()
     server.stop(0).wait()

@@ -20,7 +20,7 @@ from kaimesh.documents import read_json
 from kaimesh.errors import EXIT_CONFIG, EXIT_OK
 from kaimesh.run import RunDir
 from model_pool.client import ModelPoolClient
-from tests.harness import free_ports
+from tests.harness import connected, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 60.0
@@ -72,7 +72,7 @@ def test_a_life_with_a_kill_in_it(process, tmp_path):
     process.start()
     process.wait_for(process.is_ready)
     assert process.status()["port"] == process.port
-    client = ModelPoolClient(f"127.0.0.1:{process.port}", process.run.token())
+    client = connected(ModelPoolClient(f"127.0.0.1:{process.port}", process.run.token()))
     for id in (1, 2, 3):
         info = checkpoint.dump(
             tmp_path / "ckpt", id, lambda path, id: Path(path, f"model.ckpt-{id}.x").write_bytes(b"w") and None
@@ -84,7 +84,7 @@ def test_a_life_with_a_kill_in_it(process, tmp_path):
     process.child.wait()
     process.start()
     process.wait_for(process.is_ready)
-    assert client.pull("latest", tmp_path / "into").id == 3
+    assert connected(client).pull("latest", tmp_path / "into").id == 3
     assert [info.id for info in client.list()] == [2, 3]
     client.close()
     process.wait_for(lambda status: status["counters"].get("pulls") == 1)
