@@ -52,16 +52,21 @@ def check(role: str) -> str:
 
 def status(runs: Path, name: str, now: float) -> str:
     """What the process says of itself. Raises NotReady: nothing, nothing new, or nothing good."""
-    files = sorted(runs.glob(f"*/status/{name}.json"), key=lambda path: path.stat().st_mtime)
-    if not name or not files:
+    said = last_status(runs, name)
+    if not said:
         raise NotReady("the process has not said anything yet")
-    said = read_json(files[-1])
     state, age_s = said.get("state"), now - (number(said.get("time")) or 0.0)
     if state in ("starting", "failed", None):
         raise NotReady(f"{state}: {said.get('blocked_on', '')}")
     if age_s > OLD_S and state != "done":
         raise NotReady(f"silent for {age_s:.0f} s")
     return str(state)
+
+
+def last_status(runs: Path, name: str) -> dict[str, Any]:
+    """What the process published last, in whatever run; {}: nothing that can be read."""
+    files = sorted(runs.glob(f"*/status/{name}.json"), key=lambda path: path.stat().st_mtime)
+    return read_json(files[-1]) if files and name else {}
 
 
 def port_of(key: str) -> int:

@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import IO
 
 from kaimesh.cluster import places
+from kaimesh.cluster.probe import last_status
 from kaimesh.cluster.replica import index
 from kaimesh.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_OK
+from kaimesh.keeper.rules import SILENT
 from kaimesh.logs import JsonLines
 
 ROLES = ("buffer", "model_pool", "learner", "actor", "aisrv", "monitor")
@@ -110,16 +112,27 @@ class Container:
         return child.returncode
 
     def _wait_for_another_generation(self, code: int) -> bool:
-        words = "is done" if code == EXIT_OK else f"ended with {code}, which a restart would only repeat"
-        self._say(
-            "INFO" if code == EXIT_OK else "ERROR",
-            f"{self.name} {words}; the container waits for another configuration",
+        done = code == EXIT_OK and self._was_done()
+        words = (
+            "is done"
+            if done
+            else f"ended with {code}, which a restart would only repeat"
+            if code
+            else f"failed: {SILENT}"
         )
+        self._say("INFO" if done else "ERROR", f"{self.name} {words}; the container waits for another configuration")
         while self._told is None:
             if self._is_renewed():
                 return True
             time.sleep(_PERIOD_S)
         return False
+
+    def _was_done(self) -> bool:
+        """Whether the process that ended with 0 said that its work was done, or was told to end; only ours say so."""
+        assert self._child is not None
+        said = last_status(places.RUNS, self.name)
+        of_this_life = said.get("pid") == self._child.pid
+        return self.role == CURVES or (of_this_life and (said.get("state") == "done" or "signal" in said))
 
     def _is_renewed(self) -> bool:
         generation = _generation()

@@ -54,10 +54,10 @@ def silent_exit(name: str, info: Info, status: Status, how: str = "") -> str:
     of_this_life = status.get("started", info["start"]) >= info["start"]
     if of_this_life and (status.get("state") == "done" or "signal" in status):
         return ""
-    return f"{name}: {_SILENT}"
+    return f"{name}: {SILENT}"
 
 
-_SILENT = (
+SILENT = (
     "it ended with exit code 0, but its work was not done: something inside it called exit, such as os._exit in the environment, "
     "the agent or a library of theirs"
 )
@@ -70,7 +70,7 @@ def failure_line(info: Info, status: Status, how: str = "") -> str:
     if status.get("state") == "failed" and status.get("blocked_on"):
         return str(status["blocked_on"]).splitlines()[0]
     if how == "exit status 0":
-        return _SILENT
+        return SILENT
     code = info["exitstatus"] or status.get("exit_code") or int(how.removeprefix("exit status ") or 0)
     return f"exit code {code}, see its log" if code else f"{info['spawnerr'] or 'killed'}, see its log"
 

@@ -181,7 +181,7 @@ import sys
 from pathlib import Path
 from kaimesh.cluster import places, serve
 folder = Path({folder!r})
-places.CHILD, places.GENERATION = folder / "child.json", folder / "generation"
+places.CHILD, places.GENERATION, places.RUNS = folder / "child.json", folder / "generation", folder
 serve.command = lambda role, replica: [sys.executable, "-u", str(folder / "process.py")]
 sys.exit(serve.Container("actor", 0).run())
 """
@@ -210,8 +210,15 @@ def test_a_crash_ends_the_container_so_that_the_engine_restarts_it(tmp_path: Pat
 
 
 def test_the_users_error_parks_the_container_until_the_configuration_changes(tmp_path: Path) -> None:
-    script = "import sys; from pathlib import Path; print('here'); sys.exit(0 if Path('{}').exists() else 3)"
-    life = Life(tmp_path, script.format(tmp_path / "mended"))
+    (tmp_path / "run" / "status").mkdir(parents=True)
+    script = """
+import json, os, sys; from pathlib import Path
+print("here", flush=True)
+if not Path("{0}/mended").exists():
+    sys.exit(3)
+Path("{0}/run/status/actor_0.json").write_text(json.dumps({{"state": "done", "pid": os.getpid()}}))
+"""
+    life = Life(tmp_path, script.format(tmp_path))
     assert life.line()["message"] == "here"
     parked = life.line()
     assert parked["level"] == "ERROR"
@@ -220,6 +227,22 @@ def test_the_users_error_parks_the_container_until_the_configuration_changes(tmp
     (tmp_path / "generation").write_text("2")
     assert life.line()["message"] == "here"
     assert "is done" in life.line()["message"]
+    assert life.end() == 0
+
+
+@pytest.mark.parametrize("pid", ["os.getpid()", "1"])
+def test_an_exit_that_nobody_meant_is_not_the_works_end(tmp_path: Path, pid: str) -> None:
+    (tmp_path / "run" / "status").mkdir(parents=True)
+    state = "working" if pid == "os.getpid()" else "done"  # of an earlier life
+    script = f"""
+import json, os; from pathlib import Path
+Path("{tmp_path}/run/status/actor_0.json").write_text(json.dumps({{"state": "{state}", "pid": {pid}}}))
+os._exit(0)
+"""
+    life = Life(tmp_path, script)
+    said = life.line()
+    assert said["level"] == "ERROR"
+    assert "actor_0 failed: it ended with exit code 0, but its work was not done" in said["message"]
     assert life.end() == 0
 
 
