@@ -23,7 +23,7 @@ from kaimesh.metrics import Meter
 
 TOKEN = "token"
 SPACES = Spaces((3,), "<f4", "discrete", 2)
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 def rows(count: int, first: int = 0) -> Batch:

@@ -312,7 +312,11 @@ class TestWaiting:
 class TestStrangers:
     """What does not come from our client."""
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(
+        max_examples=25,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
     @given(data=st.binary(min_size=1, max_size=200))
     def test_random_bytes(self, serve: Serve, data: bytes) -> None:
         actor = serve(Echoing())
@@ -326,7 +330,11 @@ class TestStrangers:
         with pytest.raises(Refused, match="wrong token"):
             serve(Echoing()).client(token="guess").predict(rows(1))
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(
+        max_examples=25,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
     @given(
         kind=st.integers(0, 255),
         method=st.integers(0, 255),

@@ -29,7 +29,7 @@ from tests.harness import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TOKEN = "the mesh token"
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> Any:

@@ -13,7 +13,7 @@ from learner import learner_pb2 as pb
 from learner.client import LearnerClient
 from learner.server import LearnerServer
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 class Learner:

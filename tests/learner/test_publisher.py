@@ -15,7 +15,7 @@ from kaimesh.errors import MeshError, PeerError, Stopped
 from kaimesh.metrics import Meter
 from learner.publisher import Publisher
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 class Pool:

@@ -23,7 +23,7 @@ from tests.buffer.conftest import check_rows, config_of, rows
 
 B, FRESH = 8, 5
 TABLE = TableSpec(kind="queue", rows_per_item=1, prioritised=True)
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Mixer:

@@ -30,7 +30,7 @@ from model_pool.store import Store
 from tests.harness import free_ports
 from tests.learner.toy import BATCH, ENTRY, Clock, FakeReader, ToyAgent
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 SPACES = Spaces((4,), "<f4", "discrete", 2)
 
 

@@ -19,7 +19,9 @@ from kaimesh.wire.frame import HEADER_BYTES, Kind
 from tests.wire.conftest import TOKEN, Echo
 
 HELLO = {"protocol": wire.PROTOCOL, "token": TOKEN, "role": "tester", "name": "stranger", "specs": []}
-some = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+some = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 def hello_bytes(**changes: object) -> bytes:

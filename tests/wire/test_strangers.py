@@ -69,7 +69,9 @@ def test_an_odd_hello_is_refused_in_one_line(echo: Echo, caplog: pytest.LogCaptu
     assert_served(echo)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     changes=st.dictionaries(
         st.sampled_from(["protocol", "token", "role", "name", "specs", "spaces"]),
@@ -98,7 +100,9 @@ def test_what_only_a_server_says_is_refused_by_its_header(echo: Echo, kind: int)
     assert_served(echo)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(came=st.integers(0, 300_000), claimed=st.integers(300_001, wire.MAX_FRAME_BYTES))
 def test_a_claimed_length_reserves_no_more_than_what_came(echo: Echo, came: int, claimed: int) -> None:
     client = echo.client(name=f"claims {claimed}")
