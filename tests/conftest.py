@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from kaimesh.proxies import bypass
-from tests.harness import Mesh
+from tests.harness import ROOT, Mesh
 
 bypass()  # a proxy in the developer's environment
 
@@ -33,6 +34,26 @@ def root_logger() -> Iterator[None]:
     handlers, level = root.handlers[:], root.level
     yield
     root.handlers[:], root.level = handlers, level
+
+
+# Imported before any test, so that every test finds them as they are delivered.
+_CONFIGS = [
+    import_module(f"algorithms.{path.parent.name}.config").Config for path in ROOT.glob("algorithms/*/config.py")
+]
+_CONFIGS.append(import_module("diy.config").Config)
+
+
+@pytest.fixture(autouse=True)
+def hyper_parameters() -> Iterator[None]:
+    """What a test writes into an agent's Config is put back: loading a configuration does, and presets would reach later tests."""
+    before = [dict(vars(config)) for config in _CONFIGS]
+    yield
+    for config, values in zip(_CONFIGS, before, strict=True):
+        for name, value in list(vars(config).items()):
+            if name not in values:
+                delattr(config, name)
+            elif value is not values[name]:
+                setattr(config, name, values[name])
 
 
 class _InternalErrors(logging.Handler):

@@ -16,7 +16,7 @@ from tests.diy.training import train
 
 
 @pytest.fixture(autouse=True)
-def configured(restored_config):
+def configured():
     """The hyper-parameters of realm-mini, as its presets say."""
     load("conf/configure_app.toml", {"app": "realm-mini", "algo": "diy"})
 
