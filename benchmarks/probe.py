@@ -95,7 +95,7 @@ def _look(runs: Path) -> Look:
 
 
 def predict(clients: int, rows: int) -> Callable[[Path], None]:
-    """Clients that ask an actor for ever: an array of one count a client."""
+    """Clients that ask an actor for ever, `rows` observations at a time; each has a count of its own."""
 
     def work(counts: Path) -> None:
         from benchmarks.predict import serve

@@ -1,7 +1,8 @@
-"""Two processes' groups that work in turns, each stopped while the other has its turn: what both meet on a noisy machine is the same."""
+"""Work that goes on in turns with other work, and is stopped in between: both meet the same noise of the machine."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -73,6 +74,7 @@ class Side:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.killpg(self._probe.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # all of it ended by itself
+            os.killpg(self._probe.pid, signal.SIGKILL)
         self._probe.wait()
         self._folder.cleanup()

@@ -110,12 +110,13 @@ class Store:
         return True
 
     def info(self) -> Any:
-        """Reverb's TableInfo; after a restore only the server's own answer is right."""
+        """Reverb's TableInfo; after a restore only the server's own answer is right.
+
+        It is asked twice: Reverb is in this process, and cannot answer while that is stopped (SIGSTOP, a paused container).
+        """
         try:
             tables = self._client.server_info(timeout=_INFO_S)
-        except (
-            reverb.errors.DeadlineExceededError
-        ):  # this process, which Reverb is in, was stopped for longer than that
+        except reverb.errors.DeadlineExceededError:
             tables = self._client.server_info(timeout=_INFO_S)
         return tables[self.plan.name]
 

@@ -112,15 +112,13 @@ class Container:
         return child.returncode
 
     def _wait_for_another_generation(self, code: int) -> bool:
-        done = code == EXIT_OK and self._was_done()
-        words = (
-            "is done"
-            if done
-            else f"ended with {code}, which a restart would only repeat"
-            if code
-            else f"failed: {SILENT}"
-        )
-        self._say("INFO" if done else "ERROR", f"{self.name} {words}; the container waits for another configuration")
+        if code != EXIT_OK:
+            level, words = "ERROR", f"ended with {code}, which a restart would only repeat"
+        elif self._was_done():
+            level, words = "INFO", "is done"
+        else:
+            level, words = "ERROR", f"failed: {SILENT}"
+        self._say(level, f"{self.name} {words}; the container waits for another configuration")
         while self._told is None:
             if self._is_renewed():
                 return True

@@ -145,7 +145,7 @@ def test_a_writer_that_stops_in_the_middle_of_a_frame_withholds_nobodys_acknowle
 
 
 def test_closing_does_not_wait_for_a_buffer_that_never_answers_hello() -> None:
-    """As one does that was stopped: the kernel takes the connection. Two seconds are the bound; it was five."""
+    """As one does that was stopped: the kernel takes the connection."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address, meter = f"127.0.0.1:{silent.getsockname()[1]}", Meter("a")
         sender = SampleSender([address], token=TOKEN, name="a", window=64, meter=meter, stop=threading.Event())

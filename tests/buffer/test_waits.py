@@ -52,6 +52,16 @@ def collect(reader: Any, count: int) -> list[int]:
     return numbers
 
 
+def held_after(buffer: LocalBuffer, count: int) -> tuple[Any, Any, QueueSource]:
+    """A sender, and a reader that got `count` rows of it; the reader's source, which draws nothing now."""
+    sender, reader = buffer.sender(), buffer.reader()
+    sender.put(rows(count))
+    collect(reader, count)
+    (source,) = reader._sources
+    assert source.hold(WAIT_S)
+    return sender, reader, source
+
+
 def test_a_reader_that_waits_asks_no_more_often_than_it_is_answered(
     local: Local, looks: list[Progress], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,11 +154,7 @@ def test_what_is_left_is_counted_outside_of_an_insert(local: Local, monkeypatch:
 
 def test_a_reader_that_asks_during_a_drain_is_answered_and_makes_room(local: Local) -> None:
     buffer = local("queue", 1, 8, 1)
-    sender, reader = buffer.sender(), buffer.reader()
-    sender.put(rows(1))
-    collect(reader, 1)
-    (source,) = reader._sources
-    assert source.hold(WAIT_S)
+    sender, reader, source = held_after(buffer, 1)
     sender.put(rows(20, 1))
     wait_until(lambda: buffer.ingest.blocked, "the table is full")
     buffer.end_loop()
@@ -215,11 +221,7 @@ def test_a_question_from_before_a_table_was_emptied_draws_nothing(
     """It would wait inside Reverb for rows that are gone, and the next `drop_all` for it."""
     monkeypatch.setattr(waiting, "LONGEST_S", 0.02)
     buffer = local("queue", 1, 64, 4)
-    sender, reader = buffer.sender(), buffer.reader()
-    sender.put(rows(4))
-    collect(reader, 4)
-    (source,) = reader._sources
-    assert source.hold(WAIT_S)
+    sender, reader, source = held_after(buffer, 4)
     asked = len(looks)
     wait_until(lambda: len(looks) > asked + 2, "it asks while it is held")
     sender.put(rows(3, 4))
