@@ -221,6 +221,7 @@ def view_columns(payload: memoryview, specs: Specs, count: int) -> Batch:
 
 
 _PADDING = bytes(ALIGN_BYTES)
+_dtype = lru_cache(maxsize=256)(np.dtype)
 _SMALL_BYTES = 4096  # copying so little costs less than making a view
 
 
@@ -229,7 +230,7 @@ def wire_buffers(batch: Batch, specs: Specs) -> list[memoryview | bytes]:
     buffers: list[memoryview | bytes] = []
     for name, spec in specs:
         column = batch.columns[name]
-        if column.dtype.str != spec.dtype or column.shape[1:] != spec.shape:
+        if column.dtype != _dtype(spec.dtype) or column.shape[1:] != spec.shape:
             raise SampleError(
                 f"field {name!r} is {column.dtype.str}{column.shape[1:]}, declared {spec.dtype}{spec.shape}"
             )

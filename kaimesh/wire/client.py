@@ -95,7 +95,7 @@ class FrameClient:
         self._most_bytes = wire.MAX_FRAME_BYTES
         return wire.from_json(payload)
 
-    def send(self, kind: Kind, buffers: list[memoryview | bytes], **header: int) -> None:
+    def send(self, kind: int, buffers: list[memoryview | bytes], **header: int) -> None:
         """Writes one frame. Raises PeerError: the peer is gone, or took nothing for `timeout_s`."""
         length = sum(map(len, buffers))
         parts: list[memoryview | bytes] = [wire.encode(kind, length, **header), *buffers]

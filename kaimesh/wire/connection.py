@@ -15,8 +15,8 @@ __all__ = ["Connection", "Hello"]
 
 FIRST_BUFFER_BYTES = 4096
 TURN_BYTES = 1 << 22  # of one peer, before the others have their turn
-STRANGER = {int(Kind.HELLO): wire.MAX_HELLO_BYTES}  # what may come, and how long it may be, before the token
-GUEST = {int(Kind.DATA): wire.MAX_FRAME_BYTES, int(Kind.CONTROL): wire.MAX_CONTROL_BYTES}  # and after it
+STRANGER = {Kind.HELLO: wire.MAX_HELLO_BYTES}  # what may come, and how long it may be, before the token
+GUEST = {Kind.DATA: wire.MAX_FRAME_BYTES, Kind.CONTROL: wire.MAX_CONTROL_BYTES}  # and after it
 
 
 class Connection:

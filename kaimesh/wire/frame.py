@@ -7,7 +7,6 @@ import socket
 import struct
 import sys
 from collections.abc import Mapping
-from enum import IntEnum
 from typing import Any, NamedTuple
 
 from kaimesh.errors import PeerError
@@ -51,8 +50,8 @@ def unheard(sock: socket.socket) -> bool:
     return bool(retransmits + probes >= _SILENT_SENDS)
 
 
-class Kind(IntEnum):
-    """What a frame is."""
+class Kind:
+    """What a frame is. Plain numbers: on Python 3.11 a look at an enum's member costs a fifth of a microsecond, for every frame several."""
 
     HELLO = 1  # client: JSON
     WELCOME = 2  # server: JSON
@@ -96,15 +95,15 @@ def decode(data: bytes | bytearray | memoryview, max_bytes: int | Mapping[int, i
     max_bytes: by kind, where only some kinds may come; another is a BadFrame as well.
     """
     header = Header._make(HEADER.unpack_from(data))
+    limit = max_bytes if isinstance(max_bytes, int) else max_bytes.get(header.kind, -1)
+    if header.magic == MAGIC and header.length <= limit:
+        return header
     if header.magic != MAGIC:
         raise BadFrame(f"the bytes {header.magic!r} do not begin a kaimesh frame of this version ({MAGIC!r})")
-    limit = max_bytes if isinstance(max_bytes, int) else max_bytes.get(header.kind)
-    if limit is None:
-        names = ", ".join(kind.name for kind in Kind if kind in max_bytes)  # type: ignore[operator]
+    if isinstance(max_bytes, Mapping) and header.kind not in max_bytes:
+        names = ", ".join(name for name, kind in vars(Kind).items() if kind in max_bytes)
         raise BadFrame(f"a frame of kind {header.kind} where {names} may come")
-    if header.length > limit:
-        raise BadFrame(f"a frame of {header.length} bytes is over the limit of {limit}")
-    return header
+    raise BadFrame(f"a frame of {header.length} bytes is over the limit of {limit}")
 
 
 def to_json(data: Any) -> bytes:

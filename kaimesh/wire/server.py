@@ -128,7 +128,7 @@ class FrameServer:
             timeout_s = 0.0
         return self._epoll.poll(timeout_s)
 
-    def send(self, connection: Connection, kind: Kind, buffers: list[memoryview | bytes], **header: int) -> None:
+    def send(self, connection: Connection, kind: int, buffers: list[memoryview | bytes], **header: int) -> None:
         """Writes a frame of these pieces. Never blocks, never raises."""
         self.write(connection, b"".join((wire.encode(kind, sum(map(len, buffers)), **header), *buffers)))
 
@@ -155,7 +155,7 @@ class FrameServer:
         elif connection.queued > _COUNTED_BYTES:
             self._bound()
 
-    def send_json(self, connection: Connection, kind: Kind, data: dict[str, Any], **header: int) -> None:
+    def send_json(self, connection: Connection, kind: int, data: dict[str, Any], **header: int) -> None:
         """A frame with a JSON payload."""
         self.send(connection, kind, [wire.to_json(data)], **header)
 

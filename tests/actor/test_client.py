@@ -265,6 +265,6 @@ def test_an_actor_that_answers_nonsense_is_left_for_the_next(
         thread.join(DEADLINE_S)
 
 
-def spoken(kind: Kind, data: dict[str, Any]) -> bytes:
+def spoken(kind: int, data: dict[str, Any]) -> bytes:
     payload = wire.to_json(data)
     return wire.encode(kind, len(payload)) + payload

@@ -156,6 +156,6 @@ def _rows(rng: random.Random) -> bytes:
     return wire.encode(Kind.DATA, len(data), rows=said, tag=rng.randrange(1 << 40), method=rng.choice((0, 0, 1))) + data
 
 
-def _json(kind: Kind, data: Any) -> bytes:
+def _json(kind: int, data: Any) -> bytes:
     payload = wire.to_json(data)
     return wire.encode(kind, len(payload)) + payload

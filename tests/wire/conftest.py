@@ -71,7 +71,7 @@ class Echo:
         if header.kind == Kind.DATA and header.method == 0:
             self.server.send_json(connection, Kind.SPECS, {"specs": connection.state.to_json()})
         self.server.send(
-            connection, Kind(header.kind), [connection.payload], method=header.method, rows=header.rows, tag=header.tag
+            connection, header.kind, [connection.payload], method=header.method, rows=header.rows, tag=header.tag
         )
 
     def close(self) -> None:
