@@ -17,8 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import envs
-from kaimesh import trust
+from kaimesh import envs, trust
 from kaimesh.agent import Monitor, called_exit, user_code
 from kaimesh.cli.start import DEFAULT_CONF, runs_dir
 from kaimesh.config import App, Config, load

@@ -21,9 +21,9 @@ os.environ.setdefault("BLESSED_QUERY_TIMEOUT_SECONDS", "0.5")  # for terminals t
 import blessed
 import numpy as np
 
-import envs
-from envs.text import Line, face_of, wants_text
+from kaimesh import envs
 from kaimesh.config.reading import parse
+from kaimesh.envs.text import Line, face_of, wants_text
 from kaimesh.errors import ConfigError, MeshError
 from kaimesh.recording import Recording
 

@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 
-import envs
-from envs.realm.story import SCRIPT, Story
-from envs.realm.vector import Realm
-from envs.replay import Replay
-from kaimesh import trust
+from kaimesh import envs, trust
 from kaimesh.agent import called_exit
+from kaimesh.envs.realm.story import SCRIPT, Story
+from kaimesh.envs.realm.vector import Realm
+from kaimesh.envs.replay import Replay
 from kaimesh.errors import EXIT_AGENT, EXIT_CRASH, EXIT_OK, ConfigError, MeshError
 from kaimesh.guarded import guarded
 from kaimesh.recording import Recording

@@ -72,16 +72,16 @@ LEARN_S = 60.0  # a learn that takes longer has lost its samples
 class SerialMesh:
     """actor, buffer, learner and model pool as plain objects; each `put` of samples trains on what is there before it returns.
 
-    It is what aisrv is linked to (aisrv.links.Links), its policy and its sender in one.
+    It is what aisrv is linked to (kaimesh.aisrv.links.Links), its policy and its sender in one.
     """
 
     def __init__(self, context: Context, spaces: Spaces, learns: int, turn: Turn) -> None:
-        from actor.batcher import Batcher
-        from buffer.ingest import Ingest
-        from learner.reader import Reader
-        from learner.replay import FRESH_BATCHES
-        from learner.trainer import Trainer
-        from model_pool.store import Store
+        from kaimesh.actor.batcher import Batcher
+        from kaimesh.buffer.ingest import Ingest
+        from kaimesh.learner.reader import Reader
+        from kaimesh.learner.replay import FRESH_BATCHES
+        from kaimesh.learner.trainer import Trainer
+        from kaimesh.model_pool.store import Store
 
         app = context.config.app
         self._context, self._spaces, self._learns = context, spaces, learns
@@ -196,7 +196,7 @@ class SerialMesh:
 
 
 class SerialPolicy:
-    """aisrv.links.Policy on a SerialMesh."""
+    """kaimesh.aisrv.links.Policy on a SerialMesh."""
 
     def __init__(self, mesh: SerialMesh) -> None:
         self._mesh = mesh
@@ -248,7 +248,7 @@ def configured(algo: str, conf: str, seed: int | None, settings: dict[str, str])
 
 def run(config: Config, learns: int, watched: bool = True) -> RunDir:
     """Trains `learns` times and checks what came of it; returns the run's directory. Raises what the agent raised."""
-    from aisrv.service import AisrvService
+    from kaimesh.aisrv.service import AisrvService
 
     run_dir = RunDir(Path(config.app.runs_dir) / "train_test")
     shutil.rmtree(run_dir.root, ignore_errors=True)

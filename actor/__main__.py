@@ -3,4 +3,4 @@
 from kaimesh.lifecycle import main
 
 if __name__ == "__main__":
-    main("actor", "actor.service.ActorService")
+    main("actor", "kaimesh.actor.service.ActorService")

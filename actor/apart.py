@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from actor.batcher import Batcher, Lane, check_finite
+from kaimesh.actor.batcher import Batcher, Lane, check_finite
 from kaimesh.arrays import Batch
 from kaimesh.errors import MeshError
 from kaimesh.finite import rows_not_finite

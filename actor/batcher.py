@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from actor.answers import check_numbers, columns_of
+from kaimesh.actor.answers import check_numbers, columns_of
 from kaimesh.agent import Spaces, protocol, user_code
 from kaimesh.arrays import Batch, Layout, Specs, layout
 from kaimesh.errors import SampleError

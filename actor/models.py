@@ -18,7 +18,7 @@ _RETRY_S = 0.5
 
 
 class Pool(Protocol):
-    """What is needed of model_pool.client.ModelPoolClient."""
+    """What is needed of kaimesh.model_pool.client.ModelPoolClient."""
 
     def list(self) -> list[ModelInfo]:
         """Oldest first."""
@@ -51,7 +51,7 @@ class Models:
     ) -> None:
         self.newest: Model | None = None
         self._pool, self._folder, self._period_s, self._stop = pool, folder, period_s, stop
-        self._log = logger or logging.getLogger("actor.models")
+        self._log = logger or logging.getLogger("kaimesh.actor.models")
         self._lock = threading.Lock()
         self._in_use: Model | None = None
         self._have: ModelInfo | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from actor.batcher import NO_MODEL, Batcher, Lane
+from kaimesh.actor.batcher import NO_MODEL, Batcher, Lane
 from kaimesh.agent import Spaces
 from kaimesh.arrays import Specs
 from kaimesh.errors import Refused

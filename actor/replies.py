@@ -6,9 +6,9 @@ import logging
 import traceback
 from typing import NamedTuple
 
-from actor.apart import tell_apart
-from actor.batcher import Batcher, Lane
-from actor.peers import Peer
+from kaimesh.actor.apart import tell_apart
+from kaimesh.actor.batcher import Batcher, Lane
+from kaimesh.actor.peers import Peer
 from kaimesh.arrays import ALIGN_BYTES, Batch, Specs, view_columns
 from kaimesh.errors import AgentError, MeshError
 from kaimesh.internal import internal_error

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 
-from actor.batcher import Batcher, Lane
-from actor.models import Model, Models
-from actor.peers import Admission, Peer
-from actor.replies import Replies, Request, trace_of
-from actor.requests import Version, request_of
+from kaimesh.actor.batcher import Batcher, Lane
+from kaimesh.actor.models import Model, Models
+from kaimesh.actor.peers import Admission, Peer
+from kaimesh.actor.replies import Replies, Request, trace_of
+from kaimesh.actor.requests import Version, request_of
 from kaimesh.errors import AgentError, MeshError, SampleError
 from kaimesh.metrics import Meter
 from kaimesh.wire.connection import Connection

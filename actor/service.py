@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from actor.batcher import Batcher
-from actor.models import Models
-from actor.server import ActorServer
+from kaimesh.actor.batcher import Batcher
+from kaimesh.actor.models import Models
+from kaimesh.actor.server import ActorServer
 from kaimesh.errors import MeshError
 from kaimesh.lifecycle import Context
-from model_pool.client import ModelPoolClient
+from kaimesh.model_pool.client import ModelPoolClient
 
 
 class ActorService:

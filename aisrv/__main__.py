@@ -3,4 +3,4 @@
 from kaimesh.lifecycle import main
 
 if __name__ == "__main__":
-    main("aisrv", "aisrv.service.AisrvService")
+    main("aisrv", "kaimesh.aisrv.service.AisrvService")

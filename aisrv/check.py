@@ -1,4 +1,4 @@
-"""Builds what an aisrv would build, once and in a process of its own, before a mesh is started: `python -m aisrv.check FD`.
+"""Builds what an aisrv would build, once and in a process of its own, before a mesh is started: `python -m kaimesh.aisrv.check FD`.
 
 The request is a JSON object on stdin: app, env_conf, max_episode_steps; to go on with a run also conf, overrides and ckpt.
 The answer is one on the descriptor FD: {} or {"error": words}. An environment that ends this process gives none.
@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import envs
+from kaimesh import envs
 from kaimesh.errors import AgentError, ConfigError, MeshError
 
 _MOST_WORDS = 8_000  # of an error: a pipe takes 64 kB without a reader

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from actor.client import ActorClient
-from buffer.client import SampleSender
+from kaimesh.actor.client import ActorClient
 from kaimesh.agent import Spaces
 from kaimesh.arrays import Batch
+from kaimesh.buffer.client import SampleSender
+from kaimesh.learner.client import LearnerClient
 from kaimesh.lifecycle import Context
-from learner.client import LearnerClient
 
 _STATUS_S = 2.0
 

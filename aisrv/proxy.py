@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from aisrv.links import Links, Policy
 from kaimesh.agent import MODEL_VERSION, RUN_ID, protocol, sample_columns
+from kaimesh.aisrv.links import Links, Policy
 from kaimesh.arrays import Batch, Specs
 from kaimesh.errors import PeerError, Stopped
 from kaimesh.metrics import Meter

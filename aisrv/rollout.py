@@ -17,9 +17,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from aisrv.guard import environment
 from kaimesh import frames
 from kaimesh.agent import MODEL_VERSION, PRIORITY, RUN_ID, user_code
+from kaimesh.aisrv.guard import environment
 from kaimesh.arrays import Batch
 from kaimesh.errors import ConfigError
 from kaimesh.metrics import Meter
@@ -233,7 +233,7 @@ class Group:
 def workflow(envs: Sequence[gym.vector.VectorEnv], agents: Sequence[Any], logger: Any, monitor: Any) -> None:
     """Rolls out until the mesh stops. `agents[i]` predicts for the group `envs[i]`.
 
-    monitor: aisrv.service.WorkflowMonitor, for the meter, the stop event, the seed and the slots' numbers.
+    monitor: kaimesh.aisrv.service.WorkflowMonitor, for the meter, the stop event, the seed and the slots' numbers.
     """
     meter = monitor.meter
     groups, slot = [], monitor.first_slot

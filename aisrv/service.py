@@ -6,14 +6,14 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-import envs
-from aisrv.guard import environment
-from aisrv.links import Links, RemoteLinks
-from aisrv.local import train_in_place
-from aisrv.proxy import OnPolicyGate, RemoteAgent
-from aisrv.rollout import Direct
-from aisrv.slots import CountedEnv, run_slots
+from kaimesh import envs
 from kaimesh.agent import Monitor, Spaces, user_code
+from kaimesh.aisrv.guard import environment
+from kaimesh.aisrv.links import Links, RemoteLinks
+from kaimesh.aisrv.local import train_in_place
+from kaimesh.aisrv.proxy import OnPolicyGate, RemoteAgent
+from kaimesh.aisrv.rollout import Direct
+from kaimesh.aisrv.slots import CountedEnv, run_slots
 from kaimesh.errors import Stopped
 from kaimesh.lifecycle import Context, dotted
 from kaimesh.training import Training

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from aisrv.guard import environment
 from kaimesh.agent import user_code
+from kaimesh.aisrv.guard import environment
 from kaimesh.errors import Stopped
 from kaimesh.metrics import Meter
 

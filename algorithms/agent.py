@@ -14,12 +14,12 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from algorithms import features
-from algorithms import weights as model_file
-from algorithms.networks import library, lstm
-from algorithms.networks.layers import Weights
 from kaimesh import agent
 from kaimesh.agent import Features, Spaces
+from kaimesh.algorithms import features
+from kaimesh.algorithms import weights as model_file
+from kaimesh.algorithms.networks import library, lstm
+from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.arrays import Batch
 from kaimesh.errors import AgentError
 
@@ -170,7 +170,7 @@ class NativeAgent(agent.Agent):
         forward = partial(self.model.forward, self._net)
         if self._net.torso.kind == "mlp":
             return lambda _: None, lambda *inputs: forward(library.NUMPY, self._weights, *inputs)
-        from algorithms.networks.compiled import TENSORFLOW, Compiled
+        from kaimesh.algorithms.networks.compiled import TENSORFLOW, Compiled
 
         spaces = self._net.spaces
         state = ((column.shape[1:], column.dtype.str) for column in self.initial_state(1).values())

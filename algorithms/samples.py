@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from algorithms.networks.lstm import STATE
+from kaimesh.algorithms.networks.lstm import STATE
 from kaimesh.errors import SampleError
 
 # Columns with T + 1 entries; the last observation, or the last `value`, bootstraps.

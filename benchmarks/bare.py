@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-import envs
+from kaimesh import envs
 from kaimesh.cli.start import DEFAULT_CONF, overrides_of
 from kaimesh.config import Config, load
 from kaimesh.lifecycle import set_threads

@@ -88,8 +88,8 @@ def steps(count: int) -> Any:
 
 def serve_ours(load: str, port: int, ingest_port: int, kind: str = "replay") -> None:
     """Our buffer, until it is killed."""
-    from buffer.ingest import Ingest
-    from buffer.server import IngestServer
+    from kaimesh.buffer.ingest import Ingest
+    from kaimesh.buffer.server import IngestServer
     from kaimesh.metrics import Meter
 
     table, app = app_of(load, kind)
@@ -123,8 +123,8 @@ def serve_bare(load: str, port: int, _: int) -> None:
 
 def insert_ours(load: str, _: int, ingest_port: int, seconds: float, fill: bool = False) -> float:
     """Rows/s that are acknowledged."""
-    from buffer.client import SampleSender
     from kaimesh.arrays import Batch
+    from kaimesh.buffer.client import SampleSender
     from kaimesh.metrics import Meter
 
     shape, frame = LOADS[load].shape, min(16, max(1, (1 << 20) // int(4 * np.prod(LOADS[load].shape))))
@@ -221,7 +221,7 @@ def learn_ours(load: str, port: int, ingest_port: int, seconds: float, kind: str
 
 def feed_steps(ingest_port: int, kind: str, stop: threading.Event) -> None:
     """Fills a replay table once; keeps a queue full."""
-    from buffer.client import SampleSender
+    from kaimesh.buffer.client import SampleSender
     from kaimesh.errors import Stopped
     from kaimesh.metrics import Meter
 
@@ -243,8 +243,8 @@ def feed_steps(ingest_port: int, kind: str, stop: threading.Event) -> None:
 def open_reader(load: str, port: int, ingest_port: int, kind: str = "replay") -> Callable[[], Any]:
     """The `next_batch` of a Reader."""
     from kaimesh.config import AlgoEntry, Config
+    from kaimesh.learner.reader import Reader
     from kaimesh.metrics import Meter
-    from learner.reader import Reader
 
     table, app = app_of(load, kind)
     reader = Reader(

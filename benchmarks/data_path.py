@@ -21,9 +21,8 @@ from typing import Any
 
 import numpy as np
 
-import envs
 from benchmarks.report import finish
-from kaimesh import frames
+from kaimesh import envs, frames
 from kaimesh.arrays import Batch
 from kaimesh.cli.start import DEFAULT_CONF, overrides_of
 from kaimesh.config import Config, load
@@ -61,7 +60,7 @@ def main() -> None:
 
 def unrolls(config: Config) -> list[Batch]:
     """Batches of train_batch_size samples, as aisrv sends them."""
-    from aisrv.rollout import Direct, Group
+    from kaimesh.aisrv.rollout import Direct, Group
 
     app = config.app
     kept: list[Batch] = []
@@ -93,9 +92,9 @@ def agent_of(config: Config) -> tuple[Any, Any]:
 
 def measure(config: Config, samples: list[Batch], learns: int) -> dict[str, float]:
     """Learns from a table that is kept full."""
-    from buffer.ingest import Ingest
-    from learner.reader import Reader
-    from learner.trainer import Trainer
+    from kaimesh.buffer.ingest import Ingest
+    from kaimesh.learner.reader import Reader
+    from kaimesh.learner.trainer import Trainer
 
     agent, env = agent_of(config)
     env.close()

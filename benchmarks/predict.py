@@ -2,10 +2,10 @@
 
     python -m benchmarks.predict [--runs 5] [--seconds 2] [--network numpy] [--json FILE]
 
-The network is run as a native agent's MLP is (NumPy, algorithms.networks.numpy_mlp) and as a user's TensorFlow agent would.
+The network is run as a native agent's MLP is (NumPy, kaimesh.algorithms.networks.numpy_mlp) and as a user's TensorFlow agent would.
 
-Both sides are measured in one run: an actor (actor.server in a process of its own) asked by client processes
-(actor.client, no TensorFlow in them), and Agent.predict on a batch of the same total size with nothing else running.
+Both sides are measured in one run: an actor (kaimesh.actor.server in a process of its own) asked by client processes
+(kaimesh.actor.client, no TensorFlow in them), and Agent.predict on a batch of the same total size with nothing else running.
 The medians of several short runs are reported, and what share of the in-process rate survives the trip.
 """
 
@@ -50,9 +50,9 @@ class NumpyAgent:
     """The network as the native agents' actors run it."""
 
     def __init__(self) -> None:
-        from algorithms.networks import numpy_mlp
-        from algorithms.networks.torso import Torso
         from kaimesh.agent import Part
+        from kaimesh.algorithms.networks import numpy_mlp
+        from kaimesh.algorithms.networks.torso import Torso
 
         generator = np.random.default_rng(0)
         parts = (Part("obs", "<f4", (LAYERS[0],)),)
@@ -99,8 +99,8 @@ AGENTS: dict[str, type[Any]] = {"numpy": NumpyAgent, "tensorflow": TensorFlowAge
 
 def serve(network: str, port: Connection, stop: Event) -> None:
     """The actor's process."""
-    from actor.batcher import Batcher
-    from actor.server import ActorServer
+    from kaimesh.actor.batcher import Batcher
+    from kaimesh.actor.server import ActorServer
 
     meter = Meter("actor_0")
     batcher = Batcher(AGENTS[network](), max_rows=256, meter=meter)
@@ -117,7 +117,7 @@ def serve(network: str, port: Connection, stop: Event) -> None:
 
 def ask(port: int, rows: int, start: Event, seconds: float, answer: Connection) -> None:
     """A client's process: asks for `seconds` after the start, and reports its predictions/s and its round trips [s]."""
-    from actor.client import ActorClient
+    from kaimesh.actor.client import ActorClient
 
     client = ActorClient(
         [f"127.0.0.1:{port}"],

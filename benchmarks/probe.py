@@ -120,8 +120,8 @@ def ask(port: int, rows: int, counts: Path, slot: int) -> None:
     """One client's process."""
     import numpy as np
 
-    from actor.client import ActorClient
     from benchmarks.predict import LAYERS, TOKEN
+    from kaimesh.actor.client import ActorClient
     from kaimesh.arrays import Batch
     from kaimesh.metrics import Meter
 

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import finish
-from envs.realm.facade import RealmFacade
-from envs.realm.map import PRESETS
-from envs.realm.vector import Realm
+from kaimesh.envs.realm.facade import RealmFacade
+from kaimesh.envs.realm.map import PRESETS
+from kaimesh.envs.realm.vector import Realm
 
 FEATURE_NAMES = ("norm_pos", "grid_pos", "start_pos", "end_pos", "buff_pos", "treasure_pos")
 MAP_NAMES = ("obstacle_map", "treasure_map", "end_map", "memory_map")

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from aisrv import rollout
-from algorithms.impala import agent, config
+from kaimesh.aisrv import rollout
+from kaimesh.algorithms.impala import agent, config
 from kaimesh.arrays import Batch
 
 

@@ -30,9 +30,9 @@ from typing import Any
 import numpy as np
 import psutil
 
-import envs
 from benchmarks.bare import bare
 from benchmarks.report import finish
+from kaimesh import envs
 from kaimesh.cli.start import DEFAULT_CONF, overrides_of
 from kaimesh.config import Config, load
 from kaimesh.errors import ConfigError

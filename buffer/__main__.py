@@ -3,4 +3,4 @@
 from kaimesh.lifecycle import main
 
 if __name__ == "__main__":
-    main("buffer", "buffer.service.BufferService")
+    main("buffer", "kaimesh.buffer.service.BufferService")

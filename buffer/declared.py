@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from buffer.tables import TablePlan
 from kaimesh.agent import KEY, MODEL_VERSION, PRIORITY, PROBABILITY, REPLAYED, RUN_ID, SERVER
 from kaimesh.arrays import ArraySpec, Specs
+from kaimesh.buffer.tables import TablePlan
 from kaimesh.errors import SampleError
 
 MOST_ITEM_BYTES = 1 << 30

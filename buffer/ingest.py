@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from buffer import declared, tables
-from buffer.checkpoint import Checkpoints, Manifest
-from buffer.store import Store
-from buffer.tables import TablePlan
 from kaimesh.agent import PRIORITY, Spaces, TableSpec
 from kaimesh.arrays import Batch, Specs, pack_rows
+from kaimesh.buffer import declared, tables
+from kaimesh.buffer.checkpoint import Checkpoints, Manifest
+from kaimesh.buffer.store import Store
+from kaimesh.buffer.tables import TablePlan
 from kaimesh.config.keys import App
 from kaimesh.errors import MeshError, SampleError
 from kaimesh.finite import first_not_finite

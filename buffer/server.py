@@ -7,10 +7,10 @@ import time
 from collections import deque
 from typing import Any
 
-from buffer.ingest import Ingest
-from buffer.waiting import Waiting
 from kaimesh.agent import Spaces
 from kaimesh.arrays import Specs, view_columns
+from kaimesh.buffer.ingest import Ingest
+from kaimesh.buffer.waiting import Waiting
 from kaimesh.errors import MeshError, SampleError
 from kaimesh.metrics import Meter
 from kaimesh.untrusted import clean

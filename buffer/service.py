@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 
-from buffer.checkpoint import Checkpoints
-from buffer.ingest import Ingest
-from buffer.server import IngestServer
 from kaimesh.agent import TableSpec
+from kaimesh.buffer.checkpoint import Checkpoints
+from kaimesh.buffer.ingest import Ingest
+from kaimesh.buffer.server import IngestServer
 from kaimesh.errors import MeshError
 from kaimesh.lifecycle import Context, dotted
 from kaimesh.ports import free

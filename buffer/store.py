@@ -12,8 +12,8 @@ import numpy as np
 import reverb
 from reverb import pybind
 
-from buffer import tables
-from buffer.tables import TablePlan
+from kaimesh.buffer import tables
+from kaimesh.buffer.tables import TablePlan
 from kaimesh.memory import keep_freed_memory
 
 _KEEP_ITEMS = 16  # items left under way while more come, so that neither side waits for the other

@@ -37,11 +37,11 @@ text          an environment as a person plays it in a terminal
 kaiwu         the environment as Kaiwu's workflows (generation G1) see it
 """
 
-from envs import realm  # registers kaimesh/Realm-v0 and kaimesh/RealmMini-v0
-from envs.evaluation import episode_report, for_evaluation, notes
-from envs.exchanged import unfamiliar
-from envs.registry import ENVIRONMENTS, facade, make, make_vector, spaces_of
-from envs.vector import featured
+from kaimesh.envs import realm  # registers kaimesh/Realm-v0 and kaimesh/RealmMini-v0
+from kaimesh.envs.evaluation import episode_report, for_evaluation, notes
+from kaimesh.envs.exchanged import unfamiliar
+from kaimesh.envs.registry import ENVIRONMENTS, facade, make, make_vector, spaces_of
+from kaimesh.envs.vector import featured
 
 __all__ = [
     "ENVIRONMENTS",

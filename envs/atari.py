@@ -23,7 +23,7 @@ from ale_py import roms
 from ale_py.vector_env import AtariVectorEnv
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from envs.atari_scores import human_normalised
+from kaimesh.envs.atari_scores import human_normalised
 from kaimesh.errors import ConfigError
 
 _RESERVED = {

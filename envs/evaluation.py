@@ -15,11 +15,11 @@ from typing import Any
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
-from envs import gym
-from envs.atari_scores import REFERENCES
-from envs.procgen import Procgen
-from envs.registry import resolve
-from envs.single import Single
+from kaimesh.envs import gym
+from kaimesh.envs.atari_scores import REFERENCES
+from kaimesh.envs.procgen import Procgen
+from kaimesh.envs.registry import resolve
+from kaimesh.envs.single import Single
 
 Report = Mapping[str, float]
 

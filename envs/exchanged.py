@@ -12,11 +12,11 @@ import reprlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from envs import gym
-from envs.registry import ENVIRONMENTS, RESERVED, resolve
+from kaimesh.envs import gym
+from kaimesh.envs.registry import ENVIRONMENTS, RESERVED, resolve
 
 # Where the environments of gymnasium's registry are written that an installation here brings along.
-_BUILT_IN = ("gymnasium.envs.", "ale_py.", "minigrid.", "envs.")
+_BUILT_IN = ("gymnasium.envs.", "ale_py.", "minigrid.", "kaimesh.envs.")
 # Arguments that gymnasium.make and make_vec take for themselves.
 _GYMNASIUMS = {
     "id",

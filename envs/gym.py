@@ -15,8 +15,9 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.wrappers import TimeLimit
 
-from envs.single import Single
-from envs.translation import check_spaces
+from kaimesh.config.packages import below_kaimesh
+from kaimesh.envs.single import Single
+from kaimesh.envs.translation import check_spaces
 from kaimesh.errors import ConfigError
 
 FACTORY = "env_factory"  # the attribute that kaimesh.agent.env_factory sets
@@ -113,6 +114,10 @@ def named(app: str) -> Callable[..., Any]:
     module_name, _, name = app.rpartition(":")
     if not all(part.isidentifier() for part in module_name.split(".")):
         raise ConfigError(f"app = {app!r}: {module_name!r} is no module's name. Write <package>.<module>:<class>.")
+    if whole := below_kaimesh(module_name):
+        raise ConfigError(
+            f"app = {app!r}: everything of kaimesh's is imported by its whole name. Write app = '{whole}:{name}'."
+        )
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

@@ -9,9 +9,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from envs.translation import Translation
-from envs.vector import LEGAL_ACTIONS
 from kaimesh.agent import Spaces
+from kaimesh.envs.translation import Translation
+from kaimesh.envs.vector import LEGAL_ACTIONS
 from kaimesh.errors import ConfigError
 
 Build = Callable[[Mapping[str, Any], int], gymnasium.Env]

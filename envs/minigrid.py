@@ -29,8 +29,8 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import VectorEnv
 
-from envs import gym
 from kaimesh.agent import Part
+from kaimesh.envs import gym
 from kaimesh.errors import ConfigError
 
 PREFIX = "MiniGrid-"

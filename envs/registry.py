@@ -9,14 +9,14 @@ from typing import Any
 import gymnasium
 from gymnasium.vector import VectorEnv
 
-from envs import gym
-from envs.kaiwu import Facade
-from envs.minigrid import PREFIX, make_minigrid, vector_minigrid
-from envs.procgen import Procgen
-from envs.single import Single
-from envs.translation import Translation
-from envs.vector import LEGAL_ACTIONS, PARTS, MeshVectorEnv
 from kaimesh.agent import Spaces
+from kaimesh.envs import gym
+from kaimesh.envs.kaiwu import Facade
+from kaimesh.envs.minigrid import PREFIX, make_minigrid, vector_minigrid
+from kaimesh.envs.procgen import Procgen
+from kaimesh.envs.single import Single
+from kaimesh.envs.translation import Translation
+from kaimesh.envs.vector import LEGAL_ACTIONS, PARTS, MeshVectorEnv
 from kaimesh.errors import ConfigError
 
 # What stands before the colon of an app that is not a module of one's own.
@@ -27,14 +27,14 @@ RESERVED = {"self", "game", "num_envs", "max_episode_steps", "render_mode"}
 
 # Short names: name -> what `app = "module:name"` would say.
 ENVIRONMENTS: dict[str, str] = {
-    "cartpole-masked": "envs.masked:MaskedCartPole",
-    "catch": "envs.catch:Catch",
-    "realm": "envs.realm.vector:Realm",
-    "realm-mini": "envs.realm.vector:RealmMini",
+    "cartpole-masked": "kaimesh.envs.masked:MaskedCartPole",
+    "catch": "kaimesh.envs.catch:Catch",
+    "realm": "kaimesh.envs.realm.vector:Realm",
+    "realm-mini": "kaimesh.envs.realm.vector:RealmMini",
 }
 
 # Those with a facade of their own, which knows Kaiwu's names for what is in them.
-FACADES: dict[str, str] = dict.fromkeys(("realm", "realm-mini"), "envs.realm.facade:RealmFacade")
+FACADES: dict[str, str] = dict.fromkeys(("realm", "realm-mini"), "kaimesh.envs.realm.facade:RealmFacade")
 
 
 def make_vector(
@@ -61,7 +61,7 @@ def make_vector(
         vector = gym.vector_registered(name, count, conf, max_episode_steps, render_mode, tell)
     elif kind == "ale":
         tell(1)
-        from envs.atari import vector_atari  # the emulator is loaded where it is used
+        from kaimesh.envs.atari import vector_atari  # the emulator is loaded where it is used
 
         vector, clip = vector_atari(name, count, conf, max_episode_steps, render_mode)
     elif kind == "procgen":
@@ -83,7 +83,7 @@ def make(
     if kind == "gym":
         return gym.make_registered(name, conf, max_episode_steps, render_mode)
     if kind == "ale":
-        from envs.atari import vector_atari
+        from kaimesh.envs.atari import vector_atari
 
         return Single(vector_atari(name, 1, conf, max_episode_steps, render_mode)[0])
     if kind == "procgen":

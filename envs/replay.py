@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from envs.registry import make_vector
+from kaimesh.envs.registry import make_vector
 from kaimesh.errors import ConfigError
 from kaimesh.recording import Recording
 

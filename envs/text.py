@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from envs.vector import MeshVectorEnv
+from kaimesh.envs.vector import MeshVectorEnv
 from kaimesh.errors import ConfigError
 
 Colour = tuple[int, int, int]
@@ -124,10 +124,10 @@ class TextFace:
 
 def face_of(env: MeshVectorEnv) -> Any:
     """The face of one slot."""
-    from envs.realm.vector import Realm
+    from kaimesh.envs.realm.vector import Realm
 
     if isinstance(env.unwrapped, Realm):
-        from envs.realm.text import RealmFace
+        from kaimesh.envs.realm.text import RealmFace
 
         return RealmFace(env)
     return TextFace(env)

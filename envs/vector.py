@@ -9,8 +9,8 @@ from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
-from envs.translation import Translation
 from kaimesh.agent import Features, Spaces, user_code
+from kaimesh.envs.translation import Translation
 from kaimesh.errors import AgentError, ConfigError
 
 # In an environment's metadata:

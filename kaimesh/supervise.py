@@ -68,7 +68,7 @@ def programs(app: App) -> list[Program]:
 
 def command(program: Program, run: RunDir) -> list[str]:
     """The command line of one process; it names the run's directory, which is how `stop` knows its own."""
-    package = "kaimesh.keeper" if program.role == "keeper" else program.role
+    package = f"kaimesh.{program.role}"
     paths = ["--conf", str(run.conf), "--run-dir", str(run.root)]
     return [sys.executable, "-m", package, *paths, "--index", str(program.number)]
 

@@ -3,4 +3,4 @@
 from kaimesh.lifecycle import main
 
 if __name__ == "__main__":
-    main("learner", "learner.service.LearnerService")
+    main("learner", "kaimesh.learner.service.LearnerService")

@@ -13,7 +13,7 @@ import numpy as np
 
 from kaimesh.arrays import Batch, Specs
 from kaimesh.items import Columns
-from learner.replay import ReplayShare
+from kaimesh.learner.replay import ReplayShare
 
 _REUSED_BATCHES = 4
 _OURS_ALONE = 3  # references to an array of `_made`: its dict's, the loop's, the argument's

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from kaimesh.learner import learner_pb2 as pb
+from kaimesh.learner import learner_pb2_grpc as pb_grpc
 from kaimesh.rpc import Channel
-from learner import learner_pb2 as pb
-from learner import learner_pb2_grpc as pb_grpc
 
 
 class LearnerClient:

@@ -14,7 +14,7 @@ _ANSWER_S = 5.0
 
 
 class Control(Protocol):
-    """What a reader asks a buffer's ingest side; `buffer.ingest.Ingest` itself can be one, in the same process."""
+    """What a reader asks a buffer's ingest side; `kaimesh.buffer.ingest.Ingest` itself can be one, in the same process."""
 
     def describe(self) -> dict[str, Any]:
         """See buffer/ingest. Raises PeerError: it does not answer."""

@@ -2,7 +2,7 @@
 """Client and server classes corresponding to protobuf-defined services."""
 import grpc
 
-from learner import learner_pb2 as learner_dot_learner__pb2
+from kaimesh.learner import learner_pb2 as kaimesh_dot_learner_dot_learner__pb2
 
 
 class LearnerStub(object):
@@ -16,13 +16,13 @@ class LearnerStub(object):
         """
         self.SaveModel = channel.unary_unary(
                 '/kaimesh.learner.Learner/SaveModel',
-                request_serializer=learner_dot_learner__pb2.Nothing.SerializeToString,
-                response_deserializer=learner_dot_learner__pb2.Saved.FromString,
+                request_serializer=kaimesh_dot_learner_dot_learner__pb2.Nothing.SerializeToString,
+                response_deserializer=kaimesh_dot_learner_dot_learner__pb2.Saved.FromString,
                 )
         self.GetStatus = channel.unary_unary(
                 '/kaimesh.learner.Learner/GetStatus',
-                request_serializer=learner_dot_learner__pb2.Nothing.SerializeToString,
-                response_deserializer=learner_dot_learner__pb2.Status.FromString,
+                request_serializer=kaimesh_dot_learner_dot_learner__pb2.Nothing.SerializeToString,
+                response_deserializer=kaimesh_dot_learner_dot_learner__pb2.Status.FromString,
                 )
 
 
@@ -47,13 +47,13 @@ def add_LearnerServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'SaveModel': grpc.unary_unary_rpc_method_handler(
                     servicer.SaveModel,
-                    request_deserializer=learner_dot_learner__pb2.Nothing.FromString,
-                    response_serializer=learner_dot_learner__pb2.Saved.SerializeToString,
+                    request_deserializer=kaimesh_dot_learner_dot_learner__pb2.Nothing.FromString,
+                    response_serializer=kaimesh_dot_learner_dot_learner__pb2.Saved.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
-                    request_deserializer=learner_dot_learner__pb2.Nothing.FromString,
-                    response_serializer=learner_dot_learner__pb2.Status.SerializeToString,
+                    request_deserializer=kaimesh_dot_learner_dot_learner__pb2.Nothing.FromString,
+                    response_serializer=kaimesh_dot_learner_dot_learner__pb2.Status.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -77,8 +77,8 @@ class Learner(object):
             timeout=None,
             metadata=None):
         return grpc.experimental.unary_unary(request, target, '/kaimesh.learner.Learner/SaveModel',
-            learner_dot_learner__pb2.Nothing.SerializeToString,
-            learner_dot_learner__pb2.Saved.FromString,
+            kaimesh_dot_learner_dot_learner__pb2.Nothing.SerializeToString,
+            kaimesh_dot_learner_dot_learner__pb2.Saved.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
@@ -94,7 +94,7 @@ class Learner(object):
             timeout=None,
             metadata=None):
         return grpc.experimental.unary_unary(request, target, '/kaimesh.learner.Learner/GetStatus',
-            learner_dot_learner__pb2.Nothing.SerializeToString,
-            learner_dot_learner__pb2.Status.FromString,
+            kaimesh_dot_learner_dot_learner__pb2.Nothing.SerializeToString,
+            kaimesh_dot_learner_dot_learner__pb2.Status.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

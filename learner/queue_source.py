@@ -19,9 +19,9 @@ from reverb.cc import schema_pb2
 
 from kaimesh.errors import MeshError, PeerError, Stopped
 from kaimesh.items import Progress
-from learner.control import Control, RemoteControl
-from learner.probe import Probe
-from learner.source import RETRY_S, Drawn
+from kaimesh.learner.control import Control, RemoteControl
+from kaimesh.learner.probe import Probe
+from kaimesh.learner.source import RETRY_S, Drawn
 
 _MOST_BYTES = 1 << 26  # of one draw, which `hold` lets come to its end
 _MOST_ITEMS = 1024

@@ -21,15 +21,15 @@ from kaimesh.config import Config
 from kaimesh.config.check import fresh_samples
 from kaimesh.errors import MeshError, PeerError, Stopped
 from kaimesh.items import item_bytes, row_counts, view_items
+from kaimesh.learner.assemble import Assembler, InOrder, Mixed
+from kaimesh.learner.control import Control, RemoteControl
+from kaimesh.learner.priorities import PriorityWriter
+from kaimesh.learner.queue_source import QueueSource
+from kaimesh.learner.replay import ReplayShare, replay_share
+from kaimesh.learner.source import Drawn, ReplaySource, Source
+from kaimesh.learner.total import Total
 from kaimesh.memory import keep_freed_memory
 from kaimesh.metrics import Meter
-from learner.assemble import Assembler, InOrder, Mixed
-from learner.control import Control, RemoteControl
-from learner.priorities import PriorityWriter
-from learner.queue_source import QueueSource
-from learner.replay import ReplayShare, replay_share
-from learner.source import Drawn, ReplaySource, Source
-from learner.total import Total
 
 _POLL_S = 0.5
 _UNDECLARED_POLL_S = 0.02

@@ -12,9 +12,9 @@ import grpc
 
 from kaimesh import rpc
 from kaimesh.errors import AgentError, MeshError, Refused
+from kaimesh.learner import learner_pb2 as pb
+from kaimesh.learner import learner_pb2_grpc as pb_grpc
 from kaimesh.metrics import Meter
-from learner import learner_pb2 as pb
-from learner import learner_pb2_grpc as pb_grpc
 
 MAX_SAVE_S = 600.0
 MAX_WAITING_SAVES = 16  # each holds a thread

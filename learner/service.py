@@ -6,12 +6,12 @@ from pathlib import Path
 
 from kaimesh.agent import user_code
 from kaimesh.checkpoint import ModelInfo
+from kaimesh.learner import learner_pb2 as pb
+from kaimesh.learner.publisher import Publisher
+from kaimesh.learner.server import LearnerServer
+from kaimesh.learner.trainer import Trainer
 from kaimesh.lifecycle import Context, set_tensorflow_threads
-from learner import learner_pb2 as pb
-from learner.publisher import Publisher
-from learner.server import LearnerServer
-from learner.trainer import Trainer
-from model_pool.client import ModelPoolClient
+from kaimesh.model_pool.client import ModelPoolClient
 
 _STEP_S = 0.25  # how long a save or a stop may wait for a step that has no samples
 _LAST_PUSH_S = 10.0
@@ -25,7 +25,7 @@ class LearnerService:
         app = context.config.app
         self._agent = context.make_agent("learner")  # before any heavy library: users' modules set theirs up on import
         self._set_threads()
-        from learner.reader import Reader  # imports Reverb and TensorFlow
+        from kaimesh.learner.reader import Reader  # imports Reverb and TensorFlow
 
         self._reader = Reader(
             app.buffer_addrs,

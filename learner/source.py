@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from kaimesh.agent import KEY, PROBABILITY
 from kaimesh.items import Columns
-from learner.probe import Probe
+from kaimesh.learner.probe import Probe
 
 RETRY_S = 0.5
 _LATE_MS = 30  # when a chunk is not full by then, what there is of it is delivered

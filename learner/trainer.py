@@ -15,12 +15,12 @@ from kaimesh.arrays import Batch
 from kaimesh.config import Config
 from kaimesh.config.check import active_trigger, fresh_samples
 from kaimesh.errors import AgentError, PeerError
+from kaimesh.learner.on_policy import CurrentRows
+from kaimesh.learner.trigger import Reader, Trigger
 from kaimesh.metrics import Meter
 from kaimesh.run import RunDir
 from kaimesh.training import Training
 from kaimesh.training.training import Publish
-from learner.on_policy import CurrentRows
-from learner.trigger import Reader, Trigger
 
 _POLL_S = 0.01  # between two looks at a trigger that does not hold
 _NO_ANSWER_S = 0.5  # before asking a buffer again that does not answer

@@ -3,4 +3,4 @@
 from kaimesh.lifecycle import main
 
 if __name__ == "__main__":
-    main("model_pool", "model_pool.service.ModelPoolService")
+    main("model_pool", "kaimesh.model_pool.service.ModelPoolService")

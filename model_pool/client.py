@@ -11,10 +11,10 @@ import grpc
 
 from kaimesh.checkpoint import ModelInfo
 from kaimesh.errors import PeerError
+from kaimesh.model_pool import model_pool_pb2 as pb
+from kaimesh.model_pool import model_pool_pb2_grpc as pb_grpc
+from kaimesh.model_pool.transfer import BadModel, check, chunks, from_proto, open_files, take, to_proto
 from kaimesh.rpc import Channel
-from model_pool import model_pool_pb2 as pb
-from model_pool import model_pool_pb2_grpc as pb_grpc
-from model_pool.transfer import BadModel, check, chunks, from_proto, open_files, take, to_proto
 
 _WATCH_S = 86_400.0  # a watch is renewed after that; every call has a deadline
 _STOP_POLL_S = 0.1
@@ -32,7 +32,7 @@ class ModelPoolClient:
         self._channel = Channel(addr, token, "model_pool")
         self._metadata, self._timeout_s = self._channel.metadata, timeout_s
         self._stub = pb_grpc.ModelPoolStub(self._channel.grpc)
-        self._log = logger or logging.getLogger("model_pool.client")
+        self._log = logger or logging.getLogger("kaimesh.model_pool.client")
 
     def push(self, folder: Path, info: ModelInfo) -> None:
         """Sends the model's files from `folder`. Raises MeshError: one of them is gone."""

@@ -2,7 +2,7 @@
 """Client and server classes corresponding to protobuf-defined services."""
 import grpc
 
-from model_pool import model_pool_pb2 as model__pool_dot_model__pool__pb2
+from kaimesh.model_pool import model_pool_pb2 as kaimesh_dot_model__pool_dot_model__pool__pb2
 
 
 class ModelPoolStub(object):
@@ -16,23 +16,23 @@ class ModelPoolStub(object):
         """
         self.Push = channel.stream_unary(
                 '/kaimesh.model_pool.ModelPool/Push',
-                request_serializer=model__pool_dot_model__pool__pb2.Part.SerializeToString,
-                response_deserializer=model__pool_dot_model__pool__pb2.Nothing.FromString,
+                request_serializer=kaimesh_dot_model__pool_dot_model__pool__pb2.Part.SerializeToString,
+                response_deserializer=kaimesh_dot_model__pool_dot_model__pool__pb2.Nothing.FromString,
                 )
         self.Pull = channel.unary_stream(
                 '/kaimesh.model_pool.ModelPool/Pull',
-                request_serializer=model__pool_dot_model__pool__pb2.Which.SerializeToString,
-                response_deserializer=model__pool_dot_model__pool__pb2.Part.FromString,
+                request_serializer=kaimesh_dot_model__pool_dot_model__pool__pb2.Which.SerializeToString,
+                response_deserializer=kaimesh_dot_model__pool_dot_model__pool__pb2.Part.FromString,
                 )
         self.List = channel.unary_unary(
                 '/kaimesh.model_pool.ModelPool/List',
-                request_serializer=model__pool_dot_model__pool__pb2.Nothing.SerializeToString,
-                response_deserializer=model__pool_dot_model__pool__pb2.Models.FromString,
+                request_serializer=kaimesh_dot_model__pool_dot_model__pool__pb2.Nothing.SerializeToString,
+                response_deserializer=kaimesh_dot_model__pool_dot_model__pool__pb2.Models.FromString,
                 )
         self.Watch = channel.unary_stream(
                 '/kaimesh.model_pool.ModelPool/Watch',
-                request_serializer=model__pool_dot_model__pool__pb2.Nothing.SerializeToString,
-                response_deserializer=model__pool_dot_model__pool__pb2.Model.FromString,
+                request_serializer=kaimesh_dot_model__pool_dot_model__pool__pb2.Nothing.SerializeToString,
+                response_deserializer=kaimesh_dot_model__pool_dot_model__pool__pb2.Model.FromString,
                 )
 
 
@@ -69,23 +69,23 @@ def add_ModelPoolServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Push': grpc.stream_unary_rpc_method_handler(
                     servicer.Push,
-                    request_deserializer=model__pool_dot_model__pool__pb2.Part.FromString,
-                    response_serializer=model__pool_dot_model__pool__pb2.Nothing.SerializeToString,
+                    request_deserializer=kaimesh_dot_model__pool_dot_model__pool__pb2.Part.FromString,
+                    response_serializer=kaimesh_dot_model__pool_dot_model__pool__pb2.Nothing.SerializeToString,
             ),
             'Pull': grpc.unary_stream_rpc_method_handler(
                     servicer.Pull,
-                    request_deserializer=model__pool_dot_model__pool__pb2.Which.FromString,
-                    response_serializer=model__pool_dot_model__pool__pb2.Part.SerializeToString,
+                    request_deserializer=kaimesh_dot_model__pool_dot_model__pool__pb2.Which.FromString,
+                    response_serializer=kaimesh_dot_model__pool_dot_model__pool__pb2.Part.SerializeToString,
             ),
             'List': grpc.unary_unary_rpc_method_handler(
                     servicer.List,
-                    request_deserializer=model__pool_dot_model__pool__pb2.Nothing.FromString,
-                    response_serializer=model__pool_dot_model__pool__pb2.Models.SerializeToString,
+                    request_deserializer=kaimesh_dot_model__pool_dot_model__pool__pb2.Nothing.FromString,
+                    response_serializer=kaimesh_dot_model__pool_dot_model__pool__pb2.Models.SerializeToString,
             ),
             'Watch': grpc.unary_stream_rpc_method_handler(
                     servicer.Watch,
-                    request_deserializer=model__pool_dot_model__pool__pb2.Nothing.FromString,
-                    response_serializer=model__pool_dot_model__pool__pb2.Model.SerializeToString,
+                    request_deserializer=kaimesh_dot_model__pool_dot_model__pool__pb2.Nothing.FromString,
+                    response_serializer=kaimesh_dot_model__pool_dot_model__pool__pb2.Model.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -109,8 +109,8 @@ class ModelPool(object):
             timeout=None,
             metadata=None):
         return grpc.experimental.stream_unary(request_iterator, target, '/kaimesh.model_pool.ModelPool/Push',
-            model__pool_dot_model__pool__pb2.Part.SerializeToString,
-            model__pool_dot_model__pool__pb2.Nothing.FromString,
+            kaimesh_dot_model__pool_dot_model__pool__pb2.Part.SerializeToString,
+            kaimesh_dot_model__pool_dot_model__pool__pb2.Nothing.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
@@ -126,8 +126,8 @@ class ModelPool(object):
             timeout=None,
             metadata=None):
         return grpc.experimental.unary_stream(request, target, '/kaimesh.model_pool.ModelPool/Pull',
-            model__pool_dot_model__pool__pb2.Which.SerializeToString,
-            model__pool_dot_model__pool__pb2.Part.FromString,
+            kaimesh_dot_model__pool_dot_model__pool__pb2.Which.SerializeToString,
+            kaimesh_dot_model__pool_dot_model__pool__pb2.Part.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
@@ -143,8 +143,8 @@ class ModelPool(object):
             timeout=None,
             metadata=None):
         return grpc.experimental.unary_unary(request, target, '/kaimesh.model_pool.ModelPool/List',
-            model__pool_dot_model__pool__pb2.Nothing.SerializeToString,
-            model__pool_dot_model__pool__pb2.Models.FromString,
+            kaimesh_dot_model__pool_dot_model__pool__pb2.Nothing.SerializeToString,
+            kaimesh_dot_model__pool_dot_model__pool__pb2.Models.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
@@ -160,7 +160,7 @@ class ModelPool(object):
             timeout=None,
             metadata=None):
         return grpc.experimental.unary_stream(request, target, '/kaimesh.model_pool.ModelPool/Watch',
-            model__pool_dot_model__pool__pb2.Nothing.SerializeToString,
-            model__pool_dot_model__pool__pb2.Model.FromString,
+            kaimesh_dot_model__pool_dot_model__pool__pb2.Nothing.SerializeToString,
+            kaimesh_dot_model__pool_dot_model__pool__pb2.Model.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

@@ -11,11 +11,11 @@ import grpc
 from kaimesh import rpc
 from kaimesh.errors import MeshError
 from kaimesh.metrics import Meter
+from kaimesh.model_pool import model_pool_pb2 as pb
+from kaimesh.model_pool import model_pool_pb2_grpc as pb_grpc
+from kaimesh.model_pool.store import NoSuchModel, Store
+from kaimesh.model_pool.transfer import BadAnnouncement, BadModel, chunks, from_proto, to_proto
 from kaimesh.untrusted import clean
-from model_pool import model_pool_pb2 as pb
-from model_pool import model_pool_pb2_grpc as pb_grpc
-from model_pool.store import NoSuchModel, Store
-from model_pool.transfer import BadAnnouncement, BadModel, chunks, from_proto, to_proto
 
 MAX_WATCHERS = rpc.THREADS - 16  # each holds a thread; the rest stays free for calls
 MAX_TRANSFER_S = 600.0

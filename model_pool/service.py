@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kaimesh.lifecycle import Context
-from model_pool.server import ModelPoolServer
-from model_pool.store import Store
+from kaimesh.model_pool.server import ModelPoolServer
+from kaimesh.model_pool.store import Store
 
 
 class ModelPoolService:

@@ -21,7 +21,7 @@ from typing import BinaryIO
 from kaimesh import checkpoint, disk, documents
 from kaimesh.checkpoint import ModelInfo
 from kaimesh.errors import MeshError, PeerError
-from model_pool.transfer import Incoming, check, chunks, open_files, take
+from kaimesh.model_pool.transfer import Incoming, check, chunks, open_files, take
 
 _INFO = "info.json"
 _INCOMING, _OUTGOING = ".incoming-", ".old-"

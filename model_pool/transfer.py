@@ -17,7 +17,7 @@ from typing import BinaryIO
 from kaimesh import checkpoint
 from kaimesh.checkpoint import FileInfo, ModelInfo
 from kaimesh.errors import MeshError, PeerError
-from model_pool import model_pool_pb2 as pb
+from kaimesh.model_pool import model_pool_pb2 as pb
 
 CHUNK_BYTES = 1 << 20
 MAX_ID = 2**53  # beyond it a number in JSON is not exact

@@ -6,15 +6,14 @@ import numpy as np
 import psutil
 import pytest
 
-import envs
-from aisrv.rollout import Direct, Group
 from benchmarks.pairs import environment_of
 from benchmarks.report import ROOT
 from benchmarks.slopes import slope
 from benchmarks.soak import slopes
 from benchmarks.train import transition_bytes
 from benchmarks.turns import Side
-from kaimesh import frames
+from kaimesh import envs, frames
+from kaimesh.aisrv.rollout import Direct, Group
 from kaimesh.arrays import Batch
 from kaimesh.cli.start import DEFAULT_CONF
 from kaimesh.config import load

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import envs
 import replay
-from envs.replay import Replay
+from kaimesh import envs
+from kaimesh.envs.replay import Replay
 from kaimesh.errors import EXIT_CONFIG, EXIT_CRASH, ConfigError
 from kaimesh.recording import Recording
 

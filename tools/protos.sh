@@ -2,6 +2,6 @@
 # Makes the *_pb2*.py files from the .proto files; run it after a change of one. Needs the dev dependencies.
 set -eu
 cd "$(dirname "$0")/.."
-for proto in model_pool/model_pool.proto learner/learner.proto; do
+for proto in kaimesh/model_pool/model_pool.proto kaimesh/learner/learner.proto; do
     .venv/bin/python -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. "$proto"
 done

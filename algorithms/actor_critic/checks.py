@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from algorithms import features
-from algorithms.networks.torso import NETWORKS
+from kaimesh.algorithms import features
+from kaimesh.algorithms.networks.torso import NETWORKS
 
 _CHOICES: dict[str, Sequence[str]] = {
     "features": features.NAMES,

@@ -11,16 +11,16 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from algorithms.actor_critic.model import Architecture
-from algorithms.networks.layers import Weights
-from algorithms.networks.moments import RunningMoments
-from algorithms.networks.torso import BYTE
-from algorithms.samples import Columns, column_specs, time_major
 from kaimesh.agent import PRIORITY, PROBABILITY
+from kaimesh.algorithms.actor_critic.model import Architecture
+from kaimesh.algorithms.networks.layers import Weights
+from kaimesh.algorithms.networks.moments import RunningMoments
+from kaimesh.algorithms.networks.torso import BYTE
+from kaimesh.algorithms.samples import Columns, column_specs, time_major
 
 
 class Optimizer(Protocol):
-    """algorithms.adam or algorithms.rmsprop."""
+    """kaimesh.algorithms.adam or kaimesh.algorithms.rmsprop."""
 
     def apply(self, gradients: Mapping[str, tf.Tensor], learning_rate: tf.Tensor) -> None:
         """One step on every variable."""

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from algorithms.actor_critic.model import Architecture, forward, heads
-from algorithms.networks import lstm_unroll, torsos
-from algorithms.networks.compiled import TENSORFLOW
-from algorithms.networks.heads import ActionStatistics, categorical, gaussian
+from kaimesh.algorithms.actor_critic.model import Architecture, forward, heads
+from kaimesh.algorithms.networks import lstm_unroll, torsos
+from kaimesh.algorithms.networks.compiled import TENSORFLOW
+from kaimesh.algorithms.networks.heads import ActionStatistics, categorical, gaussian
 
 Weights = Mapping[str, tf.Tensor]
 

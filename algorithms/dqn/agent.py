@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from algorithms.agent import NativeAgent
-from algorithms.dqn import model, replay
-from algorithms.dqn.config import Config
-from algorithms.dqn.model import Architecture
-from algorithms.networks.layers import Weights
 from kaimesh.agent import PRIORITY, TableSpec
+from kaimesh.algorithms.agent import NativeAgent
+from kaimesh.algorithms.dqn import model, replay
+from kaimesh.algorithms.dqn.config import Config
+from kaimesh.algorithms.dqn.model import Architecture
+from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.arrays import Batch
 
 if TYPE_CHECKING:
-    from algorithms.dqn.learning import Learner
+    from kaimesh.algorithms.dqn.learning import Learner
 
 EPSILON = "epsilon"  # column of requests: the slot's probability of a random action
 _SEEN = ("q", "value")  # act columns that only the first priorities are made of
@@ -55,7 +55,7 @@ class Agent(NativeAgent):
         return Batch({**{name: column for name, column in columns.items() if name not in _SEEN}, PRIORITY: priority})
 
     def _make_learner(self, net: Architecture, weights: Weights) -> Learner:
-        from algorithms.dqn.learning import Learner
+        from kaimesh.algorithms.dqn.learning import Learner
 
         return Learner(net, weights, self.config)
 

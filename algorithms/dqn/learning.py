@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from algorithms.adam import Adam
-from algorithms.dqn import losses, model
-from algorithms.dqn.config import Config
-from algorithms.dqn.model import Architecture
-from algorithms.dqn.replay import importance_exponent, importance_weights, priorities
-from algorithms.networks import lstm_unroll, torsos
-from algorithms.networks.compiled import TENSORFLOW
-from algorithms.networks.layers import Weights
-from algorithms.networks.lstm import STATE
-from algorithms.networks.moments import RunningMoments
-from algorithms.networks.torso import BYTE
-from algorithms.samples import Columns, column_specs, time_major
-from algorithms.targets.nstep import NStep, n_step
 from kaimesh.agent import PRIORITY, PROBABILITY
+from kaimesh.algorithms.adam import Adam
+from kaimesh.algorithms.dqn import losses, model
+from kaimesh.algorithms.dqn.config import Config
+from kaimesh.algorithms.dqn.model import Architecture
+from kaimesh.algorithms.dqn.replay import importance_exponent, importance_weights, priorities
+from kaimesh.algorithms.networks import lstm_unroll, torsos
+from kaimesh.algorithms.networks.compiled import TENSORFLOW
+from kaimesh.algorithms.networks.layers import Weights
+from kaimesh.algorithms.networks.lstm import STATE
+from kaimesh.algorithms.networks.moments import RunningMoments
+from kaimesh.algorithms.networks.torso import BYTE
+from kaimesh.algorithms.samples import Columns, column_specs, time_major
+from kaimesh.algorithms.targets.nstep import NStep, n_step
 
 _TARGET = NStep(
     reward=tf.TensorSpec([None, None], tf.float32),

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from algorithms.dqn.model import Architecture
-from algorithms.networks.sampling import ILLEGAL_LOGIT
+from kaimesh.algorithms.dqn.model import Architecture
+from kaimesh.algorithms.networks.sampling import ILLEGAL_LOGIT
 
 
 def distributions(net: Architecture, heads: tf.Tensor) -> tf.Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from algorithms.targets.nstep import n_step
+from kaimesh.algorithms.targets.nstep import n_step
 
 
 def epsilons(slots: np.ndarray, total: int, epsilon: float, ladder: float) -> np.ndarray:

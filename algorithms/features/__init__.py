@@ -23,7 +23,7 @@ def make(name: str, count: int, spaces: Spaces) -> Features | None:
     if name == "none":
         return None
     if name in NAMES:
-        from algorithms.features.realm import RealmFeatures, RealmMaps  # numba is loaded where it is used
+        from kaimesh.algorithms.features.realm import RealmFeatures, RealmMaps  # numba is loaded where it is used
 
         make_one = RealmMaps if name.endswith(MAPS) else RealmFeatures
         return make_one(count, spaces, WORLDS[name.removesuffix(MAPS)])

@@ -25,8 +25,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from algorithms.features.realm_rewards import Events, no_events, write_rewards
 from kaimesh.agent import Spaces
+from kaimesh.algorithms.features.realm_rewards import Events, no_events, write_rewards
 
 # The layout of the observation "bytes" (envs/realm/views.py): 108 float32, then 51 x 51 cells of bits.
 VIEW, RADIUS = 51, 25

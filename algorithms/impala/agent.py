@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from algorithms.actor_critic.agent import ActorCritic
-from algorithms.actor_critic.model import Architecture
-from algorithms.impala.config import Config
-from algorithms.networks.layers import Weights
 from kaimesh.agent import TableSpec
+from kaimesh.algorithms.actor_critic.agent import ActorCritic
+from kaimesh.algorithms.actor_critic.model import Architecture
+from kaimesh.algorithms.impala.config import Config
+from kaimesh.algorithms.networks.layers import Weights
 
 if TYPE_CHECKING:
-    from algorithms.impala.learning import Learner
+    from kaimesh.algorithms.impala.learning import Learner
 
 
 class Agent(ActorCritic):
@@ -26,6 +26,6 @@ class Agent(ActorCritic):
     state_format = "impala training state 1"
 
     def _make_learner(self, net: Architecture, weights: Weights) -> Learner:
-        from algorithms.impala.learning import Learner
+        from kaimesh.algorithms.impala.learning import Learner
 
         return Learner(net, weights, self.config)

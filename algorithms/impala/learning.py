@@ -10,21 +10,21 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from algorithms.actor_critic import learner
-from algorithms.actor_critic.learner import Optimizer, explained_variance
-from algorithms.actor_critic.model import Architecture
-from algorithms.actor_critic.unroll import flat, statistics, unroll
-from algorithms.adam import Adam
-from algorithms.impala.config import Config
-from algorithms.impala.losses import ImpalaLoss, clipped_reward, impala_loss, importance_weights, priorities
-from algorithms.networks.heads import ActionStatistics
-from algorithms.networks.layers import Weights
-from algorithms.networks.lstm import STATE
-from algorithms.networks.lstm_unroll import resets
-from algorithms.rmsprop import RMSProp
-from algorithms.samples import Columns
-from algorithms.targets.vtrace import vtrace
 from kaimesh.agent import PRIORITY, PROBABILITY
+from kaimesh.algorithms.actor_critic import learner
+from kaimesh.algorithms.actor_critic.learner import Optimizer, explained_variance
+from kaimesh.algorithms.actor_critic.model import Architecture
+from kaimesh.algorithms.actor_critic.unroll import flat, statistics, unroll
+from kaimesh.algorithms.adam import Adam
+from kaimesh.algorithms.impala.config import Config
+from kaimesh.algorithms.impala.losses import ImpalaLoss, clipped_reward, impala_loss, importance_weights, priorities
+from kaimesh.algorithms.networks.heads import ActionStatistics
+from kaimesh.algorithms.networks.layers import Weights
+from kaimesh.algorithms.networks.lstm import STATE
+from kaimesh.algorithms.networks.lstm_unroll import resets
+from kaimesh.algorithms.rmsprop import RMSProp
+from kaimesh.algorithms.samples import Columns
+from kaimesh.algorithms.targets.vtrace import vtrace
 
 
 class Learner(learner.Learner):

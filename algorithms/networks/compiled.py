@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from algorithms.networks import lstm_unroll, torsos
-from algorithms.networks.library import Library
+from kaimesh.algorithms.networks import lstm_unroll, torsos
+from kaimesh.algorithms.networks.library import Library
 
 TENSORFLOW = Library(torsos.forward, lstm_unroll.step)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from algorithms.networks.sampling import ILLEGAL_LOGIT
+from kaimesh.algorithms.networks.sampling import ILLEGAL_LOGIT
 
 
 class ActionStatistics(NamedTuple):

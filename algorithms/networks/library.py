@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from algorithms.networks import lstm, numpy_mlp
-from algorithms.networks.torso import Torso
+from kaimesh.algorithms.networks import lstm, numpy_mlp
+from kaimesh.algorithms.networks.torso import Torso
 
 
 class Library(NamedTuple):

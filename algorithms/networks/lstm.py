@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from algorithms.networks.layers import Weights, orthogonal
+from kaimesh.algorithms.networks.layers import Weights, orthogonal
 
 STATE = "lstm"  # the column of the state, in requests, answers and samples
 

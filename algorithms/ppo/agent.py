@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from algorithms.actor_critic.agent import ActorCritic
-from algorithms.actor_critic.model import Architecture
-from algorithms.networks.layers import Weights
-from algorithms.ppo.config import Config
+from kaimesh.algorithms.actor_critic.agent import ActorCritic
+from kaimesh.algorithms.actor_critic.model import Architecture
+from kaimesh.algorithms.networks.layers import Weights
+from kaimesh.algorithms.ppo.config import Config
 
 if TYPE_CHECKING:
-    from algorithms.ppo.learning import Learner
+    from kaimesh.algorithms.ppo.learning import Learner
 
 
 class Agent(ActorCritic):
@@ -21,6 +21,6 @@ class Agent(ActorCritic):
     state_format = "ppo training state 2"
 
     def _make_learner(self, net: Architecture, weights: Weights) -> Learner:
-        from algorithms.ppo.learning import Learner
+        from kaimesh.algorithms.ppo.learning import Learner
 
         return Learner(net, weights, self.config)

@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from algorithms.actor_critic import learner
-from algorithms.actor_critic.learner import explained_variance
-from algorithms.actor_critic.model import Architecture
-from algorithms.actor_critic.unroll import flat, statistics, unroll
-from algorithms.adam import Adam
-from algorithms.networks.layers import Weights
-from algorithms.networks.lstm import STATE
-from algorithms.networks.lstm_unroll import resets
-from algorithms.ppo.config import Config
-from algorithms.ppo.losses import PPOLoss, normalize, ppo_loss
-from algorithms.samples import LONGER, Columns
-from algorithms.targets.gae import gae
+from kaimesh.algorithms.actor_critic import learner
+from kaimesh.algorithms.actor_critic.learner import explained_variance
+from kaimesh.algorithms.actor_critic.model import Architecture
+from kaimesh.algorithms.actor_critic.unroll import flat, statistics, unroll
+from kaimesh.algorithms.adam import Adam
+from kaimesh.algorithms.networks.layers import Weights
+from kaimesh.algorithms.networks.lstm import STATE
+from kaimesh.algorithms.networks.lstm_unroll import resets
+from kaimesh.algorithms.ppo.config import Config
+from kaimesh.algorithms.ppo.losses import PPOLoss, normalize, ppo_loss
+from kaimesh.algorithms.samples import LONGER, Columns
+from kaimesh.algorithms.targets.gae import gae
 
 
 class Learner(learner.Learner):

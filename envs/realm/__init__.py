@@ -29,8 +29,8 @@ REALM_ID, REALM_MINI_ID = "kaimesh/Realm-v0", "kaimesh/RealmMini-v0"
 for _name, _preset in ((REALM_ID, "realm"), (REALM_MINI_ID, "realm-mini")):
     gymnasium.register(
         _name,
-        entry_point="envs.realm.vector:RealmEnv",
-        vector_entry_point="envs.realm.vector:Realm",
+        entry_point="kaimesh.envs.realm.vector:RealmEnv",
+        vector_entry_point="kaimesh.envs.realm.vector:Realm",
         kwargs={"preset": _preset},
         disable_env_checker=True,
     )

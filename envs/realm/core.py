@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from envs.realm.map import BUFF, CELL, POINTS, RealmMap
-from envs.realm.task import Task, is_in
+from kaimesh.envs.realm.map import BUFF, CELL, POINTS, RealmMap
+from kaimesh.envs.realm.task import Task, is_in
 
 ACTIONS, DIRECTIONS = 16, 8
 WALK, BUFFED_WALK, FLASH = 700.0, 980.0, 8000.0  # units per step

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from envs.realm.records import EnvInfo, Moment, Observation, Score
-from envs.realm.task import WHICH_TREASURES, task_of
-from envs.realm.vector import Realm
-from envs.translation import Translation
 from kaimesh.agent import Spaces
+from kaimesh.envs.realm.records import EnvInfo, Moment, Observation, Score
+from kaimesh.envs.realm.task import WHICH_TREASURES, task_of
+from kaimesh.envs.realm.vector import Realm
+from kaimesh.envs.translation import Translation
 from kaimesh.errors import AgentError, ConfigError
 
 Step = tuple[int | None, Observation | None, Score | None, int | None, int, EnvInfo | None]
@@ -26,7 +26,7 @@ _log = logging.getLogger("kaimesh.envs.realm")
 class RealmFacade:
     """One hero. Workflows may set attributes of their own on it.
 
-    env_conf: arguments of envs.realm.vector.Realm; its task is what `reset` takes where usr_conf says nothing. seed: of the
+    env_conf: arguments of kaimesh.envs.realm.vector.Realm; its task is what `reset` takes where usr_conf says nothing. seed: of the
     stream of treasures. sleep: takes seconds. Raises ConfigError: env_conf is wrong.
 
     `score` is what the contest would score of the episode so far; `spaces` what a network sees that reads `Realm`'s observations.
@@ -62,7 +62,7 @@ class RealmFacade:
     def reset(self, usr_conf: Mapping[str, Any] | None = None) -> Observation | None:
         """Starts an episode. None, after a second, if usr_conf is wrong; the reason is logged once.
 
-        usr_conf: keys of envs.realm.task, as they are or under Kaiwu's "diy" or "env_conf", for this episode; what it does not
+        usr_conf: keys of kaimesh.envs.realm.task, as they are or under Kaiwu's "diy" or "env_conf", for this episode; what it does not
         name is as configured.
         """
         self._playing = False
@@ -78,7 +78,7 @@ class RealmFacade:
         return Observation(Moment(self.env.world, self.env.state, False, False))
 
     def step(self, act: Any, stop_game: bool = False) -> Step:
-        """One step: `(frame_no, obs, score, terminated, truncated, env_info)`, see envs.realm.records.
+        """One step: `(frame_no, obs, score, terminated, truncated, env_info)`, see kaimesh.envs.realm.records.
 
         act: `direction + 8 * flash`, 0..15, as int, list, numpy scalar or array. frame_no: 1 + 3 per step. terminated,
         truncated: 0 or 1; stop_game truncates. Without a running episode: (None, None, None, None, True, None).

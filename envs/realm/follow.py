@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from envs.realm import core, lattice
-from envs.realm.map import BUFF, CELL, RealmMap
-from envs.realm.oracle import Optimum
-from envs.realm.task import Task
+from kaimesh.envs.realm import core, lattice
+from kaimesh.envs.realm.map import BUFF, CELL, RealmMap
+from kaimesh.envs.realm.oracle import Optimum
+from kaimesh.envs.realm.task import Task
 
 PER_CELL = 2
 SIDE = CELL / PER_CELL

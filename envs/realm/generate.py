@@ -10,7 +10,7 @@ from itertools import islice, product
 
 import numpy as np
 
-from envs.realm.map import BUFF, POINTS, UNREACHABLE, RealmMap, distance_field
+from kaimesh.envs.realm.map import BUFF, POINTS, UNREACHABLE, RealmMap, distance_field
 from kaimesh.errors import ConfigError
 
 LOOPS = 0.2  # the share of doors that the tree of rooms would not need

@@ -16,7 +16,7 @@ import math
 import numpy as np
 from numba import njit
 
-from envs.realm.map import CELL
+from kaimesh.envs.realm.map import CELL
 
 DIAGONAL = math.sqrt(2.0)
 

@@ -2,7 +2,7 @@
 
 Every relaxation makes them shorter, never longer:
 
-- A way goes between the two pickup circles of 1000 units, and is the shortest walk (envs.realm.lattice). A step's diagonal parts may
+- A way goes between the two pickup circles of 1000 units, and is the shortest walk (kaimesh.envs.realm.lattice). A step's diagonal parts may
   cut a wall's corner, by 87 units; so walls count as 125 units thinner. What the lattice of 125 units may add to a way at its two
   ends, SLACK, is taken off.
 - A flash begins anywhere in a cell, at its best corner, and lands anywhere in any cell where one from somewhere in that cell may land.
@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from envs.realm import core, lattice
-from envs.realm.map import CELL, RealmMap
+from kaimesh.envs.realm import core, lattice
+from kaimesh.envs.realm.map import CELL, RealmMap
 
 PER_CELL = 4  # squares of the lattice along a cell
 SIDE = CELL / PER_CELL  # units

@@ -117,7 +117,7 @@ def load(path: Path | str) -> RealmMap:
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"map file {path} is no map ({type(error).__name__}: {error}); it is JSON with `rows` and `points` as "
-            "envs.realm.map.RealmMap.save writes them"
+            "kaimesh.envs.realm.map.RealmMap.save writes them"
         ) from error
     return RealmMap(walkable, points, str(data.get("name", path)))
 
@@ -139,6 +139,6 @@ def _read(path: str, changed: int) -> RealmMap:
 
 @lru_cache(maxsize=32)
 def _generated(size: int, seed: int) -> RealmMap:
-    from envs.realm.generate import generate
+    from kaimesh.envs.realm.generate import generate
 
     return generate(size, seed)

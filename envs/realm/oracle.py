@@ -1,6 +1,6 @@
 """The best score that a configuration allows, exact over the order of treasures.
 
-Nobody can beat it: ways between pickups are never longer than real ones (envs.realm.legs), steps are not rounded up between pickups but
+Nobody can beat it: ways between pickups are never longer than real ones (kaimesh.envs.realm.legs), steps are not rounded up between pickups but
 only at the end, and the way may cross the end's circle. Which treasures are worth their steps, in which order, where the buff comes in
 between, and where flashes are used, is exact: Held and Karp's dynamic programme over subsets (J. SIAM 10, 1962, equation 4), joined at
 each visit of the buff.
@@ -21,9 +21,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from envs.realm import core
-from envs.realm.legs import legs
-from envs.realm.map import BUFF, RealmMap
+from kaimesh.envs.realm import core
+from kaimesh.envs.realm.legs import legs
+from kaimesh.envs.realm.map import BUFF, RealmMap
 
 FAST = core.BUFF_STEPS * core.BUFFED_WALK  # units that the buff lasts
 FLASH_AGAIN = core.FLASH_WAIT + 1  # steps from one flash to the next
@@ -61,7 +61,7 @@ class _Tables(NamedTuple):
 def optimum(
     realm: RealmMap, *, start: int, end: int, treasures: Sequence[int], max_step: int, flashes: bool = True
 ) -> Optimum:
-    """The best that anybody could do, or with flashes = False any walker. start, end, treasures: points, as in envs.realm.task."""
+    """The best that anybody could do, or with flashes = False any walker. start, end, treasures: points, as in kaimesh.envs.realm.task."""
     most = int(flashes)
     ids = np.array(treasures, np.int64)
     while True:

@@ -11,8 +11,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from envs.realm.core import BUFF_WAIT, FLASH_WAIT, RADIUS, State
-from envs.realm.map import BUFF, CELL, POINTS, RealmMap
+from kaimesh.envs.realm.core import BUFF_WAIT, FLASH_WAIT, RADIUS, State
+from kaimesh.envs.realm.map import BUFF, CELL, POINTS, RealmMap
 
 SIDE = 640  # pixels of the map, or a little less
 FINE = 2  # drawn that many times larger, then averaged: smooth edges

@@ -9,10 +9,10 @@ from __future__ import annotations
 from functools import cached_property
 from typing import NamedTuple
 
-from envs.realm import views
-from envs.realm.core import ARRIVAL, BUFF_STEPS, FULL_MEMORY, PER_STEP_LEFT, PER_TREASURE, RADIUS, State, World
-from envs.realm.map import BUFF, CELL, POINTS
-from envs.realm.views import VIEW
+from kaimesh.envs.realm import views
+from kaimesh.envs.realm.core import ARRIVAL, BUFF_STEPS, FULL_MEMORY, PER_STEP_LEFT, PER_TREASURE, RADIUS, State, World
+from kaimesh.envs.realm.map import BUFF, CELL, POINTS
+from kaimesh.envs.realm.views import VIEW
 
 HERO_ID, TREASURE, BUFF_ORGAN, FLASH_TALENT = 112, 1, 2, 1
 FRAMES_PER_STEP = 3

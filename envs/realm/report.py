@@ -1,4 +1,4 @@
-"""What the realm tells an evaluation about an episode, see envs.evaluation."""
+"""What the realm tells an evaluation about an episode, see kaimesh.envs.evaluation."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from envs.realm.core import State
-from envs.realm.map import RealmMap
-from envs.realm.oracle import Optimum, optimum
+from kaimesh.envs.realm.core import State
+from kaimesh.envs.realm.map import RealmMap
+from kaimesh.envs.realm.oracle import Optimum, optimum
 
 
 def report(realm: RealmMap, state: State, i: int) -> dict[str, float]:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from envs.realm import picture
-from envs.realm.core import DIRECTIONS, FLASH_WAIT, RADIUS
-from envs.realm.map import BUFF, CELL, POINTS
-from envs.realm.vector import Realm
+from kaimesh.envs.realm import picture
+from kaimesh.envs.realm.core import DIRECTIONS, FLASH_WAIT, RADIUS
+from kaimesh.envs.realm.map import BUFF, CELL, POINTS
+from kaimesh.envs.realm.vector import Realm
 
 SCRIPT = Path(__file__).parent / "story.js"
 _DIRECTIONS = ("East", "North-East", "North", "North-West", "West", "South-West", "South", "South-East")

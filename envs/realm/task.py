@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from envs.realm.map import PRESETS
+from kaimesh.envs.realm.map import PRESETS
 from kaimesh.errors import ConfigError
 
 MAX_STEP = 2000

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.realm import core, oracle, views
-from envs.realm.map import BUFF, CELL, POINTS
-from envs.realm.vector import Realm
-from envs.text import Colour, Line, Piece
-from envs.vector import MeshVectorEnv
+from kaimesh.envs.realm import core, oracle, views
+from kaimesh.envs.realm.map import BUFF, CELL, POINTS
+from kaimesh.envs.realm.vector import Realm
+from kaimesh.envs.text import Colour, Line, Piece
+from kaimesh.envs.vector import MeshVectorEnv
 
 # What is in a cell, with its letters, its colour, and its name in the legend.
 FLOOR, WALL, VISITED, START, END, BUFF_LIES, TREASURE, HERO = range(8)

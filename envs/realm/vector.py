@@ -10,18 +10,18 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from envs.realm import core, views
-from envs.realm.core import ACTIONS, DIRECTIONS, FULL_MEMORY
-from envs.realm.map import find
-from envs.realm.report import report
-from envs.realm.task import MAX_STEP, task_of
-from envs.realm.views import FEATURES, MAPS, VIEW
-from envs.single import Single
 from kaimesh.agent import Part
+from kaimesh.envs.realm import core, views
+from kaimesh.envs.realm.core import ACTIONS, DIRECTIONS, FULL_MEMORY
+from kaimesh.envs.realm.map import find
+from kaimesh.envs.realm.report import report
+from kaimesh.envs.realm.task import MAX_STEP, task_of
+from kaimesh.envs.realm.views import FEATURES, MAPS, VIEW
+from kaimesh.envs.single import Single
 from kaimesh.errors import ConfigError
 
 if TYPE_CHECKING:
-    from envs.realm.picture import Pictures
+    from kaimesh.envs.realm.picture import Pictures
 
 CELLS = VIEW * VIEW
 FEATURE_BYTES = 4 * FEATURES
@@ -41,9 +41,9 @@ class Realm(VectorEnv):
     """`num_envs` heroes on one map.
 
     preset: "realm" (128 cells, 9 of 13 treasures) or "realm-mini" (32 cells, 5 treasures). map_seed: which of its maps; map_file:
-    a map of your own instead, as envs.realm.map describes. task: keys of envs.realm.task, such as treasure_num=[3, 9].
-    max_episode_steps: max_step, if that is not named. render_mode: "rgb_array" for pictures, see envs.realm.picture. observation,
-    see envs.realm.views for what it holds:
+    a map of your own instead, as kaimesh.envs.realm.map describes. task: keys of kaimesh.envs.realm.task, such as treasure_num=[3, 9].
+    max_episode_steps: max_step, if that is not named. render_mode: "rgb_array" for pictures, see kaimesh.envs.realm.picture. observation,
+    see kaimesh.envs.realm.views for what it holds:
 
     | observation | | |
     |---|---|---|
@@ -87,7 +87,9 @@ class Realm(VectorEnv):
         self._seeded = False
         self._pictures: Pictures | None = None
         if render_mode:
-            from envs.realm.picture import Pictures  # the libraries that draw are loaded where something is drawn
+            from kaimesh.envs.realm.picture import (
+                Pictures,  # the libraries that draw are loaded where something is drawn
+            )
 
             self._pictures = Pictures(self.map, num_envs)
 
@@ -119,11 +121,11 @@ class Realm(VectorEnv):
         return results
 
     def render(self) -> tuple[np.ndarray, ...] | None:
-        """One picture a hero, uint8 `[H, W, 3]`, of envs.realm.picture; None without render_mode "rgb_array"."""
+        """One picture a hero, uint8 `[H, W, 3]`, of kaimesh.envs.realm.picture; None without render_mode "rgb_array"."""
         return self._pictures.draw(self.state) if self._pictures else None
 
     def episode_report(self, slot: int) -> dict[str, float]:
-        """What envs.realm.report says of the episode that has just ended there."""
+        """What kaimesh.envs.realm.report says of the episode that has just ended there."""
         return report(self.map, self.state, slot)
 
     @staticmethod

@@ -26,18 +26,8 @@ import math
 import numpy as np
 from numba import njit
 
-from envs.realm.core import (
-    BUFF_STEPS,
-    COS,
-    DIRECTIONS,
-    FLASH_WAIT,
-    FULL_MEMORY,
-    RADIUS,
-    SIN,
-    State,
-    World,
-)
-from envs.realm.map import BUFF, CELL, POINTS
+from kaimesh.envs.realm.core import BUFF_STEPS, COS, DIRECTIONS, FLASH_WAIT, FULL_MEMORY, RADIUS, SIN, State, World
+from kaimesh.envs.realm.map import BUFF, CELL, POINTS
 
 VIEW = 2 * RADIUS + 1
 OBJECTS = 2 + 15

@@ -14,13 +14,13 @@ _begun: list[Builder] = []
 
 
 class Builder:
-    """`python -m aisrv.check`, which waits for its request. It ends when this process does."""
+    """`python -m kaimesh.aisrv.check`, which waits for its request. It ends when this process does."""
 
     def __init__(self) -> None:
         self.said = os.fdopen(os.memfd_create("said"), "w+b")  # needs no disk
         self.answer, writer = os.pipe()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "aisrv.check", str(writer)],
+            [sys.executable, "-m", "kaimesh.aisrv.check", str(writer)],
             stdin=subprocess.PIPE,
             stdout=self.said,
             stderr=self.said,

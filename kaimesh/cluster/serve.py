@@ -37,7 +37,7 @@ def command(role: str, replica: int) -> list[str]:
     if role == CURVES:
         where = ["--logdir", str(places.CURVES), "--host", "0.0.0.0", "--port", str(places.CURVES_PORT)]
         return [sys.executable, "-m", "tensorboard.main", *where, "--load_fast", "false"]
-    package = "kaimesh.cluster.monitor" if role == "monitor" else role
+    package = "kaimesh.cluster.monitor" if role == "monitor" else f"kaimesh.{role}"
     conf = places.MESH_CONF if places.MESH_CONF.exists() else places.CONF
     paths = ["--conf", str(conf), "--runs", str(places.RUNS)]
     return [sys.executable, "-m", package, *paths, "--index", str(replica)]

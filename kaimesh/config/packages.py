@@ -13,18 +13,34 @@ from pathlib import Path
 
 from kaimesh.config.nearest import nearest
 
-_MESH = ("kaimesh", "aisrv")  # whose workflows agents may share
+_MESH, _ALGORITHMS = "kaimesh", "kaimesh.algorithms"  # agents may share workflows of the one that are not in the other
 
 
 def package_of(names: Iterable[str]) -> str:
     """The package that all of the dotted names lie in, the mesh's own aside; "" where there is none."""
-    modules = [name.split(".")[:-1] for name in names if name.split(".")[0] not in _MESH]
+    modules = [name.split(".")[:-1] for name in names if not _is_the_meshs(name)]
     shared = modules[0] if modules else []
     while any(module[: len(shared)] != shared for module in modules) or (
         len(shared) > 1 and not _is_package(".".join(shared))
     ):
         shared = shared[:-1]
     return ".".join(shared)
+
+
+def _is_the_meshs(name: str) -> bool:
+    return _within(name, _MESH) and not _within(name, _ALGORITHMS)
+
+
+def below_kaimesh(module: str) -> str:
+    """The name of a module of kaimesh's that is written without `kaimesh.`; "" for every other one.
+
+    The checkout's own folders can be found by such names too, and what they hold would exist twice in a process.
+    """
+    first = module.partition(".")[0]
+    spec, ours = _spec(first), Path(__file__).parents[1] / first
+    if spec is None or not spec.origin or not ours.is_dir() or not ours.samefile(Path(spec.origin).parent):
+        return ""
+    return f"{_MESH}.{module}"
 
 
 def foreign(names: Mapping[str, str], others: Mapping[str, str]) -> list[str]:
@@ -56,6 +72,8 @@ def _why_nowhere(dotted: str) -> str:
     module, _, name = dotted.rpartition(".")
     if not module or not all(part.isidentifier() for part in dotted.split(".")):
         return "it is no dotted name, such as package.module.Name"
+    if below_kaimesh(module):
+        return f"everything of kaimesh's is imported by its whole name: write {below_kaimesh(dotted)}"
     try:
         spec = importlib.util.find_spec(module)
     except ModuleNotFoundError as error:

@@ -49,7 +49,7 @@ class AlgoEntry:
 
     @property
     def package(self) -> str:
-        """The package of its agent, such as `diy` or `algorithms.ppo`; "" where the names have none in common."""
+        """The package of its agent, such as `diy` or `kaimesh.algorithms.ppo`; "" where the names have none in common."""
         return package_of(self.names.values())
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actor.batcher import Batcher
-from actor.client import ActorClient
-from actor.models import Models
-from actor.server import ActorServer
+from kaimesh.actor.batcher import Batcher
+from kaimesh.actor.client import ActorClient
+from kaimesh.actor.models import Models
+from kaimesh.actor.server import ActorServer
 from kaimesh.agent import Spaces
 from kaimesh.arrays import Batch
 from kaimesh.checkpoint import FileInfo, ModelInfo

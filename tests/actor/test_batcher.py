@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actor.batcher import NO_MODEL, Batcher
 from kaimesh import agent as contract
+from kaimesh.actor.batcher import NO_MODEL, Batcher
 from kaimesh.agent import create_cls
 from kaimesh.arrays import Batch
 from kaimesh.errors import AgentError

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actor.batcher import Batcher
-from actor.client import ActorClient
-from actor.server import ActorServer
+from kaimesh.actor.batcher import Batcher
+from kaimesh.actor.client import ActorClient
+from kaimesh.actor.server import ActorServer
 from kaimesh.arrays import Batch
 from kaimesh.errors import AgentError, MeshError, Refused, SampleError, Stopped
 from kaimesh.metrics import Meter

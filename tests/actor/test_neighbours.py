@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actor.batcher import Batcher
-from actor.server import MOST_ROWS
+from kaimesh.actor.batcher import Batcher
+from kaimesh.actor.server import MOST_ROWS
 from kaimesh.arrays import Batch
 from kaimesh.checkpoint import ModelInfo
 from kaimesh.errors import AgentError, Refused, SampleError

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actor.batcher import Batcher
+from kaimesh.actor.batcher import Batcher
 from kaimesh.arrays import Batch
 from kaimesh.metrics import Meter
 
@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [
-        ("actor.client", {"tensorflow", "reverb", "grpc", "gymnasium", "learner", "buffer", "aisrv"}),
-        ("actor.service", {"tensorflow", "reverb", "gymnasium", "learner", "buffer", "aisrv"}),
+        ("kaimesh.actor.client", {"tensorflow", "reverb", "grpc", "gymnasium", "learner", "buffer", "aisrv"}),
+        ("kaimesh.actor.service", {"tensorflow", "reverb", "gymnasium", "learner", "buffer", "aisrv"}),
         ("benchmarks.predict", {"tensorflow", "reverb"}),
     ],
 )

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from actor.client import ActorClient
-from actor.service import ActorService
+from kaimesh.actor.client import ActorClient
+from kaimesh.actor.service import ActorService
 from kaimesh.arrays import Batch
 from kaimesh.config import load
 from kaimesh.errors import MeshError

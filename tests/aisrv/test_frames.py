@@ -9,16 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import envs
-from aisrv.rollout import Direct, Group
-from buffer.ingest import Ingest
-from kaimesh import frames
+from kaimesh import envs, frames
 from kaimesh.agent import TableSpec
+from kaimesh.aisrv.rollout import Direct, Group
 from kaimesh.arrays import Batch
+from kaimesh.buffer.ingest import Ingest
 from kaimesh.config import App
 from kaimesh.errors import ConfigError
+from kaimesh.learner.reader import Reader
 from kaimesh.metrics import Meter
-from learner.reader import Reader
 from tests.buffer.conftest import config_of
 
 N = 3

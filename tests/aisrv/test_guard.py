@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aisrv.guard import environment
+from kaimesh.aisrv.guard import environment
 from kaimesh.errors import AgentError, ConfigError, EnvError, Stopped
 
 

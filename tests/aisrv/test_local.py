@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from aisrv.local import train_in_place
-from aisrv.slots import run_slots
 from kaimesh.agent import Agent
+from kaimesh.aisrv.local import train_in_place
+from kaimesh.aisrv.slots import run_slots
 from kaimesh.config import load
 from kaimesh.errors import AgentError, Stopped
 from kaimesh.lifecycle import Context

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aisrv.proxy import OnPolicyGate, RemoteAgent
 from kaimesh.agent import MODEL_VERSION, RUN_ID, create_cls
+from kaimesh.aisrv.proxy import OnPolicyGate, RemoteAgent
 from kaimesh.arrays import Batch
 from kaimesh.errors import PeerError, SampleError, Stopped
 from kaimesh.metrics import Meter

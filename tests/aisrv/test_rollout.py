@@ -11,11 +11,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-import envs
-from aisrv import rollout
-from aisrv.rollout import Group
-from algorithms import features
+from kaimesh import envs
 from kaimesh.agent import MODEL_VERSION, RUN_ID
+from kaimesh.aisrv import rollout
+from kaimesh.aisrv.rollout import Group
+from kaimesh.algorithms import features
 from kaimesh.arrays import Batch
 from kaimesh.errors import AgentError, EnvError, Stopped
 from kaimesh.metrics import Meter

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aisrv.slots import CountedEnv, run_slots
+from kaimesh.aisrv.slots import CountedEnv, run_slots
 from kaimesh.errors import AgentError, EnvError, Stopped
 from kaimesh.metrics import Meter
 from kaimesh.turn import Turn

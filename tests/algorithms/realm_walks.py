@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 
-from algorithms.features.realm import RealmFeatures
-from envs.realm.map import RealmMap
-from envs.realm.vector import Realm
-from envs.vector import MeshVectorEnv
+from kaimesh.algorithms.features.realm import RealmFeatures
+from kaimesh.envs.realm.map import RealmMap
+from kaimesh.envs.realm.vector import Realm
+from kaimesh.envs.vector import MeshVectorEnv
 
 
 class Walk:

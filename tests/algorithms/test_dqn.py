@@ -18,10 +18,10 @@ import rlax
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.dqn import model
-from algorithms.dqn.agent import EPSILON, Agent
-from algorithms.dqn.config import Config
 from kaimesh.agent import PRIORITY, PROBABILITY, Spaces
+from kaimesh.algorithms.dqn import model
+from kaimesh.algorithms.dqn.agent import EPSILON, Agent
+from kaimesh.algorithms.dqn.config import Config
 from kaimesh.arrays import Batch
 from kaimesh.errors import AgentError, SampleError
 
@@ -417,7 +417,7 @@ def test_only_a_learner_learns(tmp_path: Path) -> None:
 def test_tensorflow_is_imported_by_the_learner_only(agent_type: str) -> None:
     code = (
         "import sys, numpy as np\n"
-        "from algorithms.dqn.agent import Agent\n"
+        "from kaimesh.algorithms.dqn.agent import Agent\n"
         "from kaimesh.agent import Spaces\n"
         "from kaimesh.arrays import Batch\n"
         f"agent = Agent({agent_type!r})\n"

@@ -10,7 +10,7 @@ import rlax
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.targets.gae import gae
+from kaimesh.algorithms.targets.gae import gae
 
 
 class Trajectories(NamedTuple):

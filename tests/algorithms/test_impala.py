@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms.impala.agent import Agent
-from algorithms.impala.config import Config
 from kaimesh.agent import PRIORITY, PROBABILITY, Spaces
+from kaimesh.algorithms.impala.agent import Agent
+from kaimesh.algorithms.impala.config import Config
 from kaimesh.arrays import Batch
 from kaimesh.errors import AgentError, SampleError
 from tests.algorithms.trajectories import CONTINUOUS, DISCRETE, IMAGES, made, observations, saved, trajectories
@@ -237,7 +237,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_model_of_ppo_is_refused(tmp_path: Path) -> None:
-    from algorithms.ppo.agent import Agent as PPO
+    from kaimesh.algorithms.ppo.agent import Agent as PPO
 
     made(PPO).save_model(str(tmp_path), 1)
     with pytest.raises(AgentError, match="format is 'ppo 2' in the file and 'impala 1' here"):
@@ -249,8 +249,8 @@ def test_tensorflow_is_imported_by_the_learner_only(agent_type: str) -> None:
     script = f"""
 import sys
 import numpy as np
-from algorithms.impala.agent import Agent
-from algorithms.impala.config import Config
+from kaimesh.algorithms.impala.agent import Agent
+from kaimesh.algorithms.impala.config import Config
 from kaimesh.agent import PRIORITY, PROBABILITY, Spaces
 from kaimesh.arrays import Batch
 Config.lstm_size = 8

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 
-from algorithms.impala.agent import Agent
-from algorithms.impala.config import Config
+from kaimesh.algorithms.impala.agent import Agent
+from kaimesh.algorithms.impala.config import Config
 from tests.algorithms.serial_training import train
 
 

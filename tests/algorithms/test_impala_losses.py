@@ -7,8 +7,8 @@ import pytest
 import rlax
 import tensorflow as tf
 
-from algorithms.impala.losses import PRIORITY_FLOOR, clipped_reward, impala_loss, importance_weights, priorities
-from algorithms.rmsprop import RMSProp
+from kaimesh.algorithms.impala.losses import PRIORITY_FLOOR, clipped_reward, impala_loss, importance_weights, priorities
+from kaimesh.algorithms.rmsprop import RMSProp
 
 T, B = 9, 4
 EQUAL = np.ones(B, np.float32)

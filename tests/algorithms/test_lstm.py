@@ -13,11 +13,11 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.actor_critic.unroll import statistics, unroll
-from algorithms.impala.agent import Agent as Impala
-from algorithms.networks import lstm, lstm_unroll
-from algorithms.ppo.agent import Agent as PPO
 from kaimesh.agent import Spaces
+from kaimesh.algorithms.actor_critic.unroll import statistics, unroll
+from kaimesh.algorithms.impala.agent import Agent as Impala
+from kaimesh.algorithms.networks import lstm, lstm_unroll
+from kaimesh.algorithms.ppo.agent import Agent as PPO
 from kaimesh.arrays import Batch
 from kaimesh.errors import AgentError, SampleError
 from tests.algorithms.test_gae import random_trajectories

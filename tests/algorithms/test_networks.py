@@ -8,10 +8,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.adam import Adam
-from algorithms.networks import heads, layers, sampling
-from algorithms.networks.compiled import Compiled
-from algorithms.networks.moments import RunningMoments
+from kaimesh.algorithms.adam import Adam
+from kaimesh.algorithms.networks import heads, layers, sampling
+from kaimesh.algorithms.networks.compiled import Compiled
+from kaimesh.algorithms.networks.moments import RunningMoments
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 1000))

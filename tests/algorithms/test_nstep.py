@@ -9,7 +9,7 @@ import rlax
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.targets.nstep import NStep, n_step
+from kaimesh.algorithms.targets.nstep import NStep, n_step
 from tests.algorithms.test_gae import Trajectories, random_trajectories
 
 

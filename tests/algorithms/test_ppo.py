@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from algorithms import weights as model_file
-from algorithms.ppo.agent import Agent
-from algorithms.ppo.config import Config
 from kaimesh.agent import Spaces
+from kaimesh.algorithms import weights as model_file
+from kaimesh.algorithms.ppo.agent import Agent
+from kaimesh.algorithms.ppo.config import Config
 from kaimesh.arrays import Batch
 from kaimesh.errors import AgentError, SampleError
 from tests.algorithms.trajectories import CONTINUOUS, DISCRETE, IMAGES, made, observations, saved, trajectories
@@ -295,7 +295,7 @@ def test_tensorflow_is_imported_by_the_learner_only(agent_type: str) -> None:
     script = f"""
 import sys
 import numpy as np
-from algorithms.ppo.agent import Agent
+from kaimesh.algorithms.ppo.agent import Agent
 from kaimesh.agent import Spaces
 from kaimesh.arrays import Batch
 agent = Agent({agent_type!r})

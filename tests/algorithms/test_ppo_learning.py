@@ -7,8 +7,8 @@ import pytest
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode
 
-from algorithms.ppo.agent import Agent
-from algorithms.ppo.config import Config
+from kaimesh.algorithms.ppo.agent import Agent
+from kaimesh.algorithms.ppo.config import Config
 from tests.algorithms.serial_training import train
 
 

@@ -8,7 +8,7 @@ import pytest
 import rlax
 import tensorflow as tf
 
-from algorithms.ppo.losses import clipped_policy_loss, normalize, ppo_loss, value_loss
+from kaimesh.algorithms.ppo.losses import clipped_policy_loss, normalize, ppo_loss, value_loss
 
 N = 50
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms import features
-from algorithms.features import realm
-from envs.realm import core, views
-from envs.realm.task import MAX_STEP
-from envs.realm.vector import Realm
-from envs.registry import ENVIRONMENTS
+from kaimesh.algorithms import features
+from kaimesh.algorithms.features import realm
 from kaimesh.arrays import Batch
+from kaimesh.envs.realm import core, views
+from kaimesh.envs.realm.task import MAX_STEP
+from kaimesh.envs.realm.vector import Realm
+from kaimesh.envs.registry import ENVIRONMENTS
 from tests.algorithms.realm_walks import Walk, cell_of, on_map, rays, target, wanders, way
 from tests.envs.realm.game import EAST, FLASH, NORTH, WEST, open_world
 
@@ -297,8 +297,8 @@ def test_compiled_features_use_no_compiled_code_of_another_file():
 
 def test_a_network_reads_the_features_as_one_array_and_the_maps_as_an_image():
     """Through the environments as the mesh makes them: PPO predicts from what it is given."""
-    import envs
-    from algorithms.ppo.agent import Agent
+    from kaimesh import envs
+    from kaimesh.algorithms.ppo.agent import Agent
 
     for name, kind, reads in (("realm-mini", "mlp", realm.FEATURES), ("realm-mini-maps", "nature", realm.VECTOR)):
         config = type("Config", (Agent.config,), {"features": name})

@@ -12,8 +12,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.targets.gae import gae
-from algorithms.targets.vtrace import VTrace, vtrace
+from kaimesh.algorithms.targets.gae import gae
+from kaimesh.algorithms.targets.vtrace import VTrace, vtrace
 from tests.algorithms.test_gae import Trajectories, random_trajectories
 
 UNIT = st.sampled_from([0.0, 0.5, 0.9, 0.99, 1.0])

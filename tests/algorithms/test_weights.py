@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms import weights
+from kaimesh.algorithms import weights
 from kaimesh.errors import AgentError
 
 WHOLE = {"a": np.arange(6, dtype=np.float32), "b": np.ones((2, 3), np.float32)}

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buffer.client import SampleSender
-from buffer.ingest import Ingest
-from buffer.server import IngestServer
 from kaimesh.agent import TableSpec
 from kaimesh.arrays import Batch
+from kaimesh.buffer.client import SampleSender
+from kaimesh.buffer.ingest import Ingest
+from kaimesh.buffer.server import IngestServer
 from kaimesh.config import AlgoEntry, App, Config
 from kaimesh.internal import INTERNAL_ERRORS
+from kaimesh.learner.reader import Reader
 from kaimesh.metrics import Meter
-from learner.reader import Reader
 from tests.harness import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent.parent

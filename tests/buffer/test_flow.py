@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from buffer.client import SampleSender
-from buffer.ingest import Ingest, refuse_not_finite
 from kaimesh.agent import Spaces, TableSpec
 from kaimesh.arrays import Batch
+from kaimesh.buffer.client import SampleSender
+from kaimesh.buffer.ingest import Ingest, refuse_not_finite
 from kaimesh.config import App
 from kaimesh.errors import AgentError, MeshError, PeerError, Refused, SampleError, Stopped
+from kaimesh.learner.reader import Reader
 from kaimesh.metrics import Meter
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind
-from learner.reader import Reader
 from tests.buffer.conftest import TOKEN, WAIT_S, LocalBuffer, check_rows, config_of, rows, wait_until
 
 Local = Callable[..., LocalBuffer]

@@ -14,16 +14,16 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from buffer import tables
-from buffer.client import SampleSender
 from kaimesh.agent import TableSpec
 from kaimesh.arrays import Specs
+from kaimesh.buffer import tables
+from kaimesh.buffer.client import SampleSender
 from kaimesh.config import App
 from kaimesh.config.check import problems
 from kaimesh.errors import ConfigError, Stopped
+from kaimesh.learner.reader import Reader
+from kaimesh.learner.trigger import Trigger
 from kaimesh.metrics import Meter
-from learner.reader import Reader
-from learner.trigger import Trigger
 from tests.buffer.conftest import TOKEN, LocalBuffer, config_of, rows
 
 LIMITER = {"reverb_rate_limiter": "SampleToInsertRatio"}

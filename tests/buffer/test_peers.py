@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from buffer import declared, tables
-from buffer.client import SampleSender
 from kaimesh.agent import TableSpec
 from kaimesh.arrays import Specs
+from kaimesh.buffer import declared, tables
+from kaimesh.buffer.client import SampleSender
 from kaimesh.config import App
 from kaimesh.errors import MeshError, Refused, SampleError
 from kaimesh.metrics import Meter

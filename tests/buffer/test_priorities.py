@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 import reverb
 
-from buffer import tables
-from buffer.ingest import Ingest
 from kaimesh.agent import KEY, PRIORITY, PROBABILITY, SERVER, TableSpec
 from kaimesh.arrays import Batch, Specs
+from kaimesh.buffer import tables
+from kaimesh.buffer.ingest import Ingest
 from kaimesh.config import App
 from kaimesh.errors import ConfigError, SampleError
+from kaimesh.learner.priorities import PriorityWriter
+from kaimesh.learner.reader import Reader
 from kaimesh.metrics import Meter
-from learner.priorities import PriorityWriter
-from learner.reader import Reader
 from tests.buffer.conftest import check_rows, config_of, rows, wait_until
 from tests.harness import free_ports
 

@@ -17,14 +17,14 @@ import pytest
 import reverb
 from reverb import pybind
 
-from buffer.checkpoint import GENERATIONS, Checkpoints, Manifest
-from buffer.client import SampleSender
-from buffer.ingest import Ingest
 from kaimesh.agent import Spaces, TableSpec
+from kaimesh.buffer.checkpoint import GENERATIONS, Checkpoints, Manifest
+from kaimesh.buffer.client import SampleSender
+from kaimesh.buffer.ingest import Ingest
 from kaimesh.config import App
 from kaimesh.errors import PeerError
+from kaimesh.learner.reader import Reader
 from kaimesh.metrics import Meter
-from learner.reader import Reader
 from tests.buffer.conftest import ROOT, TOKEN, WAIT_S, ChildBuffer, check_rows, config_of, rows, wait_until
 
 Child = Callable[..., ChildBuffer]
@@ -299,7 +299,7 @@ def test_the_manifest_is_plain_json(tmp_path: Path) -> None:
 
 
 def test_the_client_loads_neither_tensorflow_nor_reverb() -> None:
-    code = "import sys, buffer.client; print([m for m in ('tensorflow', 'reverb', 'grpc', 'jax', 'torch') if m in sys.modules])"
+    code = "import sys, kaimesh.buffer.client; print([m for m in ('tensorflow', 'reverb', 'grpc', 'jax', 'torch') if m in sys.modules])"
     started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import reverb
 
-from buffer import tables
-from buffer.ingest import Ingest
 from kaimesh.agent import TableSpec
 from kaimesh.arrays import ArraySpec, Specs
+from kaimesh.buffer import tables
+from kaimesh.buffer.ingest import Ingest
 from kaimesh.config import App
 from kaimesh.errors import ConfigError
+from kaimesh.learner.reader import Reader
 from kaimesh.metrics import Meter
-from learner.reader import Reader
 from tests.buffer.conftest import WAIT_S, check_rows, config_of, rows
 
 SMALL = Specs({"x": ArraySpec("<f4", (20,))})  # 80 bytes

@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from buffer import waiting
-from buffer.ingest import Ingest
-from buffer.store import Store
-from buffer.waiting import LATE_S, Waiting
 from kaimesh.agent import TableSpec
+from kaimesh.buffer import waiting
+from kaimesh.buffer.ingest import Ingest
+from kaimesh.buffer.store import Store
+from kaimesh.buffer.waiting import LATE_S, Waiting
 from kaimesh.config import App
 from kaimesh.items import Progress
+from kaimesh.learner.queue_source import QueueSource
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind, to_json
 from kaimesh.wire.server import FrameServer
-from learner.queue_source import QueueSource
 from tests.buffer.conftest import ROOT, TOKEN, WAIT_S, LocalBuffer, check_rows, rows, wait_until
 
 Local = Callable[..., LocalBuffer]
@@ -273,8 +273,8 @@ def test_items_that_come_one_after_another_are_told_of_together() -> None:
 
 
 COUNTING = """
-from buffer import store
-from buffer.ingest import Ingest
+from kaimesh.buffer import store
+from kaimesh.buffer.ingest import Ingest
 from kaimesh.agent import TableSpec
 from kaimesh.config import App
 from tests.buffer.conftest import rows

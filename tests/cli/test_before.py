@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aisrv.check import check, check_models
+from kaimesh.aisrv.check import check, check_models
 from kaimesh.cli import start as starting
 from kaimesh.cli.start import DEFAULT_CONF, Wish, configure
 from kaimesh.cli.trial import Trial
@@ -124,8 +124,8 @@ def everything(folder: Path) -> dict[str, str]:
 @pytest.fixture
 def ended(tmp_path: Path) -> RunDir:
     """A run of PPO on CartPole that has ended, with a model and its configuration."""
-    from algorithms.ppo.agent import Agent
     from kaimesh import checkpoint
+    from kaimesh.algorithms.ppo.agent import Agent
 
     runs = tmp_path / "runs"
     run = RunDir.create(runs, "gym:CartPole-v1", "ppo")
@@ -133,7 +133,7 @@ def ended(tmp_path: Path) -> RunDir:
     config.dump(run.conf)
     run.result.write_text("{}")
 
-    import envs
+    from kaimesh import envs
 
     env = envs.make_vector("gym:CartPole-v1", 1)
     agent = Agent("actor")
@@ -174,9 +174,9 @@ def test_a_network_that_the_runs_models_do_not_fit_is_refused(ended: RunDir, key
 
 
 NOWHERE = {  # as algo_conf names them
-    "actor_agent": ("algorithms.ppo.agent.Agnet", "has no 'Agnet' (did you mean 'Agent'?)"),
+    "actor_agent": ("kaimesh.algorithms.ppo.agent.Agnet", "has no 'Agnet' (did you mean 'Agent'?)"),
     "learner_agent": ("algorithms.ppoo.agent.Agent", "no module 'algorithms.ppoo'"),
-    "aisrv_agent": ("algorithms.ppo.agnet.Agent", "no module 'algorithms.ppo.agnet'"),
+    "aisrv_agent": ("kaimesh.algorithms.ppo.agnet.Agent", "no module 'kaimesh.algorithms.ppo.agnet'"),
     "train_workflow": ("workflow", "no dotted name"),
 }
 

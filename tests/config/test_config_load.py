@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from algorithms.ppo.config import Config as Ppo
+from kaimesh.algorithms.ppo.config import Config as Ppo
 from kaimesh.config import App, Config, check, load
 from kaimesh.errors import ConfigError
 

@@ -124,7 +124,11 @@ def test_a_hand_written_table_of_a_copy_is_told_what_it_lacks(tmp_path: Path, mo
         ("model/model.py", "import diy.config as numbers", "diy.config"),
         ("feature/definition.py", "from diy import feature", "diy.feature"),
         ("train_workflow.py", "    import diy.algorithm.agent", "diy.algorithm.agent"),
-        ("feature/realm.py", "from algorithms.ppo.config import Config as _Ppo", "algorithms.ppo.config"),
+        (
+            "feature/realm.py",
+            "from kaimesh.algorithms.ppo.config import Config as _Ppo",
+            "kaimesh.algorithms.ppo.config",
+        ),
     ],
 )
 def test_a_copy_that_imports_another_agent_is_told_so(

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import envs
 from diy.algorithm.agent import Agent
 from diy.algorithm.gae import gae
 from diy.config import Config
@@ -21,6 +20,7 @@ from diy.feature.definition import (
     sample_process,
 )
 from diy.train_workflow import keep_newest, run_episode
+from kaimesh import envs
 from kaimesh.agent import Frame
 from kaimesh.arrays import Batch
 

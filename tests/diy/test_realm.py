@@ -7,10 +7,10 @@ import time
 import numpy as np
 import pytest
 
-import envs
 from diy.algorithm.agent import Agent
 from diy.config import Config
 from diy.feature.definition import ObsData, Rewards, observation_process, reward_process
+from kaimesh import envs
 from kaimesh.config import load
 from tests.diy.training import train
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import envs
 from diy.algorithm.agent import Agent
 from diy.train_workflow import workflow
+from kaimesh import envs
 from kaimesh.errors import Stopped
 
 

@@ -16,7 +16,7 @@ STRANGER = """
 import logging, threading
 from kaimesh.errors import MeshError
 from kaimesh.wire.client import FrameClient
-from model_pool.client import ModelPoolClient
+from kaimesh.model_pool.client import ModelPoolClient
 import os
 token = os.environ.get("KAIMESH_TOKEN", "")
 for address, role in (("actor:8888", "player"), ("buffer:9998", "writer"), ("buffer:9998", "reader"), ("monitor:9996", "reporter")):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ale_py import roms
 
-import envs
-from envs.atari_scores import REFERENCES, human_normalised
+from kaimesh import envs
+from kaimesh.envs.atari_scores import REFERENCES, human_normalised
 
 
 def roll(conf, actions, seed=3, app="ale:breakout"):

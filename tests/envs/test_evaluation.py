@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import envs
-from envs.realm.follow import follow
-from envs.realm.map import find
-from envs.realm.oracle import optimum
+from kaimesh import envs
+from kaimesh.envs.realm.follow import follow
+from kaimesh.envs.realm.map import find
+from kaimesh.envs.realm.oracle import optimum
 from tests.envs.own import Counter
 
 REPORT = [

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import envs
 import evaluate
 import replay
+from kaimesh import envs
 from kaimesh.cli.start import Wish, configure
 from kaimesh.config.load import ROOT
 from kaimesh.errors import EXIT_CONFIG, ConfigError
@@ -37,7 +37,7 @@ from tests.envs import own
         ("procgen:coinrun", {"distribution_mode": "easy", "num_levels": 200}),
         ("minigrid:Empty-5x5", {"agent_view_size": 5}),
         ("realm", {"observation": "bytes", "treasure_sets": "train", "map_seed": 3, "map_file": ""}),
-        ("envs.realm.vector:RealmMini", {}),
+        ("kaimesh.envs.realm.vector:RealmMini", {}),
         ("catch", {}),
     ],
 )
@@ -51,8 +51,8 @@ def test_what_is_built_in_is_familiar(app, conf):
         ("subprocess:Popen", {"args": ["true"]}, "imports the module subprocess and calls its Popen"),
         ("os:system", {"command": "true"}, "imports the module os"),
         ("tests.envs.own:Counter", {}, "imports the module 'tests.envs.own'"),
-        ("envs.realm.map:load", {"path": "/etc/passwd"}, "imports the module 'envs.realm.map'"),
-        ("envs.realm.vector:split_bytes", {}, "imports the module"),
+        ("kaimesh.envs.realm.map:load", {"path": "/etc/passwd"}, "imports the module 'kaimesh.envs.realm.map'"),
+        ("kaimesh.envs.realm.vector:split_bytes", {}, "imports the module"),
         ("gym:antigravity:CartPole-v1", {}, "imports the module antigravity"),
         ("gym::CartPole-v1", {}, "imports the module"),
         ("gym:GymV26Environment-v0", {"env_id": "antigravity:X-v0"}, "env_conf.env_id"),
@@ -99,7 +99,7 @@ def trap(tmp_path, monkeypatch):
     """A module whose import leaves a mark; trap(): whether it did."""
     (tmp_path / "a_trap_of_this_test.py").write_text(
         f"from pathlib import Path\nimport gymnasium\nPath({str(tmp_path / 'sprung')!r}).touch()\n"
-        "from envs.catch import Catch\nclass Env(Catch): pass\n"
+        "from kaimesh.envs.catch import Catch\nclass Env(Catch): pass\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delenv("KAIMESH_FROM", raising=False)

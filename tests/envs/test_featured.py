@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import envs
-from algorithms import features as algorithms_features
-from algorithms.ppo.agent import Agent as PpoAgent
+from kaimesh import envs
 from kaimesh.agent import Spaces
+from kaimesh.algorithms import features as algorithms_features
+from kaimesh.algorithms.ppo.agent import Agent as PpoAgent
 from kaimesh.errors import AgentError
 
 COUNTER = (

@@ -7,7 +7,7 @@ import minigrid  # noqa: F401  registers its environments
 import numpy as np
 import pytest
 
-import envs
+from kaimesh import envs
 from kaimesh.errors import ConfigError
 
 

@@ -8,8 +8,8 @@ import pytest
 from gymnasium.spaces import Discrete
 from gymnasium.utils.env_checker import check_env
 
-import envs
-from envs.translation import Translation
+from kaimesh import envs
+from kaimesh.envs.translation import Translation
 from kaimesh.errors import ConfigError
 
 

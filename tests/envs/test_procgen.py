@@ -8,8 +8,8 @@ import numpy as np
 import procgen
 import pytest
 
-import envs
-from envs.procgen import TIMEOUTS
+from kaimesh import envs
+from kaimesh.envs.procgen import TIMEOUTS
 from kaimesh.errors import ConfigError
 
 NOTHING = 4  # the action that presses no key

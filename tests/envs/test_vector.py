@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-import envs
+from kaimesh import envs
 from kaimesh.agent import Spaces
 from kaimesh.errors import AgentError, ConfigError
 from tests.envs.own import Unbounded

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import envs
 import evaluate
-from envs.realm.map import RealmMap, find
-from envs.realm.oracle import optimum
-from envs.realm.task import TEST, is_in
+from kaimesh import envs
+from kaimesh.envs.realm.map import RealmMap, find
+from kaimesh.envs.realm.oracle import optimum
+from kaimesh.envs.realm.task import TEST, is_in
 from kaimesh.recording import Recording
 from tests.evaluate import walkers
 

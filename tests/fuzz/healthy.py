@@ -16,10 +16,10 @@ import numpy as np
 
 from kaimesh.arrays import Batch, Specs
 from kaimesh.checkpoint import FileInfo, ModelInfo
+from kaimesh.learner.client import LearnerClient
+from kaimesh.model_pool.client import ModelPoolClient
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind
-from learner.client import LearnerClient
-from model_pool.client import ModelPoolClient
 from tests.fuzz.frames import SPACES, SPECS, report
 from tests.fuzz.servers import SAVED_ID, TOKEN, TRAIN_COUNT
 

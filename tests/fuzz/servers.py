@@ -58,8 +58,8 @@ def actor_diy(context: Context) -> Made:
 
 
 def _actor(agent: Any, context: Context) -> Made:
-    from actor.batcher import Batcher
-    from actor.server import ActorServer
+    from kaimesh.actor.batcher import Batcher
+    from kaimesh.actor.server import ActorServer
 
     batcher = Batcher(agent, max_rows=256, meter=context.meter)
     server = ActorServer(("127.0.0.1", 0), token=TOKEN, batcher=batcher, models=None, meter=context.meter)
@@ -68,9 +68,9 @@ def _actor(agent: Any, context: Context) -> Made:
 
 def ingest(context: Context) -> Made:
     """The buffer's ingest port, with a real Reverb behind it."""
-    from buffer.ingest import Ingest
-    from buffer.server import IngestServer
     from kaimesh.agent import TableSpec
+    from kaimesh.buffer.ingest import Ingest
+    from kaimesh.buffer.server import IngestServer
 
     table = TableSpec(kind="replay", rows_per_item=1)
     core = Ingest(table, context.config.app, meter=context.meter)
@@ -89,8 +89,8 @@ def monitor(context: Context) -> Made:
 
 def model_pool(context: Context) -> Made:
     """The model pool's gRPC."""
-    from model_pool.server import ModelPoolServer
-    from model_pool.store import Store
+    from kaimesh.model_pool.server import ModelPoolServer
+    from kaimesh.model_pool.store import Store
 
     server = ModelPoolServer(Store(context.run.model_pool, 20, logger=context.logger), context.meter, context.logger)
     return [server.start("127.0.0.1:0", TOKEN)], lambda: time.sleep(0.2)
@@ -100,8 +100,8 @@ def learner(context: Context) -> Made:
     """The learner's gRPC; a loop stands for the training thread."""
     import inspect
 
-    from learner import learner_pb2 as pb
-    from learner.server import LearnerServer
+    from kaimesh.learner import learner_pb2 as pb
+    from kaimesh.learner.server import LearnerServer
 
     more = {"meter": context.meter} if "meter" in inspect.signature(LearnerServer).parameters else {}
     server = LearnerServer(lambda: pb.Status(train_count=TRAIN_COUNT), context.logger, **more)

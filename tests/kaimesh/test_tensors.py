@@ -49,13 +49,13 @@ spaces = Spaces((4,), "<f4", "discrete", 2)
 rows = Batch({"feature": np.zeros((8, 4), "f"), "legal_act": np.ones((8, 2), bool)})
 """,
     "a CNN": """
-from algorithms.ppo.agent import Agent
+from kaimesh.algorithms.ppo.agent import Agent
 Agent.config.network = "nature"
 spaces = Spaces((1, 36, 36), "|u1", "discrete", 2)
 rows = Batch({"obs": np.zeros((8, 1, 36, 36), np.uint8)})
 """,
     "a CNN of Q": """
-from algorithms.dqn.agent import Agent
+from kaimesh.algorithms.dqn.agent import Agent
 Agent.config.network = "nature"
 spaces = Spaces((1, 36, 36), "|u1", "discrete", 2)
 rows = Batch({"obs": np.zeros((8, 1, 36, 36), np.uint8)})

@@ -9,9 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from kaimesh.errors import AgentError, MeshError, PeerError, Refused
-from learner import learner_pb2 as pb
-from learner.client import LearnerClient
-from learner.server import LearnerServer
+from kaimesh.learner import learner_pb2 as pb
+from kaimesh.learner.client import LearnerClient
+from kaimesh.learner.server import LearnerServer
 
 WAIT_S = 60.0
 

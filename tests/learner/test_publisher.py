@@ -12,8 +12,8 @@ import pytest
 
 from kaimesh.checkpoint import ModelInfo
 from kaimesh.errors import MeshError, PeerError, Stopped
+from kaimesh.learner.publisher import Publisher
 from kaimesh.metrics import Meter
-from learner.publisher import Publisher
 
 WAIT_S = 60.0
 

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buffer.ingest import Ingest
 from kaimesh.agent import KEY, PROBABILITY, REPLAYED, TableSpec
 from kaimesh.arrays import Batch
+from kaimesh.buffer.ingest import Ingest
 from kaimesh.config import App
+from kaimesh.learner.assemble import InOrder
+from kaimesh.learner.reader import Reader
+from kaimesh.learner.replay import FRESH_BATCHES, ReplayShare, replay_share
 from kaimesh.metrics import Meter
-from learner.assemble import InOrder
-from learner.reader import Reader
-from learner.replay import FRESH_BATCHES, ReplayShare, replay_share
 from tests.buffer.conftest import check_rows, config_of, rows
 
 B, FRESH = 8, 5

@@ -18,15 +18,15 @@ from kaimesh import checkpoint
 from kaimesh.agent import Spaces
 from kaimesh.config import App, Config
 from kaimesh.errors import AgentError, PeerError
+from kaimesh.learner import service as service_module
+from kaimesh.learner.client import LearnerClient
+from kaimesh.learner.service import LearnerService
 from kaimesh.lifecycle import Context
 from kaimesh.metrics import Meter
+from kaimesh.model_pool.client import ModelPoolClient
+from kaimesh.model_pool.server import ModelPoolServer
+from kaimesh.model_pool.store import Store
 from kaimesh.run import RunDir
-from learner import service as service_module
-from learner.client import LearnerClient
-from learner.service import LearnerService
-from model_pool.client import ModelPoolClient
-from model_pool.server import ModelPoolServer
-from model_pool.store import Store
 from tests.harness import free_ports
 from tests.learner.toy import BATCH, ENTRY, Clock, FakeReader, ToyAgent
 
@@ -151,9 +151,9 @@ def pool(tmp_path):
 
 @pytest.fixture
 def start(tmp_path, pool, monkeypatch):
-    module = types.ModuleType("learner.reader")
+    module = types.ModuleType("kaimesh.learner.reader")
     module.Reader = Paced  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "learner.reader", module)
+    monkeypatch.setitem(sys.modules, "kaimesh.learner.reader", module)
     monkeypatch.setattr(service_module, "set_tensorflow_threads", lambda count: None)
     run = RunDir(tmp_path / "run")
     run.root.mkdir()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import reverb
 
-from learner import source
+from kaimesh.learner import source
 from tests.harness import free_ports
 
 SHAPE = (2, 3)

@@ -13,9 +13,9 @@ from kaimesh.agent import MODEL_VERSION, RUN_ID, Agent, TableSpec
 from kaimesh.arrays import Batch
 from kaimesh.checkpoint import ModelInfo
 from kaimesh.config import AlgoEntry, App, Config
+from kaimesh.learner.trainer import Trainer
 from kaimesh.metrics import Meter
 from kaimesh.run import RunDir
-from learner.trainer import Trainer
 
 BATCH = 4
 ENTRY = AlgoEntry("toy", "toy.agent.Agent", "toy.agent.Agent", "toy.agent.Agent", "toy.workflow", "toy.config.Config")

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from kaimesh.errors import Refused
+from kaimesh.learner.client import LearnerClient
 from kaimesh.mesh import supervisor_pid
+from kaimesh.model_pool.client import ModelPoolClient
 from kaimesh.wire import frame as wire
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind
-from learner.client import LearnerClient
-from model_pool.client import ModelPoolClient
 from tests.harness import WAIT_S, Mesh, connected, wait_until
 
 TOY: dict[str, Any] = {

@@ -12,9 +12,9 @@ import pytest
 
 from kaimesh import rpc
 from kaimesh.errors import PeerError
-from model_pool import model_pool_pb2 as pb
-from model_pool import model_pool_pb2_grpc as pb_grpc
-from model_pool.client import ModelPoolClient
+from kaimesh.model_pool import model_pool_pb2 as pb
+from kaimesh.model_pool import model_pool_pb2_grpc as pb_grpc
+from kaimesh.model_pool.client import ModelPoolClient
 from tests.harness import connected
 
 CONTENT = b"weights"

@@ -18,8 +18,8 @@ import pytest
 from kaimesh import checkpoint
 from kaimesh.documents import read_json
 from kaimesh.errors import EXIT_CONFIG, EXIT_OK
+from kaimesh.model_pool.client import ModelPoolClient
 from kaimesh.run import RunDir
-from model_pool.client import ModelPoolClient
 from tests.harness import connected, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]

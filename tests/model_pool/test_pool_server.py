@@ -19,13 +19,13 @@ from kaimesh import checkpoint, rpc
 from kaimesh.checkpoint import FileInfo, ModelInfo
 from kaimesh.errors import MeshError, PeerError, Refused
 from kaimesh.metrics import Meter
-from model_pool import model_pool_pb2 as pb
-from model_pool import model_pool_pb2_grpc as pb_grpc
-from model_pool import server as server_module
-from model_pool.client import ModelPoolClient
-from model_pool.server import ModelPoolServer
-from model_pool.store import Store
-from model_pool.transfer import to_proto
+from kaimesh.model_pool import model_pool_pb2 as pb
+from kaimesh.model_pool import model_pool_pb2_grpc as pb_grpc
+from kaimesh.model_pool import server as server_module
+from kaimesh.model_pool.client import ModelPoolClient
+from kaimesh.model_pool.server import ModelPoolServer
+from kaimesh.model_pool.store import Store
+from kaimesh.model_pool.transfer import to_proto
 from tests.harness import connected, free_ports
 
 WAIT_S = 60.0
@@ -328,8 +328,8 @@ SERVER = """
 import sys
 from pathlib import Path
 from kaimesh.metrics import Meter
-from model_pool.server import ModelPoolServer
-from model_pool.store import Store
+from kaimesh.model_pool.server import ModelPoolServer
+from kaimesh.model_pool.store import Store
 server = ModelPoolServer(Store(Path(sys.argv[1]), 3), Meter("model_pool"))
 print(server.start(f"127.0.0.1:{sys.argv[2]}", "secret"), flush=True)
 sys.stdin.read()

@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 from kaimesh import checkpoint
 from kaimesh.checkpoint import FileInfo, ModelInfo
 from kaimesh.errors import MeshError
-from model_pool import transfer
-from model_pool.store import NoSuchModel, Store
-from model_pool.transfer import BadModel, Incoming
+from kaimesh.model_pool import transfer
+from kaimesh.model_pool.store import NoSuchModel, Store
+from kaimesh.model_pool.transfer import BadModel, Incoming
 
 
 def dump(folder: Path, id: int, *contents: bytes) -> ModelInfo:
@@ -218,7 +218,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from kaimesh import checkpoint
-from model_pool.store import Store
+from kaimesh.model_pool.store import Store
 ckpt, pool = Path(sys.argv[1]), Path(sys.argv[2])
 store = Store(pool, 2)
 first = id = int(sys.argv[3])

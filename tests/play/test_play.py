@@ -10,9 +10,9 @@ import sys
 import numpy as np
 import pytest
 
-import envs
 import play
-from envs.realm.text import GROUNDS, HERO, TREASURE, WALL
+from kaimesh import envs
+from kaimesh.envs.realm.text import GROUNDS, HERO, TREASURE, WALL
 from kaimesh.recording import Recording
 from tests.play.person import ROOT, Person
 
@@ -89,8 +89,8 @@ def test_an_episode_ends_with_the_optimum_and_r_begins_the_next(person, tmp_path
 
 def followed(app, seed):
     """Keys of an episode without flashes, and its score."""
-    from envs.realm.follow import follow
-    from envs.realm.oracle import optimum
+    from kaimesh.envs.realm.follow import follow
+    from kaimesh.envs.realm.oracle import optimum
 
     env = envs.make_vector(app, 1)
     env.reset(seed=seed)

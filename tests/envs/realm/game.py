@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.realm import core
-from envs.realm.map import RealmMap
-from envs.realm.task import task_of
+from kaimesh.envs.realm import core
+from kaimesh.envs.realm.map import RealmMap
+from kaimesh.envs.realm.task import task_of
 
 EAST, NORTH_EAST, NORTH, NORTH_WEST, WEST, SOUTH_WEST, SOUTH, SOUTH_EAST = range(8)
 FLASH = 8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from envs.realm import _forget_stale_code
+from kaimesh.envs.realm import _forget_stale_code
 
 
 def test_what_is_older_than_any_source_is_removed(tmp_path):

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import envs
-from envs.realm import core
-from envs.realm.facade import RealmFacade
-from envs.realm.map import find
-from envs.realm.vector import Realm, RealmEnv
+from kaimesh import envs
+from kaimesh.envs.realm import core
+from kaimesh.envs.realm.facade import RealmFacade
+from kaimesh.envs.realm.map import find
+from kaimesh.envs.realm.vector import Realm, RealmEnv
 from kaimesh.errors import AgentError, ConfigError
 from tests.envs.realm.game import EAST, FLASH, NORTH, WEST, open_world
 

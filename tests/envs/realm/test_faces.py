@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import envs
-from envs.realm import views
-from envs.realm.vector import Realm, RealmEnv, split_bytes
+from kaimesh import envs
 from kaimesh.agent import Spaces
+from kaimesh.envs.realm import views
+from kaimesh.envs.realm.vector import Realm, RealmEnv, split_bytes
 from kaimesh.errors import ConfigError
 
 IDS = ["kaimesh/Realm-v0", "kaimesh/RealmMini-v0"]
@@ -19,14 +19,16 @@ IDS = ["kaimesh/Realm-v0", "kaimesh/RealmMini-v0"]
 @pytest.mark.parametrize("env_id", IDS)
 @pytest.mark.parametrize("observation", ["features", "bytes", "floats"])
 def test_gymnasiums_own_check(env_id, observation):
-    env = gymnasium.make(f"envs.realm:{env_id}", observation=observation)
+    env = gymnasium.make(f"kaimesh.envs.realm:{env_id}", observation=observation)
     assert isinstance(env.unwrapped, RealmEnv)
     check_env(env.unwrapped, skip_render_check=True)
 
 
 @pytest.mark.parametrize("env_id", IDS)
 def test_gymnasium_makes_vectors(env_id):
-    vector = gymnasium.make_vec(f"envs.realm:{env_id}", 3, vectorization_mode="vector_entry_point", treasure_num=4)
+    vector = gymnasium.make_vec(
+        f"kaimesh.envs.realm:{env_id}", 3, vectorization_mode="vector_entry_point", treasure_num=4
+    )
     assert isinstance(vector, Realm)
     assert vector.reset(seed=1)[0].shape == (3, views.FEATURES)
     assert vector.state.present.sum() == 12
@@ -38,7 +40,7 @@ def test_gymnasium_makes_vectors(env_id):
         ("realm", 128, 9),
         ("realm-mini", 32, 5),
         ("gym:kaimesh/Realm-v0", 128, 9),
-        ("gym:envs.realm:kaimesh/RealmMini-v0", 32, 5),
+        ("gym:kaimesh.envs.realm:kaimesh/RealmMini-v0", 32, 5),
     ],
 )
 def test_every_name_gives_the_native_vector(app, size, treasures):

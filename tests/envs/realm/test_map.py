@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.realm.generate import generate, spacing
-from envs.realm.map import BUFF, PRESETS, UNREACHABLE, RealmMap, distance_field, find, load
+from kaimesh.envs.realm.generate import generate, spacing
+from kaimesh.envs.realm.map import BUFF, PRESETS, UNREACHABLE, RealmMap, distance_field, find, load
 from kaimesh.errors import ConfigError
 
 SIZES = st.sampled_from(sorted(PRESETS.values()))

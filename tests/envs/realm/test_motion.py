@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.realm import core
-from envs.realm.generate import generate
+from kaimesh.envs.realm import core
+from kaimesh.envs.realm.generate import generate
 from tests.envs.realm.game import EAST, FLASH, NORTH, NORTH_EAST, SOUTH, SOUTH_WEST, WEST, Game, open_world
 
 MIDDLE = (20_250.0, 20_250.0)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.realm import core, lattice, legs, oracle
-from envs.realm.follow import follow
-from envs.realm.generate import generate
-from envs.realm.map import find
-from envs.realm.task import Task
+from kaimesh.envs.realm import core, lattice, legs, oracle
+from kaimesh.envs.realm.follow import follow
+from kaimesh.envs.realm.generate import generate
+from kaimesh.envs.realm.map import find
+from kaimesh.envs.realm.task import Task
 from tests.envs.realm.game import Game, open_world
 
 SEEDS = st.integers(0, 60)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import envs
-from envs.realm import picture
-from envs.realm.map import CELL
-from envs.realm.picture import Pictures
-from envs.realm.vector import Realm, RealmEnv
+from kaimesh import envs
+from kaimesh.envs.realm import picture
+from kaimesh.envs.realm.map import CELL
+from kaimesh.envs.realm.picture import Pictures
+from kaimesh.envs.realm.vector import Realm, RealmEnv
 from tests.envs.realm.game import EAST, FLASH, NORTH, Game, open_world
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from envs.realm import core
+from kaimesh.envs.realm import core
 from tests.envs.realm.game import EAST, FLASH, WEST, Game, open_world
 
 # start 2 at cell (12, 4), end 1 at cell (4, 4): 4000 units to the West; 3 and 4 lie to the East on the same row

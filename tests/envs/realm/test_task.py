@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from envs.realm.task import Task, task_of
+from kaimesh.envs.realm.task import Task, task_of
 from kaimesh.errors import ConfigError
 
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.realm import core, views
-from envs.realm.generate import generate
-from envs.realm.map import UNREACHABLE
+from kaimesh.envs.realm import core, views
+from kaimesh.envs.realm.generate import generate
+from kaimesh.envs.realm.map import UNREACHABLE
 from tests.envs.realm.game import EAST, NORTH, WEST, Game, open_world
 
 M = 51 * 51
