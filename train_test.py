@@ -28,23 +28,24 @@ ROOT = Path(__file__).resolve().parent
 if __name__ == "__main__" and (ROOT / ".venv/bin/python").exists() and Path(sys.prefix) != ROOT / ".venv":
     os.execv(ROOT / ".venv/bin/python", [str(ROOT / ".venv/bin/python"), *sys.argv])
 
-from kaimesh.agent import MODEL_VERSION, TableSpec  # noqa: E402
 from kaimesh.config import load  # noqa: E402
 from kaimesh.config.check import fresh_samples  # noqa: E402
-from kaimesh.errors import EXIT_OK, ConfigError, MeshError, Stopped  # noqa: E402
-from kaimesh.guarded import guarded  # noqa: E402
-from kaimesh.lifecycle import Context, configure_logging, dotted, set_threads  # noqa: E402
-from kaimesh.metrics import Meter  # noqa: E402
-from kaimesh.proxies import bypass, hosts_of  # noqa: E402
-from kaimesh.run import RunDir  # noqa: E402
-from kaimesh.turn import Turn  # noqa: E402
-from kaimesh.watch import Watch  # noqa: E402
+from kaimesh.contract.agent import TableSpec  # noqa: E402
+from kaimesh.contract.columns import MODEL_VERSION  # noqa: E402
+from kaimesh.contract.errors import EXIT_OK, ConfigError, MeshError, Stopped  # noqa: E402
+from kaimesh.process.guarded import guarded  # noqa: E402
+from kaimesh.process.life import Context, configure_logging, dotted, set_threads  # noqa: E402
+from kaimesh.process.meter import Meter  # noqa: E402
+from kaimesh.process.run_dir import RunDir  # noqa: E402
+from kaimesh.process.turn import Turn  # noqa: E402
+from kaimesh.process.watch import Watch  # noqa: E402
+from kaimesh.wire.proxies import bypass, hosts_of  # noqa: E402
 
 if TYPE_CHECKING:
-    from kaimesh.agent import Spaces
-    from kaimesh.arrays import Batch
-    from kaimesh.checkpoint import ModelInfo
     from kaimesh.config import Config
+    from kaimesh.contract.arrays import Batch
+    from kaimesh.contract.spaces import Spaces
+    from kaimesh.training.checkpoint import ModelInfo
 
 algorithm_name = "ppo"  # a table of conf/algo_conf.toml
 
@@ -77,9 +78,9 @@ class SerialMesh:
 
     def __init__(self, context: Context, spaces: Spaces, learns: int, turn: Turn) -> None:
         from kaimesh.actor.batcher import Batcher
+        from kaimesh.buffer.drawing.reader import Reader
         from kaimesh.buffer.ingest import Ingest
-        from kaimesh.learner.reader import Reader
-        from kaimesh.learner.replay import FRESH_BATCHES
+        from kaimesh.learner.replay_share import FRESH_BATCHES
         from kaimesh.learner.trainer import Trainer
         from kaimesh.model_pool.store import Store
 
@@ -286,7 +287,7 @@ def run(config: Config, learns: int, watched: bool = True) -> RunDir:
 
 def check(mesh: SerialMesh, run_dir: RunDir, learns: int) -> None:
     """Raises MeshError: something of the path did not happen."""
-    from kaimesh import checkpoint
+    from kaimesh.training import checkpoint
 
     snapshot = mesh._context.meter.snapshot()
     losses = {name: value for name, value in snapshot["gauges"].items() if name.startswith("learn/")}

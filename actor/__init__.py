@@ -5,7 +5,6 @@ another actor of `actor_addrs`, or wait until the supervisor has started it agai
 nothing is lost, for an actor keeps nothing but weights, which it pulls again.
 
 batcher   the core, without a socket: rows in, one agent call, checked rows out
-answers   what an agent may return, checked
 apart     after a failed call: whose rows it was
 models    newer models from the pool, on a thread of its own
 peers     who may ask

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from kaimesh.actor.batcher import Batcher, Lane, check_finite
-from kaimesh.arrays import Batch
-from kaimesh.errors import MeshError
-from kaimesh.finite import rows_not_finite
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.errors import MeshError
+from kaimesh.contract.finite import rows_not_finite
 
 Outcome = Batch | MeshError
 

@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from kaimesh.actor.answers import check_numbers, columns_of
-from kaimesh.agent import Spaces, protocol, user_code
-from kaimesh.arrays import Batch, Layout, Specs, layout
-from kaimesh.errors import SampleError
-from kaimesh.finite import first_not_finite
-from kaimesh.metrics import Meter
+from kaimesh.contract.agent import user_code
+from kaimesh.contract.answers import check_numbers, columns_of
+from kaimesh.contract.arrays import Batch, Layout, Specs, layout
+from kaimesh.contract.errors import SampleError
+from kaimesh.contract.finite import first_not_finite
+from kaimesh.contract.spaces import Spaces
+from kaimesh.contract.structs import protocol
+from kaimesh.process.meter import Meter
 
 NO_MODEL = -1  # the version until a model was loaded
 _FIRST_BYTES = 1 << 16  # that a lane makes room for at first; a row may be larger than that

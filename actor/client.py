@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kaimesh.agent import Spaces
-from kaimesh.arrays import Batch, Specs
-from kaimesh.errors import AgentError, MeshError, PeerError, Refused, SampleError, Stopped
-from kaimesh.metrics import Meter
-from kaimesh.untrusted import clean
+from kaimesh.contract.arrays import Batch, Specs
+from kaimesh.contract.errors import AgentError, MeshError, PeerError, Refused, SampleError, Stopped
+from kaimesh.contract.spaces import Spaces
+from kaimesh.contract.untrusted import clean
+from kaimesh.process.meter import Meter
 from kaimesh.wire import frame as wire
 from kaimesh.wire.client import FrameClient, refusal_of, stand_for
 from kaimesh.wire.frame import BadFrame, Header, Kind, Late

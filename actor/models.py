@@ -11,8 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from kaimesh.checkpoint import ModelInfo
-from kaimesh.errors import MeshError, PeerError
+from kaimesh.contract.errors import MeshError, PeerError
+from kaimesh.training.checkpoint import ModelInfo
 
 _RETRY_S = 0.5
 

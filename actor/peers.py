@@ -6,9 +6,9 @@ from collections import Counter
 from typing import Any
 
 from kaimesh.actor.batcher import NO_MODEL, Batcher, Lane
-from kaimesh.agent import Spaces
-from kaimesh.arrays import Specs
-from kaimesh.errors import Refused
+from kaimesh.contract.arrays import Specs
+from kaimesh.contract.errors import Refused
+from kaimesh.contract.spaces import Spaces
 from kaimesh.wire.connection import Connection, Hello
 
 

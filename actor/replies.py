@@ -9,13 +9,13 @@ from typing import NamedTuple
 from kaimesh.actor.apart import tell_apart
 from kaimesh.actor.batcher import Batcher, Lane
 from kaimesh.actor.peers import Peer
-from kaimesh.arrays import ALIGN_BYTES, Batch, Specs, view_columns
-from kaimesh.errors import AgentError, MeshError
-from kaimesh.internal import internal_error
-from kaimesh.metrics import Meter
+from kaimesh.contract.arrays import ALIGN_BYTES, Batch, Specs, view_columns
+from kaimesh.contract.errors import AgentError, MeshError
+from kaimesh.process.meter import Meter
 from kaimesh.wire import frame as wire
 from kaimesh.wire.connection import Connection
 from kaimesh.wire.frame import Header, Kind
+from kaimesh.wire.internal import internal_error
 from kaimesh.wire.server import FrameServer
 
 _PADDING = bytes(ALIGN_BYTES)

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import annotated_types as at
 from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
-from kaimesh.errors import SampleError
-from kaimesh.untrusted import clean
+from kaimesh.contract.errors import SampleError
+from kaimesh.contract.untrusted import clean
 from kaimesh.wire import frame as wire
 
 _LARGEST_ID = 2**63 - 1

@@ -18,8 +18,8 @@ from kaimesh.actor.models import Model, Models
 from kaimesh.actor.peers import Admission, Peer
 from kaimesh.actor.replies import Replies, Request, trace_of
 from kaimesh.actor.requests import Version, request_of
-from kaimesh.errors import AgentError, MeshError, SampleError
-from kaimesh.metrics import Meter
+from kaimesh.contract.errors import AgentError, MeshError, SampleError
+from kaimesh.process.meter import Meter
 from kaimesh.wire.connection import Connection
 from kaimesh.wire.frame import Header, Kind
 from kaimesh.wire.server import FrameServer

@@ -5,9 +5,9 @@ from __future__ import annotations
 from kaimesh.actor.batcher import Batcher
 from kaimesh.actor.models import Models
 from kaimesh.actor.server import ActorServer
-from kaimesh.errors import MeshError
-from kaimesh.lifecycle import Context
+from kaimesh.contract.errors import MeshError
 from kaimesh.model_pool.client import ModelPoolClient
+from kaimesh.process.life import Context
 
 
 class ActorService:

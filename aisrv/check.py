@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from kaimesh import envs
-from kaimesh.errors import AgentError, ConfigError, MeshError
+from kaimesh.contract.errors import AgentError, ConfigError, MeshError
 
 _MOST_WORDS = 8_000  # of an error: a pipe takes 64 kB without a reader
 _TRIES = 5  # models, newest first: damaged ones are passed over
@@ -40,10 +40,10 @@ def check_models(ckpt: Path, conf: Path, overrides: dict[str, str]) -> None:
 
     Only agents that have `check_model` are asked (see kaimesh.agent); others say at `load_model` what does not fit.
     """
-    from kaimesh import checkpoint  # a new run needs none of these, and its user waits
-    from kaimesh.agent import Monitor
     from kaimesh.config import load
-    from kaimesh.lifecycle import dotted
+    from kaimesh.contract.agent import Monitor
+    from kaimesh.process.life import dotted
+    from kaimesh.training import checkpoint  # a new run needs none of these, and its user waits
 
     config = load(conf, overrides)
     agent_class = dotted(config.algo.aisrv_agent)

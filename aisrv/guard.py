@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kaimesh.agent import called_exit
-from kaimesh.errors import AgentError, EnvError, MeshError, Stopped, words
+from kaimesh.contract.agent import called_exit
+from kaimesh.contract.errors import AgentError, EnvError, MeshError, Stopped, words
 
 
 class environment:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from kaimesh.actor.client import ActorClient
-from kaimesh.agent import Spaces
-from kaimesh.arrays import Batch
-from kaimesh.buffer.client import SampleSender
+from kaimesh.buffer.sending.sender import SampleSender
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.spaces import Spaces
 from kaimesh.learner.client import LearnerClient
-from kaimesh.lifecycle import Context
+from kaimesh.process.life import Context
 
 _STATUS_S = 2.0
 

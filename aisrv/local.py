@@ -12,11 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kaimesh import checkpoint
-from kaimesh.agent import user_code
-from kaimesh.lifecycle import Context
-from kaimesh.training import Training
-from kaimesh.turn import Turn
+from kaimesh.contract.agent import user_code
+from kaimesh.process.life import Context
+from kaimesh.process.turn import Turn
+from kaimesh.training import Training, checkpoint
 
 
 def train_in_place(agent: Any, context: Context) -> Training:

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from kaimesh.agent import MODEL_VERSION, RUN_ID, protocol, sample_columns
 from kaimesh.aisrv.links import Links, Policy
-from kaimesh.arrays import Batch, Specs
-from kaimesh.errors import PeerError, Stopped
-from kaimesh.metrics import Meter
+from kaimesh.contract.arrays import Batch, Specs
+from kaimesh.contract.columns import MODEL_VERSION, RUN_ID
+from kaimesh.contract.errors import PeerError, Stopped
+from kaimesh.contract.structs import protocol, sample_columns
+from kaimesh.process.meter import Meter
 
 _POLL_S = 0.002
 _FLUSH_S = 60.0

@@ -5,8 +5,8 @@ Shape legend: N environments of one group, T steps of an unroll; `...` one obser
 A sample is one environment's unroll of T steps: entry t of `reward`, `terminated`, `truncated` and `mask` `[T]` is what
 action t led to; observations and predictions have one entry more, `[T+1, ...]`, whose last is the bootstrap and the first
 of the next unroll. Environments autoreset on the *next* step, so obs[t+1] of a truncated step t is the true final
-observation; the reset step itself is masked out. Stacked frames travel as single ones, see kaimesh/frames; of a recurrent
-network's state the sample has the one before step 0, see kaimesh/recurrence.
+observation; the reset step itself is masked out. Stacked frames travel as single ones, see kaimesh/contract/stacking; of a recurrent
+network's state the sample has the one before step 0, see kaimesh/contract/recurrence.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from kaimesh import frames
-from kaimesh.agent import MODEL_VERSION, PRIORITY, RUN_ID, user_code
 from kaimesh.aisrv.guard import environment
-from kaimesh.arrays import Batch
-from kaimesh.errors import ConfigError
-from kaimesh.metrics import Meter
-from kaimesh.recurrence import RecurrentState
+from kaimesh.contract import stacking
+from kaimesh.contract.agent import user_code
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.columns import MODEL_VERSION, PRIORITY, RUN_ID
+from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.recurrence import RecurrentState
+from kaimesh.process.meter import Meter
 
 ENDLESS_STEPS = 30_000  # of one episode, from the start on: then somebody should know
 
@@ -57,7 +58,7 @@ class Direct:
     def learn(self, samples: Batch) -> None:
         """Trains at once, without the columns that are the mesh's own."""
         own = (MODEL_VERSION, RUN_ID, PRIORITY)
-        whole = frames.restored(samples).columns
+        whole = stacking.restored(samples).columns
         self._agent.learn(Batch({name: column for name, column in whole.items() if name not in own}))
 
 
@@ -151,7 +152,7 @@ class Group:
         for name, c in self._see(observation).items():
             n, *shape = c.shape
             if name == "obs" and self._stack:
-                columns[frames.FRAMES] = np.zeros((n, self.length + self._stack, *shape[1:]), c.dtype)
+                columns[stacking.FRAMES] = np.zeros((n, self.length + self._stack, *shape[1:]), c.dtype)
             else:
                 columns[name] = np.zeros((n, self.length + 1, *shape), c.dtype)
         return columns
@@ -165,7 +166,7 @@ class Group:
         """Writes what is seen as observation t."""
         for name, column in self._seen.items():
             if name == "obs" and self._stack:
-                frames.write(self._observed[frames.FRAMES], self._t, column)
+                stacking.write(self._observed[stacking.FRAMES], self._t, column)
             else:
                 self._observed[name][:, self._t] = column
 

@@ -7,15 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 from kaimesh import envs
-from kaimesh.agent import Monitor, Spaces, user_code
 from kaimesh.aisrv.guard import environment
 from kaimesh.aisrv.links import Links, RemoteLinks
 from kaimesh.aisrv.local import train_in_place
 from kaimesh.aisrv.proxy import OnPolicyGate, RemoteAgent
 from kaimesh.aisrv.rollout import Direct
 from kaimesh.aisrv.slots import CountedEnv, run_slots
-from kaimesh.errors import Stopped
-from kaimesh.lifecycle import Context, dotted
+from kaimesh.contract.agent import Monitor, user_code
+from kaimesh.contract.errors import Stopped
+from kaimesh.contract.spaces import Spaces
+from kaimesh.process.life import Context, dotted
 from kaimesh.training import Training
 
 

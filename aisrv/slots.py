@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kaimesh.agent import user_code
 from kaimesh.aisrv.guard import environment
-from kaimesh.errors import Stopped
-from kaimesh.metrics import Meter
+from kaimesh.contract.agent import user_code
+from kaimesh.contract.errors import Stopped
+from kaimesh.process.meter import Meter
 
 Workflow = Callable[..., None]
 _LAST_S = 30.0

@@ -14,14 +14,15 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from kaimesh import agent
-from kaimesh.agent import Features, Spaces
 from kaimesh.algorithms import features
 from kaimesh.algorithms import weights as model_file
 from kaimesh.algorithms.networks import library, lstm
 from kaimesh.algorithms.networks.layers import Weights
-from kaimesh.arrays import Batch
-from kaimesh.errors import AgentError
+from kaimesh.contract import agent
+from kaimesh.contract.agent import Features
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.errors import AgentError
+from kaimesh.contract.spaces import Spaces
 
 # What to change where a model's header differs from this run's.
 _REMEDIES = {

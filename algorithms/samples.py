@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from kaimesh.algorithms.networks.lstm import STATE
-from kaimesh.errors import SampleError
+from kaimesh.contract.errors import SampleError
 
 # Columns with T + 1 entries; the last observation, or the last `value`, bootstraps.
 LONGER = ("obs", "legal_act", "action", "log_prob", "value")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from kaimesh.errors import AgentError
+from kaimesh.contract.errors import AgentError
 
 _HEADER = "header.json"
 # What a file of somebody else can raise in numpy, zipfile and json; a shape that no memory holds among them.

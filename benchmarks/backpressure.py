@@ -29,10 +29,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.report import finish
-from kaimesh.cli.start import DEFAULT_CONF, overrides_of
 from kaimesh.config import load
-from kaimesh.mesh import pids
-from kaimesh.run import RunDir
+from kaimesh.operate.cli.start import DEFAULT_CONF, overrides_of
+from kaimesh.operate.local.mesh_file import pids
+from kaimesh.process.run_dir import RunDir
 
 ROOT = Path(__file__).resolve().parent.parent
 ALGO = "slow"
@@ -131,7 +131,7 @@ def slow_environments(app: str, seconds: float, pause_s: float, settings: Sequen
 @contextlib.contextmanager
 def mesh(app: str, settings: Sequence[str]) -> Iterator[RunDir]:
     """The run of a mesh that has learned once; it is stopped in order at the end."""
-    command = [sys.executable, "-m", "kaimesh.cli", "start", "--detach", "--app", app, "--algo", ALGO]
+    command = [sys.executable, "-m", "kaimesh.operate.cli", "start", "--detach", "--app", app, "--algo", ALGO]
     runs_dir = load(DEFAULT_CONF, overrides_of(app, ALGO, list(settings))).app.runs_dir
     for setting in settings:
         command += ["--set", setting]
@@ -142,7 +142,7 @@ def mesh(app: str, settings: Sequence[str]) -> Iterator[RunDir]:
         _wait_until(lambda: _sum(run.statuses(), "learner", "learner_steps") >= 1, "the first learn")
         yield run
     finally:
-        stop = [sys.executable, "-m", "kaimesh.cli", "stop", "all", "--run", str(run.root)]
+        stop = [sys.executable, "-m", "kaimesh.operate.cli", "stop", "all", "--run", str(run.root)]
         subprocess.run(stop, cwd=ROOT, check=True, stdout=sys.stderr)
 
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from kaimesh import envs
-from kaimesh.cli.start import DEFAULT_CONF, overrides_of
 from kaimesh.config import Config, load
-from kaimesh.lifecycle import set_threads
+from kaimesh.operate.cli.start import DEFAULT_CONF, overrides_of
+from kaimesh.process.life import set_threads
 
 _WARM_S = 1.0
 _ACTIONS = 256  # drawn before

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.report import finish
-from kaimesh.proxies import bypass
+from kaimesh.wire.proxies import bypass
 
 TOKEN = "benchmark"
 CLIENT_DIES_S = 120.0
@@ -51,8 +51,8 @@ STEPS_TARGET, SHARE_TARGET = 128_000, 0.8
 
 def app_of(load: str, kind: str = "replay") -> tuple[Any, Any]:
     """Table and configuration of our side."""
-    from kaimesh.agent import TableSpec
     from kaimesh.config import App
+    from kaimesh.contract.agent import TableSpec
 
     if load == STEPS:
         keys = {"replay_buffer_capacity": 50_000, "train_batch_size": 256, "preload_ratio": 0.5}
@@ -67,7 +67,7 @@ def app_of(load: str, kind: str = "replay") -> tuple[Any, Any]:
 
 def steps(count: int) -> Any:
     """Single steps as an aisrv sends them: what Kaiwu's SampleData of a small game holds."""
-    from kaimesh.arrays import Batch
+    from kaimesh.contract.arrays import Batch
 
     generator = np.random.default_rng(0)
     return Batch(
@@ -90,7 +90,7 @@ def serve_ours(load: str, port: int, ingest_port: int, kind: str = "replay") -> 
     """Our buffer, until it is killed."""
     from kaimesh.buffer.ingest import Ingest
     from kaimesh.buffer.server import IngestServer
-    from kaimesh.metrics import Meter
+    from kaimesh.process.meter import Meter
 
     table, app = app_of(load, kind)
     ingest = Ingest(table, app, port=port)
@@ -123,9 +123,9 @@ def serve_bare(load: str, port: int, _: int) -> None:
 
 def insert_ours(load: str, _: int, ingest_port: int, seconds: float, fill: bool = False) -> float:
     """Rows/s that are acknowledged."""
-    from kaimesh.arrays import Batch
-    from kaimesh.buffer.client import SampleSender
-    from kaimesh.metrics import Meter
+    from kaimesh.buffer.sending.sender import SampleSender
+    from kaimesh.contract.arrays import Batch
+    from kaimesh.process.meter import Meter
 
     shape, frame = LOADS[load].shape, min(16, max(1, (1 << 20) // int(4 * np.prod(LOADS[load].shape))))
     batch = Batch({"row": np.random.default_rng(0).random((frame, *shape), np.float32)})
@@ -196,8 +196,8 @@ def sample_bare(load: str, port: int, _: int, seconds: float) -> float:
 
 def learn_ours(load: str, port: int, ingest_port: int, seconds: float, kind: str = "replay") -> float:
     """Single steps/s that `learn` gets as its list of SampleData."""
-    from kaimesh.agent import attached, create_cls, sample_list
-    from kaimesh.arrays import Batch
+    from kaimesh.contract.arrays import Batch
+    from kaimesh.contract.structs import attached, create_cls, sample_list
 
     attached(create_cls("SampleData", obs=None, _obs=None, act=None, rew=None, done=None))
     stop = threading.Event()
@@ -221,9 +221,9 @@ def learn_ours(load: str, port: int, ingest_port: int, seconds: float, kind: str
 
 def feed_steps(ingest_port: int, kind: str, stop: threading.Event) -> None:
     """Fills a replay table once; keeps a queue full."""
-    from kaimesh.buffer.client import SampleSender
-    from kaimesh.errors import Stopped
-    from kaimesh.metrics import Meter
+    from kaimesh.buffer.sending.sender import SampleSender
+    from kaimesh.contract.errors import Stopped
+    from kaimesh.process.meter import Meter
 
     sender = SampleSender(
         [f"127.0.0.1:{ingest_port}"], token=TOKEN, name="aisrv_0", window=16_000, meter=Meter("a"), stop=stop
@@ -242,9 +242,9 @@ def feed_steps(ingest_port: int, kind: str, stop: threading.Event) -> None:
 
 def open_reader(load: str, port: int, ingest_port: int, kind: str = "replay") -> Callable[[], Any]:
     """The `next_batch` of a Reader."""
+    from kaimesh.buffer.drawing.reader import Reader
     from kaimesh.config import AlgoEntry, Config
-    from kaimesh.learner.reader import Reader
-    from kaimesh.metrics import Meter
+    from kaimesh.process.meter import Meter
 
     table, app = app_of(load, kind)
     reader = Reader(

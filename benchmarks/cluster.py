@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import finish
-from kaimesh.proxies import open_here
-from kaimesh.run import RunDir
+from kaimesh.process.run_dir import RunDir
+from kaimesh.wire.proxies import open_here
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT, PAGE_PORT, CURVES_PORT = "kaimesh-benchmark", 18090, 16006
@@ -59,7 +59,7 @@ def in_containers(seconds: float) -> float:
 
 def as_processes(seconds: float) -> float:
     """The same, started as a user starts it on one machine."""
-    command = [sys.executable, "-m", "kaimesh.cli"]
+    command = [sys.executable, "-m", "kaimesh.operate.cli"]
     subprocess.run([*command, "start", "--detach"], cwd=ROOT, check=True, stdout=sys.stderr)
     run = RunDir.latest(ROOT / "runs")
 

@@ -5,7 +5,7 @@
 
 One process: a thread keeps the table full with unrolls that were rolled out before, the learner's reader draws, `learn` runs in the
 main thread. Measured twice: as samples are stored, with single frames, and with whole stacks in their place, the way it would be
-without kaimesh/frames. Prints JSON: `wait_share` is the time without a batch as a share of all, `restore_ms` what stacking costs.
+without kaimesh/contract/stacking. Prints JSON: `wait_share` is the time without a batch as a share of all, `restore_ms` what stacking costs.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import finish
-from kaimesh import envs, frames
-from kaimesh.arrays import Batch
-from kaimesh.cli.start import DEFAULT_CONF, overrides_of
+from kaimesh import envs
 from kaimesh.config import Config, load
-from kaimesh.lifecycle import dotted, set_threads
-from kaimesh.metrics import Meter
-from kaimesh.proxies import bypass
-from kaimesh.run import RunDir
+from kaimesh.contract import stacking
+from kaimesh.contract.arrays import Batch
+from kaimesh.operate.cli.start import DEFAULT_CONF, overrides_of
+from kaimesh.process.life import dotted, set_threads
+from kaimesh.process.meter import Meter
+from kaimesh.process.run_dir import RunDir
+from kaimesh.wire.proxies import bypass
 
 _BATCHES = 3  # of different samples, which the feeder repeats
 _LET_IN_S = 0.05
@@ -51,8 +52,8 @@ def main() -> None:
     config = load(DEFAULT_CONF, overrides_of(arguments.app, arguments.algo, settings))
     samples = unrolls(config)
     found = {"as_stored": measure(config, samples, arguments.learns)}
-    if frames.FRAMES in samples[0].columns:
-        found["with_stacks"] = measure(config, [frames.restored(batch) for batch in samples], arguments.learns)
+    if stacking.FRAMES in samples[0].columns:
+        found["with_stacks"] = measure(config, [stacking.restored(batch) for batch in samples], arguments.learns)
         found["as_stored"]["restore_ms"] = restore_ms(samples[0])
     report = {"app": arguments.app, "algo": arguments.algo, "set": arguments.set, "learns": arguments.learns}
     finish("data_path", {**report, "load_average": os.getloadavg()[0], **found}, arguments.json)
@@ -92,8 +93,8 @@ def agent_of(config: Config) -> tuple[Any, Any]:
 
 def measure(config: Config, samples: list[Batch], learns: int) -> dict[str, float]:
     """Learns from a table that is kept full."""
+    from kaimesh.buffer.drawing.reader import Reader
     from kaimesh.buffer.ingest import Ingest
-    from kaimesh.learner.reader import Reader
     from kaimesh.learner.trainer import Trainer
 
     agent, env = agent_of(config)
@@ -136,7 +137,7 @@ def restore_ms(batch: Batch) -> float:
     times = []
     for _ in range(_RESTORED):
         start = time.perf_counter()
-        frames.restored(batch)
+        stacking.restored(batch)
         times.append(1000 * (time.perf_counter() - start))
     return float(np.median(times))
 

@@ -27,8 +27,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.report import finish
-from kaimesh.arrays import Batch
-from kaimesh.metrics import Meter
+from kaimesh.contract.arrays import Batch
+from kaimesh.process.meter import Meter
 
 LAYERS = (128, 256, 256, 17)
 TOKEN = "benchmark"
@@ -50,9 +50,9 @@ class NumpyAgent:
     """The network as the native agents' actors run it."""
 
     def __init__(self) -> None:
-        from kaimesh.agent import Part
         from kaimesh.algorithms.networks import numpy_mlp
         from kaimesh.algorithms.networks.torso import Torso
+        from kaimesh.contract.spaces import Part
 
         generator = np.random.default_rng(0)
         parts = (Part("obs", "<f4", (LAYERS[0],)),)
@@ -236,7 +236,7 @@ def main() -> None:
     parser.add_argument("--network", choices=AGENTS, action="append", help="only this one (default: both)")
     parser.add_argument("--json", type=Path, help="write the result here too")
     arguments = parser.parse_args()
-    from kaimesh.lifecycle import set_threads  # the children inherit the environment, and need not import this
+    from kaimesh.process.life import set_threads  # the children inherit the environment, and need not import this
 
     set_threads(1)
     networks = {

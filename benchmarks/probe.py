@@ -38,7 +38,7 @@ def train(seconds: float) -> float:
     """CPU us per env step of a whole mesh, supervisord and the keeper with it."""
     with tempfile.TemporaryDirectory() as folder:
         runs = Path(folder)
-        command = [sys.executable, "-m", "kaimesh.cli", "start", "--wait", "--max-seconds", str(_LONGEST_S)]
+        command = [sys.executable, "-m", "kaimesh.operate.cli", "start", "--wait", "--max-seconds", str(_LONGEST_S)]
         for key, value in {"runs_dir": folder, **_addresses()}.items():
             command += ["--set", f"{key}={value}"]
         mesh = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -122,8 +122,8 @@ def ask(port: int, rows: int, counts: Path, slot: int) -> None:
 
     from benchmarks.predict import LAYERS, TOKEN
     from kaimesh.actor.client import ActorClient
-    from kaimesh.arrays import Batch
-    from kaimesh.metrics import Meter
+    from kaimesh.contract.arrays import Batch
+    from kaimesh.process.meter import Meter
 
     client = ActorClient(
         [f"127.0.0.1:{port}"], token=TOKEN, name=f"client {slot}", meter=Meter("client"), stop=threading.Event(), spaces=None,
@@ -182,7 +182,7 @@ MOST_COUNTS = 16  # of one work
 
 
 if __name__ == "__main__":
-    from kaimesh.lifecycle import set_threads
+    from kaimesh.process.life import set_threads
 
     set_threads(1)
     if sys.argv[1] == "train":

@@ -11,7 +11,7 @@ from gymnasium.vector import VectorEnv
 
 from kaimesh.aisrv import rollout
 from kaimesh.algorithms.impala import agent, config
-from kaimesh.arrays import Batch
+from kaimesh.contract.arrays import Batch
 
 
 class Config(config.Config):

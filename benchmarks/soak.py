@@ -30,11 +30,11 @@ from rich.table import Table
 
 from benchmarks.report import ROOT, finish
 from benchmarks.slopes import Slope, slope
-from kaimesh.cli.start import DEFAULT_CONF, overrides_of
 from kaimesh.config import load
-from kaimesh.errors import ConfigError
-from kaimesh.mesh import pids
-from kaimesh.run import RunDir
+from kaimesh.contract.errors import ConfigError
+from kaimesh.operate.cli.start import DEFAULT_CONF, overrides_of
+from kaimesh.operate.local.mesh_file import pids
+from kaimesh.process.run_dir import RunDir
 
 _HOUR_S = 3600.0
 _WIDTH = 150  # of the table, where the output is no terminal
@@ -72,7 +72,17 @@ def main() -> None:
 def soak(arguments: argparse.Namespace) -> None:
     """Starts the mesh and writes samples until it has ended. Raises CalledProcessError: it failed."""
     config = load(DEFAULT_CONF, overrides_of(arguments.app, arguments.algo, arguments.set))
-    command = [sys.executable, "-m", "kaimesh.cli", "start", "--wait", "--algo", arguments.algo, "--app", arguments.app]
+    command = [
+        sys.executable,
+        "-m",
+        "kaimesh.operate.cli",
+        "start",
+        "--wait",
+        "--algo",
+        arguments.algo,
+        "--app",
+        arguments.app,
+    ]
     command += ["--max-seconds", str(arguments.seconds)]
     for setting in arguments.set:
         command += ["--set", setting]

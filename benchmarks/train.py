@@ -33,11 +33,11 @@ import psutil
 from benchmarks.bare import bare
 from benchmarks.report import finish
 from kaimesh import envs
-from kaimesh.cli.start import DEFAULT_CONF, overrides_of
 from kaimesh.config import Config, load
-from kaimesh.errors import ConfigError
-from kaimesh.lifecycle import dotted
-from kaimesh.run import RunDir
+from kaimesh.contract.errors import ConfigError
+from kaimesh.operate.cli.start import DEFAULT_CONF, overrides_of
+from kaimesh.process.life import dotted
+from kaimesh.process.run_dir import RunDir
 
 RESULTS = ("env_steps_per_s", "learner_steps", "return_mean_100", "policy_lag_mean")
 MORE = ("bare_env_steps_per_s", "share_of_bare", "bytes_per_transition", "bytes_with_stacks", "learner_wait_share")
@@ -70,7 +70,17 @@ def main() -> None:
 
 def one_run(arguments: argparse.Namespace, config: Config, number: int) -> dict[str, Any]:
     """Steps the environments alone, then starts a mesh, lets it end by its limit, and reads what it left."""
-    command = [sys.executable, "-m", "kaimesh.cli", "start", "--wait", "--algo", arguments.algo, "--app", arguments.app]
+    command = [
+        sys.executable,
+        "-m",
+        "kaimesh.operate.cli",
+        "start",
+        "--wait",
+        "--algo",
+        arguments.algo,
+        "--app",
+        arguments.app,
+    ]
     command += ["--max-seconds", str(arguments.seconds)]
     for setting in arguments.set:
         command += ["--set", setting]

@@ -8,7 +8,9 @@ server      the ingest port: rows from aisrv, questions from the learner
 waiting     readers that wait until there is something to draw
 checkpoint  what survives a restart
 service     wiring
-client      the sending side (SampleSender); imports neither Reverb nor TensorFlow
+items       what Reverb keeps: several rows and their frame
+sending     what aisrv holds; imports neither Reverb nor TensorFlow
+drawing     what the learner holds
 
 Who calls it: every aisrv sends samples to the ingest port; the learner draws from Reverb's own port. Reverb has no
 authentication and listens on all interfaces: keep its port behind a firewall or inside a private network.

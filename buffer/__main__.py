@@ -1,6 +1,6 @@
 """`python -m buffer`."""
 
-from kaimesh.lifecycle import main
+from kaimesh.process.life import main
 
 if __name__ == "__main__":
     main("buffer", "kaimesh.buffer.service.BufferService")

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kaimesh.disk import sync
-from kaimesh.documents import read_bytes, write_json
+from kaimesh.process.disk import sync
+from kaimesh.process.documents import read_bytes, write_json
 
 GENERATIONS = 2
 _MANIFEST = "manifest.json"

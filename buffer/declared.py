@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from kaimesh.agent import KEY, MODEL_VERSION, PRIORITY, PROBABILITY, REPLAYED, RUN_ID, SERVER
-from kaimesh.arrays import ArraySpec, Specs
 from kaimesh.buffer.tables import TablePlan
-from kaimesh.errors import SampleError
+from kaimesh.contract.arrays import ArraySpec, Specs
+from kaimesh.contract.columns import KEY, MODEL_VERSION, PRIORITY, PROBABILITY, REPLAYED, RUN_ID, SERVER
+from kaimesh.contract.errors import SampleError
 
 MOST_ITEM_BYTES = 1 << 30
 _MOST_MEMORIES = (

@@ -14,17 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from kaimesh.agent import PRIORITY, Spaces, TableSpec
-from kaimesh.arrays import Batch, Specs, pack_rows
 from kaimesh.buffer import declared, tables
 from kaimesh.buffer.checkpoint import Checkpoints, Manifest
+from kaimesh.buffer.items import OpenItem, Progress
 from kaimesh.buffer.store import Store
 from kaimesh.buffer.tables import TablePlan
 from kaimesh.config.keys import App
-from kaimesh.errors import MeshError, SampleError
-from kaimesh.finite import first_not_finite
-from kaimesh.items import OpenItem, Progress
-from kaimesh.metrics import Meter
+from kaimesh.contract.agent import TableSpec
+from kaimesh.contract.arrays import Batch, Specs, pack_rows
+from kaimesh.contract.columns import PRIORITY
+from kaimesh.contract.errors import MeshError, SampleError
+from kaimesh.contract.finite import first_not_finite
+from kaimesh.contract.spaces import Spaces
+from kaimesh.process.meter import Meter
 
 LINGER_S = {"queue": 0.1, "replay": 2.0}  # how long rows wait for others to share an item with, unseen by the learner
 
@@ -165,7 +167,7 @@ class Ingest:
         return self._store.flush(timeout_s, self._store.keep_items if more else 0)
 
     def await_items(self, known: int, enough: int, left: bool, timeout_s: float) -> Progress:
-        """For a reader in another thread of this process: see learner/control. It is told of each item."""
+        """For a reader in another thread of this process: see buffer/drawing/control. It is told of each item."""
         del enough  # whoever writes here stores all that there is before anything else goes on
         with self._news:
             self._news.wait_for(lambda: left or self._progress.given != known, timeout_s)

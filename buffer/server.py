@@ -7,13 +7,13 @@ import time
 from collections import deque
 from typing import Any
 
-from kaimesh.agent import Spaces
-from kaimesh.arrays import Specs, view_columns
 from kaimesh.buffer.ingest import Ingest
 from kaimesh.buffer.waiting import Waiting
-from kaimesh.errors import MeshError, SampleError
-from kaimesh.metrics import Meter
-from kaimesh.untrusted import clean
+from kaimesh.contract.arrays import Specs, view_columns
+from kaimesh.contract.errors import MeshError, SampleError
+from kaimesh.contract.spaces import Spaces
+from kaimesh.contract.untrusted import clean
+from kaimesh.process.meter import Meter
 from kaimesh.wire.connection import Connection, Hello
 from kaimesh.wire.frame import Kind, from_json
 from kaimesh.wire.server import FrameServer

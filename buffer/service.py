@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 import time
 
-from kaimesh.agent import TableSpec
 from kaimesh.buffer.checkpoint import Checkpoints
 from kaimesh.buffer.ingest import Ingest
 from kaimesh.buffer.server import IngestServer
-from kaimesh.errors import MeshError
-from kaimesh.lifecycle import Context, dotted
-from kaimesh.ports import free
+from kaimesh.contract.agent import TableSpec
+from kaimesh.contract.errors import MeshError
+from kaimesh.process.life import Context, dotted
+from kaimesh.wire.ports import free
 
 _DRAIN_S = 5.0
 

@@ -14,7 +14,7 @@ from reverb import pybind
 
 from kaimesh.buffer import tables
 from kaimesh.buffer.tables import TablePlan
-from kaimesh.memory import keep_freed_memory
+from kaimesh.process.malloc import keep_freed_memory
 
 _KEEP_ITEMS = 16  # items left under way while more come, so that neither side waits for the other
 _MOST_PENDING = 40  # from 50 on Reverb warns of each item

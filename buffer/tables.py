@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 import reverb
 import tensorflow as tf
 
-from kaimesh.agent import TableSpec
-from kaimesh.arrays import Specs
+from kaimesh.buffer.items import item_bytes
 from kaimesh.config.check import preload_samples
 from kaimesh.config.keys import App
-from kaimesh.errors import ConfigError
-from kaimesh.items import item_bytes
+from kaimesh.contract.agent import TableSpec
+from kaimesh.contract.arrays import Specs
+from kaimesh.contract.errors import ConfigError
 
 LARGE_ROW_BYTES = 8192  # from here on a row is an item of its own
 ROWS_PER_DRAW = 4  # rows used of each item drawn from a replay table; more is faster, fewer correlates less
-POOL_BATCHES = 64  # rows of so many batches are mixed, see learner/assemble
+POOL_BATCHES = 64  # rows of so many batches are mixed, see buffer/drawing/assemble
 POOL_BYTES = 1 << 26
 CHUNK_BYTES = 1 << 20  # items handed from Reverb to Python at once
 STEP_BYTES = 1 << 20  # larger pieces leave the processor's cache between the copies that Reverb makes

@@ -1,6 +1,6 @@
 """Readers that wait until there is something to draw, so that they never ask Reverb for what is not there.
 
-A draw that waits inside Reverb can neither be ended nor lose its reader without taking an item along (learner/queue_source).
+A draw that waits inside Reverb can neither be ended nor lose its reader without taking an item along (buffer/drawing/queue_source).
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from kaimesh.errors import SampleError
-from kaimesh.items import Progress
-from kaimesh.untrusted import clean
+from kaimesh.buffer.items import Progress
+from kaimesh.contract.errors import SampleError
+from kaimesh.contract.untrusted import clean
 from kaimesh.wire.connection import Connection
 
 LATE_S = 0.03  # when nothing came for so long, items that are fewer than a reader wants at once are told of
@@ -42,7 +42,7 @@ class Waiting:
         self._given, self._came_at = 0, 0.0  # items that went in so far, and when the last did
 
     def add(self, connection: Connection, tag: int, request: dict[str, Any]) -> None:
-        """One more; its earlier request, if there is one, is forgotten. Raises SampleError: not what learner/control says."""
+        """One more; its earlier request, if there is one, is forgotten. Raises SampleError: not what buffer/drawing/control says."""
         known, enough, left = (request.get(name) for name in ("known", "enough", "left"))
         if type(known) is not int or type(enough) is not int or type(left) is not bool:
             raise SampleError(

@@ -29,18 +29,16 @@ registry      from `app` to these; one place decides
 vector        the one wrapper around every vector environment
 translation   between gymnasium's spaces and the mesh's arrays
 single        one slot of a vector environment as a gymnasium.Env
-replay        a recorded episode, played again
 exchanged     what files from somebody else may name
-evaluation    what an environment may tell an evaluation
+reports       what an environment may tell an evaluation
 atari_scores  what people and chance score in Atari games
-text          an environment as a person plays it in a terminal
 kaiwu         the environment as Kaiwu's workflows (generation G1) see it
 """
 
 from kaimesh.envs import realm  # registers kaimesh/Realm-v0 and kaimesh/RealmMini-v0
-from kaimesh.envs.evaluation import episode_report, for_evaluation, notes
 from kaimesh.envs.exchanged import unfamiliar
 from kaimesh.envs.registry import ENVIRONMENTS, facade, make, make_vector, spaces_of
+from kaimesh.envs.reports import episode_report, for_evaluation, notes
 from kaimesh.envs.vector import featured
 
 __all__ = [

@@ -23,8 +23,8 @@ from ale_py import roms
 from ale_py.vector_env import AtariVectorEnv
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from kaimesh.contract.errors import ConfigError
 from kaimesh.envs.atari_scores import human_normalised
-from kaimesh.errors import ConfigError
 
 _RESERVED = {
     "autoreset_mode": "the mesh needs NEXT_STEP",

@@ -16,9 +16,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.wrappers import TimeLimit
 
 from kaimesh.config.packages import below_kaimesh
+from kaimesh.contract.errors import ConfigError
 from kaimesh.envs.single import Single
 from kaimesh.envs.translation import check_spaces
-from kaimesh.errors import ConfigError
 
 FACTORY = "env_factory"  # the attribute that kaimesh.agent.env_factory sets
 Tell = Callable[[int], None]  # called before an environment is made, with its number, from 1

@@ -9,10 +9,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from kaimesh.agent import Spaces
+from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.spaces import Spaces
 from kaimesh.envs.translation import Translation
 from kaimesh.envs.vector import LEGAL_ACTIONS
-from kaimesh.errors import ConfigError
 
 Build = Callable[[Mapping[str, Any], int], gymnasium.Env]
 

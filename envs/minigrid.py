@@ -29,9 +29,9 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import VectorEnv
 
-from kaimesh.agent import Part
+from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.spaces import Part
 from kaimesh.envs import gym
-from kaimesh.errors import ConfigError
 
 PREFIX = "MiniGrid-"
 _SUCCESS_RETURN = 0.05  # a solved episode's is 1 - 0.9 x the share of its steps that were used

@@ -33,7 +33,7 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from kaimesh.errors import ConfigError
+from kaimesh.contract.errors import ConfigError
 
 # Steps after which Procgen ends an episode.
 TIMEOUTS = {

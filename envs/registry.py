@@ -9,7 +9,8 @@ from typing import Any
 import gymnasium
 from gymnasium.vector import VectorEnv
 
-from kaimesh.agent import Spaces
+from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.spaces import Spaces
 from kaimesh.envs import gym
 from kaimesh.envs.kaiwu import Facade
 from kaimesh.envs.minigrid import PREFIX, make_minigrid, vector_minigrid
@@ -17,7 +18,6 @@ from kaimesh.envs.procgen import Procgen
 from kaimesh.envs.single import Single
 from kaimesh.envs.translation import Translation
 from kaimesh.envs.vector import LEGAL_ACTIONS, PARTS, MeshVectorEnv
-from kaimesh.errors import ConfigError
 
 # What stands before the colon of an app that is not a module of one's own.
 KINDS = ("gym", "ale", "procgen", "minigrid")

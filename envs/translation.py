@@ -11,8 +11,8 @@ import numpy as np
 from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 
-from kaimesh.agent import Spaces
-from kaimesh.errors import AgentError, ConfigError
+from kaimesh.contract.errors import AgentError, ConfigError
+from kaimesh.contract.spaces import Spaces
 
 _WIDEST = 2**20  # of a Discrete: one-hot rows and output layers of more are no use, and would take all memory
 _LARGEST_BYTES = 2**28  # of one observation

@@ -9,14 +9,17 @@ from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
-from kaimesh.agent import Features, Spaces, user_code
+from kaimesh.contract.agent import Features, user_code
+from kaimesh.contract.errors import AgentError, ConfigError
+from kaimesh.contract.spaces import Spaces
 from kaimesh.envs.translation import Translation
-from kaimesh.errors import AgentError, ConfigError
 
 # In an environment's metadata:
 LEGAL_ACTIONS = "legal_actions"  # true if every info has "legal_act", bool [A]
 PARTS = "parts"  # kaimesh.agent.Part of an observation that is flat bytes
-FRAME_STACK = "frame_stack"  # of observations that are stacked frames, how many these are; see kaimesh/frames
+FRAME_STACK = (
+    "frame_stack"  # of observations that are stacked frames, how many these are; see kaimesh/contract/stacking
+)
 
 
 class MeshVectorEnv(VectorWrapper):

@@ -1,6 +1,6 @@
 """`python -m learner --conf conf/configure_app.toml --run-dir runs/latest`."""
 
-from kaimesh.lifecycle import main
+from kaimesh.process.life import main
 
 if __name__ == "__main__":
     main("learner", "kaimesh.learner.service.LearnerService")

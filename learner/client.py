@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kaimesh.learner import learner_pb2 as pb
 from kaimesh.learner import learner_pb2_grpc as pb_grpc
-from kaimesh.rpc import Channel
+from kaimesh.wire.grpc_edge import Channel
 
 
 class LearnerClient:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kaimesh.agent import MODEL_VERSION
-from kaimesh.arrays import Batch
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.columns import MODEL_VERSION
 
 
 class CurrentRows:

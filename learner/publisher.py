@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kaimesh.checkpoint import ModelInfo
-from kaimesh.errors import MeshError, PeerError, Stopped
-from kaimesh.metrics import Meter
+from kaimesh.contract.errors import MeshError, PeerError, Stopped
+from kaimesh.process.meter import Meter
+from kaimesh.training.checkpoint import ModelInfo
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 3.0  # a pool whose disk was full has the model within 5 s of room
 

@@ -10,11 +10,11 @@ from concurrent.futures import CancelledError, Future
 
 import grpc
 
-from kaimesh import rpc
-from kaimesh.errors import AgentError, MeshError, Refused
+from kaimesh.contract.errors import AgentError, MeshError, Refused
 from kaimesh.learner import learner_pb2 as pb
 from kaimesh.learner import learner_pb2_grpc as pb_grpc
-from kaimesh.metrics import Meter
+from kaimesh.process.meter import Meter
+from kaimesh.wire import grpc_edge
 
 MAX_SAVE_S = 600.0
 MAX_WAITING_SAVES = 16  # each holds a thread
@@ -31,7 +31,7 @@ class LearnerServer(pb_grpc.LearnerServicer):  # type: ignore[misc]
 
     def start(self, bind: str, token: str, *, key: str = "learner_addr") -> int:
         """Listens; returns the port."""
-        self._server, port = rpc.serve(
+        self._server, port = grpc_edge.serve(
             [lambda server: pb_grpc.add_LearnerServicer_to_server(self, server)],
             bind,
             token,
@@ -66,7 +66,7 @@ class LearnerServer(pb_grpc.LearnerServicer):  # type: ignore[misc]
             context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the training thread did not come to it in time")
         except MeshError as error:
             code = grpc.StatusCode.FAILED_PRECONDITION if isinstance(error, Refused) else grpc.StatusCode.INTERNAL
-            rpc.refuse(context, error, code)
+            grpc_edge.refuse(context, error, code)
         finally:
             self._waiting.release()
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kaimesh.agent import user_code
-from kaimesh.checkpoint import ModelInfo
+from kaimesh.contract.agent import user_code
 from kaimesh.learner import learner_pb2 as pb
 from kaimesh.learner.publisher import Publisher
 from kaimesh.learner.server import LearnerServer
 from kaimesh.learner.trainer import Trainer
-from kaimesh.lifecycle import Context, set_tensorflow_threads
 from kaimesh.model_pool.client import ModelPoolClient
+from kaimesh.process.life import Context, set_tensorflow_threads
+from kaimesh.training.checkpoint import ModelInfo
 
 _STEP_S = 0.25  # how long a save or a stop may wait for a step that has no samples
 _LAST_PUSH_S = 10.0
@@ -25,7 +25,7 @@ class LearnerService:
         app = context.config.app
         self._agent = context.make_agent("learner")  # before any heavy library: users' modules set theirs up on import
         self._set_threads()
-        from kaimesh.learner.reader import Reader  # imports Reverb and TensorFlow
+        from kaimesh.buffer.drawing.reader import Reader  # imports Reverb and TensorFlow
 
         self._reader = Reader(
             app.buffer_addrs,

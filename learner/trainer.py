@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from kaimesh.agent import KEY, MODEL_VERSION, PRIORITY, REPLAYED, RUN_ID, SERVER, sample_list, user_code
-from kaimesh.arrays import Batch
 from kaimesh.config import Config
 from kaimesh.config.check import active_trigger, fresh_samples
-from kaimesh.errors import AgentError, PeerError
+from kaimesh.contract.agent import user_code
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.columns import KEY, MODEL_VERSION, PRIORITY, REPLAYED, RUN_ID, SERVER
+from kaimesh.contract.errors import AgentError, PeerError
+from kaimesh.contract.structs import sample_list
 from kaimesh.learner.on_policy import CurrentRows
 from kaimesh.learner.trigger import Reader, Trigger
-from kaimesh.metrics import Meter
-from kaimesh.run import RunDir
+from kaimesh.process.meter import Meter
+from kaimesh.process.run_dir import RunDir
 from kaimesh.training import Training
 from kaimesh.training.training import Publish
 

@@ -7,14 +7,14 @@ from typing import Protocol
 
 import numpy as np
 
-from kaimesh.agent import TableSpec
-from kaimesh.arrays import Batch
 from kaimesh.config import App
 from kaimesh.config.check import fresh_samples, preload_samples
+from kaimesh.contract.agent import TableSpec
+from kaimesh.contract.arrays import Batch
 
 
 class Reader(Protocol):
-    """What the trainer needs of the buffer (learner/reader.py); raises PeerError while a server does not answer."""
+    """What the trainer needs of the buffer (buffer/drawing/reader.py); raises PeerError while a server does not answer."""
 
     def next_batch(self, timeout_s: float) -> Batch | None:
         """`train_batch_size` rows, or None when they did not come in time."""

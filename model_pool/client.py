@@ -9,12 +9,12 @@ from pathlib import Path
 
 import grpc
 
-from kaimesh.checkpoint import ModelInfo
-from kaimesh.errors import PeerError
+from kaimesh.contract.errors import PeerError
 from kaimesh.model_pool import model_pool_pb2 as pb
 from kaimesh.model_pool import model_pool_pb2_grpc as pb_grpc
 from kaimesh.model_pool.transfer import BadModel, check, chunks, from_proto, open_files, take, to_proto
-from kaimesh.rpc import Channel
+from kaimesh.training.checkpoint import ModelInfo
+from kaimesh.wire.grpc_edge import Channel
 
 _WATCH_S = 86_400.0  # a watch is renewed after that; every call has a deadline
 _STOP_POLL_S = 0.1

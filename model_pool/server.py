@@ -8,16 +8,16 @@ from collections.abc import Iterator
 
 import grpc
 
-from kaimesh import rpc
-from kaimesh.errors import MeshError
-from kaimesh.metrics import Meter
+from kaimesh.contract.errors import MeshError
+from kaimesh.contract.untrusted import clean
 from kaimesh.model_pool import model_pool_pb2 as pb
 from kaimesh.model_pool import model_pool_pb2_grpc as pb_grpc
 from kaimesh.model_pool.store import NoSuchModel, Store
 from kaimesh.model_pool.transfer import BadAnnouncement, BadModel, chunks, from_proto, to_proto
-from kaimesh.untrusted import clean
+from kaimesh.process.meter import Meter
+from kaimesh.wire import grpc_edge
 
-MAX_WATCHERS = rpc.THREADS - 16  # each holds a thread; the rest stays free for calls
+MAX_WATCHERS = grpc_edge.THREADS - 16  # each holds a thread; the rest stays free for calls
 MAX_TRANSFER_S = 600.0
 MAX_TRANSFERS = 12  # pushes at a time: each holds a thread
 MAX_MESSAGE_BYTES = 4 << 20  # a piece of a model has 1 MiB
@@ -41,7 +41,7 @@ class ModelPoolServer(pb_grpc.ModelPoolServicer):  # type: ignore[misc]
 
     def start(self, bind: str, token: str, *, key: str = "model_pool_addr") -> int:
         """Listens; returns the port."""
-        self._server, port = rpc.serve(
+        self._server, port = grpc_edge.serve(
             [lambda server: pb_grpc.add_ModelPoolServicer_to_server(self, server)],
             bind,
             token,
@@ -118,7 +118,7 @@ class ModelPoolServer(pb_grpc.ModelPoolServicer):  # type: ignore[misc]
     def _refuse(self, context: grpc.ServicerContext, error: MeshError, code: grpc.StatusCode) -> None:
         self._meter.count("refused")
         self._log.warning("refused a call from %s: %s", context.peer(), clean(str(error)))
-        rpc.refuse(context, error, code)
+        grpc_edge.refuse(context, error, code)
 
 
 def _want_deadline(context: grpc.ServicerContext, what: str) -> None:

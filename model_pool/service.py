@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kaimesh.lifecycle import Context
 from kaimesh.model_pool.server import ModelPoolServer
 from kaimesh.model_pool.store import Store
+from kaimesh.process.life import Context
 
 
 class ModelPoolService:

@@ -18,10 +18,11 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-from kaimesh import checkpoint, disk, documents
-from kaimesh.checkpoint import ModelInfo
-from kaimesh.errors import MeshError, PeerError
+from kaimesh.contract.errors import MeshError, PeerError
 from kaimesh.model_pool.transfer import Incoming, check, chunks, open_files, take
+from kaimesh.process import disk, documents
+from kaimesh.training import checkpoint
+from kaimesh.training.checkpoint import ModelInfo
 
 _INFO = "info.json"
 _INCOMING, _OUTGOING = ".incoming-", ".old-"

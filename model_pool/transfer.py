@@ -14,10 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from kaimesh import checkpoint
-from kaimesh.checkpoint import FileInfo, ModelInfo
-from kaimesh.errors import MeshError, PeerError
+from kaimesh.contract.errors import MeshError, PeerError
 from kaimesh.model_pool import model_pool_pb2 as pb
+from kaimesh.training import checkpoint
+from kaimesh.training.checkpoint import FileInfo, ModelInfo
 
 CHUNK_BYTES = 1 << 20
 MAX_ID = 2**53  # beyond it a number in JSON is not exact

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from kaimesh.proxies import bypass
+from kaimesh.wire.proxies import bypass
 from tests.harness import ROOT, Mesh
 
 bypass()  # a proxy in the developer's environment
@@ -57,7 +57,7 @@ def hyper_parameters() -> Iterator[None]:
 
 
 class _InternalErrors(logging.Handler):
-    """Keeps what kaimesh.internal logs."""
+    """Keeps what kaimesh.wire.internal logs."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)

@@ -16,10 +16,10 @@ from typing import Any
 
 import psutil
 
-from kaimesh.documents import read_json
-from kaimesh.internal import INTERNAL_ERRORS
-from kaimesh.ports import free
-from kaimesh.run import RunDir
+from kaimesh.process.documents import read_json
+from kaimesh.process.run_dir import RunDir
+from kaimesh.wire.internal import INTERNAL_ERRORS
+from kaimesh.wire.ports import free
 
 ROOT = Path(__file__).resolve().parent.parent
 WAIT_S = 180.0  # for what takes some seconds: a machine may be slow, and others may use it
@@ -46,7 +46,7 @@ def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any
 
 
 def connected(client: Any) -> Any:
-    """The same gRPC client, or kaimesh.rpc.Channel, once it is connected: a busy machine may need more than one attempt."""
+    """The same gRPC client, or kaimesh.wire.grpc_edge.Channel, once it is connected: a busy machine may need more than one attempt."""
     import grpc
 
     channel = getattr(client, "_channel", client)
@@ -173,4 +173,4 @@ class Mesh:
 
 
 def _command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "kaimesh.cli", *arguments]
+    return [sys.executable, "-m", "kaimesh.operate.cli", *arguments]

@@ -12,12 +12,13 @@ from benchmarks.slopes import slope
 from benchmarks.soak import slopes
 from benchmarks.train import transition_bytes
 from benchmarks.turns import Side
-from kaimesh import envs, frames
+from kaimesh import envs
 from kaimesh.aisrv.rollout import Direct, Group
-from kaimesh.arrays import Batch
-from kaimesh.cli.start import DEFAULT_CONF
 from kaimesh.config import load
-from kaimesh.metrics import Meter
+from kaimesh.contract import stacking
+from kaimesh.contract.arrays import Batch
+from kaimesh.operate.cli.start import DEFAULT_CONF
+from kaimesh.process.meter import Meter
 
 
 class Still:
@@ -58,7 +59,7 @@ def test_bytes_of_a_transition_with_frames_and_with_stacks(app, smaller):
     found = transition_bytes(config, statuses)
     valid = int(sample.mask.sum())
     assert found["bytes_per_transition"] == 2 * sample.specs.row_bytes / valid
-    assert found["bytes_with_stacks"] == 2 * frames.restored(sample).specs.row_bytes / valid
+    assert found["bytes_with_stacks"] == 2 * stacking.restored(sample).specs.row_bytes / valid
     assert found["bytes_with_stacks"] >= smaller * found["bytes_per_transition"]
 
 

@@ -4,4 +4,4 @@ set -euo pipefail
 export KAIMESH_FROM="$PWD"
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 ./tools/setup.sh
-exec .venv/bin/python play.py "$@"
+exec .venv/bin/python -m kaimesh.arena.terminal "$@"

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from kaimesh.agent import TableSpec
 from kaimesh.algorithms.actor_critic import model
 from kaimesh.algorithms.agent import NativeAgent
 from kaimesh.algorithms.networks import sampling
+from kaimesh.contract.agent import TableSpec
 
 
 class ActorCritic(NativeAgent):

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kaimesh.agent import Spaces
 from kaimesh.algorithms.networks import layers, lstm
 from kaimesh.algorithms.networks import torso as torso_module
 from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.algorithms.networks.library import Library
 from kaimesh.algorithms.networks.torso import Torso, torso_of
+from kaimesh.contract.spaces import Spaces
 
 
 class Architecture(NamedTuple):

@@ -8,7 +8,7 @@ What is stored is a short trajectory of T steps, one Reverb item each, not singl
 
 - An item costs Reverb some 1.6 kB and a fixed time, whatever is in it. T steps share both.
 - Each observation is stored once, where a transition needs two of them, and one more for every n-step target. Stacked frames are
-  stored as single ones (kaimesh/frames): with T = 16, 19 frames instead of 16 x 2 x 4.
+  stored as single ones (kaimesh/contract/stacking): with T = 16, 19 frames instead of 16 x 2 x 4.
 - Nothing is decided before it is learned: n, gamma and the scale of the rewards apply to what was stored before they were set.
 - An LSTM's state is stored once for each trajectory (R2D2, Kapturowski et al. 2019).
 

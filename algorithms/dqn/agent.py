@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from kaimesh.agent import PRIORITY, TableSpec
 from kaimesh.algorithms.agent import NativeAgent
 from kaimesh.algorithms.dqn import model, replay
 from kaimesh.algorithms.dqn.config import Config
 from kaimesh.algorithms.dqn.model import Architecture
 from kaimesh.algorithms.networks.layers import Weights
-from kaimesh.arrays import Batch
+from kaimesh.contract.agent import TableSpec
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.columns import PRIORITY
 
 if TYPE_CHECKING:
     from kaimesh.algorithms.dqn.learning import Learner

@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kaimesh.agent import PRIORITY, PROBABILITY
-from kaimesh.algorithms.adam import Adam
 from kaimesh.algorithms.dqn import losses, model
 from kaimesh.algorithms.dqn.config import Config
 from kaimesh.algorithms.dqn.model import Architecture
@@ -23,8 +21,10 @@ from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.algorithms.networks.lstm import STATE
 from kaimesh.algorithms.networks.moments import RunningMoments
 from kaimesh.algorithms.networks.torso import BYTE
+from kaimesh.algorithms.optimizers.adam import Adam
 from kaimesh.algorithms.samples import Columns, column_specs, time_major
 from kaimesh.algorithms.targets.nstep import NStep, n_step
+from kaimesh.contract.columns import PRIORITY, PROBABILITY
 
 _TARGET = NStep(
     reward=tf.TensorSpec([None, None], tf.float32),

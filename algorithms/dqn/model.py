@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kaimesh.agent import Spaces
 from kaimesh.algorithms.dqn.config import Config
 from kaimesh.algorithms.networks import layers, lstm
 from kaimesh.algorithms.networks import torso as torso_module
@@ -19,6 +18,7 @@ from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.algorithms.networks.library import Library
 from kaimesh.algorithms.networks.sampling import ILLEGAL_LOGIT
 from kaimesh.algorithms.networks.torso import Torso, torso_of
+from kaimesh.contract.spaces import Spaces
 
 
 class Architecture(NamedTuple):

@@ -4,14 +4,12 @@ Hand-made features and reward shaping belong to the agent, not to the environmen
 here turns the observations of N slots into features and the environment's rewards into shaped ones; aisrv asks the agent
 for one (`Agent.features`) and puts it between the environment and everything else. Evaluation uses the same features and
 no rewards.
-
-realm          what a network sees of the Realm
-realm_rewards  what it is rewarded for there, line by line
 """
 
 from __future__ import annotations
 
-from kaimesh.agent import Features, Spaces
+from kaimesh.contract.agent import Features
+from kaimesh.contract.spaces import Spaces
 
 WORLDS = {"realm": 128, "realm-mini": 32}  # cells per side of the Realm's worlds
 MAPS = "-maps"  # ends the name where a network sees the observation's own maps instead of features made of them
@@ -23,7 +21,7 @@ def make(name: str, count: int, spaces: Spaces) -> Features | None:
     if name == "none":
         return None
     if name in NAMES:
-        from kaimesh.algorithms.features.realm import RealmFeatures, RealmMaps  # numba is loaded where it is used
+        from kaimesh.envs.realm.features import RealmFeatures, RealmMaps  # numba is loaded where it is used
 
         make_one = RealmMaps if name.endswith(MAPS) else RealmFeatures
         return make_one(count, spaces, WORLDS[name.removesuffix(MAPS)])

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kaimesh.agent import TableSpec
 from kaimesh.algorithms.actor_critic.agent import ActorCritic
 from kaimesh.algorithms.actor_critic.model import Architecture
 from kaimesh.algorithms.impala.config import Config
 from kaimesh.algorithms.networks.layers import Weights
+from kaimesh.contract.agent import TableSpec
 
 if TYPE_CHECKING:
     from kaimesh.algorithms.impala.learning import Learner

@@ -10,21 +10,21 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from kaimesh.agent import PRIORITY, PROBABILITY
-from kaimesh.algorithms.actor_critic import learner
-from kaimesh.algorithms.actor_critic.learner import Optimizer, explained_variance
+from kaimesh.algorithms import learner
 from kaimesh.algorithms.actor_critic.model import Architecture
 from kaimesh.algorithms.actor_critic.unroll import flat, statistics, unroll
-from kaimesh.algorithms.adam import Adam
 from kaimesh.algorithms.impala.config import Config
 from kaimesh.algorithms.impala.losses import ImpalaLoss, clipped_reward, impala_loss, importance_weights, priorities
+from kaimesh.algorithms.learner import Optimizer, explained_variance
 from kaimesh.algorithms.networks.heads import ActionStatistics
 from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.algorithms.networks.lstm import STATE
 from kaimesh.algorithms.networks.lstm_unroll import resets
-from kaimesh.algorithms.rmsprop import RMSProp
+from kaimesh.algorithms.optimizers.adam import Adam
+from kaimesh.algorithms.optimizers.rmsprop import RMSProp
 from kaimesh.algorithms.samples import Columns
 from kaimesh.algorithms.targets.vtrace import vtrace
+from kaimesh.contract.columns import PRIORITY, PROBABILITY
 
 
 class Learner(learner.Learner):

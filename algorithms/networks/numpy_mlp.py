@@ -7,8 +7,8 @@ from functools import cache
 
 import numpy as np
 
-from kaimesh.agent import Part
 from kaimesh.algorithms.networks.torso import Torso
+from kaimesh.contract.spaces import Part
 
 
 def forward(torso: Torso, weights: Mapping[str, np.ndarray], name: str, obs: np.ndarray) -> np.ndarray:

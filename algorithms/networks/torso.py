@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kaimesh.agent import Part, Spaces
 from kaimesh.algorithms.networks import layers
 from kaimesh.algorithms.networks.layers import Weights
+from kaimesh.contract.spaces import Part, Spaces
 
 BYTE = np.dtype(np.uint8).str  # of images and of console memory
 NETWORKS = ("auto", "mlp", "nature", "impala", "resnet")

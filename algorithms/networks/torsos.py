@@ -10,9 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from kaimesh.agent import Part
 from kaimesh.algorithms.networks.layers import BLOCKS, SECTIONS, STRIDED
 from kaimesh.algorithms.networks.torso import Torso
+from kaimesh.contract.spaces import Part
 
 _ACTIVATIONS = {"tanh": tf.tanh, "relu": tf.nn.relu}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kaimesh.algorithms.actor_critic.checks import problems
+from kaimesh.algorithms.checks import problems
 
 
 class Config:

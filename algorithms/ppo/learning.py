@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kaimesh.algorithms.actor_critic import learner
-from kaimesh.algorithms.actor_critic.learner import explained_variance
+from kaimesh.algorithms import learner
 from kaimesh.algorithms.actor_critic.model import Architecture
 from kaimesh.algorithms.actor_critic.unroll import flat, statistics, unroll
-from kaimesh.algorithms.adam import Adam
+from kaimesh.algorithms.learner import explained_variance
 from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.algorithms.networks.lstm import STATE
 from kaimesh.algorithms.networks.lstm_unroll import resets
+from kaimesh.algorithms.optimizers.adam import Adam
 from kaimesh.algorithms.ppo.config import Config
 from kaimesh.algorithms.ppo.losses import PPOLoss, normalize, ppo_loss
 from kaimesh.algorithms.samples import LONGER, Columns

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from tensorboardX import SummaryWriter
 
-from kaimesh.agent import BaseAgent, Spaces, TableSpec
-from kaimesh.arrays import Batch
+from kaimesh.agent import BaseAgent, Batch, Spaces, TableSpec
 
 from ..config import Config
 from ..feature.definition import ActData

@@ -12,12 +12,14 @@ views    what a network sees of it
 picture  what people see of it
 story    an episode as data, which story.js draws in a browser
 vector   the gymnasium faces
-text     the same in a terminal
+face     the same in a terminal
 facade   the Kaiwu face (generation G1)
 oracle   the best score that a configuration allows, exact over orders; from the legs between points, from lattice
 report   what it tells an evaluation about an episode
 follow   a script that walks an optimum's route
 records  what the facade returns
+features what the native algorithms' networks see of it
+rewards  what they learn from, line by line
 """
 
 from pathlib import Path

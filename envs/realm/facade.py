@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from kaimesh.agent import Spaces
+from kaimesh.contract.errors import AgentError, ConfigError
+from kaimesh.contract.spaces import Spaces
 from kaimesh.envs.realm.records import EnvInfo, Moment, Observation, Score
 from kaimesh.envs.realm.task import WHICH_TREASURES, task_of
 from kaimesh.envs.realm.vector import Realm
 from kaimesh.envs.translation import Translation
-from kaimesh.errors import AgentError, ConfigError
 
 Step = tuple[int | None, Observation | None, Score | None, int | None, int, EnvInfo | None]
 

@@ -10,8 +10,8 @@ from itertools import islice, product
 
 import numpy as np
 
+from kaimesh.contract.errors import ConfigError
 from kaimesh.envs.realm.map import BUFF, POINTS, UNREACHABLE, RealmMap, distance_field
-from kaimesh.errors import ConfigError
 
 LOOPS = 0.2  # the share of doors that the tree of rooms would not need
 PICKUP_CELLS = 2.6  # a point's pickup circle, in cells, rounded up

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from kaimesh.errors import ConfigError
+from kaimesh.contract.errors import ConfigError
 
 CELL = 500.0  # units
 POINTS = 16

@@ -1,4 +1,4 @@
-"""What the realm tells an evaluation about an episode, see kaimesh.envs.evaluation."""
+"""What the realm tells an evaluation about an episode, see kaimesh.envs.reports."""
 
 from __future__ import annotations
 

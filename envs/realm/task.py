@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from kaimesh.contract.errors import ConfigError
 from kaimesh.envs.realm.map import PRESETS
-from kaimesh.errors import ConfigError
 
 MAX_STEP = 2000
 FIRST, LAST = 1, 15  # the points that may be start, end or treasure

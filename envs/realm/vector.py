@@ -10,7 +10,8 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from kaimesh.agent import Part
+from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.spaces import Part
 from kaimesh.envs.realm import core, views
 from kaimesh.envs.realm.core import ACTIONS, DIRECTIONS, FULL_MEMORY
 from kaimesh.envs.realm.map import find
@@ -18,7 +19,6 @@ from kaimesh.envs.realm.report import report
 from kaimesh.envs.realm.task import MAX_STEP, task_of
 from kaimesh.envs.realm.views import FEATURES, MAPS, VIEW
 from kaimesh.envs.single import Single
-from kaimesh.errors import ConfigError
 
 if TYPE_CHECKING:
     from kaimesh.envs.realm.picture import Pictures

@@ -7,6 +7,7 @@ registry  which classes an algorithm consists of, and what suits each environmen
 packages  whose code an algorithm runs
 hyper     an algorithm's hyper-parameters
 check     what must hold between keys
+trust     what files from somebody else may name
 nearest   "did you mean"
 document  docs/config.md, made from all of these
 """

@@ -22,8 +22,8 @@ from kaimesh.config.nearest import nearest
 from kaimesh.config.packages import foreign
 from kaimesh.config.reading import Document, parse, read
 from kaimesh.config.registry import AlgoEntry, registry
-from kaimesh.documents import write_text
-from kaimesh.errors import ConfigError
+from kaimesh.contract.errors import ConfigError
+from kaimesh.process.documents import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 REGISTRY = ROOT / App.model_fields["algo_conf"].default  # the delivered algorithms

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from kaimesh.tensorboard import Curves
+from kaimesh.training.tensorboard import Curves
 
 
 class Scalars:

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kaimesh import checkpoint, documents
-from kaimesh.checkpoint import ModelInfo
-from kaimesh.disk import sync
-from kaimesh.errors import MeshError
+from kaimesh.contract.errors import MeshError
+from kaimesh.process import documents
+from kaimesh.process.disk import sync
+from kaimesh.training import checkpoint
+from kaimesh.training.checkpoint import ModelInfo
 
 KEPT = 2  # the newest may be of a dump that was killed before its model was listed
 _RECORD, _AGENT = "trainer.json", "agent"

@@ -14,15 +14,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from kaimesh import checkpoint
-from kaimesh.agent import PRIORITY, user_code
-from kaimesh.checkpoint import Keep, ModelInfo
 from kaimesh.config import Config
-from kaimesh.disk import DiskTrouble
-from kaimesh.errors import AgentError, ConfigError, Refused, Stopped
-from kaimesh.metrics import Meter
-from kaimesh.run import RunDir
-from kaimesh.training import state
+from kaimesh.contract.agent import user_code
+from kaimesh.contract.columns import PRIORITY
+from kaimesh.contract.errors import AgentError, ConfigError, Refused, Stopped
+from kaimesh.process.disk import DiskTrouble
+from kaimesh.process.meter import Meter
+from kaimesh.process.run_dir import RunDir
+from kaimesh.training import checkpoint, state
+from kaimesh.training.checkpoint import Keep, ModelInfo
 from kaimesh.training.scalars import Scalars
 
 _STATE_S = 1.0  # of training that a kill may cost where dumps come faster than that

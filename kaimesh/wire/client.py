@@ -10,9 +10,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from kaimesh.arrays import Batch, Specs, view_columns, wire_buffers
-from kaimesh.errors import AgentError, PeerError, Refused, SampleError, Stopped
-from kaimesh.untrusted import clean
+from kaimesh.contract.arrays import Batch, Specs, view_columns, wire_buffers
+from kaimesh.contract.errors import AgentError, PeerError, Refused, SampleError, Stopped
+from kaimesh.contract.untrusted import clean
 from kaimesh.wire import frame as wire
 from kaimesh.wire.frame import HEADER_BYTES, Header, Kind, Late
 from kaimesh.wire.room import Room

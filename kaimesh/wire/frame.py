@@ -9,8 +9,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from kaimesh.errors import PeerError
-from kaimesh.untrusted import json_of
+from kaimesh.contract.errors import PeerError
+from kaimesh.contract.untrusted import json_of
 
 PROTOCOL = 1
 MAGIC = b"KM\x00\x01"

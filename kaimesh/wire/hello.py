@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter
 
-from kaimesh.errors import Refused
-from kaimesh.untrusted import Name, parsed
+from kaimesh.contract.errors import Refused
+from kaimesh.contract.untrusted import Name, parsed
 from kaimesh.wire import frame as wire
 from kaimesh.wire.frame import Header, Kind
 

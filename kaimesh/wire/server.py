@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from kaimesh.errors import MeshError, Refused
-from kaimesh.internal import internal_error
-from kaimesh.metrics import Meter
-from kaimesh.untrusted import clean
+from kaimesh.contract.errors import MeshError, Refused
+from kaimesh.contract.untrusted import clean
+from kaimesh.process.meter import Meter
 from kaimesh.wire import frame as wire
 from kaimesh.wire.connection import Connection, Hello
 from kaimesh.wire.frame import BadFrame, Kind
 from kaimesh.wire.hello import hello_of
+from kaimesh.wire.internal import internal_error
 
 HANDSHAKE_S = 5.0  # a peer that has not said HELLO by then is dropped
 STALL_S = 10.0  # a peer that stops in the middle of a frame is dropped; between frames it may be silent for ever

@@ -15,11 +15,11 @@ from kaimesh.actor.batcher import Batcher
 from kaimesh.actor.client import ActorClient
 from kaimesh.actor.models import Models
 from kaimesh.actor.server import ActorServer
-from kaimesh.agent import Spaces
-from kaimesh.arrays import Batch
-from kaimesh.checkpoint import FileInfo, ModelInfo
-from kaimesh.errors import PeerError, Refused
-from kaimesh.metrics import Meter
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.errors import PeerError, Refused
+from kaimesh.contract.spaces import Spaces
+from kaimesh.process.meter import Meter
+from kaimesh.training.checkpoint import FileInfo, ModelInfo
 
 TOKEN = "token"
 SPACES = Spaces((3,), "<f4", "discrete", 2)

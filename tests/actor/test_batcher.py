@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaimesh import agent as contract
 from kaimesh.actor.batcher import NO_MODEL, Batcher
-from kaimesh.agent import create_cls
-from kaimesh.arrays import Batch
-from kaimesh.errors import AgentError
-from kaimesh.metrics import Meter
+from kaimesh.contract import columns, structs
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.errors import AgentError
+from kaimesh.contract.structs import create_cls
+from kaimesh.process.meter import Meter
 from tests.actor.conftest import Echoing, Native, rows
 
 
@@ -88,9 +88,9 @@ def test_the_rows_that_wait_survive_growth() -> None:
 
 def test_run_id_reaches_the_agent_as_a_column() -> None:
     agent, seen = Echoing(), []
-    agent.hook = lambda batch: seen.append(batch.columns[contract.RUN_ID].tolist())
+    agent.hook = lambda batch: seen.append(batch.columns[columns.RUN_ID].tolist())
     batch = rows(3)
-    batcher_of(agent).predict([Batch({**batch.columns, contract.RUN_ID: np.array([4, 5, 6])})])
+    batcher_of(agent).predict([Batch({**batch.columns, columns.RUN_ID: np.array([4, 5, 6])})])
     assert seen == [[4, 5, 6]]
 
 
@@ -99,7 +99,7 @@ class TestKaiwuStyle:
 
     @pytest.fixture(autouse=True)
     def _protocol(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(contract, "_protocol", {})
+        monkeypatch.setattr(structs, "_protocol", {})
         self.obs_data = create_cls("ObsData", feature=None)
         self.act_data = create_cls("ActData", action=None, prob=None)
 

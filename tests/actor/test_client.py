@@ -18,9 +18,9 @@ import pytest
 from kaimesh.actor.batcher import Batcher
 from kaimesh.actor.client import ActorClient
 from kaimesh.actor.server import ActorServer
-from kaimesh.arrays import Batch
-from kaimesh.errors import AgentError, MeshError, Refused, SampleError, Stopped
-from kaimesh.metrics import Meter
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.errors import AgentError, MeshError, Refused, SampleError, Stopped
+from kaimesh.process.meter import Meter
 from kaimesh.wire import frame as wire
 from kaimesh.wire.frame import Kind
 from tests.actor.conftest import DEADLINE_S, SPACES, TOKEN, Actor, Echoing, Native, rows

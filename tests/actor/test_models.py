@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from kaimesh import checkpoint
 from kaimesh.actor import models as actor_models
 from kaimesh.actor.models import Model, Models
-from kaimesh.errors import PeerError
-from kaimesh.metrics import Meter
+from kaimesh.contract.errors import PeerError
 from kaimesh.model_pool.client import ModelPoolClient
 from kaimesh.model_pool.server import ModelPoolServer
 from kaimesh.model_pool.store import Store
+from kaimesh.process.meter import Meter
+from kaimesh.training import checkpoint
 from tests.actor.conftest import DEADLINE_S, TOKEN, Actor, FakePool, Native, rows
 from tests.harness import wait_until
 

@@ -14,10 +14,10 @@ import pytest
 
 from kaimesh.actor.batcher import Batcher
 from kaimesh.actor.server import MOST_ROWS
-from kaimesh.arrays import Batch
-from kaimesh.checkpoint import ModelInfo
-from kaimesh.errors import AgentError, Refused, SampleError
-from kaimesh.metrics import Meter
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.errors import AgentError, Refused, SampleError
+from kaimesh.process.meter import Meter
+from kaimesh.training.checkpoint import ModelInfo
 from kaimesh.wire import frame as wire
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from kaimesh.actor.batcher import Batcher
-from kaimesh.arrays import Batch
-from kaimesh.metrics import Meter
+from kaimesh.contract.arrays import Batch
+from kaimesh.process.meter import Meter
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kaimesh.agent import Spaces
-from kaimesh.arrays import Batch
-from kaimesh.errors import AgentError, Refused
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.errors import AgentError, Refused
+from kaimesh.contract.spaces import Spaces
 from kaimesh.wire import frame as wire
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind

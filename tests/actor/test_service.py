@@ -11,12 +11,12 @@ import pytest
 
 from kaimesh.actor.client import ActorClient
 from kaimesh.actor.service import ActorService
-from kaimesh.arrays import Batch
 from kaimesh.config import load
-from kaimesh.errors import MeshError
-from kaimesh.lifecycle import Context
-from kaimesh.metrics import Meter
-from kaimesh.run import RunDir
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.errors import MeshError
+from kaimesh.process.life import Context
+from kaimesh.process.meter import Meter
+from kaimesh.process.run_dir import RunDir
 from tests.actor.conftest import DEADLINE_S, SPACES, TOKEN, rows
 from tests.harness import ROOT, free_ports, wait_until
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kaimesh.aisrv.guard import environment
-from kaimesh.errors import AgentError, ConfigError, EnvError, Stopped
+from kaimesh.contract.errors import AgentError, ConfigError, EnvError, Stopped
 
 
 class Wordless(BaseException):

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from kaimesh.agent import Agent
 from kaimesh.aisrv.local import train_in_place
 from kaimesh.aisrv.slots import run_slots
 from kaimesh.config import load
-from kaimesh.errors import AgentError, Stopped
-from kaimesh.lifecycle import Context
-from kaimesh.metrics import Meter
-from kaimesh.run import RunDir
+from kaimesh.contract.agent import Agent
+from kaimesh.contract.errors import AgentError, Stopped
+from kaimesh.process.life import Context
+from kaimesh.process.meter import Meter
+from kaimesh.process.run_dir import RunDir
 
 SLOTS = 4
 

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kaimesh.agent import MODEL_VERSION, RUN_ID, create_cls
 from kaimesh.aisrv.proxy import OnPolicyGate, RemoteAgent
-from kaimesh.arrays import Batch
-from kaimesh.errors import PeerError, SampleError, Stopped
-from kaimesh.metrics import Meter
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.columns import MODEL_VERSION, RUN_ID
+from kaimesh.contract.errors import PeerError, SampleError, Stopped
+from kaimesh.contract.structs import create_cls
+from kaimesh.process.meter import Meter
 
 ObsData = create_cls("ObsData", feature=None, legal_act=None)
 SampleData = create_cls("SampleData", feature=None, reward=None)

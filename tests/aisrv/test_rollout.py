@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from kaimesh import envs
-from kaimesh.agent import MODEL_VERSION, RUN_ID
 from kaimesh.aisrv import rollout
 from kaimesh.aisrv.rollout import Group
 from kaimesh.algorithms import features
-from kaimesh.arrays import Batch
-from kaimesh.errors import AgentError, EnvError, Stopped
-from kaimesh.metrics import Meter
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.columns import MODEL_VERSION, RUN_ID
+from kaimesh.contract.errors import AgentError, EnvError, Stopped
+from kaimesh.process.meter import Meter
 
 
 class Counter(gym.vector.VectorEnv):

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from kaimesh.aisrv.slots import CountedEnv, run_slots
-from kaimesh.errors import AgentError, EnvError, Stopped
-from kaimesh.metrics import Meter
-from kaimesh.turn import Turn
+from kaimesh.contract.errors import AgentError, EnvError, Stopped
+from kaimesh.process.meter import Meter
+from kaimesh.process.turn import Turn
 
 LOG = logging.getLogger("test")
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from kaimesh.algorithms.features.realm import RealmFeatures
+from kaimesh.envs.realm.features import RealmFeatures
 from kaimesh.envs.realm.map import RealmMap
 from kaimesh.envs.realm.vector import Realm
 from kaimesh.envs.vector import MeshVectorEnv

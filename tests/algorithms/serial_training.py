@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from kaimesh.agent import Agent, Spaces
-from kaimesh.arrays import Batch
+from kaimesh.contract.agent import Agent
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.spaces import Spaces
 
 
 class Result(NamedTuple):

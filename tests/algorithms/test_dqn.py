@@ -18,12 +18,13 @@ import rlax
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaimesh.agent import PRIORITY, PROBABILITY, Spaces
 from kaimesh.algorithms.dqn import model
 from kaimesh.algorithms.dqn.agent import EPSILON, Agent
 from kaimesh.algorithms.dqn.config import Config
-from kaimesh.arrays import Batch
-from kaimesh.errors import AgentError, SampleError
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.columns import PRIORITY, PROBABILITY
+from kaimesh.contract.errors import AgentError, SampleError
+from kaimesh.contract.spaces import Spaces
 
 LEGAL = Spaces((5,), "<f4", "discrete", 3, legal_actions=True)
 PLAIN = Spaces((5,), "<f4", "discrete", 3)
@@ -419,7 +420,7 @@ def test_tensorflow_is_imported_by_the_learner_only(agent_type: str) -> None:
         "import sys, numpy as np\n"
         "from kaimesh.algorithms.dqn.agent import Agent\n"
         "from kaimesh.agent import Spaces\n"
-        "from kaimesh.arrays import Batch\n"
+        "from kaimesh.contract.arrays import Batch\n"
         f"agent = Agent({agent_type!r})\n"
         "agent.setup(Spaces((5,), '<f4', 'discrete', 3))\n"
         "agent.slot_columns(np.arange(3), 6)\n"

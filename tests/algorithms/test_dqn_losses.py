@@ -10,10 +10,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaimesh.agent import Spaces
 from kaimesh.algorithms.dqn import losses, model, replay
 from kaimesh.algorithms.dqn.config import Config
 from kaimesh.algorithms.dqn.model import Architecture
+from kaimesh.contract.spaces import Spaces
 
 LEGAL = Spaces((5,), "<f4", "discrete", 4, legal_actions=True)
 

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kaimesh.agent import PRIORITY, PROBABILITY, Spaces
 from kaimesh.algorithms.impala.agent import Agent
 from kaimesh.algorithms.impala.config import Config
-from kaimesh.arrays import Batch
-from kaimesh.errors import AgentError, SampleError
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.columns import PRIORITY, PROBABILITY
+from kaimesh.contract.errors import AgentError, SampleError
+from kaimesh.contract.spaces import Spaces
 from tests.algorithms.trajectories import CONTINUOUS, DISCRETE, IMAGES, made, observations, saved, trajectories
 
 
@@ -252,7 +253,7 @@ import numpy as np
 from kaimesh.algorithms.impala.agent import Agent
 from kaimesh.algorithms.impala.config import Config
 from kaimesh.agent import PRIORITY, PROBABILITY, Spaces
-from kaimesh.arrays import Batch
+from kaimesh.contract.arrays import Batch
 Config.lstm_size = 8
 agent = Agent({agent_type!r})
 assert agent.unroll_length == 20 and agent.table.kind == "queue"

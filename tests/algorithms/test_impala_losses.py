@@ -8,7 +8,7 @@ import rlax
 import tensorflow as tf
 
 from kaimesh.algorithms.impala.losses import PRIORITY_FLOOR, clipped_reward, impala_loss, importance_weights, priorities
-from kaimesh.algorithms.rmsprop import RMSProp
+from kaimesh.algorithms.optimizers.rmsprop import RMSProp
 
 T, B = 9, 4
 EQUAL = np.ones(B, np.float32)

@@ -9,12 +9,12 @@ import gymnasium
 import numpy as np
 import pytest
 
-from kaimesh.agent import KEY, PRIORITY, REPLAYED
 from kaimesh.algorithms.impala.agent import Agent
-from kaimesh.arrays import Batch
-from kaimesh.learner.assemble import InOrder
-from kaimesh.learner.replay import ReplayShare
-from kaimesh.metrics import Meter
+from kaimesh.buffer.drawing.assemble import InOrder
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.columns import KEY, PRIORITY, REPLAYED
+from kaimesh.learner.replay_share import ReplayShare
+from kaimesh.process.meter import Meter
 from tests.algorithms.serial_training import Collector, spaces_of
 
 B, LAG = 32, 8

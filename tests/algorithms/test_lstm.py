@@ -13,13 +13,13 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaimesh.agent import Spaces
 from kaimesh.algorithms.actor_critic.unroll import statistics, unroll
 from kaimesh.algorithms.impala.agent import Agent as Impala
 from kaimesh.algorithms.networks import lstm, lstm_unroll
 from kaimesh.algorithms.ppo.agent import Agent as PPO
-from kaimesh.arrays import Batch
-from kaimesh.errors import AgentError, SampleError
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.errors import AgentError, SampleError
+from kaimesh.contract.spaces import Spaces
 from tests.algorithms.test_gae import random_trajectories
 from tests.algorithms.trajectories import CONTINUOUS, DISCRETE, made, saved, trajectories
 

@@ -8,10 +8,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaimesh.algorithms.adam import Adam
 from kaimesh.algorithms.networks import heads, layers, sampling
 from kaimesh.algorithms.networks.compiled import Compiled
 from kaimesh.algorithms.networks.moments import RunningMoments
+from kaimesh.algorithms.optimizers.adam import Adam
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 1000))

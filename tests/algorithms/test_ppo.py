@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kaimesh.agent import Spaces
 from kaimesh.algorithms import weights as model_file
 from kaimesh.algorithms.ppo.agent import Agent
 from kaimesh.algorithms.ppo.config import Config
-from kaimesh.arrays import Batch
-from kaimesh.errors import AgentError, SampleError
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.errors import AgentError, SampleError
+from kaimesh.contract.spaces import Spaces
 from tests.algorithms.trajectories import CONTINUOUS, DISCRETE, IMAGES, made, observations, saved, trajectories
 
 
@@ -297,7 +297,7 @@ import sys
 import numpy as np
 from kaimesh.algorithms.ppo.agent import Agent
 from kaimesh.agent import Spaces
-from kaimesh.arrays import Batch
+from kaimesh.contract.arrays import Batch
 agent = Agent({agent_type!r})
 assert agent.unroll_length == 64 and agent.table.kind == "queue"
 agent.setup(Spaces((4,), "<f4", "discrete", 2))

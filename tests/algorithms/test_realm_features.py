@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaimesh.algorithms import features
-from kaimesh.algorithms.features import realm
-from kaimesh.arrays import Batch
+from kaimesh.contract.arrays import Batch
 from kaimesh.envs.realm import core, views
+from kaimesh.envs.realm import features as realm
 from kaimesh.envs.realm.task import MAX_STEP
 from kaimesh.envs.realm.vector import Realm
 from kaimesh.envs.registry import ENVIRONMENTS

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaimesh.algorithms.features.realm_rewards import Events, no_events, write_rewards
+from kaimesh.envs.realm.rewards import Events, no_events, write_rewards
 
 STEP = -0.005
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kaimesh.agent import Part, Spaces
 from kaimesh.algorithms.networks import layers, numpy_mlp, torsos
 from kaimesh.algorithms.networks import torso as torso_module
 from kaimesh.algorithms.networks.torso import Torso, torso_of
+from kaimesh.contract.spaces import Part, Spaces
 
 VECTOR, PACKED = Part("vector", "<f4", (5,)), Part("maps", "|u1", (40, 38), bits=3)
 

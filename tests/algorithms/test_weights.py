@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaimesh.algorithms import weights
-from kaimesh.errors import AgentError
+from kaimesh.contract.errors import AgentError
 
 WHOLE = {"a": np.arange(6, dtype=np.float32), "b": np.ones((2, 3), np.float32)}
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from kaimesh.agent import Agent, Spaces
-from kaimesh.arrays import Batch
-from kaimesh.recurrence import RecurrentState
+from kaimesh.contract.agent import Agent
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.recurrence import RecurrentState
+from kaimesh.contract.spaces import Spaces
 
 DISCRETE = Spaces((5,), "<f4", "discrete", 3, legal_actions=True)
 CONTINUOUS = Spaces((5,), "<f4", "continuous", 2, (-1.0, -1.0), (1.0, 1.0))

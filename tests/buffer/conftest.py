@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kaimesh.agent import TableSpec
-from kaimesh.arrays import Batch
-from kaimesh.buffer.client import SampleSender
+from kaimesh.buffer.drawing.reader import Reader
 from kaimesh.buffer.ingest import Ingest
+from kaimesh.buffer.sending.sender import SampleSender
 from kaimesh.buffer.server import IngestServer
 from kaimesh.config import AlgoEntry, App, Config
-from kaimesh.internal import INTERNAL_ERRORS
-from kaimesh.learner.reader import Reader
-from kaimesh.metrics import Meter
+from kaimesh.contract.agent import TableSpec
+from kaimesh.contract.arrays import Batch
+from kaimesh.process.meter import Meter
+from kaimesh.wire.internal import INTERNAL_ERRORS
 from tests.harness import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent.parent

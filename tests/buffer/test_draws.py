@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kaimesh.agent import TableSpec
-from kaimesh.buffer.client import SampleSender
+from kaimesh.buffer.drawing.reader import Reader
+from kaimesh.buffer.items import Progress
+from kaimesh.buffer.sending.sender import SampleSender
 from kaimesh.buffer.waiting import LATE_S, LONGEST_S, Waiting
-from kaimesh.errors import AgentError, PeerError
-from kaimesh.items import Progress
-from kaimesh.learner.reader import Reader
-from kaimesh.metrics import Meter
+from kaimesh.contract.agent import TableSpec
+from kaimesh.contract.errors import AgentError, PeerError
+from kaimesh.process.meter import Meter
 from kaimesh.wire.client import FrameClient
 from tests.buffer.conftest import ROOT, TOKEN, WAIT_S, ChildBuffer, LocalBuffer, check_rows, config_of, rows, wait_until
 
@@ -36,8 +36,8 @@ READER = """
 import sys, json
 from kaimesh.agent import TableSpec
 from kaimesh.config import AlgoEntry, App, Config
-from kaimesh.metrics import Meter
-from kaimesh.learner.reader import Reader
+from kaimesh.process.meter import Meter
+from kaimesh.buffer.drawing.reader import Reader
 reverb, ingest, token = sys.argv[1:4]
 config = Config(App(replay_buffer_capacity=64, train_batch_size=4), AlgoEntry("toy", "a.A", "a.A", "a.A", "a.w"), {}, (), "")
 reader = Reader([reverb], [ingest], token, batch_size=4, table=TableSpec(kind="queue", rows_per_item=1), config=config, meter=Meter("l"))

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kaimesh.agent import Spaces, TableSpec
-from kaimesh.arrays import Batch
-from kaimesh.buffer.client import SampleSender
+from kaimesh.buffer.drawing.reader import Reader
 from kaimesh.buffer.ingest import Ingest, refuse_not_finite
+from kaimesh.buffer.sending.sender import SampleSender
 from kaimesh.config import App
-from kaimesh.errors import AgentError, MeshError, PeerError, Refused, SampleError, Stopped
-from kaimesh.learner.reader import Reader
-from kaimesh.metrics import Meter
+from kaimesh.contract.agent import TableSpec
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.errors import AgentError, MeshError, PeerError, Refused, SampleError, Stopped
+from kaimesh.contract.spaces import Spaces
+from kaimesh.process.meter import Meter
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind
 from tests.buffer.conftest import TOKEN, WAIT_S, LocalBuffer, check_rows, config_of, rows, wait_until

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kaimesh.agent import TableSpec
-from kaimesh.arrays import Batch, Specs
 from kaimesh.buffer import tables
+from kaimesh.buffer.drawing.assemble import InOrder, Mixed
+from kaimesh.buffer.items import OpenItem, row_counts, view_items
 from kaimesh.config import App
-from kaimesh.errors import SampleError
-from kaimesh.items import OpenItem, row_counts, view_items
-from kaimesh.learner.assemble import InOrder, Mixed
+from kaimesh.contract.agent import TableSpec
+from kaimesh.contract.arrays import Batch, Specs
+from kaimesh.contract.errors import SampleError
 from tests.buffer.conftest import WAIT_S, LocalBuffer, check_rows, rows
 
 CAPACITY, BATCH, BATCHES = 6400, 64, 400

@@ -14,16 +14,16 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from kaimesh.agent import TableSpec
-from kaimesh.arrays import Specs
 from kaimesh.buffer import tables
-from kaimesh.buffer.client import SampleSender
+from kaimesh.buffer.drawing.reader import Reader
+from kaimesh.buffer.sending.sender import SampleSender
 from kaimesh.config import App
 from kaimesh.config.check import problems
-from kaimesh.errors import ConfigError, Stopped
-from kaimesh.learner.reader import Reader
+from kaimesh.contract.agent import TableSpec
+from kaimesh.contract.arrays import Specs
+from kaimesh.contract.errors import ConfigError, Stopped
 from kaimesh.learner.trigger import Trigger
-from kaimesh.metrics import Meter
+from kaimesh.process.meter import Meter
 from tests.buffer.conftest import TOKEN, LocalBuffer, config_of, rows
 
 LIMITER = {"reverb_rate_limiter": "SampleToInsertRatio"}

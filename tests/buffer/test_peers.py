@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from kaimesh.agent import TableSpec
-from kaimesh.arrays import Specs
 from kaimesh.buffer import declared, tables
-from kaimesh.buffer.client import SampleSender
+from kaimesh.buffer.sending.sender import SampleSender
 from kaimesh.config import App
-from kaimesh.errors import MeshError, Refused, SampleError
-from kaimesh.metrics import Meter
+from kaimesh.contract.agent import TableSpec
+from kaimesh.contract.arrays import Specs
+from kaimesh.contract.errors import MeshError, Refused, SampleError
+from kaimesh.process.meter import Meter
 from kaimesh.wire import frame as wire
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind

@@ -15,15 +15,16 @@ import numpy as np
 import pytest
 import reverb
 
-from kaimesh.agent import KEY, PRIORITY, PROBABILITY, SERVER, TableSpec
-from kaimesh.arrays import Batch, Specs
 from kaimesh.buffer import tables
+from kaimesh.buffer.drawing.priorities import PriorityWriter
+from kaimesh.buffer.drawing.reader import Reader
 from kaimesh.buffer.ingest import Ingest
 from kaimesh.config import App
-from kaimesh.errors import ConfigError, SampleError
-from kaimesh.learner.priorities import PriorityWriter
-from kaimesh.learner.reader import Reader
-from kaimesh.metrics import Meter
+from kaimesh.contract.agent import TableSpec
+from kaimesh.contract.arrays import Batch, Specs
+from kaimesh.contract.columns import KEY, PRIORITY, PROBABILITY, SERVER
+from kaimesh.contract.errors import ConfigError, SampleError
+from kaimesh.process.meter import Meter
 from tests.buffer.conftest import check_rows, config_of, rows, wait_until
 from tests.harness import free_ports
 

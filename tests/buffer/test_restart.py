@@ -17,14 +17,15 @@ import pytest
 import reverb
 from reverb import pybind
 
-from kaimesh.agent import Spaces, TableSpec
 from kaimesh.buffer.checkpoint import GENERATIONS, Checkpoints, Manifest
-from kaimesh.buffer.client import SampleSender
+from kaimesh.buffer.drawing.reader import Reader
 from kaimesh.buffer.ingest import Ingest
+from kaimesh.buffer.sending.sender import SampleSender
 from kaimesh.config import App
-from kaimesh.errors import PeerError
-from kaimesh.learner.reader import Reader
-from kaimesh.metrics import Meter
+from kaimesh.contract.agent import TableSpec
+from kaimesh.contract.errors import PeerError
+from kaimesh.contract.spaces import Spaces
+from kaimesh.process.meter import Meter
 from tests.buffer.conftest import ROOT, TOKEN, WAIT_S, ChildBuffer, check_rows, config_of, rows, wait_until
 
 Child = Callable[..., ChildBuffer]
@@ -299,7 +300,7 @@ def test_the_manifest_is_plain_json(tmp_path: Path) -> None:
 
 
 def test_the_client_loads_neither_tensorflow_nor_reverb() -> None:
-    code = "import sys, kaimesh.buffer.client; print([m for m in ('tensorflow', 'reverb', 'grpc', 'jax', 'torch') if m in sys.modules])"
+    code = "import sys, kaimesh.buffer.sending.sender; print([m for m in ('tensorflow', 'reverb', 'grpc', 'jax', 'torch') if m in sys.modules])"
     started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True

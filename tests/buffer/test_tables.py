@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import reverb
 
-from kaimesh.agent import TableSpec
-from kaimesh.arrays import ArraySpec, Specs
 from kaimesh.buffer import tables
+from kaimesh.buffer.drawing.reader import Reader
 from kaimesh.buffer.ingest import Ingest
 from kaimesh.config import App
-from kaimesh.errors import ConfigError
-from kaimesh.learner.reader import Reader
-from kaimesh.metrics import Meter
+from kaimesh.contract.agent import TableSpec
+from kaimesh.contract.arrays import ArraySpec, Specs
+from kaimesh.contract.errors import ConfigError
+from kaimesh.process.meter import Meter
 from tests.buffer.conftest import WAIT_S, check_rows, config_of, rows
 
 SMALL = Specs({"x": ArraySpec("<f4", (20,))})  # 80 bytes

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from kaimesh.agent import TableSpec
 from kaimesh.buffer import waiting
+from kaimesh.buffer.drawing.queue_source import QueueSource
 from kaimesh.buffer.ingest import Ingest
+from kaimesh.buffer.items import Progress
 from kaimesh.buffer.store import Store
 from kaimesh.buffer.waiting import LATE_S, Waiting
 from kaimesh.config import App
-from kaimesh.items import Progress
-from kaimesh.learner.queue_source import QueueSource
+from kaimesh.contract.agent import TableSpec
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind, to_json
 from kaimesh.wire.server import FrameServer

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from kaimesh.algorithms.ppo.config import Config as Ppo
 from kaimesh.config import App, Config, check, load
-from kaimesh.errors import ConfigError
+from kaimesh.contract.errors import ConfigError
 
 DELIVERED = Path("conf/configure_app.toml")
 

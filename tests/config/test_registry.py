@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kaimesh.config import Config, load
 from kaimesh.config.load import REGISTRY
-from kaimesh.errors import ConfigError
+from kaimesh.contract.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 HAND_WRITTEN = "".join(

@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cli.conftest import Mesh, sweep
 from tests.disks.images import Disk, disk_or_skip
+from tests.operate.conftest import Mesh, sweep
 
 __all__ = ["sweep"]  # a fixture of every session
 

@@ -16,15 +16,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kaimesh import checkpoint, disk, documents, mesh, progress, trust
-from kaimesh.cli import logs as log_files
-from kaimesh.cli import stop
-from kaimesh.cli.resume import conf_of
-from kaimesh.cli.undo import Undo
-from kaimesh.errors import ConfigError, MeshError
-from kaimesh.metrics import Meter
-from kaimesh.overview import as_json, look
-from kaimesh.run import RunDir
+from kaimesh.config import trust
+from kaimesh.contract.errors import ConfigError, MeshError
+from kaimesh.operate.cli import logs as log_files
+from kaimesh.operate.cli import stop
+from kaimesh.operate.cli.resume import conf_of
+from kaimesh.operate.cli.undo import Undo
+from kaimesh.operate.local import mesh_file
+from kaimesh.operate.view import progress
+from kaimesh.operate.view.overview import as_json, look
+from kaimesh.process import disk, documents
+from kaimesh.process.meter import Meter
+from kaimesh.process.run_dir import RunDir
+from kaimesh.training import checkpoint
 from tests.disks import damage
 
 ANYTHING = st.recursive(
@@ -75,7 +79,7 @@ def test_no_damage_to_any_file_reaches_a_reader(run: RunDir, kind: str, caplog: 
         damage.KINDS[kind](path)
         read_everything(run)
         if path.name in ("mesh.json", "supervisord.pid"):
-            list(mesh.pids(run))
+            list(mesh_file.pids(run))
             stop.stop_all(run, lambda _: None)
         damage.restore(path, before)
     named = [record.getMessage().partition(" is damaged")[0] for record in caplog.records]
@@ -210,9 +214,9 @@ def test_a_pid_that_was_given_anew_is_a_strangers(run: RunDir) -> None:
     try:
         (run.root / "supervisord.pid").write_text(f"{looks.pid}\n")
         documents.write_json(run.status / "learner_0.json", {"pid": looks.pid, "state": "working"})
-        assert mesh.supervisor_pid(run) is None
-        assert not mesh.is_ours(looks.pid, run)
-        assert (look(run).state, list(mesh.pids(run))) == ("dead", [])
+        assert mesh_file.supervisor_pid(run) is None
+        assert not mesh_file.is_ours(looks.pid, run)
+        assert (look(run).state, list(mesh_file.pids(run))) == ("dead", [])
         stop.stop_all(run, lambda _: None)
         assert looks.poll() is None
     finally:
@@ -232,7 +236,7 @@ def test_what_a_disk_answers_is_told_once_and_ends_no_meter(
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:
-        patch.setattr("kaimesh.documents._write", answer)
+        patch.setattr("kaimesh.process.documents._write", answer)
         for _ in range(3):
             meter.publish()
     assert [str(tmp_path) in record.getMessage() for record in caplog.records] == [True]
@@ -248,7 +252,7 @@ def test_on_a_full_disk_a_file_is_overwritten_where_it_is(tmp_path: Path, monkey
     def full(*_: object, **_named: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("kaimesh.documents._write", full)
+    monkeypatch.setattr("kaimesh.process.documents._write", full)
     assert "is full" in documents.publish_json(path, {"state": "ended"})
     assert json.loads(path.read_text()) == {"state": "ended"}
     assert "is full" in documents.publish_json(path, {"state": "x" * 100_000})

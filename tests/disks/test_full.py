@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Mesh
 from tests.disks.conftest import end
 from tests.disks.images import Disk
 from tests.harness import wait_until
+from tests.operate.conftest import Mesh
 
 GOES_ON_S = 5.0
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cli.conftest import Mesh
 from tests.disks import damage
 from tests.harness import WAIT_S, wait_until
+from tests.operate.conftest import Mesh
 
 
 def kill(mesh: Mesh, *names: str) -> None:
@@ -120,11 +120,11 @@ def test_a_start_that_is_interrupted_leaves_nothing(mesh: Mesh, stage: str, numb
 
 @pytest.mark.parametrize("kind", ["empty", "half", "garbage", "not UTF-8", "zeros", "folder"])
 def test_a_damaged_configuration_says_what_to_do(mesh: Mesh, kind: str) -> None:
-    from kaimesh.cli.start import Wish, configure
     from kaimesh.config import load
     from kaimesh.config.load import ROOT
-    from kaimesh.errors import ConfigError
-    from kaimesh.run import RunDir
+    from kaimesh.contract.errors import ConfigError
+    from kaimesh.operate.cli.start import Wish, configure
+    from kaimesh.process.run_dir import RunDir
 
     run = RunDir.create(mesh.runs, "gym:CartPole-v1", "ppo")
     default = ROOT / "conf" / "configure_app.toml"

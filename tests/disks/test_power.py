@@ -14,11 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from kaimesh import checkpoint
-from tests.cli.conftest import Mesh
+from kaimesh.training import checkpoint
 from tests.disks.conftest import end
 from tests.disks.images import Disk
 from tests.harness import Mesh as RealMesh
+from tests.operate.conftest import Mesh
 
 CUTS = 8
 

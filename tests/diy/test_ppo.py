@@ -21,8 +21,8 @@ from diy.feature.definition import (
 )
 from diy.train_workflow import keep_newest, run_episode
 from kaimesh import envs
-from kaimesh.agent import Frame
-from kaimesh.arrays import Batch
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.structs import Frame
 
 
 def oracle(reward, value, length, gamma, lam):

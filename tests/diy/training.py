@@ -8,7 +8,7 @@ import pytest
 from diy.algorithm.agent import Agent
 from diy.train_workflow import workflow
 from kaimesh import envs
-from kaimesh.errors import Stopped
+from kaimesh.contract.errors import Stopped
 
 
 class Watched:

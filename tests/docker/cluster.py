@@ -16,8 +16,8 @@ from typing import Any
 import docker
 from docker.models.containers import Container
 
-from kaimesh.cluster.engine import Engine
-from kaimesh.proxies import open_here
+from kaimesh.operate.cluster.engine import Engine
+from kaimesh.wire.proxies import open_here
 from tests.harness import ROOT, free_ports, wait_until
 
 IMAGE = "kaimesh:test"

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kaimesh import checkpoint
+from kaimesh.training import checkpoint
 from tests.docker.cluster import Cluster
 from tests.harness import wait_until
 

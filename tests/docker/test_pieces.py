@@ -17,14 +17,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaimesh.cluster import page, places, probe, serve, setup
-from kaimesh.cluster.ledger import KEPT_LIVES, Ledger
-from kaimesh.cluster.replica import name_of, number
-from kaimesh.cluster.tool import as_line
-from kaimesh.cluster.view import look
 from kaimesh.config import load
-from kaimesh.errors import ConfigError
-from kaimesh.logs import JsonLines
+from kaimesh.contract.errors import ConfigError
+from kaimesh.operate.cluster import places, probe, serve, setup
+from kaimesh.operate.cluster.replica import name_of, number
+from kaimesh.operate.cluster.tool import as_line
+from kaimesh.operate.view import page
+from kaimesh.operate.view.cluster import look
+from kaimesh.operate.view.ledger import KEPT_LIVES, Ledger
+from kaimesh.process.logs import JsonLines
 from tests.harness import ROOT
 
 
@@ -179,7 +180,7 @@ class Life:
     MAIN = """
 import sys
 from pathlib import Path
-from kaimesh.cluster import places, serve
+from kaimesh.operate.cluster import places, serve
 folder = Path({folder!r})
 places.CHILD, places.GENERATION, places.RUNS = folder / "child.json", folder / "generation", folder
 serve.command = lambda role, replica: [sys.executable, "-u", str(folder / "process.py")]

@@ -14,7 +14,7 @@ from tests.docker.cluster import IMAGE, Cluster
 PORTS = {"buffer": (9999, 9998), "actor": (8888,), "learner": (9997,), "model_pool": (10014,), "monitor": (9996, 8090)}
 STRANGER = """
 import logging, threading
-from kaimesh.errors import MeshError
+from kaimesh.contract.errors import MeshError
 from kaimesh.wire.client import FrameClient
 from kaimesh.model_pool.client import ModelPoolClient
 import os

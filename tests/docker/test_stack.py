@@ -11,7 +11,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from kaimesh.cluster.engine import Engine
+from kaimesh.operate.cluster.engine import Engine
 from tests.docker.nodes import swarm_of_one
 from tests.harness import ROOT, wait_until
 
@@ -58,7 +58,7 @@ def deploy(file: Path) -> None:
 def tool(*words: str) -> subprocess.CompletedProcess[str]:
     """tools/cluster.sh ..."""
     environ = {**os.environ, "COMPOSE_PROJECT_NAME": STACK}
-    command = [sys.executable, "-m", "kaimesh.cluster.tool", *words]
+    command = [sys.executable, "-m", "kaimesh.operate.cluster.tool", *words]
     return subprocess.run(command, cwd=ROOT, env=environ, text=True, capture_output=True, timeout=120)
 
 

@@ -71,7 +71,7 @@ class Stack:
         self._said = {}
         for container in self.containers("monitor"):
             with contextlib.suppress(docker.errors.APIError):  # it is being replaced
-                code, output = container.exec_run(["python", "-m", "kaimesh.cluster", "status"], demux=True)
+                code, output = container.exec_run(["python", "-m", "kaimesh.operate.cluster", "status"], demux=True)
                 self._said = dict(json.loads(output[0])) if code == 0 and output[0] else {}
         self._asked = time.monotonic()
         return self._said

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kaimesh import checkpoint
+from kaimesh.training import checkpoint
 from tests.docker.cluster import Cluster
 from tests.harness import Mesh
 

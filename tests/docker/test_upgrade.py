@@ -9,14 +9,14 @@ import sys
 from tests.docker.cluster import Cluster
 from tests.docker.test_faults import Watch
 
-CHANGED = "kaimesh/cluster/__init__.py"
+CHANGED = "operate/cluster/__init__.py"
 UPGRADE_S = 600.0
 REPLACED = {"buffer", "model_pool", "learner", "actor", "aisrv", "monitor", "tensorboard"}
 
 
 def tool(cluster: Cluster, *words: str) -> subprocess.CompletedProcess[str]:
     """tools/cluster.sh of the checkout."""
-    return cluster.run(sys.executable, "-m", "kaimesh.cluster.tool", *words, timeout_s=UPGRADE_S)
+    return cluster.run(sys.executable, "-m", "kaimesh.operate.cluster.tool", *words, timeout_s=UPGRADE_S)
 
 
 def test_the_tool_says_what_each_container_does(cluster: Cluster) -> None:

@@ -13,15 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import evaluate
-import replay
 from kaimesh import envs
-from kaimesh.cli.start import Wish, configure
+from kaimesh.arena import evaluate, replay
+from kaimesh.arena.recording import Recording
 from kaimesh.config.load import ROOT
-from kaimesh.errors import EXIT_CONFIG, ConfigError
-from kaimesh.recording import Recording
-from kaimesh.run import RunDir
-from kaimesh.trust import is_below
+from kaimesh.config.trust import is_below
+from kaimesh.contract.errors import EXIT_CONFIG, ConfigError
+from kaimesh.operate.cli.start import Wish, configure
+from kaimesh.process.run_dir import RunDir
 from tests.envs import own
 
 
@@ -164,8 +163,8 @@ def evil_registry(tmp_path):
     """An algo_conf that names the trap in one of its places."""
 
     def write(place: str) -> str:
-        names = {f"{role}_agent": "tests.evaluate.fake.Native" for role in ("actor", "learner", "aisrv")}
-        names |= {"train_workflow": "tests.evaluate.fake.native_workflow", place: "a_trap_of_this_test.Env"}
+        names = {f"{role}_agent": "tests.arena.fake.Native" for role in ("actor", "learner", "aisrv")}
+        names |= {"train_workflow": "tests.arena.fake.native_workflow", place: "a_trap_of_this_test.Env"}
         path = tmp_path / "algo_conf.toml"
         path.write_text("[evil]\n" + "".join(f'{key} = "{value}"\n' for key, value in names.items()))
         return f'algo_conf = "{path}"\n'

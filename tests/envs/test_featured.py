@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from kaimesh import envs
-from kaimesh.agent import Spaces
 from kaimesh.algorithms import features as algorithms_features
 from kaimesh.algorithms.ppo.agent import Agent as PpoAgent
-from kaimesh.errors import AgentError
+from kaimesh.contract.errors import AgentError
+from kaimesh.contract.spaces import Spaces
 
 COUNTER = (
     "tests.envs.own:Counter"  # observes (steps, 0 or a random start); 3 actions, reward 10 + action; not all are legal

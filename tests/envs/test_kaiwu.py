@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kaimesh import envs
-from kaimesh.errors import ConfigError
+from kaimesh.contract.errors import ConfigError
 
 
 def test_step_gives_six_values_and_ints():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kaimesh import envs
-from kaimesh.errors import ConfigError
+from kaimesh.contract.errors import ConfigError
 
 
 def parts_of(env, observation: np.ndarray) -> dict[str, np.ndarray]:

@@ -9,8 +9,8 @@ from gymnasium.spaces import Discrete
 from gymnasium.utils.env_checker import check_env
 
 from kaimesh import envs
+from kaimesh.contract.errors import ConfigError
 from kaimesh.envs.translation import Translation
-from kaimesh.errors import ConfigError
 
 
 @pytest.mark.parametrize(

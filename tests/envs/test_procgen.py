@@ -9,8 +9,8 @@ import procgen
 import pytest
 
 from kaimesh import envs
+from kaimesh.contract.errors import ConfigError
 from kaimesh.envs.procgen import TIMEOUTS
-from kaimesh.errors import ConfigError
 
 NOTHING = 4  # the action that presses no key
 

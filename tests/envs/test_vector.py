@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from kaimesh import envs
-from kaimesh.agent import Spaces
-from kaimesh.errors import AgentError, ConfigError
+from kaimesh.contract.errors import AgentError, ConfigError
+from kaimesh.contract.spaces import Spaces
 from tests.envs.own import Unbounded
 
 # app, env_conf, step limit: each ends episodes quickly

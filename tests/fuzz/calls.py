@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import grpc
 
 from kaimesh.model_pool import model_pool_pb2 as pb
-from kaimesh.rpc import HEALTH_CHECK, TOKEN_KEY
+from kaimesh.wire.grpc_edge import HEALTH_CHECK, TOKEN_KEY
 from tests.fuzz import mutate
 from tests.fuzz.servers import TOKEN
 from tests.fuzz.stream import Outcome, Stuck

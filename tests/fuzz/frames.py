@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kaimesh.metrics import Meter
+from kaimesh.process.meter import Meter
 from kaimesh.wire import frame as wire
 from kaimesh.wire.frame import HEADER_BYTES, PROTOCOL, Kind
 from tests.fuzz import mutate

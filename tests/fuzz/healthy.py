@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from kaimesh.arrays import Batch, Specs
-from kaimesh.checkpoint import FileInfo, ModelInfo
+from kaimesh.contract.arrays import Batch, Specs
 from kaimesh.learner.client import LearnerClient
 from kaimesh.model_pool.client import ModelPoolClient
+from kaimesh.training.checkpoint import FileInfo, ModelInfo
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind
 from tests.fuzz.frames import SPACES, SPECS, report

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from kaimesh.config.load import ROOT
-from kaimesh.documents import read_json
+from kaimesh.process.documents import read_json
 
 THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 

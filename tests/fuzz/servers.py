@@ -20,9 +20,9 @@ import numpy as np
 
 from kaimesh.config import load
 from kaimesh.config.load import ROOT
-from kaimesh.lifecycle import Context
-from kaimesh.metrics import Meter
-from kaimesh.run import RunDir
+from kaimesh.process.life import Context
+from kaimesh.process.meter import Meter
+from kaimesh.process.run_dir import RunDir
 from tests.harness import free_ports
 
 TOKEN = "the mesh token"
@@ -68,9 +68,9 @@ def _actor(agent: Any, context: Context) -> Made:
 
 def ingest(context: Context) -> Made:
     """The buffer's ingest port, with a real Reverb behind it."""
-    from kaimesh.agent import TableSpec
     from kaimesh.buffer.ingest import Ingest
     from kaimesh.buffer.server import IngestServer
+    from kaimesh.contract.agent import TableSpec
 
     table = TableSpec(kind="replay", rows_per_item=1)
     core = Ingest(table, context.config.app, meter=context.meter)
@@ -80,7 +80,7 @@ def ingest(context: Context) -> Made:
 
 def monitor(context: Context) -> Made:
     """The monitor's report port and its page."""
-    from kaimesh.cluster.monitor import Monitor
+    from kaimesh.operate.cluster.monitor import Monitor
 
     server = Monitor(context)
     app = context.config.app

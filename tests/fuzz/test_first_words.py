@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from kaimesh.lifecycle import Context
+from kaimesh.process.life import Context
 from tests.fuzz import frames
 from tests.fuzz.servers import KINDS, context_of
 from tests.fuzz.stream import Outcome, Stream, Stuck

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from kaimesh.errors import AgentError, MeshError, PeerError, Refused
+from kaimesh.contract.errors import AgentError, MeshError, PeerError, Refused
 from kaimesh.learner import learner_pb2 as pb
 from kaimesh.learner.client import LearnerClient
 from kaimesh.learner.server import LearnerServer

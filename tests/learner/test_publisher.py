@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from kaimesh.checkpoint import ModelInfo
-from kaimesh.errors import MeshError, PeerError, Stopped
+from kaimesh.contract.errors import MeshError, PeerError, Stopped
 from kaimesh.learner.publisher import Publisher
-from kaimesh.metrics import Meter
+from kaimesh.process.meter import Meter
+from kaimesh.training.checkpoint import ModelInfo
 
 WAIT_S = 60.0
 

@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kaimesh import checkpoint
-from kaimesh.agent import Agent
-from kaimesh.errors import MeshError
-from kaimesh.training import state
+from kaimesh.contract.agent import Agent
+from kaimesh.contract.errors import MeshError
+from kaimesh.training import checkpoint, state
 from tests.learner.toy import Bench, ToyAgent
 
 

@@ -14,19 +14,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kaimesh import checkpoint
-from kaimesh.agent import Spaces
 from kaimesh.config import App, Config
-from kaimesh.errors import AgentError, PeerError
+from kaimesh.contract.errors import AgentError, PeerError
+from kaimesh.contract.spaces import Spaces
 from kaimesh.learner import service as service_module
 from kaimesh.learner.client import LearnerClient
 from kaimesh.learner.service import LearnerService
-from kaimesh.lifecycle import Context
-from kaimesh.metrics import Meter
 from kaimesh.model_pool.client import ModelPoolClient
 from kaimesh.model_pool.server import ModelPoolServer
 from kaimesh.model_pool.store import Store
-from kaimesh.run import RunDir
+from kaimesh.process.life import Context
+from kaimesh.process.meter import Meter
+from kaimesh.process.run_dir import RunDir
+from kaimesh.training import checkpoint
 from tests.harness import free_ports
 from tests.learner.toy import BATCH, ENTRY, Clock, FakeReader, ToyAgent
 
@@ -151,9 +151,9 @@ def pool(tmp_path):
 
 @pytest.fixture
 def start(tmp_path, pool, monkeypatch):
-    module = types.ModuleType("kaimesh.learner.reader")
+    module = types.ModuleType("kaimesh.buffer.drawing.reader")
     module.Reader = Paced  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "kaimesh.learner.reader", module)
+    monkeypatch.setitem(sys.modules, "kaimesh.buffer.drawing.reader", module)
     monkeypatch.setattr(service_module, "set_tensorflow_threads", lambda count: None)
     run = RunDir(tmp_path / "run")
     run.root.mkdir()

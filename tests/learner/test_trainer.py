@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from kaimesh import checkpoint
-from kaimesh.agent import KEY, MODEL_VERSION, PRIORITY, REPLAYED, RUN_ID, TableSpec
-from kaimesh.arrays import Batch
-from kaimesh.errors import AgentError, ConfigError, MeshError, PeerError, Refused
+from kaimesh.contract.agent import TableSpec
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.columns import KEY, MODEL_VERSION, PRIORITY, REPLAYED, RUN_ID
+from kaimesh.contract.errors import AgentError, ConfigError, MeshError, PeerError, Refused
+from kaimesh.training import checkpoint
 from tests.learner.toy import BATCH, Bench, ToyAgent
 
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from kaimesh.agent import MODEL_VERSION, RUN_ID, Agent, TableSpec
-from kaimesh.arrays import Batch
-from kaimesh.checkpoint import ModelInfo
 from kaimesh.config import AlgoEntry, App, Config
+from kaimesh.contract.agent import Agent, TableSpec
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.columns import MODEL_VERSION, RUN_ID
 from kaimesh.learner.trainer import Trainer
-from kaimesh.metrics import Meter
-from kaimesh.run import RunDir
+from kaimesh.process.meter import Meter
+from kaimesh.process.run_dir import RunDir
+from kaimesh.training.checkpoint import ModelInfo
 
 BATCH = 4
 ENTRY = AlgoEntry("toy", "toy.agent.Agent", "toy.agent.Agent", "toy.agent.Agent", "toy.workflow", "toy.config.Config")

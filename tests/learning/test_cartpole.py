@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from kaimesh.overview import look
+from kaimesh.operate.view.overview import look
 from tests.harness import Mesh, wait_until
 
 SOLVED = 475  # Gymnasium's word for CartPole-v1: the mean return of 100 episodes in a row

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kaimesh import checkpoint
+from kaimesh.training import checkpoint
 from tests.harness import WAIT_S, Mesh, wait_until
 
 GOES_ON_S = 15.0  # the promise is 5 s; a busy machine takes longer for a model of megabytes

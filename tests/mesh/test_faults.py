@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kaimesh import checkpoint
-from kaimesh.errors import MeshError
+from kaimesh.contract.errors import MeshError
+from kaimesh.training import checkpoint
 from tests.harness import WAIT_S, Mesh, wait_until
 
 PROCESSES = ["actor_0", "model_pool_0", "aisrv_0", "buffer_0", "learner_0"]

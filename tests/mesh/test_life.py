@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from kaimesh.errors import Refused
+from kaimesh.contract.errors import Refused
 from kaimesh.learner.client import LearnerClient
-from kaimesh.mesh import supervisor_pid
 from kaimesh.model_pool.client import ModelPoolClient
+from kaimesh.operate.local.mesh_file import supervisor_pid
 from kaimesh.wire import frame as wire
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind

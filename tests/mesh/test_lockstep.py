@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from kaimesh.errors import EXIT_AGENT, EXIT_WATCHDOG
+from kaimesh.contract.errors import EXIT_AGENT, EXIT_WATCHDOG
 from tests.harness import ROOT, Mesh, wait_until
 from tests.proxy import dead_proxy
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import grpc
 import pytest
 
-from kaimesh import rpc
-from kaimesh.errors import PeerError
+from kaimesh.contract.errors import PeerError
 from kaimesh.model_pool import model_pool_pb2 as pb
 from kaimesh.model_pool import model_pool_pb2_grpc as pb_grpc
 from kaimesh.model_pool.client import ModelPoolClient
+from kaimesh.wire import grpc_edge
 from tests.harness import connected
 
 CONTENT = b"weights"
@@ -53,7 +53,7 @@ def liar() -> Iterator[tuple[Liar, ModelPoolClient]]:
     def register(server: grpc.Server) -> None:
         pb_grpc.add_ModelPoolServicer_to_server(servicer, server)
 
-    server, port = rpc.serve([register], "127.0.0.1:0", "secret")
+    server, port = grpc_edge.serve([register], "127.0.0.1:0", "secret")
     client = connected(ModelPoolClient(f"127.0.0.1:{port}", "secret", timeout_s=10.0))
     yield servicer, client
     client.close()

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from kaimesh import checkpoint
-from kaimesh.documents import read_json
-from kaimesh.errors import EXIT_CONFIG, EXIT_OK
+from kaimesh.contract.errors import EXIT_CONFIG, EXIT_OK
 from kaimesh.model_pool.client import ModelPoolClient
-from kaimesh.run import RunDir
+from kaimesh.process.documents import read_json
+from kaimesh.process.run_dir import RunDir
+from kaimesh.training import checkpoint
 from tests.harness import connected, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,10 +15,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from kaimesh import checkpoint, rpc
-from kaimesh.checkpoint import FileInfo, ModelInfo
-from kaimesh.errors import MeshError, PeerError, Refused
-from kaimesh.metrics import Meter
+from kaimesh.contract.errors import MeshError, PeerError, Refused
 from kaimesh.model_pool import model_pool_pb2 as pb
 from kaimesh.model_pool import model_pool_pb2_grpc as pb_grpc
 from kaimesh.model_pool import server as server_module
@@ -26,6 +23,10 @@ from kaimesh.model_pool.client import ModelPoolClient
 from kaimesh.model_pool.server import ModelPoolServer
 from kaimesh.model_pool.store import Store
 from kaimesh.model_pool.transfer import to_proto
+from kaimesh.process.meter import Meter
+from kaimesh.training import checkpoint
+from kaimesh.training.checkpoint import FileInfo, ModelInfo
+from kaimesh.wire import grpc_edge
 from tests.harness import connected, free_ports
 
 WAIT_S = 60.0
@@ -163,8 +164,8 @@ def test_a_wrong_token_gets_nothing(pool, ckpt, tmp_path):
     assert pool.store.list() == []
 
 
-def stub_of(pool: Pool) -> tuple[rpc.Channel, pb_grpc.ModelPoolStub]:
-    channel = connected(rpc.Channel(f"127.0.0.1:{pool.port}", "secret", "model_pool"))
+def stub_of(pool: Pool) -> tuple[grpc_edge.Channel, pb_grpc.ModelPoolStub]:
+    channel = connected(grpc_edge.Channel(f"127.0.0.1:{pool.port}", "secret", "model_pool"))
     return channel, pb_grpc.ModelPoolStub(channel.grpc)
 
 
@@ -327,7 +328,7 @@ def test_random_bytes(pool, ckpt, data):
 SERVER = """
 import sys
 from pathlib import Path
-from kaimesh.metrics import Meter
+from kaimesh.process.meter import Meter
 from kaimesh.model_pool.server import ModelPoolServer
 from kaimesh.model_pool.store import Store
 server = ModelPoolServer(Store(Path(sys.argv[1]), 3), Meter("model_pool"))

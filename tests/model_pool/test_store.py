@@ -21,12 +21,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaimesh import checkpoint
-from kaimesh.checkpoint import FileInfo, ModelInfo
-from kaimesh.errors import MeshError
+from kaimesh.contract.errors import MeshError
 from kaimesh.model_pool import transfer
 from kaimesh.model_pool.store import NoSuchModel, Store
 from kaimesh.model_pool.transfer import BadModel, Incoming
+from kaimesh.training import checkpoint
+from kaimesh.training.checkpoint import FileInfo, ModelInfo
 
 
 def dump(folder: Path, id: int, *contents: bytes) -> ModelInfo:
@@ -217,7 +217,7 @@ def test_announcements_that_only_a_stranger_makes(store, info):
 KILLED = """
 import sys
 from pathlib import Path
-from kaimesh import checkpoint
+from kaimesh.training import checkpoint
 from kaimesh.model_pool.store import Store
 ckpt, pool = Path(sys.argv[1]), Path(sys.argv[2])
 store = Store(pool, 2)

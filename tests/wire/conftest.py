@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from kaimesh.arrays import Specs
-from kaimesh.errors import Refused
-from kaimesh.metrics import Meter
+from kaimesh.contract.arrays import Specs
+from kaimesh.contract.errors import Refused
+from kaimesh.process.meter import Meter
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.connection import Connection, Hello
 from kaimesh.wire.frame import Kind

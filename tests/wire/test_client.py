@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from kaimesh.arrays import Batch, view_columns, wire_buffers
-from kaimesh.errors import PeerError, SampleError, Stopped
+from kaimesh.contract.arrays import Batch, view_columns, wire_buffers
+from kaimesh.contract.errors import PeerError, SampleError, Stopped
 from kaimesh.wire import frame as wire
 from kaimesh.wire.client import FrameClient, stand_for
 from kaimesh.wire.frame import HEADER_BYTES, Header, Kind, Late, notice_death, unheard

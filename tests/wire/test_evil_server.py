@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 import numpy as np
 import pytest
 
-from kaimesh.arrays import Batch, wire_buffers
-from kaimesh.errors import AgentError, PeerError, Refused
+from kaimesh.contract.arrays import Batch, wire_buffers
+from kaimesh.contract.errors import AgentError, PeerError, Refused
 from kaimesh.wire import frame as wire
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind

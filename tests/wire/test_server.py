@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kaimesh.arrays import Batch
-from kaimesh.errors import PeerError, Refused
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.errors import PeerError, Refused
 from kaimesh.wire import frame as wire
 from kaimesh.wire import server as wire_server
 from kaimesh.wire.frame import HEADER_BYTES, Kind

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kaimesh.errors import PeerError, Refused
-from kaimesh.internal import INTERNAL_ERRORS
+from kaimesh.contract.errors import PeerError, Refused
 from kaimesh.wire import frame as wire
 from kaimesh.wire import server as wire_server
 from kaimesh.wire.connection import FIRST_BUFFER_BYTES, TURN_BYTES, Connection
 from kaimesh.wire.frame import HEADER_BYTES, BadFrame, Kind
 from kaimesh.wire.hello import Hello
+from kaimesh.wire.internal import INTERNAL_ERRORS
 from tests.wire.conftest import TOKEN, Echo
 from tests.wire.test_server import HELLO, assert_served, hello_bytes, read_all, reason_of
 

@@ -8,10 +8,10 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from kaimesh import envs
-from kaimesh.agent import Spaces
+from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.spaces import Spaces
 from kaimesh.envs.realm import views
 from kaimesh.envs.realm.vector import Realm, RealmEnv, split_bytes
-from kaimesh.errors import ConfigError
 
 IDS = ["kaimesh/Realm-v0", "kaimesh/RealmMini-v0"]
 

@@ -7,10 +7,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from kaimesh.contract.errors import ConfigError
 from kaimesh.envs.realm.facade import RealmFacade
 from kaimesh.envs.realm.task import ALL, TEST, TRAIN, is_in, task_of
 from kaimesh.envs.realm.vector import Realm
-from kaimesh.errors import ConfigError
 
 FREE = range(3, 16)  # with start 2 and end 1
 

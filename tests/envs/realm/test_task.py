@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kaimesh.contract.errors import ConfigError
 from kaimesh.envs.realm.task import Task, task_of
-from kaimesh.errors import ConfigError
 
 
 def test_defaults_are_the_contests():

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from kaimesh.agent import Agent, TableSpec, attached, create_cls
-from kaimesh.arrays import Batch
+from kaimesh.contract.agent import Agent, TableSpec
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.structs import attached, create_cls
 from tests.mesh.agents.config import Config
 
 ObsData = attached(create_cls("ObsData", feature=None))

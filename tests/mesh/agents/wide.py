@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kaimesh.arrays import Batch
+from kaimesh.contract.arrays import Batch
 from tests.mesh.agents.toy import ActData, Toy
 
 FITS = 50  # of catch's observations

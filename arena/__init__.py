@@ -1,0 +1,21 @@
+"""How good a model is: plays episodes with it, says and draws how they went, and shows them again. It names no game.
+
+evaluate   tools/evaluate.sh
+models     which model is meant
+episodes   the loop over episodes, for native and for Kaiwu-style agents
+progress   how far it is
+figures    what is said about them, as numbers and as words
+picture    the same as a PNG
+recording  an episode in a file
+again      a recorded episode, played again
+replay     tools/replay.sh
+show       an episode as a film or a page
+terminal   tools/play.sh: a person plays
+face       any environment as a person sees and steers it
+curve      draws runs
+"""
+
+from kaimesh.arena.episodes import Episode
+from kaimesh.arena.models import Model, find_model
+
+__all__ = ["Episode", "Model", "find_model"]

@@ -1,0 +1,305 @@
+"""Plays episodes with a trained model and says how good it is: `./tools/evaluate.sh --episodes 100 --model latest`.
+
+Actions come from the agent's `exploit`. Episode e plays in an environment of its own with seed `--seed` + e, so that two models meet
+the same episodes; see kaimesh.arena for what is counted, and envs/reports.py for what an environment adds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kaimesh import envs
+from kaimesh.arena import Episode, Model, find_model
+from kaimesh.arena.episodes import Kaiwu, Native, Player, Watch, play
+from kaimesh.arena.figures import statistics, words
+from kaimesh.arena.progress import follow
+from kaimesh.arena.recording import Recording
+from kaimesh.config import App, Config, load, trust
+from kaimesh.config.load import ROOT
+from kaimesh.config.reading import parse, read
+from kaimesh.contract.agent import Monitor, called_exit, user_code
+from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, ConfigError, MeshError
+from kaimesh.operate.cli.start import DEFAULT_CONF, runs_dir
+from kaimesh.process.guarded import guarded
+from kaimesh.process.life import dotted, set_threads
+from kaimesh.process.logs import configure as configure_logging
+from kaimesh.process.run_dir import RunDir
+
+CALLER_VARIABLE = "KAIMESH_FROM"  # where the user typed the command; tools/*.sh go to the checkout's root
+PICTURES = (".png", ".svg", ".pdf")
+FILMS = (".gif", ".mp4", ".html")
+MOST_STEPS = 30_000  # of an episode, if nobody says otherwise: a whole game of Atari has 27,000
+SEED = 1_000_003  # far from the seeds that training starts from
+
+
+class Evaluation:
+    """An agent with a model, and the environment of a configuration.
+
+    changes: keys of env_conf that hold for this evaluation. `notes`: what else was changed, in words.
+    """
+
+    def __init__(self, config: Config, model: Model, changes: Mapping[str, Any]) -> None:
+        self.config, self.model = config, model
+        self.app, self.limit = config.app.app, config.app.max_episode_steps
+        trained = dict(config.app.env_conf)
+        fair = envs.for_evaluation(self.app, trained)
+        self.env_conf = {**fair, **changes}
+        self.notes = [
+            f"played with {key} = {value!r}; training had {trained.get(key)!r}"
+            for key, value in fair.items()
+            if key in trained and value != trained[key] and key not in changes
+        ]
+        self.notes += envs.notes(self.app)
+        self._agent = self._new_agent()
+        self._prepare()
+
+    def play(self, episodes: int, seed: int, most_steps: int, watch: Watch) -> Iterator[Episode]:
+        """Plays the episodes of so many seeds from `seed` on; they come in the order in which they end. See kaimesh.arena.episodes."""
+        player: Player
+        if self._is_native():
+            player = Native(self._agent, self._make_slot, envs.episode_report)
+        else:
+            player = Kaiwu(self._agent, self._make_facade, envs.episode_report)
+        yield from play(player, range(seed, seed + episodes), most_steps, watch)
+
+    def recording(self, episode: Episode) -> Recording:
+        """What it takes to play it again."""
+        whose = f"{self.config.algo.name}, model {self.model.id}"
+        return Recording(self.app, self.env_conf, self.limit, episode.seed, episode.actions, episode.score, whose)
+
+    def threshold(self) -> float | None:
+        """The return from which an episode counts as a success, where the environment names one."""
+        env = envs.make(self.app, env_conf=self.env_conf)
+        env.close()
+        registered = env.spec.reward_threshold if env.spec else None
+        declared = env.metadata.get("success_return", registered)
+        return None if declared is None else float(declared)
+
+    def _is_native(self) -> bool:
+        return bool(getattr(dotted(self.config.algo.train_workflow), "vectorised", False))
+
+    def _make_slot(self) -> Any:
+        made = envs.make_vector(self.app, 1, env_conf=self.env_conf, max_episode_steps=self.limit)
+        return envs.featured(made, self._agent)
+
+    def _make_facade(self, seed: int) -> Any:
+        return envs.facade(self.app, env_conf=self.env_conf, seed=seed, max_episode_steps=self.limit)
+
+    def _new_agent(self) -> Any:
+        path = self.config.algo.actor_agent
+        monitor = Monitor(lambda _name, _value: None)
+        with user_code(f"evaluate: {path}()"):
+            return dotted(path)(
+                agent_type="actor", device="cpu", logger=configure_logging("evaluate", "WARNING"), monitor=monitor
+            )
+
+    def _prepare(self) -> None:
+        if hasattr(self._agent, "setup"):
+            slot = self._make_slot()
+            slot.close()
+            with user_code("evaluate: Agent.setup"):
+                self._agent.setup(slot.spaces)
+        with user_code(f"evaluate: Agent.load_model({str(self.model.folder)!r}, {self.model.id})"):
+            self._agent.load_model(path=str(self.model.folder), id=self.model.id)
+
+
+def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What main prints. Raises ConfigError, AgentError, and whatever the environment raises."""
+    _check_files(arguments)
+    run = _run(arguments)
+    overrides = {"app": arguments.app} if arguments.app else {}
+    conf = _typed(arguments.conf) if arguments.conf else run.conf if run else DEFAULT_CONF
+    if not arguments.trust:
+        _check_origin(conf, typed=bool(arguments.conf) or run is None, app=arguments.app)
+    sys.path.insert(0, str(Path.cwd()))  # environments and agents of your own
+    config = load(conf, overrides)
+    wanted = arguments.model
+    if wanted != "latest" and not wanted.isdecimal():
+        wanted = str(_typed(wanted))
+    evaluation = Evaluation(config, find_model(run, wanted), _changes(arguments))
+    start = time.perf_counter()
+    most = max(MOST_STEPS, evaluation.limit) if arguments.max_steps is None else arguments.max_steps
+    episodes = follow(
+        lambda watch: evaluation.play(arguments.episodes, arguments.seed, most, watch), arguments.episodes, most
+    )
+    episodes.sort(key=lambda episode: episode.seed)
+    result = {
+        "app": evaluation.app,
+        "env_conf": evaluation.env_conf,
+        "notes": evaluation.notes,
+        "algo": config.algo.name,
+        "model": evaluation.model.id,
+        "seed": arguments.seed,
+        "max_steps": most,
+        "cut": [episode.seed for episode in episodes if episode.cut],
+        **statistics(episodes, evaluation.threshold()),
+        "seconds": round(time.perf_counter() - start, 3),
+        "each": [{"seed": e.seed, "return": e.score, "length": e.length, "report": dict(e.report)} for e in episodes],
+    }
+    try:
+        _write_files(arguments, evaluation, episodes, result)
+    except OSError as error:
+        raise ConfigError(f"{error.filename} cannot be written: {error.strerror}. Name another file.") from error
+    return result
+
+
+def _check_origin(conf: Path, typed: bool, app: str | None) -> None:
+    """Before anything that it names is imported: whether the configuration is one's own, or else names what is built in.
+
+    One's own are the runs of this checkout, and files of the checkout that the user named. app: what the user typed instead of its.
+    Raises ConfigError: it is somebody else's and names more than that.
+    """
+    if trust.is_below(conf, [ROOT / App.model_fields["runs_dir"].default, runs_dir(), *([ROOT] if typed else [])]):
+        return
+    table = read(conf, []).data.get("app", {})
+    if not isinstance(table, dict):
+        return  # `load` says what is wrong with it
+    named, arguments = app or table.get("app", App.model_fields["app"].default), table.get("env_conf", {})
+    unfamiliar = trust.unfamiliar_registry(table)
+    if isinstance(named, str) and isinstance(arguments, dict):
+        unfamiliar += envs.unfamiliar(App.model_fields["app"].default if app else named, arguments)
+    trust.check(f"the configuration {conf}", unfamiliar)
+
+
+def _check_files(arguments: argparse.Namespace) -> None:
+    """Before anything is played: whether --plot and --render can be written in the format that they end in."""
+    for option, name, known in (("--plot", arguments.plot, PICTURES), ("--render", arguments.render, FILMS)):
+        if name and Path(name).suffix.lower() not in known:
+            raise ConfigError(f"{option} {name} must end in {', '.join(known)}, which says what is written")
+
+
+def _write_files(
+    arguments: argparse.Namespace, evaluation: Evaluation, episodes: Sequence[Episode], result: dict[str, Any]
+) -> None:
+    """What --record, --plot and --render ask for; `result` says where it is."""
+    if arguments.record:
+        app = re.sub(r"[^A-Za-z0-9.-]+", "-", evaluation.app)
+        for episode, one in zip(episodes, result["each"], strict=True):
+            name = Path(arguments.record, f"{app}_model-{evaluation.model.id}_seed-{episode.seed}.json")
+            evaluation.recording(episode).save(_typed(str(name)))
+            one["file"] = str(name)
+    if arguments.plot:
+        from kaimesh.arena.picture import draw
+
+        title = (
+            f"{evaluation.app}, {evaluation.config.algo.name}, model {evaluation.model.id}: {len(episodes)} episodes"
+        )
+        draw(episodes, title, _typed(arguments.plot))
+        result["plot"] = arguments.plot
+    if arguments.render:
+        from kaimesh.arena.replay import replay
+
+        shown = replay(evaluation.recording(episodes[0]), _typed(arguments.render))
+        result |= {"render": arguments.render, "render_return": shown["score"], "render_length": shown["steps"]}
+        if shown["difference"]:
+            result["notes"].append(
+                f"{arguments.render}: {shown['difference']}; this environment does not repeat itself"
+            )
+
+
+def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Keys of env_conf from --treasures and --env-conf. Raises ConfigError: not of that form."""
+    changes: dict[str, Any] = {}
+    if arguments.treasures:
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", arguments.treasures)
+        if not match:
+            raise ConfigError(f"--treasures {arguments.treasures}: write a number, such as 9, or a range, such as 3-9")
+        number = int(match[1]) if match[2] is None else [int(match[1]), int(match[2])]
+        changes = {"treasure_random": 1, "treasure_num": number}
+    for text in arguments.env_conf:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--env-conf {text}: write key=value, such as max_step=1000")
+        changes[key.strip()] = parse(value.strip())
+    return changes
+
+
+def _run(arguments: argparse.Namespace) -> RunDir | None:
+    if arguments.run:
+        path = _typed(arguments.run)
+        if not (path / "conf.toml").is_file():
+            raise ConfigError(f"--run {arguments.run}: this is no run directory, it has no conf.toml")
+        return RunDir(path)
+    try:
+        return RunDir.latest(runs_dir())
+    except ConfigError:
+        if arguments.model == "latest" or arguments.model.isdecimal():
+            raise
+        return None
+
+
+def _typed(path: str) -> Path:
+    """A path as the user meant it: from where the command was typed."""
+    return Path(os.environ.get(CALLER_VARIABLE, ".")) / path
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="evaluate", description="Plays episodes with a trained model.")
+    parser.add_argument("--episodes", type=int, default=20, help="how many (default: %(default)s)")
+    parser.add_argument(
+        "--model", default="latest", help="latest, an id, a folder or a model file (default: %(default)s)"
+    )
+    parser.add_argument("--run", help="the run's directory (default: runs/latest)")
+    parser.add_argument("--app", help="another environment than the run's")
+    parser.add_argument("--conf", help="another configuration than the run's")
+    parser.add_argument("--treasures", metavar="N", help="how many a realm has: a number, or a range such as 3-9")
+    parser.add_argument(
+        "--env-conf",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another argument of the environment; may be repeated",
+    )
+    parser.add_argument("--seed", type=int, default=SEED, help="of the first episode (default: %(default)s)")
+    parser.add_argument(
+        "--max-steps",
+        type=int,
+        metavar="N",
+        help=f"cut an episode after so many steps; 0: never (default: max_episode_steps, at least {MOST_STEPS:,})",
+    )
+    parser.add_argument("--record", metavar="DIR", help="write every episode to a file, which tools/replay.sh plays")
+    parser.add_argument("--plot", metavar="OUT.png", help="draw the distributions")
+    parser.add_argument(
+        "--render", metavar="OUT.gif", help="show the first episode: .gif, .mp4, or .html with a time slider"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--trust", action="store_true", help=trust.HELP)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Evaluates as the arguments say; returns the exit code."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.episodes < 1:
+        parser.error(f"--episodes {arguments.episodes}: at least one is needed")
+    if arguments.max_steps is not None and arguments.max_steps < 0:
+        parser.error(f"--max-steps {arguments.max_steps}: it must be 1 or more, or 0 for no bound")
+    if arguments.seed < 0:
+        parser.error(f"--seed {arguments.seed}: it must be 0 or more")
+    set_threads(os.cpu_count() or 1)
+    try:
+        result = evaluate(arguments)
+    except MeshError as error:
+        if error.__cause__ is not None and error.exit_code != EXIT_CONFIG:
+            traceback.print_exception(error.__cause__)
+        print(f"evaluate: {error}", file=sys.stderr)
+        return error.exit_code
+    except SystemExit as error:
+        print(f"evaluate: {called_exit('the environment', error)}", file=sys.stderr)
+        return EXIT_AGENT
+    print(json.dumps(result, indent=1) if arguments.json else words(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main, "evaluate"))

@@ -1,0 +1,56 @@
+"""Which model an evaluation loads."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from kaimesh.contract.errors import ConfigError
+from kaimesh.process.run_dir import RunDir
+
+_MODEL_FILE = re.compile(r"model\.ckpt-(\d+)\..+")
+
+
+class Model(NamedTuple):
+    """What `load_model` is called with."""
+
+    folder: Path
+    id: int
+
+
+def find_model(run: RunDir | None, wanted: str) -> Model:
+    """`wanted`: "latest", an id, a folder of models (its newest) or a model file. Raises ConfigError: it is not there."""
+    path = Path(wanted)
+    if wanted != "latest" and not wanted.isdecimal():
+        if path.is_dir():
+            return _newest(path)
+        if match := _MODEL_FILE.fullmatch(path.name):
+            if path.is_file():
+                return Model(path.parent, int(match[1]))
+            raise ConfigError(f"--model {wanted}: there is no such file")
+        raise ConfigError(
+            f"--model {wanted!r} is neither 'latest', nor an id, nor a folder, nor a file model.ckpt-<id>.*"
+        )
+    if run is None:
+        raise ConfigError(f"--model {wanted} is looked for in a run; give --run, or a folder or file as --model")
+    if wanted == "latest":
+        return _newest(run.ckpt)
+    folders = (run.ckpt, run.user_ckpt)
+    for folder in folders:
+        if any(folder.glob(f"model.ckpt-{wanted}.*")):
+            return Model(folder, int(wanted))
+    known = ", ".join(map(str, sorted({i for folder in folders for i in _ids(folder)}))) or "none"
+    raise ConfigError(f"--model {wanted}: {run.root} has no such model; it has {known} (older ones were deleted)")
+
+
+def _newest(folder: Path) -> Model:
+    if ids := _ids(folder):
+        return Model(folder, max(ids))
+    raise ConfigError(
+        f"{folder} has no model yet; the learner dumps every dump_model_freq learns, and first at its start"
+    )
+
+
+def _ids(folder: Path) -> list[int]:
+    return [int(match[1]) for file in folder.glob("model.ckpt-*") if (match := _MODEL_FILE.fullmatch(file.name))]

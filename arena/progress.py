@@ -1,0 +1,75 @@
+"""How far an evaluation is, while it goes on: a bar in a terminal, else a line from time to time."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from kaimesh.arena.episodes import Episode
+
+LINE_S = 10.0  # between two lines
+BAR_S = 0.5  # between two looks at the bar
+
+
+class Progress:
+    """Call `watch` after every step of the episodes under way, and pass what is over through `follow`.
+
+    total: episodes. most_steps: of one, 0 for no bound. say: takes a line. bar: rich's, in a terminal.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        most_steps: int,
+        say: Callable[[str], None],
+        bar: Any = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._total, self._say, self._bar, self._clock = total, say, bar, clock
+        self._bound = f" (cut at {most_steps:,})" if most_steps else ""
+        self._over = self._steps = 0
+        self._began = clock()
+        self._due = self._began + (BAR_S if bar is not None else LINE_S)
+        self._task = bar.add_task("playing", total=total) if bar is not None else None
+
+    def watch(self, running: Sequence[int]) -> None:
+        """running: steps of each episode under way."""
+        self._steps += len(running)
+        if (now := self._clock()) >= self._due:
+            self._tell(running, now)
+
+    def follow(self, played: Iterator[Episode]) -> list[Episode]:
+        """All episodes, in the order in which they end."""
+        episodes = []
+        for episode in played:
+            episodes.append(episode)
+            self._over += 1
+            if self._bar is not None:
+                self._bar.update(self._task, completed=self._over)
+        return episodes
+
+    def _tell(self, running: Sequence[int], now: float) -> None:
+        told = f"{len(running)} under way, the longest at {max(running):,} steps{self._bound}"
+        if self._bar is not None:
+            self._due = now + BAR_S
+            self._bar.update(self._task, description=f"playing: {told}")
+            return
+        self._due = now + LINE_S
+        self._say(
+            f"{self._over} of {self._total} episodes are over, {told}; {self._steps:,} steps in {now - self._began:.0f} s"
+        )
+
+
+def follow(play: Callable[[Any], Iterator[Episode]], total: int, most_steps: int) -> list[Episode]:
+    """What `play` yields, with a bar or lines on standard error. play: takes what watches its steps."""
+    if not sys.stderr.isatty():
+        progress = Progress(total, most_steps, lambda line: print(f"evaluate: {line}", file=sys.stderr, flush=True))
+        return progress.follow(play(progress.watch))
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        progress = Progress(total, most_steps, print, bar)
+        return progress.follow(play(progress.watch))

@@ -1,0 +1,243 @@
+"""You play an environment in the terminal: `./tools/play.sh --app realm`, or gym:FrozenLake-v1, or any with discrete actions.
+
+What is shown and what the keys mean is the environment's `Face` (arena/face.py, envs/realm/face.py); here is the terminal, which is
+left as it was found, whatever happens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+os.environ.setdefault("BLESSED_QUERY_TIMEOUT_SECONDS", "0.5")  # for terminals that do not answer; read at the import
+
+import blessed
+import numpy as np
+
+from kaimesh import envs
+from kaimesh.arena.face import face_of, wants_text
+from kaimesh.arena.recording import Recording
+from kaimesh.config.reading import parse
+from kaimesh.contract.errors import ConfigError, MeshError
+from kaimesh.contract.face import Line
+
+CALLER_VARIABLE = "KAIMESH_FROM"  # where the user typed the command; tools/*.sh go to the checkout's root
+POLL_S = 0.5  # between looks at the terminal's size
+ESCAPE_S = 0.1  # after which an Esc is no longer the beginning of an arrow key
+LEAVE = ("ESCAPE", "\x04")  # the latter is Ctrl-D
+RESIZED = "RESIZED"
+SPECIAL = ("UP", "DOWN", "LEFT", "RIGHT", "ENTER", "BACKSPACE", "ESCAPE")
+
+
+class Game:
+    """One environment and its episodes, of seeds that count up. Raises ConfigError: it cannot be made, or not be played by keys."""
+
+    def __init__(self, app: str, env_conf: dict[str, Any], max_episode_steps: int, seed: int) -> None:
+        self.app, self._conf, self._limit = app, env_conf, max_episode_steps
+        self.env = self._make(None)
+        if wants_text(self.env):
+            self.env.close()
+            self.env = self._make("ansi")
+        self.face = face_of(self.env)
+        self.seed, self.episode = seed - 1, 0
+        self.restart()
+
+    def restart(self) -> None:
+        """The next episode."""
+        self.seed, self.episode = self.seed + 1, self.episode + 1
+        self.observation = self.env.reset(seed=self.seed)[0][0]
+        self.actions: list[int] = []
+        self.score, self.over = 0.0, False
+        self.message = ""
+
+    def press(self, key: str) -> None:
+        """A key of the face's; nothing happens in an episode that is over."""
+        action = None if self.over else self.face.press(key)
+        if action is None:
+            return
+        legal = self.env.legal_actions
+        if legal is not None and not legal[0, action]:
+            self.message = f"action {action} is not allowed now"
+            return
+        observations, _, terminated, truncated, _ = self.env.step(np.array([action]))
+        self.observation = observations[0]
+        self.actions.append(action)
+        self.score += float(self.env.true_rewards[0])
+        self.message = f"reward {self.env.true_rewards[0]:g}" if self.env.true_rewards[0] else ""
+        self.over = bool(terminated[0] or truncated[0])
+        if self.over:
+            self.message = f"The episode is over: score {self.score:g} in {len(self.actions)} steps."
+
+    def recording(self) -> Recording:
+        """The episode so far."""
+        actions = np.array(self.actions, np.int64)
+        return Recording(self.app, self._conf, self._limit, self.seed, actions, self.score, "a person at the keys")
+
+    def _make(self, render_mode: str | None) -> Any:
+        return envs.make_vector(
+            self.app, 1, env_conf=self._conf, max_episode_steps=self._limit, render_mode=render_mode
+        )
+
+
+class Screen:
+    """Draws a game on a terminal. `size` is the terminal's when it was last drawn: columns and lines."""
+
+    def __init__(self, terminal: blessed.Terminal) -> None:
+        self._terminal = terminal
+        self.size = (0, 0)
+        self._colours = terminal.number_of_colors > 0
+
+    def draw(self, game: Game) -> None:
+        """The whole screen anew."""
+        terminal, face = self._terminal, game.face
+        self.size = width, height = terminal.width, terminal.height
+        title = f"{game.app}  episode {game.episode}  seed {game.seed}  step {len(game.actions)}  score {game.score:g}"
+        leave = "Esc" if "q" in face.letters else "q or Esc"
+        help_line = f"{face.keys}  r: again  {leave}: leave"
+        below = [*face.status().splitlines(), game.message, help_line]
+        room = max(height - len(below) - 1, 1)
+        picture = face.picture(game.observation, width, room, self._colours)
+        lines = [terminal.bold(title), *map(self._styled, picture), *below[:-1], terminal.dim(below[-1])]
+        shown = [terminal.truncate(line, width) + terminal.normal for line in lines[:height]]
+        # A line is cleared before it is written: at the right edge, clearing would take its last character.
+        body = "\r\n".join(terminal.clear_eol + line for line in shown)
+        terminal.stream.write(terminal.home + body + ("" if len(shown) == height else "\r\n" + terminal.clear_eos))
+        terminal.stream.flush()
+
+    def _styled(self, line: Line) -> str:
+        terminal, parts = self._terminal, []
+        for piece in line:
+            colour = terminal.color_rgb(*piece.colour) if piece.colour else ""
+            ground = terminal.on_color_rgb(*piece.ground) if piece.ground else ""
+            parts.append(f"{colour}{ground}{piece.text}{terminal.normal if colour or ground else ''}")
+        return "".join(parts)
+
+
+def play(terminal: blessed.Terminal, game: Game, record: Path | None) -> list[str]:
+    """Plays until the person leaves; returns what is to be said afterwards, a line per episode. record: where episodes are saved."""
+    screen = Screen(terminal)
+    said: list[str] = []
+
+    def close_episode() -> None:
+        if game.actions:
+            left = "" if game.over else ", not to its end"
+            line = f"episode {game.episode}: seed {game.seed}, score {game.score:g} in {len(game.actions)} steps{left}"
+            said.append(f"{line}; {_save(game, record, len(said))}" if record else line)
+
+    try:
+        while True:
+            screen.draw(game)
+            key = _key(terminal, screen.size)
+            if key in LEAVE or (key == "q" and "q" not in game.face.letters):
+                break
+            if key == "r" and "r" not in game.face.letters:
+                close_episode()
+                game.restart()
+                continue
+            was_over = game.over
+            game.press(key)
+            if game.over and not was_over:
+                screen.draw(game)
+                game.message += f" {game.face.verdict()}"
+    except KeyboardInterrupt:
+        pass
+    close_episode()
+    return said
+
+
+def _key(terminal: blessed.Terminal, size: tuple[int, int]) -> str:
+    """The next key: a character, or one of SPECIAL; RESIZED when the terminal's size is not `size`."""
+    while True:
+        key = terminal.inkey(timeout=POLL_S, esc_delay=ESCAPE_S)
+        name = (key.name or "").removeprefix("KEY_")
+        if name in SPECIAL:
+            return name
+        if key and not key.is_sequence:
+            return str(key)
+        if (terminal.width, terminal.height) != size:
+            return RESIZED
+
+
+def _save(game: Game, record: Path, before: int) -> str:
+    """Later episodes of the same run get a number before the ending."""
+    path = record.with_stem(f"{record.stem}-{before + 1}") if before else record
+    game.recording().save(path)
+    return f"recorded in {path}"
+
+
+@contextmanager
+def taken_over() -> Iterator[blessed.Terminal]:
+    """The terminal in our hands: another screen, keys at once, no cursor. It is given back on every way out, signals too."""
+
+    def leave(number: int, _frame: Any) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before[signal.SIGTSTP] = signal.signal(
+        signal.SIGTSTP, signal.SIG_IGN
+    )  # a shell could not use the terminal as it is now
+    try:
+        terminal = blessed.Terminal()  # this already asks the terminal what it can
+        with terminal.fullscreen(), terminal.cbreak(), terminal.hidden_cursor():
+            yield terminal
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Plays as the arguments say; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="play", description="You play an environment in this terminal.")
+    parser.add_argument("--app", default="realm", help="the environment, with discrete actions (default: %(default)s)")
+    parser.add_argument("--seed", type=int, help="of the first episode; later ones count on (default: drawn)")
+    parser.add_argument(
+        "--env-conf",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an argument of the environment, repeatable",
+    )
+    parser.add_argument(
+        "--max-steps",
+        type=int,
+        default=0,
+        metavar="N",
+        help="end episodes after so many (default: the environment's own)",
+    )
+    parser.add_argument(
+        "--record", metavar="FILE", help="save each episode for tools/replay.sh: FILE, FILE-2 and so on"
+    )
+    arguments = parser.parse_args(argv)
+    if wrong := [text for text in arguments.env_conf if "=" not in text]:
+        parser.error(f"--env-conf {wrong[0]}: write KEY=VALUE, such as treasure_num=5")
+    if arguments.max_steps < 0 or (arguments.seed is not None and arguments.seed < 0):
+        parser.error("--max-steps and --seed must not be negative")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        for name, stream in (("input", sys.stdin), ("output", sys.stdout)):
+            if not stream.isatty():
+                raise ConfigError(
+                    f"standard {name} is no terminal, and you play by its keys. Run this in a terminal, without a pipe (over ssh: ssh -t)."
+                )
+        conf = {key: parse(value) for key, value in (text.split("=", 1) for text in arguments.env_conf)}
+        seed = secrets.randbelow(10**6) if arguments.seed is None else arguments.seed
+        record = Path(os.environ.get(CALLER_VARIABLE, ".")) / arguments.record if arguments.record else None
+        game = Game(arguments.app, conf, arguments.max_steps, seed)
+        with taken_over() as terminal:
+            said = play(terminal, game, record)
+    except MeshError as error:
+        print(f"play: {error}", file=sys.stderr)
+        return error.exit_code
+    print("\n".join(said))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

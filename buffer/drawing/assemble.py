@@ -1,0 +1,176 @@
+"""Batches out of drawn items: in order for queues, well mixed for tables that pack several rows into an item.
+
+Shape legend: I items drawn together, K rows per item, B rows in a batch, P rows in the pool.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from typing import Protocol
+
+import numpy as np
+
+from kaimesh.buffer.items import Columns
+from kaimesh.contract.arrays import Batch, Specs
+from kaimesh.learner.replay_share import ReplayShare
+
+_REUSED_BATCHES = 4
+_OURS_ALONE = 3  # references to an array of `_made`: its dict's, the loop's, the argument's
+
+
+class Assembler(Protocol):
+    """Turns items into batches of B rows."""
+
+    def feed(self, columns: Columns, counts: np.ndarray) -> list[Batch]:
+        """Takes items as columns `[I, K, ...]` with `counts` int64 `[I]` rows each; returns the batches that became whole."""
+
+    @property
+    def missing(self) -> int:
+        """Rows that the batch under way lacks."""
+
+    def rest(self) -> Batch | None:
+        """What is held back although a learner could use it, when nothing more comes; else None."""
+
+    def clear(self) -> None:
+        """Forgets every row."""
+
+
+class InOrder:
+    """Every row once, in the order of the items: for queues, and for tables with one row per item (independent draws).
+
+    partial: `rest` gives what there is of a batch. On-policy some rows of a batch are stale, and their makers wait for the learn.
+    share: what fills the rest of a batch that has its share of fresh rows.
+    Each row is copied once, to its place in the batch. The memory of a batch is used again once nobody holds any of it: the
+    kernel takes longer to hand out fresh memory for a large batch than copying takes.
+    """
+
+    def __init__(
+        self, specs: Specs, batch_size: int, *, partial: bool = False, share: ReplayShare | None = None
+    ) -> None:
+        self._batch_size, self._partial, self._share = batch_size, partial, share
+        self._specs = Specs([*specs, *(share.columns if share else ())])
+        self._wanted = batch_size  # rows that the batch which is being filled takes of the items
+        self._made: deque[Columns] = deque(maxlen=_REUSED_BATCHES)
+        self._target: Columns = {}
+        self._filled = 0
+
+    def feed(self, columns: Columns, counts: np.ndarray) -> list[Batch]:
+        """See Assembler."""
+        rows = _flat(columns, counts)
+        total, done, batches = int(counts.sum()), 0, []
+        while done < total:
+            if not self._target:
+                self._target = self._memory()
+                self._wanted = self._share.wanted if self._share else self._batch_size
+            count = min(total - done, self._wanted - self._filled)
+            for name, column in rows.items():
+                self._target[name][self._filled : self._filled + count] = column[done : done + count]
+            done, self._filled = done + count, self._filled + count
+            if self._filled == self._wanted:
+                if self._share:
+                    self._share.complete(self._target)
+                batches.append(Batch(self._target))
+                self.clear()
+        return batches
+
+    @property
+    def missing(self) -> int:
+        """See Assembler."""
+        return self._wanted - self._filled
+
+    def rest(self) -> Batch | None:
+        """The rows of the batch that is being filled, where `partial`; else None."""
+        if not (self._partial and self._filled):
+            return None
+        batch = Batch(self._target)[: self._filled]
+        self.clear()
+        return batch
+
+    def clear(self) -> None:
+        """See Assembler."""
+        self._target, self._filled = {}, 0
+
+    def _memory(self) -> Columns:
+        for columns in self._made:
+            if all(sys.getrefcount(column) == _OURS_ALONE for column in columns.values()):
+                return columns
+        self._made.append(_empty(self._specs, self._batch_size))
+        return self._made[-1]
+
+
+class Mixed:
+    """Rows as if each had been drawn by itself, out of items that hold K rows which were made together.
+
+    Of each drawn item, `rows_per_draw` of its K places are picked at random and those that hold a row go into a pool; so every row
+    of the table is equally likely, also those of partly filled items. A batch is B rows picked at random from the full pool,
+    without replacement. (rows_per_draw - 1) * B / P of a row's companions in a batch, 3/64 with the usual settings, come from the
+    same draw: even if such rows were equal, the variance of a mean over the batch would be larger by no more than that share.
+    """
+
+    def __init__(self, specs: Specs, batch_size: int, rows_per_draw: int, pool_rows: int, seed: int) -> None:
+        self._batch_size, self._rows_per_draw = batch_size, rows_per_draw
+        self._wanted = max(pool_rows, batch_size)
+        self._pool = _empty(specs, self._wanted)
+        self._filled = 0
+        self._rng = np.random.default_rng(seed)
+
+    def feed(self, columns: Columns, counts: np.ndarray) -> list[Batch]:
+        """See Assembler."""
+        rows_per_item = next(iter(columns.values())).shape[1]
+        places = self._rng.random((len(counts), rows_per_item)).argpartition(self._rows_per_draw - 1, axis=1)
+        places = places[:, : self._rows_per_draw]  # [I, R], different ones for each item
+        item, pick = np.nonzero(places < counts[:, None])
+        place = places[item, pick]
+        done = 0
+        batches: list[Batch] = []
+        while True:
+            count = min(len(item) - done, self._wanted - self._filled)
+            for name, pool in self._pool.items():
+                pool[self._filled : self._filled + count] = columns[name][
+                    item[done : done + count], place[done : done + count]
+                ]
+            done, self._filled = done + count, self._filled + count
+            if self._filled < self._wanted:
+                return batches
+            batches.append(self._take())
+
+    @property
+    def missing(self) -> int:
+        """See Assembler."""
+        return self._wanted - self._filled
+
+    def rest(self) -> Batch | None:
+        """A batch out of a pool that is not full, if it holds one."""
+        return self._take() if self._filled >= self._batch_size else None
+
+    def clear(self) -> None:
+        """See Assembler."""
+        self._filled = 0
+
+    def _take(self) -> Batch:
+        """B rows at random; rows from the pool's end move into the gaps."""
+        chosen = self._rng.choice(self._filled, self._batch_size, replace=False)  # [B]
+        left = self._filled - self._batch_size
+        stays = np.ones(self._batch_size, bool)  # of the last B places, those that were not chosen
+        stays[chosen[chosen >= left] - left] = False
+        gaps, movers = chosen[chosen < left], left + np.flatnonzero(stays)
+        batch = {}
+        for name, pool in self._pool.items():
+            batch[name] = pool[chosen]
+            pool[gaps] = pool[movers]
+        self._filled = left
+        return Batch(batch)
+
+
+def _flat(columns: Columns, counts: np.ndarray) -> Columns:
+    """The rows of all items in order, `[sum of counts, ...]`; without a copy where K is 1."""
+    rows_per_item = next(iter(columns.values())).shape[1]
+    if rows_per_item == 1:
+        return {name: column[:, 0] for name, column in columns.items()}
+    there = np.arange(rows_per_item) < counts[:, None]  # [I, K]
+    return {name: column[there] for name, column in columns.items()}
+
+
+def _empty(specs: Specs, rows: int) -> Columns:
+    return {name: np.empty((rows, *spec.shape), spec.dtype) for name, spec in specs}

@@ -1,0 +1,326 @@
+"""The sending side of the buffer. No Reverb and no TensorFlow here: an aisrv imports this."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import select
+import socket
+import threading
+import time
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+from kaimesh.contract.arrays import Batch, Specs
+from kaimesh.contract.errors import MeshError, PeerError, Refused, Stopped
+from kaimesh.contract.spaces import Spaces
+from kaimesh.process.meter import Meter
+from kaimesh.wire import frame as wire
+from kaimesh.wire.client import FrameClient, error_of, refusal_of
+from kaimesh.wire.frame import Kind
+
+FRAME_BYTES = 1 << 20  # a longer batch travels as several frames
+_CONNECT_S = 5.0
+_END_S = 1.5  # how long `close` waits for a link's thread; longer takes only one whose server does not answer HELLO
+_USED_FRAMES = 4
+_RETRY_S = 0.5
+_BACK_PRESSURE_S = 7 * 24 * 3600.0  # how long a server may take nothing: as long as its learner pauses
+
+
+class SampleSender:
+    """Sends samples to the buffers at `addrs`, a frame to each in turn, from threads of its own.
+
+    It connects at once, so that the learner hears of `spaces` and can make the first model before there is any sample.
+    At most `window` samples (and a frame of more) are under way, not yet acknowledged; then `put` blocks. An acknowledged sample is in Reverb; what
+    was not acknowledged when a connection died counts as lost, and what found no room before the stop as unfinished. Counters:
+    samples_made = samples_acked + samples_refused + samples_lost + samples_unfinished, once it is closed; and samples_sent.
+    """
+
+    def __init__(
+        self,
+        addrs: list[str],
+        *,
+        token: str,
+        name: str,
+        window: int,
+        meter: Meter,
+        stop: threading.Event,
+        spaces: Spaces | None = None,
+        logger: logging.Logger | None = None,
+    ) -> None:
+        self._window, self._meter, self._stop = window, meter, stop
+        self._name, self._token, self._spaces = name, token, spaces
+        self._log = logger or logging.getLogger("samples")
+        self._specs: Specs | None = None
+        self._changed = threading.Condition()
+        self._under_way = 0  # samples, queued or sent, that nothing was heard of
+        self._asked = 0  # flushes that servers were asked for and have not done
+        self._error: MeshError | None = None
+        self._links = [_Link(self, address) for address in addrs]
+        self._turn = 0
+        self._used: list[Batch] = []  # frames that were sent
+        for link in self._links:
+            link.start()
+
+    def put(self, batch: Batch) -> None:
+        """Copies `batch` and sends it in the background; the first call fixes the fields, shapes and dtypes.
+
+        Raises SampleError: other fields, shapes or dtypes. Stopped: `stop` was set while it waited; the rows that found no room are
+        counted. Refused, AgentError: a buffer said no to an earlier batch.
+        """
+        if self._specs is None:
+            self._specs = batch.specs
+        checked = Batch.of(batch, self._specs)
+        self._meter.count("samples_made", len(checked))
+        rows = max(1, FRAME_BYTES // max(self._specs.row_bytes, 1))
+        for start in range(0, len(checked), rows):
+            frame = checked[start : start + rows]
+            try:
+                self._wait_for_room(len(frame))
+            except (Stopped, MeshError):
+                self._meter.count("samples_unfinished", len(checked) - start)
+                raise
+            with self._changed:
+                self._under_way += len(frame)
+            self._next_link().give(self._copy(frame))
+
+    def flush(self, timeout_s: float) -> bool:
+        """Waits until everything is in the tables, or lost; False if that did not happen in time. Raises what `put` raises."""
+        if self._specs is None:
+            return True
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            self._asked += len(self._links)
+        for link in self._links:
+            link.ask_for_flush()
+        with self._changed:
+            while self._under_way or self._asked:
+                self._raise_error()
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    return False
+                self._changed.wait(min(left_s, 0.5))
+        self._raise_error()
+        return True
+
+    def close(self) -> None:
+        """Ends at once; what was not acknowledged is counted as lost."""
+        for link in self._links:
+            link.close()
+
+    def _copy(self, batch: Batch) -> Batch:
+        """A copy, in memory that an earlier frame left: fresh memory for large rows costs as much as the copy."""
+        with self._changed:
+            used = self._used.pop() if self._used and len(self._used[-1]) == len(batch) else None
+        if used is None:
+            return Batch({name: np.array(column, order="C") for name, column in batch.columns.items()})
+        for name, column in batch.columns.items():
+            np.copyto(used.columns[name], column)
+        return used
+
+    def _reuse(self, batch: Batch) -> None:
+        with self._changed:
+            if len(self._used) < _USED_FRAMES:
+                self._used.append(batch)
+
+    def _wait_for_room(self, samples: int) -> None:
+        waited = False
+        with self._changed:
+            while True:
+                self._raise_error()
+                if self._stop.is_set():
+                    raise Stopped
+                if not self._under_way or self._under_way + samples <= self._window:
+                    if waited:
+                        self._meter.state("working")
+                    return
+                waited = True
+                for link in self._links:
+                    link.end_if_unheard()
+                troubles = [link.trouble for link in self._links if link.trouble]
+                self._meter.state(
+                    "waiting",
+                    f"buffer: {'; '.join(troubles) or f'{self._under_way} samples are not stored yet'}",
+                )
+                self._changed.wait(0.2)
+
+    def _next_link(self) -> _Link:
+        """In turn, skipping servers that do not answer while others do."""
+        links = [link for link in self._links if not link.trouble] or self._links
+        self._turn += 1
+        return links[self._turn % len(links)]
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise copy.copy(self._error)  # one each: threads that raised the same one would pile up its traceback
+
+    def _settled(self, counter: str, samples: int) -> None:
+        self._meter.count(counter, samples)
+        with self._changed:
+            self._under_way -= samples
+            self._changed.notify_all()
+
+    def _flushed(self) -> None:
+        with self._changed:
+            self._asked -= 1
+            self._changed.notify_all()
+
+    def _failed(self, error: MeshError) -> None:
+        with self._changed:
+            self._error = self._error or error
+            self._changed.notify_all()
+
+    def _connect(self, address: str, specs: Specs | None) -> FrameClient:
+        hello: dict[str, Any] = {
+            "specs": None if specs is None else specs.to_json(),
+            "spaces": None if self._spaces is None else self._spaces._asdict(),
+        }
+        client = FrameClient(
+            address,
+            token=self._token,
+            role="writer",
+            name=self._name,
+            hello=hello,
+            timeout_s=_CONNECT_S,
+            stop=self._stop,
+        )
+        client.wait_to_send(_BACK_PRESSURE_S)
+        return client
+
+
+class _Link:
+    """One server's thread: connects, sends what it is given, hears the acknowledgements; connects again when the server died."""
+
+    def __init__(self, sender: SampleSender, address: str) -> None:
+        self._sender, self.address = sender, address
+        self.trouble = ""
+        self._queue: deque[Batch | None] = deque()  # None: ask the server to store partly filled items now
+        self._sent: deque[tuple[int, int]] = deque()  # (tag, rows), in order
+        self._tag = 0
+        self._closed = False
+        self._client: FrameClient | None = None
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._thread = threading.Thread(target=self._run, name=f"samples to {address}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def give(self, batch: Batch) -> None:
+        self._queue.append(batch)
+        self._wake()
+
+    def ask_for_flush(self) -> None:
+        self._queue.append(None)
+        self._wake()
+
+    def end_if_unheard(self) -> None:
+        if (client := self._client) is not None:
+            client.end_if_unheard()
+
+    def close(self) -> None:
+        self._closed = True
+        self._wake()
+        if (client := self._client) is not None:
+            client.shutdown()  # a send that waits for the server ends with an error
+        if self._thread.is_alive():
+            self._thread.join(_END_S)
+        self._give_up()  # what came after the thread's end
+        self._wake_in.close()
+        self._wake_out.close()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # then enough bytes stand there to wake it
+            self._wake_in.send(b"x")
+
+    def _run(self) -> None:
+        while not self._closed:
+            try:
+                specs = self._sender._specs
+                self._client = self._sender._connect(self.address, specs)
+                self.trouble = ""
+                self._talk(self._client, specs)
+            except Stopped:
+                break
+            except Refused as error:
+                self._sender._failed(error)
+                break
+            except PeerError as error:
+                if not self._closed:
+                    self._wait_for_server(error)
+            except Exception as error:  # a thread that ends without a word would leave `put` waiting for ever
+                self._sender._log.exception("sending samples to %s failed", self.address)
+                failed = MeshError(f"sending samples to {self.address} failed: {type(error).__name__}: {error}")
+                self._sender._failed(error if isinstance(error, MeshError) else failed)
+                break
+            finally:
+                self._lose()
+        self._give_up()
+
+    def _talk(self, client: FrameClient, specs: Specs | None) -> None:
+        """Until it is closed; or until the first sample, where the connection was made before: it needs one that declares it."""
+        while not self._closed:
+            while self._queue:
+                if specs is None:
+                    return
+                batch = self._queue.popleft()
+                self._tag += 1
+                if batch is None:
+                    self._sent.append((self._tag, 0))
+                    client.send(Kind.CONTROL, [wire.to_json({"do": "flush"})], tag=self._tag)
+                    continue
+                self._sent.append((self._tag, len(batch)))
+                self._sender._meter.count("samples_sent", len(batch))
+                client.send_rows(batch, specs, tag=self._tag)
+                self._sender._reuse(batch)
+            readable, _, _ = select.select([client.fileno(), self._wake_out.fileno()], [], [], 1.0)
+            if self._wake_out.fileno() in readable:
+                self._wake_out.recv(4096)
+            if client.fileno() in readable:
+                self._hear(client)
+
+    def _hear(self, client: FrameClient) -> None:
+        header, payload = client.receive(_CONNECT_S)
+        if header.kind == Kind.REFUSED:
+            raise PeerError(str(refusal_of(payload, self.address)))
+        # An ERROR overtakes the acknowledgements of frames that are not stored yet.
+        rows = next((rows for tag, rows in self._sent if tag == header.tag), None)
+        if rows is None:
+            raise PeerError(f"{self.address} acknowledged frame {header.tag}, which is not under way")
+        if header.kind not in ((Kind.ACK if rows else Kind.CONTROL), Kind.ERROR):
+            raise PeerError(f"{self.address} sent a frame of kind {header.kind} where an acknowledgement was expected")
+        error = error_of(payload) if header.kind == Kind.ERROR else None
+        self._sent.remove((header.tag, rows))
+        if error is not None:
+            self._sender._failed(error)
+        if rows:
+            self._sender._settled("samples_refused" if error else "samples_acked", rows)
+        else:
+            self._sender._flushed()
+
+    def _give_up(self) -> None:
+        while self._queue:
+            if (batch := self._queue.popleft()) is not None:
+                self._sender._settled("samples_lost", len(batch))
+
+    def _lose(self) -> None:
+        """What was under way on a connection that ended may or may not be stored; it is not sent twice."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+        while self._sent:
+            _, rows = self._sent.popleft()
+            if rows:
+                self._sender._settled("samples_lost", rows)
+            else:
+                self._sender._flushed()
+
+    def _wait_for_server(self, error: PeerError) -> None:
+        if not self.trouble:
+            self._sender._log.warning("%s: %s; trying again", self.address, error)
+        self.trouble = str(error)
+        self._sender._stop.wait(_RETRY_S)

@@ -1,0 +1,75 @@
+"""What an agent's predict may return, as columns; every way to be wrong is an AgentError that says which.
+
+Shape legend: B rows that the agent was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kaimesh.contract.arrays import Batch, to_array
+from kaimesh.contract.errors import AgentError, SampleError
+from kaimesh.contract.finite import surely_finite
+
+
+def columns_of(result: Any, rows: int, where: str) -> Batch:
+    """The columns `[B, ...]` of a Batch, of a dict of arrays, or of a list of `rows` ActData.
+
+    where: what returned it ("Agent.predict"), for the message. Raises AgentError: None, something else, too few or too many
+    rows, a field that cannot travel, fields that differ between rows.
+    """
+    try:
+        if isinstance(result, Batch):
+            batch = result
+        elif isinstance(result, Mapping):
+            batch = Batch({name: to_array(name, column) for name, column in result.items()})
+        elif isinstance(result, Sequence) and not isinstance(result, str | bytes):
+            _check_count(len(result), rows, where)
+            batch = Batch.of(result)
+        else:
+            raise AgentError(
+                f"{where} returned {_describe(result)}; it must return a list of one ActData per observation ({rows} here), a "
+                "Batch, or a dict of arrays"
+            )
+    except SampleError as error:
+        raise AgentError(f"{where} returned what cannot travel: {error}") from error
+    except TypeError as error:  # len() of a 0-d column
+        raise AgentError(
+            f"{where} returned a column without a batch axis: {error}; each must be [{rows}, ...]"
+        ) from error
+    if not batch.columns:
+        raise AgentError(f"{where} returned rows without a field; an ActData needs at least one")
+    _check_count(len(batch), rows, where)
+    return batch
+
+
+def check_numbers(batch: Batch, where: str) -> None:
+    """Raises AgentError: a floating-point field of `batch` holds NaN. Infinities pass: masked logits are -inf."""
+    for name, column in batch.columns.items():
+        if not surely_finite(column) and np.isnan(column).any():
+            bad = np.flatnonzero(np.isnan(column).reshape(len(column), -1).any(axis=1))
+            raise AgentError(
+                f"{where} returned NaN in field {name!r}, in {len(bad)} of {len(column)} rows (the first is row {bad[0]}); "
+                "nothing would be learned from it. Look for a diverged model (too high a learning rate), or for NaN in the "
+                "observations."
+            )
+
+
+def _check_count(got: int, rows: int, where: str) -> None:
+    if got == rows:
+        return
+    remedy = "Return one ActData per observation, in order"
+    if got == 1:
+        remedy += (
+            "; an agent that can take only one at a time says so with the class attribute `sequential_predict = True`"
+        )
+    raise AgentError(f"{where} returned {got} rows for {rows} observations. {remedy}.")
+
+
+def _describe(result: Any) -> str:
+    if result is None:
+        return "None (is there a return statement on every path?)"
+    return f"a value of type {type(result).__name__}"

@@ -1,0 +1,135 @@
+"""What a peer declares of its rows and its environment, as plain data: checked, and bounded, before Specs and Spaces are made of it."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+import annotated_types as at
+import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, TypeAdapter, model_validator
+
+from kaimesh.contract.errors import SampleError
+from kaimesh.contract.untrusted import Name, parsed
+
+MAX_ROW_BYTES = 1 << 28  # of one row, one observation
+MAX_ACTIONS = 1 << 16
+_MOST_FIELDS = 128
+_MOST_AXES = 16
+_BYTE = "|u1"
+# numpy's own strings of numbers and booleans. Any other string stays unparsed: numpy reads structs, objects and code out of it.
+_DTYPES = frozenset(np.dtype(order + kind).str for kind in "?bhilqBHILQefdg" for order in "<>")
+# What a Batch itself is made of, so that `batch.name` would not be the column. `count` and `index`, which every sequence has, are
+# left to users who read rows.
+TAKEN_NAMES = frozenset({"columns", "concatenate", "of", "row_type", "specs", "take", "_length", "_abc_impl"})
+
+FieldData = tuple[str, str, list[int]]  # name, dtype, shape
+
+
+def _dtype(text: str) -> str:
+    if text not in _DTYPES:
+        raise ValueError("this dtype cannot travel; numbers and booleans can, written as numpy's dtype.str")
+    return text
+
+
+def _shape(dims: list[int]) -> list[int]:
+    if math.prod(max(size, 1) for size in dims) > MAX_ROW_BYTES:
+        raise ValueError(f"a shape of so many numbers cannot travel; one row has at most {MAX_ROW_BYTES} bytes")
+    return dims
+
+
+def _field_name(name: str) -> str:
+    if name in TAKEN_NAMES or (name.startswith("__") and name.endswith("__") and name.strip("_")):
+        raise ValueError("a batch has something else of this name; call the field otherwise")
+    return name
+
+
+def _bound(value: float) -> float:
+    if math.isnan(value):
+        raise ValueError("NaN is no bound of an action")
+    return value
+
+
+def _bytes_of(dtype: str, shape: list[int]) -> int:
+    return np.dtype(dtype).itemsize * math.prod(shape)
+
+
+_Dtype = Annotated[str, AfterValidator(_dtype)]
+_Shape = Annotated[list[Annotated[int, at.Ge(0)]], at.Len(0, _MOST_AXES), AfterValidator(_shape)]
+_Bounds = Annotated[list[Annotated[float, AfterValidator(_bound)]], at.Len(0, MAX_ACTIONS)]
+_FieldName = Annotated[Name, AfterValidator(_field_name)]
+_Field = Annotated[tuple[_FieldName, _Dtype, _Shape], Strict(False)]  # JSON has no tuples
+_Part = Annotated[tuple[Name, _Dtype, _Shape, Annotated[int, at.Ge(0), at.Le(8)]], Strict(False)]
+_FIELDS: TypeAdapter[list[FieldData]] = TypeAdapter(
+    Annotated[list[_Field], at.Len(0, _MOST_FIELDS)], config=ConfigDict(strict=True)
+)
+
+
+def fields_of(data: Any) -> list[FieldData]:
+    """The fields of one row. Raises SampleError: not a list of [name, dtype, shape], a name that a Batch cannot have or that comes
+    twice, an unknown dtype, a negative or absurd dimension, more than `_MOST_FIELDS` fields or MAX_ROW_BYTES.
+    """
+    fields = parsed(_FIELDS, data, "specs must be a list of [name, dtype, shape]", SampleError)
+    names = [name for name, _, _ in fields]
+    if len(set(names)) < len(names):
+        raise SampleError(f"a field is named twice: {', '.join(names)}")
+    size = sum(_bytes_of(dtype, shape) for _, dtype, shape in fields)
+    if size > MAX_ROW_BYTES:
+        raise SampleError(f"one row of {size} bytes is over the limit of {MAX_ROW_BYTES}")
+    return fields
+
+
+class Environment(BaseModel):
+    """The fields of kaimesh.agent.Spaces, consistent in themselves."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    obs_shape: _Shape
+    obs_dtype: _Dtype
+    action_kind: Literal["discrete", "continuous"]
+    action_size: Annotated[int, at.Ge(1), at.Le(MAX_ACTIONS)]
+    action_low: _Bounds = []
+    action_high: _Bounds = []
+    legal_actions: bool = False
+    parts: Annotated[list[_Part], at.Len(0, _MOST_FIELDS)] = []
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Environment:
+        size = _bytes_of(self.obs_dtype, self.obs_shape)
+        if not 0 < size <= MAX_ROW_BYTES:
+            raise ValueError(
+                f"an observation of {size} bytes; it has at least one number, and at most {MAX_ROW_BYTES} bytes"
+            )
+        bounds = self.action_size if self.action_kind == "continuous" else 0
+        if not len(self.action_low) == len(self.action_high) == bounds:
+            raise ValueError(
+                f"{len(self.action_low)} lower and {len(self.action_high)} upper bounds of {self.action_size} {self.action_kind} "
+                f"actions; there must be {bounds} of each"
+            )
+        if any(low > high for low, high in zip(self.action_low, self.action_high, strict=True)):
+            raise ValueError("a lower bound of an action is above the upper one")
+        self._check_parts(size)
+        return self
+
+    def _check_parts(self, size: int) -> None:
+        if not self.parts:
+            return
+        if self.obs_dtype != _BYTE or len(self.obs_shape) != 1:
+            raise ValueError(
+                f"parts of an observation {self.obs_dtype} {self.obs_shape}; only a row of bytes ({_BYTE}) has parts"
+            )
+        if len({name for name, *_ in self.parts}) < len(self.parts):
+            raise ValueError("two parts of the observation have the same name")
+        if any(bits and dtype != _BYTE for _, dtype, _, bits in self.parts):
+            raise ValueError(f"only parts of bytes ({_BYTE}) hold planes of bits")
+        found = sum(_bytes_of(dtype, shape) for _, dtype, shape, _ in self.parts)
+        if found != size:
+            raise ValueError(f"the parts of the observation take {found} bytes, it has {size}")
+
+
+_ENVIRONMENT = TypeAdapter(Environment)
+
+
+def environment_of(data: Any) -> Environment:
+    """What an environment looks like. Raises SampleError: none looks so."""
+    return parsed(_ENVIRONMENT, data, "spaces are not those of kaimesh.agent.Spaces", SampleError)

@@ -1,0 +1,80 @@
+"""The structs of a user's protocol (ObsData, ActData, SampleData) as Kaiwu's helpers make them, and samples as columns."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from kaimesh.contract.arrays import Batch
+
+T = TypeVar("T")
+
+
+class Frame:
+    """A bare namespace; `frame.__dict__` is exactly what was given."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.__dict__.update(fields)
+
+
+def create_cls(name: str, **defaults: Any) -> type:
+    """A class named `name` whose attributes are `defaults` until set; its constructor takes those names only.
+
+    An integer default in a class whose name starts with "Sample" is Kaiwu's G3 notation for a flat float32 width and is
+    kept in `FIELD_DIMS`. Instances pickle, so agents may pass them to their own helpers.
+    """
+
+    def __init__(self: Any, **fields: Any) -> None:
+        for key, value in fields.items():
+            if key not in defaults:
+                raise AttributeError(
+                    f"{name} has no field {key!r}; it was created with {', '.join(defaults) or 'none'}"
+                )
+            setattr(self, key, value)
+
+    module = sys._getframe(1).f_globals.get("__name__", __name__)
+    widths = {key: value for key, value in defaults.items() if isinstance(value, int) and not isinstance(value, bool)}
+    cls = type(name, (), {"__init__": __init__, **defaults, "__module__": module, "__qualname__": name})
+    cls.FIELD_DEFAULTS = dict(defaults)  # type: ignore[attr-defined]
+    cls.FIELD_DIMS = widths  # type: ignore[attr-defined]
+    return attached(cls)
+
+
+_protocol: dict[str, Any] = {}
+
+
+def attached(definition: T) -> T:
+    """Registers a class or function of the user's protocol under its own name and returns it unchanged; the last one wins."""
+    _protocol[definition.__name__] = definition  # type: ignore[attr-defined]
+    return definition
+
+
+def protocol(name: str, default: T = None) -> Any | T:  # type: ignore[assignment]
+    """What was attached under `name` (ObsData, ActData, SampleData, sample_process, ...), or `default`."""
+    return _protocol.get(name, default)
+
+
+def sample_columns(rows: Sequence[Any]) -> Batch:
+    """A user's list of SampleData as one Batch.
+
+    Where the user attached `SampleData2NumpyData`, each row becomes one flat float32 vector, field `row` `[SAMPLE_DIM]`;
+    otherwise each field of the struct becomes a column. The values are copied: callers clear their lists after learn(). A
+    Batch's own arrays are passed on, for whoever sends them copies them.
+    """
+    if isinstance(rows, Batch):
+        return Batch(rows.columns, rows.row_type)
+    flatten: Callable[[Any], np.ndarray] | None = protocol("SampleData2NumpyData")
+    if flatten is None:
+        return Batch.of(rows)
+    return Batch({"row": np.stack([np.asarray(flatten(row), np.float32).reshape(-1) for row in rows])})
+
+
+def sample_list(batch: Batch) -> Sequence[Any]:
+    """What `learn` receives: the user's structs through `NumpyData2SampleData` where it is attached, else the batch itself."""
+    restore: Callable[[np.ndarray], Any] | None = protocol("NumpyData2SampleData")
+    if restore is None or tuple(batch.columns) != ("row",):
+        return Batch(batch.columns, protocol("SampleData"))
+    return [restore(row) for row in batch.columns["row"]]

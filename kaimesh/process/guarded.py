@@ -1,0 +1,88 @@
+"""A program whose environment or agent may end the process: in a child, so that an exit in there never reads as success."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from kaimesh.contract.errors import EXIT_AGENT, EXIT_CRASH, EXIT_WATCHDOG
+from kaimesh.process.exits import signal_words
+from kaimesh.process.stacks import debugged, stacks
+
+_OF_THE_USER = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+_ANNOUNCED = b"."  # the child says it before it ends by itself
+
+
+def guarded(main: Callable[[], int], name: str) -> int:
+    """Runs `main` in a child and returns its exit code; where it did not end by itself, says how it ended, which is a failure.
+
+    name: of the program, for that line. To be called before any library has started threads that a fork would lose. Under a debugger
+    `main` runs in this process, where its breakpoints are.
+    """
+    if debugged(stacks()):
+        faulthandler.enable()
+        return main()
+    reader, writer = os.pipe()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_USER)  # until each side knows what to do with them
+    child = os.fork()
+    if not child:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_THE_USER)
+        os.close(reader)
+        _be_the_child(main, writer)
+    os.close(writer)
+    for number in _OF_THE_USER:  # Ctrl-C reaches the child by itself
+        signal.signal(number, lambda n, _frame: None if n == signal.SIGINT else os.kill(child, n))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_THE_USER)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os.set_blocking(reader, False)  # a child of the child's may hold the other end
+    try:
+        announced = os.read(reader, 1) == _ANNOUNCED
+    except BlockingIOError:
+        announced = False
+    if announced:
+        return code if code >= 0 else EXIT_CRASH
+    if code < 0:
+        how = signal_words(f"terminated by {signal.Signals(-code).name}").replace("Its log says", "The lines above say")
+        if -code not in _OF_THE_USER:
+            print(f"{name}: {how}", file=sys.stderr)
+        return 128 - code
+    if code == EXIT_WATCHDOG:  # a kaimesh.process.watch.Watch has said why
+        return code
+    print(
+        f"{name}: ended with exit code {code} before its work was done: something inside called exit, such as os._exit in the "
+        "environment, the agent or a library of theirs",
+        file=sys.stderr,
+    )
+    return code or EXIT_AGENT
+
+
+def _be_the_child(main: Callable[[], int], writer: int) -> NoReturn:
+    faulthandler.enable()
+    if sys.platform.startswith("linux"):
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    code: Any = EXIT_CRASH
+    try:
+        code = main()
+    except SystemExit as error:  # argparse's, or one that `main` let through
+        code = error.code if isinstance(error.code, int) else EXIT_CRASH if error.code else 0
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    except BaseException:  # the edge of the process: told as Python itself would
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):  # a full disk, or code inside has closed it
+                code = code or EXIT_CRASH
+        os.write(writer, _ANNOUNCED)
+        os._exit(code)

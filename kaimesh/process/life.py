@@ -1,0 +1,273 @@
+"""The life of one process: arguments, threads, logging, signals, watchdog, exit code; every `__main__` calls `main`."""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import faulthandler
+import importlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+import psutil
+
+from kaimesh.config import Config, load
+from kaimesh.contract.agent import Monitor, called_exit, user_code
+from kaimesh.contract.errors import (
+    EXIT_AGENT,
+    EXIT_CONFIG,
+    EXIT_CRASH,
+    EXIT_OK,
+    AgentError,
+    ConfigError,
+    MeshError,
+    Stopped,
+    words,
+)
+from kaimesh.process.logs import configure as configure_logging
+from kaimesh.process.meter import Meter
+from kaimesh.process.reporter import Reporter
+from kaimesh.process.run_dir import RunDir
+from kaimesh.process.tensors import stop_tensor_leak
+from kaimesh.process.watchdog import Watchdog
+from kaimesh.wire.proxies import bypass, hosts_of
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+@dataclass
+class Context:
+    """What every service is built from. `stop` is set when the process should end; every wait must notice it within 1 s."""
+
+    name: str
+    index: int
+    config: Config
+    run: RunDir
+    token: str
+    threads: int
+    meter: Meter
+    logger: logging.Logger
+    stop: threading.Event
+    watchdog: Watchdog | None = None
+
+    def make_agent(self, agent_type: str) -> Any:
+        """The user's agent for this process: "aisrv", "actor" or "learner" (see kaimesh.agent). Raises AgentError."""
+        entry = self.config.algo
+        path = {"aisrv": entry.aisrv_agent, "actor": entry.actor_agent, "learner": entry.learner_agent}[agent_type]
+        with user_code(f"{path}({agent_type=})"):
+            cls = dotted(path)
+            device = "cpu" if agent_type == "aisrv" else self.config.app.agent_device
+            return cls(agent_type=agent_type, device=device, logger=self.logger, monitor=Monitor(self.meter.gauge))
+
+
+class Service(Protocol):
+    """A process's work."""
+
+    def run(self) -> None:
+        """Works until `context.stop` is set, or until there is nothing left to do."""
+
+    def close(self) -> None:
+        """Ends cleanly (dumps, checkpoints, closes ports); called after `run`, also when it raised."""
+
+
+def set_threads(count: int) -> None:
+    """Thread counts of the numerical libraries; must come before their import. Ends TensorFlow's leak, too."""
+    for variable in _THREAD_VARIABLES:
+        os.environ[variable] = str(count)
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(count)
+    os.environ["TF_NUM_INTEROP_THREADS"] = "1"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    stop_tensor_leak()
+
+
+def set_tensorflow_threads(count: int) -> None:
+    """The same for TensorFlow, for a process that uses it; must come before its first operation."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(count)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def dotted(path: str) -> Any:
+    """The object at "package.module.name". Raises ConfigError: there is none; AgentError: its module called exit; the module's own
+    errors pass through.
+    """
+    module_name, _, name = path.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise ConfigError(f"algo_conf names {path!r}, but there is no module {error.name!r}") from error
+        raise
+    except SystemExit as error:
+        raise AgentError(called_exit(f"{module_name}, while it was imported,", error)) from error
+    if not hasattr(module, name):
+        raise ConfigError(f"algo_conf names {path!r}, but module {module_name!r} has no {name!r}")
+    return getattr(module, name)
+
+
+def main(role: str, service: str) -> NoReturn:
+    """Runs one process: `role` is the package's name, `service` the dotted class, imported after the threads are set."""
+    faulthandler.enable(
+        file=sys.stdout, all_threads=True
+    )  # a crash in native code leaves every thread's traceback in the log
+    parser = argparse.ArgumentParser(prog=f"python -m {role}", description=f"The {role} process of a kaimesh run.")
+    parser.add_argument("--conf", default="conf/configure_app.toml", help="configuration (default: %(default)s)")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--run-dir", help="the run's directory (default: a new one under runs_dir)")
+    place.add_argument("--runs", help="a folder: the run is its <app>_<algo>, made, or gone on with where it is there")
+    parser.add_argument("--index", type=int, default=0, help="which of several processes of this kind (default: 0)")
+    arguments = parser.parse_args()
+    name = f"{role}_{arguments.index}"
+    logger = configure_logging(name, form=os.environ.get("log_format", "text"))  # noqa: SIM112 - a key's variable
+    _end_with_supervisor(logger)
+    try:
+        config = load(arguments.conf)
+    except ConfigError as error:
+        logger.error("%s", error)
+        sys.exit(EXIT_CONFIG)
+    run = _run_dir(arguments, config)
+    run.prepare()
+    os.environ["KAIMESH_RUN_DIR"] = str(run.root)  # where agents and workflows may write, in tensorboard/ for instance
+    threads = config.threads_of(role)
+    set_threads(threads)
+    bypass(hosts_of(config.app))
+    logger = configure_logging(name, config.app.log_level, config.app.log_format, run.root.name)
+    meter = Meter(name, run.status / f"{name}.json", report_s=config.app.report_seconds, logger=logger)
+    context = Context(name, arguments.index, config, run, run.token(), threads, meter, logger, threading.Event())
+    _handle_signals(context)
+    heard = config.app.monitor_addr and role != "monitor"  # which hears itself without a connection
+    reporter = Reporter(config.app.monitor_addr, context.token, meter, logger) if heard else None
+    meter.start()
+    context.watchdog = Watchdog(meter, context.stop, logger, config.app.watchdog_seconds)
+    context.watchdog.start()
+    sys.path.insert(0, str(Path.cwd()))
+    code = _work(context, lambda: dotted(service)(context))
+    if reporter is not None:
+        reporter.close()
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)  # no C++ destructor of Reverb or TensorFlow may hold the process
+
+
+def _run_dir(arguments: argparse.Namespace, config: Config) -> RunDir:
+    if arguments.run_dir:
+        return RunDir(arguments.run_dir)
+    app = config.app
+    if arguments.runs:
+        return RunDir(Path(arguments.runs) / RunDir.name_of(app.app, app.algo))
+    return RunDir.create(app.runs_dir, app.app, app.algo)
+
+
+def _work(context: Context, build: Callable[[], Service]) -> int:
+    code, reason, service = EXIT_OK, "", None
+    thread_errors = _end_with_its_threads(context)
+    try:
+        service = build()
+        service.run()
+    except Stopped:
+        pass
+    except BaseException as error:  # SystemExit too: an import, a constructor or a library may call exit
+        code, reason = _told(error)
+        context.logger.exception("%s ends: %s", context.name, reason.splitlines()[0])
+    finally:
+        context.stop.set()
+    if thread_errors and not reason:
+        code, reason = _told(thread_errors[0])
+    context.meter.state("stopping", reason.partition("\n")[0])
+    if service is not None:
+        try:
+            service.close()
+        except BaseException as error:
+            how = "failed once more, at its end" if reason else "could not end cleanly"
+            code, reason = code or _told(error)[0], reason or _told(error)[1]
+            context.logger.exception("%s %s", context.name, how)
+    context.meter.info["exit_code"] = code
+    context.meter.state("failed" if code else "done", reason.partition("\n")[0])  # the log has the rest
+    context.meter.stop()
+    return code
+
+
+def _told(error: BaseException) -> tuple[int, str]:
+    """The exit code and the words for what ended a process."""
+    if isinstance(error, SystemExit):
+        return EXIT_AGENT, called_exit("code of this process", error)
+    code = error.exit_code if isinstance(error, MeshError) else EXIT_CRASH
+    return code, f"{type(error).__name__}: {words(error)}"
+
+
+def _end_with_its_threads(context: Context) -> list[BaseException]:
+    """From now on a thread that dies of an error ends the process: others would wait for it for ever. Returns the errors."""
+    errors: list[BaseException] = []
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        error = args.exc_value
+        if error is None or isinstance(error, SystemExit | Stopped):
+            return
+        if not context.stop.is_set():
+            errors.append(error)
+        thread = args.thread.name if args.thread is not None else "a thread"
+        reason = _told(error)[1].partition("\n")[0]
+        context.logger.error("%s ends: thread %r raised %s", context.name, thread, reason, exc_info=error)
+        context.stop.set()
+
+    threading.excepthook = hook
+    return errors
+
+
+def _handle_signals(context: Context) -> None:
+    """SIGTERM and SIGINT set `stop`, from a thread that the C-level handler wakes.
+
+    A Python handler would run in the main thread: not at all while that is inside Reverb's C++, and into a deadlock where it
+    is inside `stop.wait`, whose lock `stop.set` needs.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        signal.signal(number, lambda *_: None)
+
+    def block() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+    def unblock() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+
+    def be_a_child() -> None:  # its signals are its own: none of them, however early, may stop this process
+        signal.set_wakeup_fd(-1)
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+        unblock()
+
+    os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=be_a_child)
+
+    def listen() -> None:
+        with writer:
+            while number := reader.recv(1):
+                if number[0] in numbers:
+                    name = signal.Signals(number[0]).name
+                    context.meter.info["signal"] = name  # told to end, so the end says nothing of the workflow
+                    context.stop.set()
+                    context.logger.info("%s: stopping", name)
+
+    threading.Thread(target=listen, name="signals", daemon=True).start()
+
+
+def _end_with_supervisor(logger: logging.Logger) -> None:
+    """Makes the kernel send SIGTERM when supervisord is gone, also by kill -9: no process lives on without a mesh."""
+    if "SUPERVISOR_ENABLED" not in os.environ or not sys.platform.startswith("linux"):
+        return
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    if not any("supervis" in word for word in psutil.Process(os.getppid()).cmdline()):  # it was gone before that call
+        logger.error("supervisord is gone; ending")
+        sys.exit(EXIT_CRASH)

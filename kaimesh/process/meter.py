@@ -1,0 +1,221 @@
+"""What a process says of itself: state, counters, rates, phase times, episodes. One file a second, one log line an interval."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kaimesh.process.documents import STATUS, publish_json, read_json
+from kaimesh.process.logs import host
+
+RECENT_EPISODES = 100
+
+
+class Phase:
+    """Adds the time spent inside a `with` to one phase. Reused, so entering allocates nothing; not re-entrant."""
+
+    __slots__ = ("_clock", "_start", "count", "seconds")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._start = 0.0
+        self.seconds = 0.0
+        self.count = 0
+
+    def __enter__(self) -> None:
+        self._start = self._clock()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.seconds += self._clock() - self._start
+        self.count += 1
+
+
+class Meter:
+    """The metrics and the state of one process; every method may be called from any thread.
+
+    path: the status file; counters go on from what an earlier life of the same process wrote there.
+    counters are totals of the run, gauges are last values, phases are seconds per name ("env", "predict", "wait", ...).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        path: Path | None = None,
+        *,
+        report_s: float = 10.0,
+        logger: logging.Logger | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.name, self.path, self.report_s = name, path, report_s
+        self._log = logger or logging.getLogger(name)
+        self._clock, self._wall = clock, wall
+        self._lock = threading.Lock()
+        previous = read_json(path, STATUS) if path is not None else {}
+        self.counters: dict[str, float] = dict(previous.get("counters", {}))
+        self.inherited = dict(self.counters)  # what this life began with
+        self.listeners: list[Callable[[dict[str, Any]], None]] = []  # called with what is published; must not wait
+        self.gauges: dict[str, float] = {}
+        self.info: dict[str, Any] = {"previous_state": previous.get("state")} if previous else {}
+        self._phases: dict[str, Phase] = {}
+        self._episodes: deque[tuple[float, float, int]] = deque(
+            (tuple(episode) for episode in previous.get("recent_episodes", [])), RECENT_EPISODES
+        )
+        self._state, self._blocked_on, self._since = "starting", "", wall()
+        self._started, self._beat = wall(), clock()
+        self._last = (clock(), dict(self.counters), {})  # type: tuple[float, dict[str, float], dict[str, float]]
+        self._last_report = (clock(), dict(self.counters), {})  # type: tuple[float, dict[str, float], dict[str, float]]
+        self._stop, self._wake = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def count(self, name: str, amount: float = 1) -> None:
+        """Adds to a counter."""
+        with self._lock:
+            self.counters[name] = self.counters.get(name, 0) + amount
+
+    def gauge(self, name: str, value: float) -> None:
+        """Sets a last value."""
+        self.gauges[name] = float(value)
+
+    def phase(self, name: str) -> Phase:
+        """`with meter.phase("env"):`; fetch it once outside a hot loop. One thread per phase."""
+        with self._lock:
+            if name not in self._phases:
+                self._phases[name] = Phase(self._clock)
+            return self._phases[name]
+
+    def episode(self, episode_return: float, length: int) -> None:
+        """One finished episode."""
+        with self._lock:
+            self.counters["episodes"] = self.counters.get("episodes", 0) + 1
+            self._episodes.append((self._wall(), float(episode_return), int(length)))
+
+    def state(self, state: str, blocked_on: str = "") -> None:
+        """What the process does ("starting", "ready", "working", "waiting", "stopping", "failed", "done") and waits for."""
+        self._beat = self._clock()
+        if (state, blocked_on) != (self._state, self._blocked_on):
+            with self._lock:
+                if self._state == "starting" and state != "starting":
+                    self._wake.set()  # somebody waits for this process to be healthy
+                if state != self._state or not (self._blocked_on and blocked_on):
+                    self._since = self._wall()
+                self._state, self._blocked_on = state, blocked_on
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether no other state was told yet."""
+        return self._state == "starting"
+
+    @property
+    def blocked_on(self) -> str:
+        """What `state` was told last."""
+        return self._blocked_on
+
+    def beat(self) -> None:
+        """Tells the watchdog that the main loop turns."""
+        self._beat = self._clock()
+
+    def silent_s(self) -> float:
+        """Seconds since the last beat."""
+        return self._clock() - self._beat
+
+    def snapshot(self) -> dict[str, Any]:
+        """What the status file holds; rates are per second since the last snapshot."""
+        with self._lock:
+            now, counters = self._clock(), dict(self.counters)
+            phases = {name: phase.seconds for name, phase in self._phases.items()}
+            rates, shares = _change(self._last, (now, counters, phases))
+            self._last = (now, counters, phases)
+            return {
+                "name": self.name,
+                "pid": os.getpid(),
+                "host": host(),
+                "state": self._state,
+                "blocked_on": self._blocked_on,
+                "since": self._since,
+                "started": self._started,
+                "time": self._wall(),
+                "silent_s": self.silent_s(),
+                "counters": counters,
+                "rates": rates,
+                "gauges": dict(self.gauges),
+                "phases": shares,
+                "phase_seconds": phases,
+                "recent_episodes": list(self._episodes),
+                **self.info,
+            }
+
+    def publish(self) -> None:
+        """Writes the status file now, and tells the listeners. A disk that takes nothing is named once, and in the next file."""
+        if self.path is None and not self.listeners:
+            return
+        snapshot = self.snapshot()
+        for listener in self.listeners:
+            listener(snapshot)
+        if self.path is not None:
+            self._disk(publish_json(self.path, snapshot))
+
+    def _disk(self, trouble: str) -> None:
+        before = self.info.get("disk", "")
+        if trouble and not before:
+            self._log.error("%s; going on without it, trying again each second", trouble)
+        elif before and not trouble:
+            self._log.info("the disk takes what is written again")
+            del self.info["disk"]
+        if trouble:
+            self.info["disk"] = trouble
+
+    def report(self) -> str:
+        """The log line: state, rates and phase shares since the last report."""
+        with self._lock:
+            current = (
+                self._clock(),
+                dict(self.counters),
+                {name: phase.seconds for name, phase in self._phases.items()},
+            )
+        rates, shares = _change(self._last_report, current)
+        self._last_report = current
+        words = [self._state + (f" (blocked on {self._blocked_on})" if self._blocked_on else "")]
+        words += [f"{name} {rate:,.0f}/s" for name, rate in rates.items() if rate]
+        words += [f"{name} {value:.4g}" for name, value in list(self.gauges.items())]
+        words += [f"{name} {share:.0%}" for name, share in shares.items() if share >= 0.005]
+        return " | ".join(words)
+
+    def start(self) -> None:
+        """Publishes every second and reports every `report_s`, in a thread, until `stop`."""
+        self._thread = threading.Thread(target=self._run, name="meter", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Publishes for the last time."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+        self.publish()
+
+    def _run(self) -> None:
+        next_report = self._clock() + self.report_s
+        while not self._stop.is_set():
+            self._wake.wait(1.0)
+            self._wake.clear()
+            self.publish()
+            if self._clock() >= next_report:
+                next_report += self.report_s
+                self._log.info("%s", self.report())
+
+
+Reading = tuple[float, dict[str, float], dict[str, float]]
+
+
+def _change(before: Reading, after: Reading) -> tuple[dict[str, float], dict[str, float]]:
+    seconds = max(after[0] - before[0], 1e-9)
+    rates = {name: (value - before[1].get(name, 0)) / seconds for name, value in after[1].items()}
+    shares = {name: (value - before[2].get(name, 0.0)) / seconds for name, value in after[2].items()}
+    return rates, shares

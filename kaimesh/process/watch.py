@@ -1,0 +1,104 @@
+"""What keeps a program of many threads in one process, such as train_test.py, from stopping without a word.
+
+The processes of a mesh have kaimesh/process/watchdog instead: each has one main loop, and a supervisor that starts it again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from kaimesh.contract.errors import EXIT_WATCHDOG
+from kaimesh.process.meter import Meter
+from kaimesh.process.stacks import debugged, places, stacks
+from kaimesh.process.turn import Turn
+
+_TICK_S = 0.5
+_IDLE = 0.1  # of a core: a process that uses less waits; a compilation uses more
+_MANY_STEPS = 3000  # without a sample: a workflow sends what it has at the latest when an episode is over
+_PATIENCE = 5  # limits that a process may be busy, or under construction, without progress
+
+
+class Watch:
+    """Ends the process with EXIT_WATCHDOG when nothing has moved for `limit_s`, and says where each thread is.
+
+    progress: a value that changes whenever something moves. words: what waits for what, as the program itself knows it.
+    What uses the processor may take five times as long (a first compilation), and so may all until `built` is set. Time in
+    a debugger does not count, nor does time in which the whole process was stopped. status: one line every `report_s`.
+    """
+
+    def __init__(
+        self,
+        limit_s: float,
+        *,
+        progress: Callable[[], object],
+        words: Callable[[], list[str]],
+        status: Callable[[], str],
+        report_s: float,
+    ) -> None:
+        self.built = False
+        self._limit_s, self._progress, self._words = limit_s, progress, words
+        self._status, self._report_s = status, report_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    @classmethod
+    def over(cls, meter: Meter, turn: Turn, limit_s: float, report_s: float) -> Watch:
+        """A watch over the counters of a process: env steps, predictions, samples, learns."""
+
+        def status() -> str:
+            state = meter.snapshot()
+            names = ("env_steps", "inserted", "learner_steps")
+            counts = ", ".join(f"{state['counters'].get(name, 0):,.0f} {name}" for name in names)
+            told = f"{meter.name}: {counts}; {state['state']} {state['blocked_on']}".rstrip()
+            unheard = state["counters"].get("env_steps", 0) > _MANY_STEPS and not state["counters"].get("inserted")
+            return told + ("; no sample came yet: does the workflow call agent.learn?" if unheard else "")
+
+        def progress() -> object:
+            return meter.snapshot()["counters"]
+
+        return cls(limit_s, progress=progress, words=turn.words, status=status, report_s=report_s)
+
+    def start(self) -> None:
+        """From now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """No longer."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        value, used, idle, silent, told = self._progress(), time.process_time(), 0.0, 0.0, 0.0
+        while not self._stop.wait(_TICK_S):
+            before, value = value, self._progress()
+            busy_s, used = time.process_time() - used, time.process_time()
+            if value != before or debugged(stacks()):
+                idle = silent = 0.0
+            silent += _TICK_S
+            idle += _TICK_S * (busy_s < _IDLE * _TICK_S)
+            told += _TICK_S
+            if (idle > self._limit_s and self.built) or silent > _PATIENCE * self._limit_s:
+                self._end(silent)
+            if told >= self._report_s:
+                told = 0.0
+                with contextlib.suppress(OSError, ValueError):  # an environment may have closed it
+                    print(self._status(), file=sys.stderr, flush=True)
+
+    def _end(self, silent_s: float) -> None:
+        lines = [
+            f"watchdog: nothing has moved for {silent_s:.0f} s ({self._status()}); ending. A longer time: --set watchdog_seconds=N; "
+            "none: --no-watchdog.",
+            *self._words(),
+            *(f"{name} is at {place}" for name, place in places(stacks())),
+            "The stacks of all threads:",
+        ]
+        try:
+            print("\n".join(lines), file=sys.stderr, flush=True)
+            faulthandler.dump_traceback(sys.stderr, all_threads=True)
+        finally:
+            os._exit(EXIT_WATCHDOG)

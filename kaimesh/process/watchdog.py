@@ -1,0 +1,69 @@
+"""Ends a process whose main loop is silent for too long, or whose end takes too long."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import sys
+import threading
+
+from kaimesh.contract.errors import EXIT_WATCHDOG
+from kaimesh.process.meter import Meter
+
+_GIL_GRACE_S = 5.0  # supervisord kills 10 s after the limit
+
+
+class Watchdog:
+    """A thread beside the main loop, which says that it turns by `meter.beat` and `meter.state`.
+
+    Library code that holds the GIL stops this thread too; then faulthandler's C thread, put off each second, ends the process.
+
+    limit_s: of silence, and of the time from `stop` to the end.
+    """
+
+    def __init__(self, meter: Meter, stop: threading.Event, logger: logging.Logger, limit_s: float) -> None:
+        self._meter, self._stop, self._log, self._limit_s = meter, stop, logger, limit_s
+        self._patience_s, self._key = 0.0, ""
+
+    def start(self) -> None:
+        """From now on."""
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    def be_patient(self, seconds: float, key: str) -> None:
+        """As long as the meter's state is "starting", silence may last so long. key: of the configuration, which says so."""
+        self._patience_s, self._key = seconds, key
+        self._put_off()  # what comes now may hold the GIL
+
+    def _patient(self) -> bool:
+        return self._patience_s > self._limit_s and self._meter.is_starting
+
+    def _allowed_s(self) -> float:
+        return self._patience_s if self._patient() else self._limit_s
+
+    def _put_off(self) -> None:
+        faulthandler.dump_traceback_later(self._allowed_s() + _GIL_GRACE_S, exit=True, file=sys.stdout)
+
+    def _watch(self) -> None:
+        reason = ""
+        while not self._stop.wait(1.0):
+            self._put_off()
+            if self._meter.silent_s() > self._allowed_s():
+                reason = self._silence()
+                break
+        else:
+            threading.Event().wait(self._limit_s)  # a clean end may take that long, no longer
+            reason = f"it had not ended {self._limit_s:.0f} s after it was told to"
+        self._meter.info["exit_code"] = EXIT_WATCHDOG
+        self._meter.state("failed", reason)
+        self._log.error("watchdog: %s; ending the process. Every thread was here:", reason)
+        faulthandler.dump_traceback(file=sys.stdout)
+        sys.stdout.flush()
+        self._meter.publish()
+        os._exit(EXIT_WATCHDOG)
+
+    def _silence(self) -> str:
+        if not self._patient():
+            return f"its main loop was silent for {self._limit_s:.0f} s"
+        doing = self._meter.blocked_on or "its start"
+        return f"{doing} took longer than {self._patience_s:.0f} s; raise {self._key} if it needs that long"

@@ -1,0 +1,250 @@
+"""gRPC as the mesh uses it: the token in the metadata, one set of limits at both ends, and peers' errors in words.
+
+For what is not on the per-step path. A stream holds a thread of the server for as long as it lives, so servers have
+more threads than they admit streams; calls beyond the threads are refused at once, never queued.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import grpc
+
+from kaimesh.contract.errors import ConfigError, MeshError, PeerError, Refused
+from kaimesh.contract.untrusted import clean
+from kaimesh.process.meter import Meter
+from kaimesh.wire.internal import internal_error
+
+TOKEN_KEY = "kaimesh-token"
+THREADS = 64
+MAX_MESSAGE_BYTES = 16 << 20  # models travel in chunks far below this; a service may set less
+MAX_METADATA_BYTES = 8 << 10
+_MAX_WORDS = 600  # of a refusal; they travel as metadata, a character in up to 12 bytes of ASCII
+KEEPALIVE_MS = 10_000
+HANDSHAKE_MS = 10_000  # a stranger that says nothing is dropped
+IDLE_MS = 300_000  # a connection without a call, too; ours come back by themselves
+_COMMON = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+]
+_SERVER = [
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", 2 * MAX_METADATA_BYTES),
+    ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+    ("grpc.max_connection_idle_ms", IDLE_MS),
+    ("grpc.so_reuseport", 0),  # else a second server shares the port and takes half of the calls
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_MS // 2),  # pings of our clients are not abuse
+]
+_CLIENT = [
+    *_COMMON,
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 5000),  # of one attempt; a refusal ends it at once
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.enable_http_proxy", 0),
+]
+
+
+HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+SERVING = b"\x08\x01"  # HealthCheckResponse(status=SERVING), the protocol's one answer of a server that answers
+
+
+class _TokenCheck(grpc.ServerInterceptor):
+    """Lets calls through whose metadata carry the mesh token."""
+
+    def __init__(self, token: str, logger: logging.Logger) -> None:
+        self._token, self._log = token.encode(), logger
+        # A handler for streams: one for single messages would wait for the message of a peer that has been refused.
+        self._refusal = grpc.stream_stream_rpc_method_handler(self._refuse)
+
+    def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
+        """The handler that was asked for, or the refusal."""
+        given = dict(handler_call_details.invocation_metadata).get(TOKEN_KEY, b"")
+        given = given.encode("utf-8", "replace") if isinstance(given, str) else bytes(given)
+        return continuation(handler_call_details) if hmac.compare_digest(given, self._token) else self._refusal
+
+    def _refuse(self, _requests: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        self._log.warning("refused a call from %s: wrong token or none", context.peer())
+        context.abort(grpc.StatusCode.UNAUTHENTICATED, "wrong mesh token: KAIMESH_TOKEN differs, or another run's")
+        yield
+
+
+class _Boundary(grpc.ServerInterceptor):
+    """Nothing that a caller sends raises out of a handler unseen.
+
+    What is no message is refused here, before the handler sees it: gRPC would print a traceback and call it an internal error.
+    What a handler did not expect is one: logged with its traceback, counted, and told to the caller.
+    """
+
+    def __init__(self, meter: Meter | None, logger: logging.Logger) -> None:
+        self._meter, self._log = meter, logger
+
+    def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
+        """The same handler, within the boundary."""
+        handler = continuation(handler_call_details)
+        if handler is None:
+            return None
+        behaviour = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        parse = handler.request_deserializer or bytes
+        method = clean(str(handler_call_details.method), 100)
+
+        def requests_of(sent: Any, context: grpc.ServicerContext) -> Any:
+            if handler.request_streaming:
+                return (_parsed(parse, message, context) for message in sent)
+            return _parsed(parse, sent, context)
+
+        def answer(sent: Any, context: grpc.ServicerContext) -> Any:
+            with self._seen(method, context):
+                return behaviour(requests_of(sent, context), context)
+
+        def answers(sent: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+            with self._seen(method, context):
+                yield from behaviour(requests_of(sent, context), context)
+
+        make = _MAKERS[handler.request_streaming, handler.response_streaming]
+        return make(answers if handler.response_streaming else answer, None, handler.response_serializer)
+
+    @contextmanager
+    def _seen(self, method: str, context: grpc.ServicerContext) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if _is_abort(error, context):
+                raise
+            if isinstance(error, grpc.RpcError):  # the caller has gone, while its messages were awaited
+                self._log.debug("%s: the caller %s has gone", method, context.peer())
+                raise
+            internal_error(self._meter, self._log, f"{method}, called by {context.peer()}")
+            context.abort(
+                grpc.StatusCode.INTERNAL, f"internal error: {type(error).__name__}; the log has its traceback"
+            )
+
+
+_MAKERS = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+
+def _parsed(parse: Callable[[bytes], Any], message: bytes, context: grpc.ServicerContext) -> Any:
+    """The message that the caller sent. Refuses the call where it is none."""
+    try:
+        return parse(message)
+    except Exception:  # of several kinds, by protobuf's implementation
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"these {len(message)} bytes are no message of this call")
+
+
+def _is_abort(error: Exception, context: grpc.ServicerContext) -> bool:
+    """Whether it is what `context.abort` raises, which is a bare Exception."""
+    return type(error) is Exception and not error.args and bool(context.code())  # type: ignore[attr-defined]
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """gRPC logs a traceback where a stranger's metadata are no text; one line says as much."""
+    if str(record.msg).startswith("Invalid encoding"):
+        record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
+    return True
+
+
+def serve(
+    registrations: Iterable[Callable[[grpc.Server], None]],
+    bind: str,
+    token: str,
+    *,
+    key: str = "",
+    threads: int = THREADS,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+    meter: Meter | None = None,
+    logger: logging.Logger | None = None,
+) -> tuple[grpc.Server, int]:
+    """A started server and its port. It also answers gRPC's health check, which wants the token too.
+
+    registrations: each adds a servicer, `lambda server: add_XServicer_to_server(servicer, server)`.
+    bind: "host:port"; port 0 takes a free one. key: the configuration key that the address comes from, for the error.
+    max_message_bytes: of one request; nothing of a caller without the token is read at all. meter: counts `internal_errors`.
+    Raises ConfigError: the port is taken, or the address is not this machine's.
+    """
+    log = logger or logging.getLogger("kaimesh.wire.grpc_edge")
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_without_traceback)
+    limits = {**dict(_COMMON), "grpc.max_receive_message_length": max_message_bytes, **dict(_SERVER)}
+    server = grpc.server(
+        ThreadPoolExecutor(threads, thread_name_prefix="rpc"),
+        interceptors=[_TokenCheck(token, log), _Boundary(meter, log)],
+        options=list(limits.items()),
+        maximum_concurrent_rpcs=threads,
+    )
+    health = grpc.unary_unary_rpc_method_handler(lambda _request, _context: SERVING)
+    service, _, method = HEALTH_CHECK[1:].partition("/")
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {method: health})])
+    for register in registrations:
+        register(server)
+    try:
+        port = server.add_insecure_port(bind)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{key or 'address'} = {bind} cannot be listened on: another process has the port, or the address is not this "
+            f"machine's. Change {key or 'it'}, or stop that process."
+        ) from error
+    server.start()
+    return server, port
+
+
+def refuse(context: grpc.ServicerContext, error: MeshError, code: grpc.StatusCode) -> NoReturn:
+    """Ends a call with an error's words."""
+    context.abort(code, clean(str(error), _MAX_WORDS))
+    raise AssertionError("abort() raises")
+
+
+class Channel:
+    """A client's way to one server: the gRPC channel, the token's metadata, errors in words.
+
+    Connects on the first call and reconnects by itself. address: "host:port".
+    """
+
+    def __init__(self, address: str, token: str, what: str) -> None:
+        self.address, self._what = address, what
+        self.metadata = ((TOKEN_KEY, token),)
+        self.grpc = grpc.insecure_channel(address, options=_CLIENT)
+
+    @contextmanager
+    def errors(self, verb: str) -> Iterator[None]:
+        """Turns what gRPC raises inside into PeerError, or Refused where the server said no."""
+        try:
+            yield
+        except grpc.RpcError as error:
+            code, details = error.code(), clean(error.details() or "")
+            where = f"{self._what} at {self.address}"
+            if code in _REFUSALS:
+                raise Refused(f"{where} refused to {verb}: {details}") from error
+            words = _WORDS.get(code, f"failed ({code.name})")
+            raise PeerError(f"{where} {words}, asked to {verb}: {details}") from error
+
+    def close(self) -> None:
+        """Ends what is under way."""
+        self.grpc.close()
+
+
+_REFUSALS = {
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+}
+_WORDS = {
+    grpc.StatusCode.UNAVAILABLE: "does not answer",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "did not answer in time",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "has no room",
+    grpc.StatusCode.DATA_LOSS: "received damaged data",
+    grpc.StatusCode.CANCELLED: "ended the call",
+    grpc.StatusCode.UNIMPLEMENTED: "does not know the call (another version of kaimesh?)",
+}

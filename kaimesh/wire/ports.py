@@ -1,0 +1,60 @@
+"""Whether the ports of a configuration are free, checked before anything is started."""
+
+from __future__ import annotations
+
+import socket
+
+import psutil
+
+from kaimesh.config import App
+from kaimesh.config.check import is_local
+from kaimesh.contract.errors import ConfigError
+
+
+def check_ports(app: App) -> None:
+    """Raises ConfigError: a port of this machine's processes is taken; names the key to change and who has the port."""
+    if app.wrapper_type == "local":
+        return
+    keys = {
+        "buffer_addrs": app.buffer_addrs,
+        "buffer_ingest_addrs": app.buffer_ingest_addrs,
+        "model_pool_addr": [app.model_pool_addr],
+        "learner_addr": [app.learner_addr],
+        "actor_addrs": app.actor_addrs,
+    }
+    taken = []
+    for key, addresses in keys.items():
+        for address in filter(is_local, addresses):
+            host, _, port = address.rpartition(":")
+            if not free(int(port)):
+                taken.append(
+                    f"{key}: port {port} is taken{_holder(int(port))}. Change {key} (--set {key}={host}:<free port>), "
+                    "or end what has it."
+                )
+    if taken:
+        lines = "\n".join(f"  {number}. {text}" for number, text in enumerate(taken, 1))
+        raise ConfigError(f"{len(taken)} port{'s' * (len(taken) > 1)} cannot be used; nothing was started.\n{lines}")
+
+
+def free(port: int) -> bool:
+    """Whether nobody listens on `port` of any interface (Reverb takes all of them, whatever the address says)."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+    return True
+
+
+def _holder(port: int) -> str:
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
+                if connection.pid is None:
+                    break
+                command = " ".join(psutil.Process(connection.pid).cmdline())
+                return f" by process {connection.pid} ({command[:120]})"
+    except psutil.Error:  # other users' processes may not be looked at; the port is taken all the same
+        pass
+    return ""

@@ -1,0 +1,7 @@
+"""What starts, watches and stops the mesh, on one machine and in a cluster.
+
+cli      tools/*.sh: start, stop, status, logs
+local    the mesh as processes of one machine: supervisord and the keeper
+cluster  the mesh in containers
+view     what is going on, as rows: for the terminal, the status page and programs
+"""

@@ -1,0 +1,13 @@
+"""`python -m kaimesh.operate.cli`."""
+
+import sys
+
+from kaimesh.operate.cli import builder
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["start"] and "--help" not in sys.argv:
+        builder.begin()  # before the imports below, which take as long as its own
+
+    from kaimesh.operate.cli.commands import main
+
+    main()

@@ -1,0 +1,73 @@
+"""Showing and following the logs of a run's processes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from kaimesh.contract.errors import ConfigError
+from kaimesh.process.run_dir import RunDir
+
+Say = Callable[[str], None]
+FOLLOW_S = 0.3
+_FAILURE_LINES = 160
+
+
+def files_of(run: RunDir, process: str | None) -> list[Path]:
+    """The log of one process (`learner_0`), of every process of a kind (`learner`), or all. Raises ConfigError."""
+    everything = sorted(run.logs.glob("*.log"))
+    chosen = [path for path in everything if process in (None, path.stem, path.stem.rpartition("_")[0])]
+    if not chosen:
+        have = ", ".join(path.stem for path in everything) or "none yet"
+        raise ConfigError(f"{run.root.name} has no log of {process!r}. It has: {have}.")
+    return chosen
+
+
+def tail(path: Path, lines: int) -> list[str]:
+    """The last lines of a log; none where it is lost, or where something else stands in its place."""
+    if not path.is_file():
+        return []
+    try:
+        with path.open(errors="replace") as file:
+            return [line.rstrip("\n") for line in deque(file, lines)]
+    except OSError:
+        return []
+
+
+def failure(path: Path) -> list[str]:
+    """From the line with which a process said why it ends, with its traceback; else the last lines."""
+    lines = tail(path, 1000)
+    starts = [
+        number
+        for number, line in enumerate(lines)
+        if (" ERROR " in line and " ends: " in line) or line.startswith("Fatal Python error: ")
+    ]
+    ends = [number for number, line in enumerate(lines) if " could not end cleanly" in line or " watchdog: " in line]
+    start = max([*starts, *ends], default=max(0, len(lines) - 30))
+    return lines[start:][:_FAILURE_LINES]
+
+
+def follow(paths: list[Path], say: Say) -> None:
+    """Says every new line, with the process's name where there are several logs, until interrupted."""
+    positions = {path: path.stat().st_size if path.is_file() else 0 for path in paths}
+    while True:
+        for path in paths:
+            if not path.is_file():  # between the two steps of a rotation
+                continue
+            try:
+                with path.open("rb") as file:
+                    size = file.seek(0, os.SEEK_END)
+                    positions[path] = positions[path] if positions[path] <= size else 0  # it was rotated
+                    file.seek(positions[path])
+                    data = file.read()
+            except OSError:
+                continue
+            if data:
+                whole = data[: data.rfind(b"\n") + 1]
+                positions[path] += len(whole)
+                for line in whole.decode(errors="replace").splitlines():
+                    say(f"{path.stem}: {line}" if len(paths) > 1 and path.stem not in line else line)
+        time.sleep(FOLLOW_S)

@@ -1,0 +1,103 @@
+"""Which run `--resume` goes on with, and whether the configuration that is wanted now fits what the run holds."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from kaimesh.config import Config, load, trust
+from kaimesh.config.load import RESOLVED
+from kaimesh.config.reading import read
+from kaimesh.contract.errors import ConfigError
+from kaimesh.process import documents
+from kaimesh.process.run_dir import RunDir
+
+SAME = ("app", "algo", "wrapper_type")  # what a run cannot change
+SHAPING = ("unroll_length",)  # hyper-parameters that stored samples are shaped by
+TABLE = (
+    "replay_buffer_capacity",
+    "preload_ratio",
+    "reverb_sampler",
+    "reverb_remover",
+    "reverb_rate_limiter",
+    "reverb_samples_per_insert",
+    "reverb_error_buffer",
+    "reverb_priority_exponent",
+)
+
+
+def latest(runs: Path) -> RunDir:
+    """The run that `--resume` goes on with. Raises ConfigError: there is none, or a link leads out of `runs`, to what may be anybody's."""
+    run = RunDir.latest(runs)
+    for path in (run.root, run.conf):
+        if not trust.is_below(path, [runs]):
+            raise ConfigError(
+                f"--resume: {runs / 'latest'} leads to {path.resolve()}, which does not lie in {runs}. It may be somebody else's, and going on "
+                "with it would run whatever its conf.toml names; nothing was started. If it is yours, move the run there, or set runs_dir "
+                "to the folder in which it lies."
+            )
+    return run
+
+
+def conf_of(run: RunDir) -> Path:
+    """The run's own conf.toml. Raises ConfigError: it is gone or damaged, with what to do."""
+    remedy = (
+        f"Name the configuration that the run was started with: tools/start.sh --resume --conf <file>, with the same --app, "
+        f"--algo and --set; or put {run.conf} back. The models and samples of the run are untouched."
+    )
+    path: Path = run.conf
+    if not os.path.lexists(path):
+        raise ConfigError(
+            f"{run.root} has no conf.toml: it was never started, or lost it; nothing was started. {remedy}"
+        )
+    problems: list[str] = []
+    document = read(run.conf, problems, remedy)
+    if problems or RESOLVED not in document.data:
+        why = problems[0] if problems else "it is not the whole configuration that a start writes"
+        raise ConfigError(f"{run.conf} is damaged: {why}\nNothing was started. {remedy}")
+    return path
+
+
+def check_fits(config: Config, run: RunDir) -> None:
+    """Raises ConfigError: `config` is another environment's or algorithm's, or the stored samples are of another table."""
+    try:
+        before = load(conf_of(run))
+    except ConfigError:  # damaged, and the user named another: the run's name is what is left to compare with
+        wanted = RunDir.name_of(config.app.app, config.app.algo)
+        if not run.root.name.startswith(f"{wanted}_"):
+            raise ConfigError(
+                f"--resume with app = {config.app.app}, algo = {config.app.algo}: the run {run.root.name} has another name, so its "
+                f"checkpoints would not fit. Nothing was started. Give the --app and --algo of the run."
+            ) from None
+        return
+    for key in SAME:
+        was, now = getattr(before.app, key), getattr(config.app, key)
+        if was != now:
+            raise ConfigError(
+                f"--resume with {key} = {now}: the run {run.root.name} has {key} = {was}, and its checkpoints and samples "
+                "would not fit. Nothing was changed. Start a new run without --resume."
+            )
+    kept = _stored(run)
+    if not kept:
+        return
+    changed = [(key, getattr(before.app, key), getattr(config.app, key)) for key in TABLE] if _replay(kept) else []
+    changed += [(f"{config.algo.name}.{key}", before.hyper.get(key), config.hyper.get(key)) for key in SHAPING]
+    if wrong := [f"{key} = {now} (it was {was})" for key, was, now in changed if was != now]:
+        raise ConfigError(
+            f"--resume with {', '.join(wrong)}: the samples in {run.buffer} are of the table as it was, so none of them could be "
+            f"used. Nothing was changed. Leave that as it was, or delete {run.buffer} to go on with an empty buffer."
+        )
+
+
+def _stored(run: RunDir) -> list[dict[str, Any]]:
+    """The manifests of the buffers' newest checkpoints that hold samples."""
+    newest = [max(folder.glob("[0-9]*"), default=None) for folder in run.buffer.glob("*/kept")]
+    found = [documents.read_json(path / "manifest.json") for path in newest if path is not None]
+    return [manifest for manifest in found if manifest.get("items")]
+
+
+def _replay(manifests: list[dict[str, Any]]) -> bool:
+    """Whether the samples lie in a replay table; those of a queue are used once, so a queue that begins anew loses little."""
+    return any('"max_times_sampled": "1"' not in json.dumps(manifest.get("configuration")) for manifest in manifests)

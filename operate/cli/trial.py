@@ -1,0 +1,74 @@
+"""Building the environment once before anything is written or started, in a process that it may crash."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from kaimesh.config import Config
+from kaimesh.contract.errors import ConfigError
+from kaimesh.operate.cli.builder import take
+from kaimesh.process.run_dir import RunDir
+
+LIMIT_S = 8.0  # an environment that takes longer is given the benefit of the doubt
+_LAST_LINES = 15
+
+
+class Trial:
+    """Begins at once, beside what else there is to check; `verdict` waits for it, `close` ends it in any case.
+
+    resumed: the run to go on with, whose models must fit, as `conf` with `overrides` describes it; None: a new one.
+    """
+
+    def __init__(self, config: Config, resumed: RunDir | None, conf: Path, overrides: Mapping[str, str]) -> None:
+        app = config.app
+        self._app = app.app
+        request: dict[str, Any] = {
+            "app": app.app,
+            "env_conf": app.env_conf,
+            "max_episode_steps": app.max_episode_steps,
+        }
+        if resumed is not None:
+            request |= {"conf": str(conf), "overrides": dict(overrides), "ckpt": str(resumed.ckpt)}
+        self._builder = take()
+        self._builder.request(json.dumps(request))
+
+    def verdict(self) -> str:
+        """A note for the user, or "". Raises ConfigError: the environment cannot be built, or the run's models do not fit."""
+        try:
+            code = self._builder.process.wait(LIMIT_S)
+        except subprocess.TimeoutExpired:
+            return f"app = {self._app!r} was not built within {LIMIT_S:.0f} s; the mesh starts without having seen it"
+        os.set_blocking(self._builder.answer, False)  # a child of the environment's may hold the other end
+        with suppress(BlockingIOError), os.fdopen(os.dup(self._builder.answer), "rb") as file:
+            text = file.read() or b""
+            if text:
+                answer = json.loads(text)
+                if "error" in answer:
+                    raise ConfigError(
+                        f"{self._subject()} cannot be started: {answer['error'].rstrip()}\nNothing was started."
+                    )
+                return ""
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        raise ConfigError(
+            f"{self._subject()} ended the process that built it ({how}), so every aisrv would end. Nothing was started. It said:\n"
+            + self._last_lines()
+        )
+
+    def close(self) -> None:
+        """Ends what still builds, its children too."""
+        self._builder.close()
+
+    def _subject(self) -> str:
+        return f"app = {self._app!r}"
+
+    def _last_lines(self) -> str:
+        self._builder.said.seek(0)
+        lines = self._builder.said.read().decode(errors="replace").splitlines()
+        return "\n".join(lines[-_LAST_LINES:]) or "(nothing)"

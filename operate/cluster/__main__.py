@@ -1,0 +1,36 @@
+"""`python -m kaimesh.operate.cluster serve ROLE | probe ROLE | setup | status | crash`: the image's entry point."""
+
+import sys
+
+
+def main() -> int:
+    """Each command imports only what it needs: `serve` stands beside every process, `probe` runs every few seconds."""
+    match sys.argv[1:]:
+        case ["serve", role]:
+            from kaimesh.operate.cluster.serve import serve
+
+            return serve(role)
+        case ["probe", role]:
+            from kaimesh.operate.cluster.probe import probe
+
+            return probe(role)
+        case ["setup"]:
+            from kaimesh.operate.cluster.setup import setup
+
+            return setup()
+        case ["status"]:
+            from kaimesh.operate.cluster.probe import status_json
+
+            print(status_json())
+            return 0
+        case ["crash"]:
+            from kaimesh.operate.cluster.serve import crash
+
+            return crash()
+        case _:
+            print(f"{__doc__} (not: {' '.join(sys.argv[1:]) or 'nothing'})", file=sys.stderr)
+            return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""The monitor: every process of a cluster reports to it once a second; it keeps their status files, the curves and a page.
+
+The keeper's eyes without its hands: the container engine starts and restarts. When it dies, nobody waits for it; the
+processes go on reporting to the next one, which finds the totals in its status files.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from kaimesh.contract.errors import MeshError, Refused, SampleError
+from kaimesh.contract.untrusted import parsed
+from kaimesh.operate.cluster.status import MAX_PROCESSES, MAX_REPORT_BYTES, Name, kept_in, report_of
+from kaimesh.operate.view import page
+from kaimesh.operate.view.cluster import View, look
+from kaimesh.operate.view.ledger import Ledger
+from kaimesh.operate.view.record import Record
+from kaimesh.operate.view.totals import Totals, totals
+from kaimesh.process.documents import publish_json
+from kaimesh.process.life import Context, main
+from kaimesh.process.reporter import ROLE
+from kaimesh.wire.connection import Connection, Hello
+from kaimesh.wire.frame import Kind, from_json
+from kaimesh.wire.server import FrameServer
+
+_IDLE_S = 0.5
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
+
+
+class Monitor:
+    """See the module. Raises MeshError: a port is taken."""
+
+    def __init__(self, context: Context) -> None:
+        self._context, self._run = context, context.run
+        app = context.config.app
+        self._statuses = _kept(context.run.status, context.name, context.logger)
+        self._own: dict[str, dict[str, Any]] = {}
+        context.meter.listeners.append(self._hear_itself)
+        self._ledger = Ledger(self._statuses)
+        self._record, self._report_s = Record(context.run), app.report_seconds
+        self._last = (time.time(), totals(self._statuses, time.time()))
+        try:
+            self._server = FrameServer(
+                (app.bind_host, int(app.monitor_addr.rpartition(":")[2])),
+                token=context.token,
+                roles=(ROLE, "reader"),
+                on_hello=_greet,
+                meter=context.meter,
+                logger=context.logger,
+            )
+            port = app.monitor_page_port
+            self._page = page.serve((app.bind_host, port), self._look, context.meter, context.logger) if port else None
+        except OSError as error:
+            raise MeshError(
+                f"monitor_addr = {app.monitor_addr} or monitor_page_port = {app.monitor_page_port} cannot be opened on "
+                f"{app.bind_host} ({error.strerror}); nobody could see the mesh. Change it, or end what uses the port."
+            ) from error
+        context.meter.info["port"] = self._server.port
+
+    def run(self) -> None:
+        """Takes reports until the process is asked to stop."""
+        self._context.meter.state("ready")
+        while not self._context.stop.is_set():
+            self._server.serve(self._server.poll(_IDLE_S), self._serve)
+            self._context.meter.beat()
+            self._write_curves()
+
+    def close(self) -> None:
+        """Closes the ports and the curves' file."""
+        self._server.stop()
+        if self._page is not None:
+            self._page.shutdown()
+            self._page.server_close()
+        self._record.close()
+
+    def _serve(self, connection: Connection) -> None:
+        """Keeps a report. Raises MeshError, and keeps nothing: it is none."""
+        assert connection.header is not None
+        status = self._ledger.take(self._report_of(connection))
+        name = status["name"]
+        self._statuses = {**self._statuses, name: status}  # a new one: the page reads it in its own thread
+        publish_json(self._run.status / f"{name}.json", status)  # a full disk is told by this process's own meter
+        self._server.send_json(connection, Kind.CONTROL, {}, tag=connection.header.tag)
+
+    def _report_of(self, connection: Connection) -> dict[str, Any]:
+        """The report in a frame. Raises MeshError: it is none, or not this peer's to make."""
+        name = connection.state
+        if name is None:
+            raise SampleError(f"only a {ROLE} may report; this peer asked for nothing more than a handshake")
+        header, size = connection.header, len(connection.payload)
+        if header is None or header.kind != Kind.CONTROL or size > MAX_REPORT_BYTES:
+            raise SampleError(
+                f"a report is a frame of kind {Kind.CONTROL:d}, of at most {MAX_REPORT_BYTES} bytes, not of {size}"
+            )
+        status = report_of(from_json(connection.payload).get("status"))
+        if status["name"] != name:
+            raise SampleError(f"{name} cannot report for {status['name']}")
+        if name not in self._statuses and len(self._statuses) >= MAX_PROCESSES:
+            raise SampleError(f"{MAX_PROCESSES} processes are known already; start another run for more")
+        status["time"] = min(status["time"], time.time())  # another machine's clock may be ahead
+        return status
+
+    def _look(self) -> View:
+        return look(self._run.root.name, {**self._statuses, **self._own}, time.time())
+
+    def _hear_itself(self, snapshot: dict[str, Any]) -> None:
+        """Its own row; no peer may report in its name. Called from the meter's thread."""
+        self._own = {self._context.name: {**snapshot, "restarts": 0}}
+
+    def _write_curves(self) -> None:
+        now, (before, earlier) = time.time(), self._last
+        if now - before < self._report_s:
+            return
+        current = totals(self._statuses, now)
+        self._last = (now, current)
+        if self._statuses:
+            self._record.write(now, current, _rates(current, earlier, now - before), _learned(self._statuses))
+
+
+def _greet(connection: Connection, hello: Hello) -> dict[str, Any]:
+    """Who reports says who it is, once; `state` is its name, or None: a reader. Raises Refused."""
+    if hello.role == ROLE:
+        connection.state = parsed(_NAME, hello.name, "no process of a mesh is called so", Refused)
+    return {}
+
+
+def _kept(folder: Path, own: str, log: logging.Logger) -> dict[str, dict[str, Any]]:
+    """What an earlier life of the monitor kept. A file that is damaged counts as none, and is replaced by the next report."""
+    statuses = {}
+    for path in sorted(folder.glob("[!.]*.json")):
+        if path.stem == own:
+            continue
+        try:
+            statuses[path.stem] = kept_in(path)
+        except (OSError, SampleError) as error:
+            log.warning("%s is not used, and that process's earlier lives are not counted: %s", path, error)
+    return statuses
+
+
+def _rates(current: Totals, earlier: Totals, seconds: float) -> dict[str, float]:
+    return {
+        f"{name}_per_s": (getattr(current, name) - getattr(earlier, name)) / max(seconds, 1e-3)
+        for name in ("env_steps", "learner_steps")
+    }
+
+
+def _learned(statuses: dict[str, dict[str, Any]]) -> dict[str, float]:
+    gauges = (item for status in statuses.values() for item in status["gauges"].items())
+    return {name: value for name, value in gauges if name.startswith("learn/")}
+
+
+if __name__ == "__main__":
+    main("monitor", "kaimesh.operate.cluster.monitor.Monitor")

@@ -1,0 +1,162 @@
+"""Whether a container's process is ready: its own word, and its ports from outside as its peers use them.
+
+Standard library, and gRPC where the port speaks it: a probe runs every few seconds in every container.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from kaimesh.operate.cluster import places
+from kaimesh.operate.view.totals import number
+from kaimesh.process.documents import read_json
+from kaimesh.process.run_dir import TOKEN_FILE_VARIABLE, TOKEN_VARIABLE
+from kaimesh.wire import frame as wire
+from kaimesh.wire.frame import Kind
+from kaimesh.wire.proxies import open_here
+
+TIMEOUT_S = 4.0
+OLD_S = 20.0
+REVERB_INFO = "/deepmind.reverb.ReverbService/ServerInfo"
+HEALTH = "/grpc.health.v1.Health/Check"
+
+
+class NotReady(Exception):
+    """Why not."""
+
+
+def probe(role: str) -> int:
+    """Prints one line; returns 0 if the process is ready, else 1."""
+    try:
+        print(check(role))
+    except Exception as error:  # the engine reads one line; whatever answers oddly is not ready
+        print(f"not ready: {error if isinstance(error, NotReady | OSError) else repr(error)}")
+        return 1
+    return 0
+
+
+def check(role: str) -> str:
+    """What was found. Raises NotReady, OSError, ValueError."""
+    if role == "tensorboard":
+        return http(places.CURVES_PORT)
+    said = [status(places.RUNS, str(read_json(places.CHILD).get("name", "")), time.time())]
+    for key, ask in _PORTS.get(role, ()):
+        said.append(f"{key}: {ask(port_of(key))}")
+    return "; ".join(said)
+
+
+def status(runs: Path, name: str, now: float) -> str:
+    """What the process says of itself. Raises NotReady: nothing, nothing new, or nothing good."""
+    said = last_status(runs, name)
+    if not said:
+        raise NotReady("the process has not said anything yet")
+    state, age_s = said.get("state"), now - (number(said.get("time")) or 0.0)
+    if state in ("starting", "failed", None):
+        raise NotReady(f"{state}: {said.get('blocked_on', '')}")
+    if age_s > OLD_S and state != "done":
+        raise NotReady(f"silent for {age_s:.0f} s")
+    return str(state)
+
+
+def last_status(runs: Path, name: str) -> dict[str, Any]:
+    """What the process published last, in whatever run; {}: nothing that can be read."""
+    files = sorted(runs.glob(f"*/status/{name}.json"), key=lambda path: path.stat().st_mtime)
+    return read_json(files[-1]) if files and name else {}
+
+
+def port_of(key: str) -> int:
+    """The port in an address key's environment variable."""
+    value = os.environ[key]
+    address = json.loads(value)[0] if value.startswith("[") else value
+    return int(str(address).rpartition(":")[2])
+
+
+def token() -> str:
+    """The mesh token."""
+    return os.environ.get(TOKEN_VARIABLE) or Path(os.environ[TOKEN_FILE_VARIABLE]).read_text().strip()
+
+
+def handshake(role: str, port: int) -> str:
+    """Shakes hands as `role` with framed TCP. Raises NotReady: refused."""
+    with _greet(role, port):
+        return "welcome"
+
+
+def buffer(port: int) -> str:
+    """The ingest port, and Reverb behind it once the first aisrv has declared its samples. Raises NotReady."""
+    with _greet("reader", port) as sock:
+        payload = wire.to_json({"do": "describe"})
+        sock.sendall(wire.encode(Kind.CONTROL, len(payload)) + payload)
+        _, answer = _frame(sock)
+    if wire.from_json(memoryview(answer))["specs"] is None:
+        return "welcome; no aisrv has declared its samples yet"
+    return f"welcome; Reverb {grpc_call(REVERB_INFO, port_of('buffer_addrs'))}"
+
+
+def grpc_call(method: str, port: int) -> str:
+    """A gRPC call with an empty message. Raises NotReady."""
+    import grpc
+
+    with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
+        try:
+            channel.unary_unary(method, bytes, bytes)(b"", timeout=TIMEOUT_S, metadata=(("kaimesh-token", token()),))
+        except grpc.RpcError as error:
+            raise NotReady(f"{method}: {error.code().name}") from error
+    return "answers"
+
+
+def http(port: int) -> str:
+    """A web page."""
+    with open_here(f"http://127.0.0.1:{port}/", TIMEOUT_S) as answer:
+        return f"HTTP {answer.status}"
+
+
+def status_json() -> str:
+    """What the monitor in this container shows."""
+    url = f"http://127.0.0.1:{port_of('monitor_page_port')}/status.json"
+    with open_here(url, TIMEOUT_S) as answer:
+        return str(answer.read().decode())
+
+
+def _greet(role: str, port: int) -> socket.socket:
+    payload = wire.to_json({"protocol": wire.PROTOCOL, "token": token(), "role": role, "name": "health check"})
+    sock = socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
+    try:
+        sock.sendall(wire.encode(Kind.HELLO, len(payload)) + payload)
+        kind, answer = _frame(sock)
+        if kind != Kind.WELCOME:
+            raise NotReady(answer.decode(errors="replace"))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _frame(sock: socket.socket) -> tuple[int, bytes]:
+    header = wire.decode(_read(sock, wire.HEADER_BYTES), wire.MAX_HELLO_BYTES)
+    return header.kind, _read(sock, header.length)
+
+
+def _read(sock: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        piece = sock.recv(size - len(data))
+        if not piece:
+            raise NotReady("the connection was closed")
+        data += piece
+    return data
+
+
+# By role: the key of each port, and how it is asked.
+_PORTS: dict[str, tuple[tuple[str, Any], ...]] = {
+    "actor": (("actor_addrs", lambda port: handshake("player", port)),),
+    "buffer": (("buffer_ingest_addrs", buffer),),
+    "learner": (("learner_addr", lambda port: grpc_call(HEALTH, port)),),
+    "model_pool": (("model_pool_addr", lambda port: grpc_call(HEALTH, port)),),
+    "monitor": (("monitor_addr", lambda port: handshake("reader", port)), ("monitor_page_port", http)),
+}

@@ -1,0 +1,182 @@
+"""One process of the mesh as a container's only work.
+
+It starts the process, passes signals on, and ends with it, so that the engine starts the container again. Two things it does
+not leave to the engine: a process whose end would only come again (configuration, user's code) or that is done is not
+restarted, the container stays and its health check says why; and where `docker compose up` found another configuration or agent, the
+process is started anew with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import IO
+
+from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_OK
+from kaimesh.operate.cluster import places
+from kaimesh.operate.cluster.probe import last_status
+from kaimesh.operate.cluster.replica import index
+from kaimesh.operate.local.keeper.rules import SILENT
+from kaimesh.process.logs import JsonLines
+
+ROLES = ("buffer", "model_pool", "learner", "actor", "aisrv", "monitor")
+CURVES = "tensorboard"
+FINAL = (EXIT_OK, EXIT_CONFIG, EXIT_AGENT)  # as for supervisord: done, or the same again after a restart
+_PERIOD_S = 0.5
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+def command(role: str, replica: int) -> list[str]:
+    """The process's command line."""
+    if role == CURVES:
+        where = ["--logdir", str(places.CURVES), "--host", "0.0.0.0", "--port", str(places.CURVES_PORT)]
+        return [sys.executable, "-m", "tensorboard.main", *where, "--load_fast", "false"]
+    package = "kaimesh.operate.cluster.monitor" if role == "monitor" else f"kaimesh.{role}"
+    conf = places.MESH_CONF if places.MESH_CONF.exists() else places.CONF
+    paths = ["--conf", str(conf), "--runs", str(places.RUNS)]
+    return [sys.executable, "-m", package, *paths, "--index", str(replica)]
+
+
+def cpus(quota: Path = _QUOTA) -> int | None:
+    """Whole cores that the container may use, at least one; None: no limit is set."""
+    try:
+        limit, period = quota.read_text().split()
+    except (OSError, ValueError):
+        return None
+    return None if limit == "max" else max(1, int(limit) // int(period))
+
+
+def environment(role: str) -> dict[str, str]:
+    """The process's own: where the container may use fewer cores than the machine has, as many threads as it may use."""
+    found, cores = dict(os.environ), cpus()
+    key = f"{role}_threads"
+    if role in ("learner", "actor") and cores and cores < (os.cpu_count() or 1) and key not in found:
+        found[key] = str(cores)
+    return found
+
+
+class Container:
+    """One role's process, over and over."""
+
+    def __init__(self, role: str, replica: int) -> None:
+        self.role, self.name, self._replica = role, f"{role}_{replica}", replica
+        self._lines = JsonLines(self.name, os.environ.get("KAIMESH_RUN", ""))
+        self._told: int | None = None
+        self._generation = _generation()
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> int:
+        """Until a signal, or an end of the process that a restart may mend; returns the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._pass_on)
+        while True:
+            code = self._live()
+            if self._told is not None or code not in FINAL:
+                return code if code >= 0 else 128 - code
+            if not self._wait_for_another_generation(code):
+                return EXIT_OK
+
+    def _live(self) -> int:
+        """One life of the process; ends it early where there is another generation."""
+        child = self._child = subprocess.Popen(
+            command(self.role, self._replica),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment(self.role),
+        )
+        assert child.stdout is not None
+        places.CHILD.write_text(json.dumps({"name": self.name, "pid": child.pid}))
+        pump = threading.Thread(target=self._pump, args=(child.stdout,), daemon=True)
+        pump.start()
+        told_to_renew = False
+        while child.poll() is None:
+            if self._told is not None:
+                child.send_signal(self._told)  # it may have come before there was a child
+                child.wait()
+            elif not told_to_renew and self._is_renewed():
+                self._say("INFO", "the configuration or the agent changed: starting anew")
+                told_to_renew = True
+                child.terminate()
+            else:
+                _wait(child, _PERIOD_S)
+        pump.join(5.0)
+        if told_to_renew and self._told is None:
+            return self._live()
+        return child.returncode
+
+    def _wait_for_another_generation(self, code: int) -> bool:
+        if code != EXIT_OK:
+            level, words = "ERROR", f"ended with {code}, which a restart would only repeat"
+        elif self._was_done():
+            level, words = "INFO", "is done"
+        else:
+            level, words = "ERROR", f"failed: {SILENT}"
+        self._say(level, f"{self.name} {words}; the container waits for another configuration")
+        while self._told is None:
+            if self._is_renewed():
+                return True
+            time.sleep(_PERIOD_S)
+        return False
+
+    def _was_done(self) -> bool:
+        """Whether the process that ended with 0 said that its work was done, or was told to end; only ours say so."""
+        assert self._child is not None
+        said = last_status(places.RUNS, self.name)
+        of_this_life = said.get("pid") == self._child.pid
+        return self.role == CURVES or (of_this_life and (said.get("state") == "done" or "signal" in said))
+
+    def _is_renewed(self) -> bool:
+        generation = _generation()
+        if generation in ("", self._generation):
+            return False
+        self._generation = generation
+        return True
+
+    def _pass_on(self, number: int, _frame: object) -> None:
+        self._told = number
+
+    def _pump(self, stream: IO[bytes]) -> None:
+        """The process's lines; what is none of its log (libraries in C++, an interpreter that dies) becomes one."""
+        for raw in stream:
+            line = raw.decode(errors="replace").rstrip("\n")
+            if not (line.startswith("{") and line.endswith("}")):
+                line = self._lines.line("RAW", line, time.time())
+            print(line, flush=True)
+
+    def _say(self, level: str, message: str) -> None:
+        print(self._lines.line(level, message, time.time()), flush=True)
+
+
+def serve(role: str) -> int:
+    """Runs `role` until the container is told to stop."""
+    if role not in (*ROLES, CURVES):
+        print(f"no process is called {role!r}; there are: {', '.join((*ROLES, CURVES))}", file=sys.stderr)
+        return EXIT_CONFIG
+    return Container(role, index()).run()
+
+
+def crash() -> int:
+    """Kills this container's process as a fault would, without a chance to end cleanly."""
+    os.kill(int(json.loads(places.CHILD.read_text())["pid"]), signal.SIGKILL)
+    return EXIT_OK
+
+
+def _generation() -> str:
+    try:
+        return places.GENERATION.read_text()
+    except OSError:
+        return ""
+
+
+def _wait(child: subprocess.Popen[bytes], timeout_s: float) -> None:
+    try:
+        child.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        return

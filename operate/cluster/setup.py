@@ -1,0 +1,76 @@
+"""What `docker compose up` does before anything else: a token, once, and a look at the configuration.
+
+Where the configuration is wrong nothing is started, as in tools/start.sh. The containers work from the copy that is made here,
+so that all of them have the same one whenever they are started again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from kaimesh.config import Config, load
+from kaimesh.contract.errors import EXIT_CONFIG, EXIT_OK, ConfigError
+from kaimesh.operate.cluster import places
+from kaimesh.process.run_dir import TOKEN_VARIABLE
+
+
+def setup() -> int:
+    """Makes the token, checks, copies; returns the exit code."""
+    make_token(places.TOKEN)
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        config = load(places.CONF)
+        check(config)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return EXIT_CONFIG
+    for warning in config.warnings:
+        print(f"note: {warning}")
+    _write(places.MESH_CONF, places.CONF.read_text())
+    _write(places.GENERATION, fingerprint([Path("conf"), Path("diy")]))
+    print(f"{config.app.app} with {config.app.algo}: the mesh may start")
+    return EXIT_OK
+
+
+def make_token(path: Path) -> None:
+    """KAIMESH_TOKEN where it is given, else a random one where there is none; only the mesh's user may read it."""
+    given = os.environ.get(TOKEN_VARIABLE, "")
+    if given or not path.exists():
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(given or secrets.token_hex(32))
+
+
+def check(config: Config) -> None:
+    """Raises ConfigError: this configuration is none of a cluster."""
+    app = config.app
+    if app.wrapper_type != "remote":
+        raise ConfigError(
+            f"wrapper_type = {app.wrapper_type}: containers would wait for each other for ever; nothing was started. Set "
+            "wrapper_type = remote, or use tools/start.sh."
+        )
+    if app.run_mode != "train":
+        raise ConfigError(
+            f"run_mode = {app.run_mode}: a cluster only trains; nothing was started. Set run_mode = train, or use tools/evaluate.sh."
+        )
+
+
+def fingerprint(folders: list[Path]) -> str:
+    """Of the names and contents of every file in `folders`, less what Python leaves there."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+            content = path.read_bytes()
+            digest.update(f"{path} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text)
+    temporary.replace(path)

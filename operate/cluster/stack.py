@@ -1,0 +1,49 @@
+"""What Swarm does differently from Compose: how many aisrv there are, and another image for all, by its own rolling update."""
+
+from __future__ import annotations
+
+import subprocess
+
+from docker.models.services import Service
+
+from kaimesh.contract.errors import MeshError
+from kaimesh.operate.cluster.engine import Engine, wait_for
+from kaimesh.operate.cluster.upgrade import Say, rank
+
+UPDATED_S = 900.0
+
+
+def scale(engine: Engine, count: int) -> None:
+    """Changes how many aisrv there are; those that stay are not touched. Raises MeshError with the engine's words.
+
+    By the command line: the SDK's `Service.scale` writes the defaults into the specification, which replaces every task.
+    """
+    words = ["docker", "service", "scale", "--detach", f"{engine.name}_aisrv={count}"]
+    done = subprocess.run(words, text=True, capture_output=True)
+    if done.returncode:
+        raise MeshError(f"{' '.join(words)} failed:\n{done.stderr}")
+
+
+def upgrade(engine: Engine, image: str, say: Say) -> int:
+    """Replaces the tasks of one service after the other; returns how many services. Raises MeshError, PeerError: one could not be."""
+    services = engine.client.services.list(filters={"label": f"{engine.label}={engine.name}"})
+    for service in sorted(services, key=lambda s: rank(s.name.removeprefix(f"{engine.name}_"))):
+        say(f"{service.name}: rolling update to {image}")
+        service.reload()  # an update needs the version that it changes
+        service.update(image=image, force_update=True, fetch_current_spec=True)
+        _wait(service, image)
+    return len(services)
+
+
+def _wait(service: Service, image: str) -> None:
+    wait_for(lambda: _state(service) not in ("", "updating"), UPDATED_S, f"{service.name} is updated to {image}")
+    if (state := _state(service)) != "completed":
+        raise MeshError(
+            f"{service.name} could not be updated to {image} ({state}: {service.attrs['UpdateStatus']['Message']}); the services after "
+            f"it were left as they are. Why: docker service ps --no-trunc {service.name}. Back: docker service rollback {service.name}"
+        )
+
+
+def _state(service: Service) -> str:
+    service.reload()
+    return str(service.attrs.get("UpdateStatus", {}).get("State", ""))

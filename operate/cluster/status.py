@@ -1,0 +1,113 @@
+"""A process's status as a stranger may report it: every part that anybody reads later has its type and its bounds.
+
+What does not fit is refused as a whole, before the monitor keeps it. Where an honest process may say something odd (a loss that
+is NaN, a long error message), that part alone is left out or cut. Parts that nobody here knows are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+
+from kaimesh.contract.errors import SampleError
+from kaimesh.contract.untrusted import json_of, parsed
+from kaimesh.operate.local.supervise import ROLES
+
+MAX_REPORT_BYTES = 1 << 18
+MAX_PROCESSES = 512  # names that a monitor keeps
+KEPT_LIVES = 8  # an older one cannot report any more
+MAX_COUNTERS, MAX_GAUGES, MAX_EPISODES = 100, 1000, 100
+_MOST, _MOST_GAUGE = 1e15, 1e30  # so that no sum over all processes and lives overflows
+_MAX_TEXT = 2000
+_YEAR_5138 = 1e11  # seconds
+
+
+def _line(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text[:_MAX_TEXT])
+
+
+def _finite(values: dict[str, float]) -> dict[str, float]:
+    """Without what is no number, or absurd: a user's loss may be either, and the rest of the report is as good as ever."""
+    return {name: value for name, value in values.items() if math.isfinite(value) and abs(value) <= _MOST_GAUGE}
+
+
+def _finite_rows(rows: list[list[float]]) -> list[list[float]]:
+    return [row for row in rows if all(math.isfinite(value) and abs(value) <= _MOST_GAUGE for value in row)]
+
+
+# A file is called so, and a line of the page begins with it.
+Name = Annotated[str, StringConstraints(pattern=rf"^({'|'.join(ROLES)})_(0|[1-9][0-9]{{0,3}})$")]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Text = Annotated[str, AfterValidator(_line)]
+Moment = Annotated[float, Field(ge=0, le=_YEAR_5138, allow_inf_nan=False)]
+Counters = Annotated[
+    dict[Key, Annotated[float, Field(ge=-_MOST, le=_MOST, allow_inf_nan=False)]], Field(max_length=MAX_COUNTERS)
+]
+Values = Annotated[dict[Key, float], Field(max_length=MAX_GAUGES), AfterValidator(_finite)]
+Episode = Annotated[list[float], Field(min_length=3, max_length=3)]  # when it ended, its return, its length
+Episodes = Annotated[list[Episode], Field(max_length=MAX_EPISODES), AfterValidator(_finite_rows)]
+Life = Annotated[str, StringConstraints(min_length=1, max_length=300), AfterValidator(_line)]
+State = Literal["starting", "ready", "working", "waiting", "stopping", "failed", "done"]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+
+
+class Report(BaseModel):
+    """What a process says of itself (kaimesh.process.meter.Meter.snapshot), and the `life` whose counters these are."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+    name: Name
+    life: Life
+    pid: Annotated[int, Field(ge=0, le=2**31)] | None = None
+    host: Text = ""
+    state: State
+    blocked_on: Text = ""
+    since: Moment | None = None
+    started: Moment = 0.0
+    time: Moment
+    silent_s: Annotated[float, Field(ge=-_YEAR_5138, le=_YEAR_5138, allow_inf_nan=False)] = 0.0
+    counters: Counters
+    rates: Values = {}
+    gauges: Values = {}
+    phases: Values = {}
+    phase_seconds: Values = {}
+    recent_episodes: Episodes = []
+    port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    ingest_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    model_version: Annotated[int, Field(ge=-1, le=2**53)] | None = None
+    model_pool: Text | None = None
+    previous_state: Text | None = None
+    exit_code: Annotated[int, Field(ge=-255, le=255)] | None = None
+    signal: Text | None = None
+
+
+class Kept(Report):
+    """A report as the monitor's ledger keeps it in a status file: with the counters of all lives."""
+
+    counters: dict[Key, Annotated[float, Field(allow_inf_nan=False)]]
+    restarts: Count
+    lives: Annotated[dict[Life, Counters], Field(max_length=KEPT_LIVES)]
+    earlier_lives: dict[Key, Annotated[float, Field(allow_inf_nan=False)]]
+
+
+_REPORT, _KEPT = TypeAdapter(Report), TypeAdapter(Kept)
+
+
+def report_of(status: Any) -> dict[str, Any]:
+    """A peer's status, checked. Raises SampleError: it cannot be kept, and why."""
+    return parsed(_REPORT, status, "this status cannot be kept", SampleError).model_dump(exclude_none=True)
+
+
+def kept_in(path: Path) -> dict[str, Any]:
+    """The status in a file that an earlier life of the monitor wrote. Raises OSError, SampleError: it is damaged, or no status."""
+    try:
+        data = json_of(path.read_bytes())
+    except ValueError as error:
+        raise SampleError(f"it is not JSON: {error}") from error
+    status = parsed(_KEPT, data, "it is no status that a monitor keeps", SampleError).model_dump(exclude_none=True)
+    if status["name"] != path.stem:
+        raise SampleError(f"it is the status of {status['name']}")
+    return status

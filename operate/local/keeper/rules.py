@@ -1,0 +1,141 @@
+"""When a process is healthy, has finished, or is a reason to end the run.
+
+`info` is supervisord's view of a process (statename, pid, exitstatus, spawnerr, start), `status` what it last published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_OK
+from kaimesh.process.exits import signal_words
+
+Info = Mapping[str, Any]
+Status = Mapping[str, Any]
+WINDOW_S = 600.0
+
+
+def healthy(info: Info, status: Status) -> bool:
+    """Whether this very process (not an earlier life of it) is past its start. Waiting for others is healthy."""
+    return bool(
+        info["pid"] and status.get("pid") == info["pid"] and status.get("state") not in ("starting", "failed", None)
+    )
+
+
+def never_started(info: Info) -> bool:
+    """Whether supervisord has not been asked yet; one that the user stopped has been."""
+    return info["statename"] == "STOPPED" and not info["start"]
+
+
+def fatal(name: str, info: Info, status: Status, how: str = "") -> str:
+    """Why this process ends the run, or "". how: it ended, as keeper.exits tells.
+
+    Exit codes 2 and 3 (configuration, user's code) would come again after a restart. A process that ends within a second is
+    BACKOFF to supervisord whatever its code, so its status file is asked too.
+    """
+    if info["statename"] == "EXITED" and info["exitstatus"] in (EXIT_CONFIG, EXIT_AGENT):
+        return f"{name}: {failure_line(info, status, how)}"
+    if info["statename"] == "BACKOFF" and status.get("exit_code") in (EXIT_CONFIG, EXIT_AGENT):
+        return f"{name}: {failure_line(info, status, how)}"
+    if info["statename"] == "FATAL":
+        return f"{name} ends again and again just after its start: {failure_line(info, status, how)}"
+    return ""
+
+
+def silent_exit(name: str, info: Info, status: Status, how: str = "") -> str:
+    """Why the run ends where a process ended with 0 and never said that it was done; else "".
+
+    Code inside it called exit: os._exit in an environment, or a library's own exit(). It would come again after a restart.
+    """
+    over = info["statename"] == "EXITED" and info["exitstatus"] == EXIT_OK
+    if not over and not (info["statename"] == "BACKOFF" and how == "exit status 0"):
+        return ""
+    of_this_life = status.get("started", info["start"]) >= info["start"]
+    if of_this_life and (status.get("state") == "done" or "signal" in status):
+        return ""
+    return f"{name}: {SILENT}"
+
+
+SILENT = (
+    "it ended with exit code 0, but its work was not done: something inside it called exit, such as os._exit in the environment, "
+    "the agent or a library of theirs"
+)
+
+
+def failure_line(info: Info, status: Status, how: str = "") -> str:
+    """What a process said of its end, in one line; how: it ended, as keeper.exits tells."""
+    if words := signal_words(how):  # it had no time to say anything; what its status holds is older
+        return words
+    if status.get("state") == "failed" and status.get("blocked_on"):
+        return str(status["blocked_on"]).splitlines()[0]
+    if how == "exit status 0":
+        return SILENT
+    code = info["exitstatus"] or status.get("exit_code") or int(how.removeprefix("exit status ") or 0)
+    return f"exit code {code}, see its log" if code else f"{info['spawnerr'] or 'killed'}, see its log"
+
+
+def ended_by_itself(info: Info, status: Status) -> bool:
+    """Whether a process ended with 0 because its work was done: nobody stopped it, no signal told it to."""
+    quick = info["statename"] == "BACKOFF" and status.get("exit_code") == EXIT_OK and status.get("state") == "done"
+    over = info["statename"] == "EXITED" and info["exitstatus"] == EXIT_OK and status.get("state") == "done"
+    return (quick or over) and "signal" not in status
+
+
+def ended_by_a_stranger(info: Info, status: Status) -> bool:
+    """Whether a signal from outside of the mesh ended a process cleanly: supervisord takes exit code 0 for intended."""
+    return info["statename"] == "EXITED" and info["exitstatus"] == EXIT_OK and "signal" in status
+
+
+def waited_for(processes: Mapping[str, Mapping[str, Any]], statuses: Mapping[str, Status], wrapper_type: str) -> str:
+    """What training waits for, in words; "" where none is done here: the learner is another machine's, or wrapper_type is none."""
+    role = {"remote": "learner", "local": "aisrv"}.get(wrapper_type, "")
+    words = []
+    for name in (name for name, process in processes.items() if process["role"] == role):
+        status = statuses.get(name, {})
+        state, what = status.get("state", "not started"), status.get("blocked_on")
+        words.append(f"{name} {f'waited for {what}' if state == 'waiting' and what else f'was {state}'}")
+    return "; ".join(words)
+
+
+def nothing_learned(reason: str, learns: int, waited: str) -> str:
+    """Why a run that ended for `reason` is no success, where it made no `learns`; else "". waited: as `waited_for` says at the end."""
+    if learns > 0 or reason not in ("max_env_steps", "max_seconds", "finished") or not waited:
+        return ""
+    return f"failed: nothing was learned: {waited} (the end was: {reason})"
+
+
+class Restarts:
+    """Unexpected ends per process, noticed by a new pid after a life that did not end cleanly."""
+
+    def __init__(self, limit: int, known: Mapping[str, Mapping[str, Any]]) -> None:
+        self.limit = limit
+        self._pids = {name: process.get("pid", 0) for name, process in known.items()}
+        self.times: dict[str, list[float]] = {name: list(p.get("restarts", [])) for name, p in known.items()}
+
+    def observe(self, name: str, info: Info, status: Status, now: float, *, counts: bool = True) -> bool:
+        """Notes the pid that supervisord has now; True: it is a restart after an unexpected end.
+
+        counts: whether it counts towards the limit; an end that a full disk is to blame for does not.
+        """
+        pid, before = info["pid"], self._pids.get(name, 0)
+        if not pid or pid == before:
+            return False
+        self._pids[name] = pid
+        last_state = status.get("state") if status.get("pid") == before else status.get("previous_state")
+        if not before or last_state == "done":
+            return False
+        if counts:
+            self.times.setdefault(name, []).append(now)
+        return True
+
+    def pid(self, name: str) -> int:
+        """The pid last seen."""
+        return int(self._pids.get(name, 0) or 0)
+
+    def too_many(self, name: str, now: float) -> str:
+        """Why the run ends, where `name` ended unexpectedly more than `limit` times in ten minutes; else ""."""
+        recent = [time for time in self.times.get(name, []) if now - time < WINDOW_S]
+        if len(recent) <= self.limit:
+            return ""
+        return f"{name} ended unexpectedly {len(recent)} times within ten minutes (max_restarts = {self.limit})"

@@ -1,0 +1,298 @@
+"""The keeper's loop: once a second it compares what is with what should be."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from kaimesh.contract.errors import PeerError
+from kaimesh.operate.local import mesh_file
+from kaimesh.operate.local.keeper import rules
+from kaimesh.operate.local.supervise import KEEPER, START_ORDER, ShuttingDown, Supervisor, programs
+from kaimesh.operate.view.record import Record, write_result
+from kaimesh.operate.view.totals import Totals, totals
+from kaimesh.process import disk
+from kaimesh.process.documents import publish_json
+from kaimesh.process.exits import last_exit, signal_words
+from kaimesh.process.life import Context
+
+PERIOD_S = {"starting": 0.2}  # by the mesh's state; else 0.5 s
+LAST_EXITS_S = 150.0
+ROOM_S = 10.0  # what a full disk ended may be noticed so much later than the room that somebody made
+
+
+class Keeper:
+    """See the package. All it must remember is in mesh.json, so that it can be killed at any time."""
+
+    def __init__(self, context: Context) -> None:
+        self.context, self.run_dir, self.meter = context, context.run, context.meter
+        self.mesh = self._found()
+        if self.mesh["state"] == "ended":  # it was ended by a stranger's signal, not by supervisord's shutdown
+            self.mesh.update(state="running" if self.mesh.get("up") else "starting", reason="", end=None)
+            context.run.result.unlink(missing_ok=True)
+        self.mesh["supervisor"]["pid"] = os.getppid()
+        self.supervisor = Supervisor(self.mesh["supervisor"]["socket"])
+        self.restarts = rules.Restarts(context.config.app.max_restarts, self.mesh["processes"])
+        self.record = Record(context.run)
+        self.report_s = context.config.app.report_seconds
+        self.statuses: dict[str, dict[str, Any]] = {}
+        self.now = time.time()
+        self.current = Totals()
+        self._read()
+        self.mesh.setdefault("learner_steps_before", self.current.learner_steps)
+        self._trouble, self._trouble_until = "", 0.0
+        self._held: set[str] = set()  # what ended while the disk took nothing, to be started again
+        self._last_record = (self.now, self.current)
+
+    def run(self) -> None:
+        """Until supervisord shuts down, which this process may have asked for."""
+        while not self.context.stop.wait(PERIOD_S.get(self.mesh["state"], 0.5)):
+            self._read()
+            try:
+                self._turn(self.supervisor.processes())
+            except ShuttingDown:
+                self._mark_end("stopped")
+            except PeerError as error:
+                self.context.logger.warning("%s", error)
+            self._record()
+            self._save()
+
+    def close(self) -> None:
+        """Waits for the last exits and writes the result; the last process of the run to end."""
+        if self._superseded():
+            return
+        try:
+            self.supervisor.processes()
+        except ShuttingDown:
+            self._mark_end("stopped")
+        except PeerError:
+            self._mark_end("failed: supervisord is gone; it was killed")
+            self._wait_for_last_exits()
+        else:
+            self.context.logger.warning("told to end although the mesh goes on; supervisord starts the keeper again")
+            return
+        self._read()
+        self.mesh["state"] = "ended"
+        self.mesh["ended"] = self.now
+        for process in self.mesh["processes"].values():
+            process["supervisor"] = "STOPPED"
+        self._judge()
+        self.run_dir.release()  # the last words find room on a full disk
+        self._record(last=True)
+        self.record.close()
+        try:
+            write_result(self.run_dir, self.mesh, self.current, self.now)
+        except OSError as error:
+            self.context.logger.error("%s was not written (%s)", self.run_dir.result, error)
+        self._save()
+        self.context.logger.info("the run has ended: %s", self.mesh["reason"])
+
+    def _found(self) -> dict[str, Any]:
+        """mesh.json; made anew from the configuration and the start's order where it is damaged, or of another start."""
+        app, order = self.context.config.app, mesh_file.order_of_this_life()
+        mesh = mesh_file.read(self.run_dir)
+        if not mesh or (order and mesh.get("start") != order["start"]):
+            self.context.logger.warning("%s is damaged or of another start; it is made anew", self.run_dir.mesh)
+            nothing = {"started": time.time(), "limits": {"max_env_steps": 0, "max_seconds": 0}}
+            mesh = mesh_file.new(self.run_dir, app, order or nothing)
+        mesh.setdefault("reason", "")
+        if mesh["state"] == "running" and not mesh.get("up"):
+            mesh["up"] = time.time()
+        known = mesh["processes"]
+        mesh["processes"] = {
+            program.name: {**known.get(program.name, {}), "role": program.role, "address": program.address}
+            for program in programs(app)
+        }
+        return mesh
+
+    def _superseded(self) -> bool:
+        """Whether mesh.json is a newer start's by now: then it is not this process's to write."""
+        mine, found = self.mesh.get("start"), mesh_file.read(self.run_dir).get("start")
+        if mine == found or found is None:
+            return False
+        self.context.logger.warning("another start goes on with this run; ending without a word in its files")
+        self.context.stop.set()
+        return True
+
+    def _save(self) -> None:
+        """Writes mesh.json, unless a newer start has; notes whether the disk takes it."""
+        if self._superseded():
+            return
+        self._notice(publish_json(self.run_dir.mesh, self.mesh))
+
+    def _notice(self, trouble: str) -> None:
+        if trouble and not self._trouble:
+            self.context.logger.error("%s; the mesh waits for room and goes on by itself", trouble)
+        elif self._trouble and not trouble:
+            self.context.logger.info("the disk takes what is written again")
+            self._trouble_until = self.now + ROOM_S
+        self._trouble = trouble
+        if trouble:
+            self.mesh["disk"] = trouble
+        else:
+            self.mesh.pop("disk", None)
+
+    def _disk_is_to_blame(self) -> bool:
+        """Whether a process that ended now may have ended of the disk, whatever it said."""
+        said = any(status.get("disk") for status in self.statuses.values())
+        return bool(self._trouble or said or self.now < self._trouble_until or disk.state(self.run_dir.root))
+
+    def _read(self) -> None:
+        self.now = time.time()
+        self.statuses = {name: status for name, status in self.run_dir.statuses().items() if name != KEEPER}
+        self.current = totals(self.statuses, self.now)
+        first = self.current.learner_steps > self.mesh.get("learner_steps_before", self.current.learner_steps)
+        if first and not self.mesh.get("first_learn"):
+            self.mesh["first_learn"] = {"time": self.now, "env_steps": self.current.env_steps}
+
+    def _turn(self, infos: dict[str, dict[str, Any]]) -> None:
+        reason = self._look_at_each(infos)
+        self._start_what_was_held(infos)
+        if self._trouble and self.mesh["state"] != "stopping":
+            self.meter.state("waiting", self._trouble)
+            reason = reason or (self._limit() if self.mesh["state"] == "running" else "")
+        elif self.mesh["state"] == "starting":
+            self._start_next(infos)
+        elif self.mesh["state"] == "running":
+            self.meter.state("working")
+            reason = reason or self._limit() or self._all_finished()
+        else:
+            self.meter.state("stopping")
+            self.supervisor.shutdown()  # the order may have been lost with an earlier life
+        if reason and self.mesh["state"] != "stopping":
+            self._end(reason)
+
+    def _look_at_each(self, infos: dict[str, dict[str, Any]]) -> str:
+        """Notes pids and restarts of every process, starts what a stranger ended; returns why the run has failed, or ""."""
+        reason = ""
+        for name, process in self.mesh["processes"].items():
+            info, status = infos[name], self.statuses.get(name, {})
+            if name == KEEPER:
+                status = {"previous_state": self.meter.info.get("previous_state")}
+            if self.restarts.observe(name, info, status, self.now, counts=not self._trouble):
+                how = self._how(name)
+                told = f" ({signal_words(how) or how})" if how else ""
+                self.context.logger.warning(
+                    "%s ended unexpectedly%s and was started again (pid %s)", name, told, info["pid"]
+                )
+            process.update(pid=info["pid"], supervisor=info["statename"], restarts=self.restarts.times.get(name, []))
+            if name == KEEPER:
+                continue
+            if why := self._fatal(name, info, status):
+                if self._disk_is_to_blame():
+                    self._hold(name, why)
+                elif name not in self._held and not reason:
+                    reason, self.mesh["failed"] = why, name
+            if rules.ended_by_a_stranger(info, status):
+                self.context.logger.warning("%s was ended by a signal from outside; starting it again", name)
+                self.supervisor.start(name, process["role"])
+            elif rules.ended_by_itself(info, status):
+                self._finished(name, process, info)
+        return f"failed: {reason}" if reason else ""
+
+    def _fatal(self, name: str, info: rules.Info, status: rules.Status) -> str:
+        too_many = self.restarts.too_many(name, self.now)
+        how = self._how(name) if too_many or info["statename"] in ("EXITED", "BACKOFF", "FATAL") else ""
+        why = rules.fatal(name, info, status, how) or rules.silent_exit(name, info, status, how)
+        return why or (f"{too_many}; the last: {rules.failure_line(info, status, how)}" if too_many else "")
+
+    def _how(self, name: str) -> str:
+        return last_exit(self.run_dir.logs / "supervisord.log", name)
+
+    def _hold(self, name: str, why: str) -> None:
+        if name not in self._held:
+            self._held.add(name)
+            self.context.logger.warning("%s; the disk takes nothing, so it is started again once there is room", why)
+
+    def _start_what_was_held(self, infos: dict[str, dict[str, Any]]) -> None:
+        if not self._held or self._trouble or disk.state(self.run_dir.root):
+            return
+        for name in sorted(self._held):
+            if infos[name]["statename"] in ("EXITED", "FATAL", "STOPPED"):
+                self.supervisor.start(name, self.mesh["processes"][name]["role"])
+        self._held.clear()
+
+    def _finished(self, name: str, process: dict[str, Any], info: rules.Info) -> None:
+        if process["role"] != "aisrv":  # a service has no end of its own
+            self.context.logger.warning("%s ended without a reason; starting it again", name)
+            self.supervisor.start(name, process["role"])
+        elif name not in self.mesh.setdefault("finished", []):
+            self.context.logger.info("%s: its workflow has returned", name)
+            self.mesh["finished"].append(name)
+            if info["statename"] == "BACKOFF":  # it ended within a second; supervisord would start it again
+                self.supervisor.stop(name, process["role"])
+
+    def _start_next(self, infos: dict[str, dict[str, Any]]) -> None:
+        """Starts the next stage once every process of the stages before is healthy; "running" after the last."""
+        for stage in START_ORDER:
+            late = []
+            for name, process in self.mesh["processes"].items():
+                if process["role"] not in stage or name in self.mesh.get("finished", []):
+                    continue
+                if rules.never_started(infos[name]):
+                    self.supervisor.start(name, process["role"])
+                    late.append(name)
+                elif infos[name]["statename"] != "STOPPED" and not rules.healthy(
+                    infos[name], self.statuses.get(name, {})
+                ):
+                    late.append(name)
+            if late:
+                self.meter.state("waiting", f"{', '.join(late)} to be healthy")
+                return
+        self.mesh.update(state="running", up=self.now)
+        self.context.logger.info("the mesh is up after %.1f s", self.now - self.mesh["started"])
+
+    def _limit(self) -> str:
+        limits = self.mesh["limits"]
+        if limits["max_env_steps"] and self.current.env_steps >= limits["max_env_steps"]:
+            return "max_env_steps"
+        if limits["max_seconds"] and self.now - self.mesh["up"] >= limits["max_seconds"]:
+            return "max_seconds"
+        return ""
+
+    def _all_finished(self) -> str:
+        workers = {name for name, process in self.mesh["processes"].items() if process["role"] == "aisrv"}
+        return "finished" if workers and workers <= set(self.mesh.get("finished", [])) else ""
+
+    def _end(self, reason: str) -> None:
+        self._mark_end(reason)
+        self.context.logger.info("ending the run: %s", reason)
+        self._save()
+        self.supervisor.shutdown()
+
+    def _mark_end(self, reason: str) -> None:
+        """The moment that the run's figures are counted to; the first reason stays."""
+        self.meter.state("stopping")
+        if not self.mesh.get("end"):
+            self.mesh.update(state="stopping", reason=reason)
+            self.mesh["end"] = {"time": self.now, "env_steps": self.current.env_steps}
+            wrapper_type = self.context.config.app.wrapper_type
+            self.mesh["end"]["waited"] = rules.waited_for(self.mesh["processes"], self.statuses, wrapper_type)
+
+    def _judge(self) -> None:
+        """A run in which nothing was learned, though nobody stopped it, is no success."""
+        learns = self.current.learner_steps - self.mesh["learner_steps_before"]
+        waited = (self.mesh.get("end") or {}).get("waited", "")
+        self.mesh["reason"] = rules.nothing_learned(self.mesh["reason"], learns, waited) or self.mesh["reason"]
+
+    def _wait_for_last_exits(self) -> None:
+        mesh_file.wait_for_the_last(self.run_dir, LAST_EXITS_S, but=(KEEPER,))
+
+    def _record(self, last: bool = False) -> None:
+        before, earlier = self._last_record
+        seconds = self.now - before
+        if seconds < self.report_s and not (last and (seconds > 1.0 or not self.record.history.exists())):
+            return
+        rates = {
+            f"{name}_per_s": (getattr(self.current, name) - getattr(earlier, name)) / max(seconds, 1e-3)
+            for name in ("env_steps", "learner_steps")
+        }
+        gauges = {
+            name: value
+            for status in self.statuses.values()
+            for name, value in status.get("gauges", {}).items()
+            if name.startswith("learn/")
+        }
+        self._last_record = (self.now, self.current)
+        self.record.write(self.now, self.current, rates, gauges)

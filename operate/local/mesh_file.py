@@ -1,0 +1,137 @@
+"""`mesh.json`: what runs in a run directory. Who writes it: `start` once, then only the keeper of that start.
+
+Fields: run, commit, start (the id of this life, in the environment of all its processes), state ("starting", "running",
+"stopping", "ended"), reason, started, up, ended, limits {max_env_steps, max_seconds}, supervisor {socket, pid}, processes
+{name: {role, address, pid, supervisor, restarts}}, disk (what is wrong with the run's disk, while it is).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import psutil
+
+from kaimesh.config import App
+from kaimesh.config.load import ROOT
+from kaimesh.operate.local.supervise import SUPERVISORD, programs, socket_path
+from kaimesh.process import documents
+from kaimesh.process.run_dir import RunDir
+
+LIVE_STATES = ("starting", "running", "stopping")
+SUPERVISOR = "supervisord"
+START_VARIABLE = "KAIMESH_START"  # JSON: what mesh.json is made anew from, where it was lost
+
+
+def read(run: RunDir) -> dict[str, Any]:
+    """mesh.json, in its shape; {} where there is none, or a damaged one."""
+    return documents.read_json(run.mesh, documents.MESH)
+
+
+def new(run: RunDir, app: App, order: dict[str, Any]) -> dict[str, Any]:
+    """What `start` writes. order: start (its id), commit, started (wall time, s), limits."""
+    return {
+        "run": str(run.root),
+        "state": "starting",
+        "reason": "",
+        "supervisor": {"socket": str(socket_path(run))},
+        "processes": {program.name: {"role": program.role, "address": program.address} for program in programs(app)},
+        **order,
+    }
+
+
+def order_of_this_life() -> dict[str, Any]:
+    """The order of the start that this process belongs to, as `new` takes it; {} in a process of no mesh."""
+    order: dict[str, Any] = json.loads(os.environ.get(START_VARIABLE, "{}"))
+    return order
+
+
+def is_ours(pid: int | None, run: RunDir) -> bool:
+    """Whether `pid` is alive and a process of this run's mesh, by its command line: a number that was given anew is a stranger's."""
+    return bool(name_of(pid, run))
+
+
+def name_of(pid: int | None, run: RunDir) -> str:
+    """What the mesh of this run calls the living process `pid`; "" where it is a stranger's, or gone."""
+    if not pid or pid < 0:
+        return ""
+    try:
+        process = psutil.Process(pid)
+        return _name(process.cmdline(), run) if process.status() != psutil.STATUS_ZOMBIE else ""
+    except (psutil.Error, OverflowError):
+        return ""
+
+
+def supervisor_pid(run: RunDir) -> int | None:
+    """The run's supervisord, from the file that it writes before it starts anything, else by its command line; None: it is gone."""
+    text = documents.read_text(run.root / "supervisord.pid").strip()
+    if text.isdecimal() and len(text) < 10 and name_of(int(text), run) == SUPERVISOR:
+        return int(text)
+    return dict(processes(run)).get(
+        SUPERVISOR
+    )  # a file that is damaged, lost or an earlier life's is no proof of its end
+
+
+def processes(run: RunDir) -> Iterator[tuple[str, int]]:
+    """Every living process of the run, (name, pid), by its command line alone: whatever the run's files say."""
+    for process in psutil.process_iter():
+        try:
+            command = process.cmdline()
+            if (name := _name(command, run)) and process.status() != psutil.STATUS_ZOMBIE:
+                yield name, process.pid
+        except psutil.Error:  # it ended meanwhile, or is somebody else's
+            continue
+
+
+def _name(command: Sequence[str], run: RunDir) -> str:
+    """What the mesh calls a process with that command line; "" for a stranger's, such as an editor with a file of the run."""
+    if str(run.root / SUPERVISORD) in command and any("supervisord" in word for word in command[:3]):
+        return SUPERVISOR
+    options = dict(pairwise(command))
+    if options.get("--run-dir") != str(run.root) or "--conf" not in command[1:]:
+        return ""
+    role = command[command.index("--conf") - 1].rpartition(".")[2]
+    return f"{role}_{options.get('--index', 0)}"
+
+
+def pids(run: RunDir) -> Iterator[tuple[str, int]]:
+    """As `processes`, but from mesh.json and the status files, which costs less; supervisord first."""
+    known: dict[str, list[Any]] = {SUPERVISOR: [supervisor_pid(run)]}
+    for name, process in read(run).get("processes", {}).items():
+        known.setdefault(name, []).append(process.get("pid"))
+    for name, status in run.statuses().items():
+        known.setdefault(name, []).append(status.get("pid"))
+    for name, candidates in known.items():
+        for pid in {candidate for candidate in candidates if candidate}:
+            if is_ours(pid, run):
+                yield name, pid
+
+
+def wait_for_the_last(run: RunDir, limit_s: float, but: Sequence[str] = ()) -> dict[str, int]:
+    """Waits until nothing of the run lives; returns who does at the limit. but: names of who may."""
+    deadline = time.monotonic() + limit_s
+    while left := {name: pid for name, pid in processes(run) if name not in but}:
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(0.1)
+    return left
+
+
+def git_commit() -> str:
+    """The checkout's commit, with `+changes` where files differ from it; `unknown` outside of a git checkout."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        changes = _git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return head + ("+changes" if changes else "")
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=10, check=True)
+    return done.stdout.strip()

@@ -1,0 +1,239 @@
+"""supervisord, which runs the local processes: its configuration, its start, and its XML-RPC.
+
+supervisord restarts what ends unexpectedly, with back-off, rotates the logs, and at its own end stops the groups one
+after another: aisrv, learner, actor, model_pool, buffer, keeper. It starts only the keeper; the keeper starts the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import shlex
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import xmlrpc.client
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kaimesh.config import App
+from kaimesh.config.check import is_local
+from kaimesh.config.load import ROOT
+from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_OK, MeshError, PeerError
+from kaimesh.process import documents
+from kaimesh.process.run_dir import SUPERVISORD_OUT, RunDir
+
+START_ORDER = (("buffer", "model_pool"), ("learner", "actor"), ("aisrv",))  # each stage once the one before is healthy
+# supervisord stops the highest number first: samples cease, then what is there is learned from, dumped, pooled and kept.
+PRIORITIES = {"keeper": 1, "buffer": 10, "model_pool": 20, "actor": 30, "learner": 40, "aisrv": 50}
+ROLES = tuple(role for role in PRIORITIES if role != "keeper")
+EXPECTED_EXITS = (EXIT_OK, EXIT_CONFIG, EXIT_AGENT)  # not restarted: done, or the same again after a restart
+KEEPER = "keeper_0"
+SUPERVISORD = "supervisord.conf"
+RPC_TIMEOUT_S = 10.0
+SHUTDOWN_FAULT = 6  # supervisord answers every call with it while it shuts down
+
+
+class Program(NamedTuple):
+    """One process: `name` is role_index, `address` its main port ("" where it has none)."""
+
+    name: str
+    role: str
+    number: int
+    address: str = ""
+
+
+def programs(app: App) -> list[Program]:
+    """The processes of this machine, keeper first. An address of another machine has its process there."""
+    found = [Program(KEEPER, "keeper", 0)]
+    if app.wrapper_type != "local":
+        addresses = {
+            "buffer": app.buffer_addrs,
+            "model_pool": [app.model_pool_addr],
+            "learner": [app.learner_addr],
+            "actor": app.actor_addrs,
+        }
+        found += [
+            Program(f"{role}_{number}", role, number, address)
+            for role, group in addresses.items()
+            for number, address in enumerate(group)
+            if is_local(address)
+        ]
+    return found + [Program(f"aisrv_{number}", "aisrv", number) for number in range(app.aisrv_count)]
+
+
+def command(program: Program, run: RunDir) -> list[str]:
+    """The command line of one process; it names the run's directory, which is how `stop` knows its own."""
+    package = "kaimesh.operate.local.keeper" if program.role == "keeper" else f"kaimesh.{program.role}"
+    paths = ["--conf", str(run.conf), "--run-dir", str(run.root)]
+    return [sys.executable, "-m", package, *paths, "--index", str(program.number)]
+
+
+def socket_path(run: RunDir) -> Path:
+    """supervisord's socket: in a folder of this user's own, because a socket's path may have 107 bytes only."""
+    folder = Path(tempfile.gettempdir()) / f"kaimesh-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    state = folder.lstat()
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or stat.S_IMODE(state.st_mode) & 0o077:
+        raise MeshError(
+            f"{folder} must be a folder that only you can enter; whoever else can would control the mesh. Remove it, "
+            "or set TMPDIR to another place."
+        )
+    return folder / f"{hashlib.sha256(str(run.root).encode()).hexdigest()[:16]}.sock"
+
+
+Command = Callable[[Program, RunDir], list[str]]
+
+
+def configuration(app: App, run: RunDir, socket_file: Path, command_of: Command = command) -> str:
+    """The text of the run's supervisord.conf."""
+    everything = programs(app)
+    sections = [
+        _section("unix_http_server", file=socket_file, chmod="0700"),
+        _section("rpcinterface:supervisor", **{"supervisor.rpcinterface_factory": _RPC_FACTORY}),
+        _section(
+            "supervisord",
+            nodaemon="true",
+            logfile=run.logs / "supervisord.log",
+            logfile_maxbytes=1_000_000,
+            logfile_backups=1,
+            pidfile=run.root / "supervisord.pid",
+            directory=ROOT,
+            **({"user": "root"} if os.getuid() == 0 else {}),
+        ),
+    ]
+    for role in PRIORITIES:
+        if members := [program.name for program in everything if program.role == role]:
+            sections.append(_section(f"group:{role}", programs=",".join(members), priority=PRIORITIES[role]))
+    sections += [_program(app, run, program, command_of) for program in everything]
+    return "\n".join(sections)
+
+
+_RPC_FACTORY = "supervisor.rpcinterface:make_main_rpcinterface"
+
+
+def _program(app: App, run: RunDir, program: Program, command_of: Command) -> str:
+    keeper = program.role == "keeper"
+    return _section(
+        f"program:{program.name}",
+        process_name=program.name,
+        command=shlex.join(command_of(program, run)),
+        directory=ROOT,
+        autostart=str(keeper).lower(),
+        autorestart="true" if keeper else "unexpected",
+        exitcodes=",".join(map(str, EXPECTED_EXITS)),
+        startsecs=1,
+        startretries=20 if keeper else app.max_restarts,  # each try waits one second longer
+        stopwaitsecs=int(app.watchdog_seconds) + 10,  # the process's own watchdog ends it before
+        stopasgroup="false",
+        killasgroup="true",
+        redirect_stderr="true",
+        stdout_logfile=run.logs / f"{program.name}.log",
+        stdout_logfile_maxbytes=app.log_max_bytes,
+        stdout_logfile_backups=app.log_backups,
+    )
+
+
+def _section(name: str, **values: Any) -> str:
+    """One section. Raises MeshError: a path has a line's end in it, which no value can hold."""
+    if broken := [f"{key} = {value!r}" for key, value in values.items() if len(str(value).splitlines()) > 1]:
+        raise MeshError(f"{broken[0]}: no path may hold a line's end; nothing was started. Rename that folder.")
+    lines = (
+        f"{key}={value}" for key, value in values.items()
+    )  # kaimesh.operate.local.supervisord takes them as they stand
+    return "\n".join([f"[{name}]", *lines, ""])
+
+
+def launch(
+    app: App, run: RunDir, socket_file: Path, environ: Mapping[str, str], command_of: Command = command
+) -> subprocess.Popen[bytes]:
+    """Starts supervisord in a session of its own, so that no Ctrl-C reaches it, and does not wait for it.
+
+    environ: what its processes find in their environment besides the user's. Raises OSError.
+    """
+    conf = run.root / SUPERVISORD
+    documents.write_text(conf, configuration(app, run, socket_file, command_of))
+    words = [sys.executable, "-m", "kaimesh.operate.local.supervisord", "--nodaemon", "--silent", "-c", str(conf)]
+    with (run.logs / SUPERVISORD_OUT).open("wb") as out:
+        return subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            start_new_session=True,
+            # A crash in native code leaves its traceback in the log, from the process's first import on.
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", **environ},
+        )
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=RPC_TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(RPC_TIMEOUT_S)
+        self.sock.connect(self._path)
+
+
+class _Transport(xmlrpc.client.Transport):
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:  # noqa: ARG002
+        return _Connection(self._path)
+
+
+class ShuttingDown(MeshError):
+    """supervisord is on its way down and takes no more orders."""
+
+
+class Supervisor:
+    """The orders that supervisord takes. Each raises PeerError where it is gone and ShuttingDown where it is going."""
+
+    def __init__(self, socket_file: str | Path) -> None:
+        self.path = str(socket_file)
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(self.path))
+        try:
+            return getattr(proxy.supervisor, method)(*arguments)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode == SHUTDOWN_FAULT:
+                raise ShuttingDown("supervisord is shutting down") from fault
+            raise MeshError(f"supervisord refused {method}{arguments}: {fault.faultString}") from fault
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
+            raise PeerError(f"supervisord does not answer at {self.path}: {error}") from error
+
+    def answers(self) -> bool:
+        """Whether it is there."""
+        try:
+            self._call("getState")
+        except ShuttingDown:
+            return True
+        except PeerError:
+            return False
+        return True
+
+    def processes(self) -> dict[str, dict[str, Any]]:
+        """supervisord's view by process name: statename, pid, exitstatus, spawnerr, start (s), ..."""
+        return {info["name"]: info for info in self._call("getAllProcessInfo")}
+
+    def start(self, program: str, role: str) -> None:
+        """Starts one process and does not wait for it."""
+        self._call("startProcess", f"{role}:{program}", False)
+
+    def stop(self, program: str, role: str) -> None:
+        """Stops one process and does not wait for it."""
+        self._call("stopProcess", f"{role}:{program}", False)
+
+    def shutdown(self) -> None:
+        """Stops everything in order, then itself; returns at once."""
+        self._call("shutdown")

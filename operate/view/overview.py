@@ -1,0 +1,162 @@
+"""What a run looks like from outside: one row per process, in words and numbers; made from the run directory alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from kaimesh.operate.local import mesh_file
+from kaimesh.operate.local.mesh_file import LIVE_STATES, is_ours, supervisor_pid
+from kaimesh.operate.local.supervise import KEEPER
+from kaimesh.operate.view.totals import Totals, number, totals, values_of
+from kaimesh.process import disk
+from kaimesh.process.run_dir import RunDir
+from kaimesh.wire.internal import INTERNAL_ERRORS
+
+# What a process's throughput is counted in.
+WORK = {
+    "aisrv": "env_steps",
+    "actor": "predictions",
+    "learner": "learner_steps",
+    "buffer": "inserted",
+}
+SILENT_S = 5.0
+
+
+class Row(NamedTuple):
+    """One process. health: "ok", "starting", "silent", "restarting", "failed", "stopped" or "done"; since: wall time, s.
+    internal_errors: bugs of ours that it met and went on after.
+    """
+
+    name: str
+    pid: int | None
+    port: int | None
+    health: str
+    restarts: int
+    throughput: float | None
+    throughput_unit: str
+    model_version: int | None
+    state: str
+    blocked_on: str
+    since: float | None
+    internal_errors: int = 0
+
+
+class Overview(NamedTuple):
+    """A run at one moment. state: as in mesh.json, or "dead": supervisord is gone without a word.
+
+    disk: what is wrong with the run's disk, in words; "": nothing. The files of the run are of an earlier time then.
+    """
+
+    run: RunDir
+    state: str
+    mesh: dict[str, Any]
+    totals: Totals
+    rows: list[Row]
+    gauges: dict[str, float]
+    disk: str = ""
+
+
+def look(run: RunDir, now: float | None = None) -> Overview:
+    """Reads the run's files."""
+    now = time.time() if now is None else now
+    mesh, statuses = mesh_file.read(run), run.statuses()
+    state = mesh.get("state", "starting")
+    if state in LIVE_STATES and not supervisor_pid(run):
+        state = "dead"
+    known = mesh.get("processes") or {name: {"role": name.rpartition("_")[0]} for name in statuses}
+    rows = [_row(name, process, statuses.get(name, {}), run, state, now) for name, process in known.items()]
+    gauges = {name: value for status in statuses.values() for name, value in values_of(status, "gauges").items()}
+    without_keeper = {name: status for name, status in statuses.items() if name != KEEPER}
+    trouble = _trouble(run, mesh, state, now)
+    return Overview(run, state, mesh, totals(without_keeper, now), rows, gauges, trouble)
+
+
+def _trouble(run: RunDir, mesh: Mapping[str, Any], state: str, now: float) -> str:
+    """What is wrong with the run's disk: as the keeper wrote, as the file system says, or why the keeper's file is old."""
+    if found := (mesh.get("disk", "") if state in LIVE_STATES else "") or disk.state(run.root):
+        return str(found)
+    try:
+        old = state in LIVE_STATES and now - run.mesh.stat().st_mtime > SILENT_S
+    except OSError:
+        old = True
+    return disk.probe(run.root) if old else ""
+
+
+def _row(
+    name: str, process: Mapping[str, Any], status: Mapping[str, Any], run: RunDir, mesh_state: str, now: float
+) -> Row:
+    pid = process.get("pid") or status.get("pid")
+    alive = is_ours(pid, run)
+    if alive and status.get("pid") != pid:
+        status = {"state": "starting"}  # what is there is an earlier life's
+    state = status.get("state", "not started")
+    health = _health(state, alive, process.get("supervisor", ""), status, mesh_state, now)
+    if not alive and state not in ("done", "failed", "not started"):
+        state = "gone"
+    unit = WORK.get(process["role"], "")
+    rate = number(values_of(status, "rates").get(unit)) if alive else None
+    port = str(status.get("port") or (process.get("address") or ":").rpartition(":")[2])
+    return Row(
+        name,
+        pid if alive else None,
+        int(port) if port.isdecimal() else None,
+        health,
+        len(process.get("restarts", [])),
+        None if rate is None else round(rate, 3),
+        f"{unit}/s" if unit else "",
+        status.get("model_version"),
+        state,
+        status.get("blocked_on", ""),
+        number(status.get("since")),
+        int(number(values_of(status, "counters").get(INTERNAL_ERRORS)) or 0),
+    )
+
+
+def _health(state: str, alive: bool, supervisor: str, status: Mapping[str, Any], mesh_state: str, now: float) -> str:
+    if alive:
+        if state == "starting":
+            return "starting"
+        return "silent" if now - (number(status.get("time")) or now) > SILENT_S else "ok"
+    if state in ("done", "failed"):
+        return state if supervisor != "BACKOFF" or mesh_state not in LIVE_STATES else "restarting"
+    if mesh_state not in LIVE_STATES or supervisor == "STOPPED":
+        return "stopped"
+    return "starting" if state == "not started" else "restarting"
+
+
+def sentence(row: Row, now: float) -> str:
+    """What a process does, to be read: `waiting 12 s for buffer: 30 of 64 samples`."""
+    bugs = f"; {row.internal_errors} internal errors, see its log" if row.internal_errors else ""
+    return _doing(row, now) + bugs
+
+
+def _doing(row: Row, now: float) -> str:
+    timed = row.since is not None and row.state in ("waiting", "starting")
+    seconds = f" {now - (row.since or now):.0f} s" if timed else ""
+    if row.health == "silent":
+        return f"alive, but silent: it was {row.state} when it last reported"
+    if row.health == "restarting":
+        return f"restarting after: {row.blocked_on or row.state}"
+    if not row.blocked_on:
+        return row.state + (seconds if row.state == "waiting" else "")
+    if row.state == "starting":
+        return f"starting: {row.blocked_on} for{seconds}"
+    return f"waiting{seconds} for {row.blocked_on}" if row.state == "waiting" else f"{row.state}: {row.blocked_on}"
+
+
+def as_json(view: Overview) -> dict[str, Any]:
+    """The whole overview for `status --json`."""
+    return {
+        "run": str(view.run.root),
+        "state": view.state,
+        "reason": view.mesh.get("reason", ""),
+        "disk": view.disk,
+        "commit": view.mesh.get("commit", "unknown"),
+        "started": view.mesh.get("started"),
+        "up": view.mesh.get("up"),
+        "limits": view.mesh.get("limits", {}),
+        **view.totals._asdict(),
+        "processes": [row._asdict() for row in view.rows],
+    }

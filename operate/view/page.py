@@ -1,0 +1,125 @@
+"""The status page: the mesh as a table that renews itself, and the same as JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from html import escape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from kaimesh.operate.view.cluster import Place, View, as_json
+from kaimesh.process.meter import Meter
+from kaimesh.wire.internal import internal_error
+
+RENEW_S = 2
+MAX_CONNECTIONS = 64
+REQUEST_S = 5.0  # a peer that has not said a line by then is dropped
+_STYLE = (
+    "body{font:14px system-ui,sans-serif;margin:2em;color:#222}table{border-collapse:collapse}"
+    "td,th{padding:.3em .9em;text-align:left;border-bottom:1px solid #ddd}td.n{text-align:right}"
+    ".ok{color:#087}.starting{color:#a60}.silent,.failed{color:#c00}.figures span{margin-right:2em}b{font-size:1.3em}"
+)
+_COLUMNS = ("process", "host", "health", "restarts", "throughput", "model", "does")
+
+
+def html(view: View, now: float) -> str:
+    """The page."""
+    total = view.totals
+    figures = {
+        "env steps": f"{total.env_steps:,}",
+        "env steps/s": f"{total.env_steps_per_s:,.0f}",
+        "mean return": "-" if total.return_mean_100 is None else f"{total.return_mean_100:,.2f}",
+        "learner steps": f"{total.learner_steps:,}",
+        "model": "-" if total.model_version is None else f"{total.model_version:,}",
+        "policy lag": "-" if total.policy_lag is None else f"{total.policy_lag:.1f}",
+        "samples lost": f"{total.samples_lost:,}",
+    }
+    shown = "".join(f"<span>{name}<br><b>{value}</b></span>" for name, value in figures.items())
+    body = "".join(_row(place) for place in view.places)
+    head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
+    return (
+        f"<!doctype html><meta charset=utf-8><meta http-equiv=refresh content={RENEW_S}><title>kaimesh</title>"
+        f"<style>{_STYLE}</style><h1>{escape(view.run)}</h1><p class=figures style='display:flex'>{shown}</p>"
+        f"<table><tr>{head}</tr>{body}</table><p>{time.strftime('%F %T', time.gmtime(now))} UTC</p>"
+    )
+
+
+def _row(place: Place) -> str:
+    row, host, does = place
+    rate = "-" if row.throughput is None else f"{row.throughput:,.0f} {row.throughput_unit}"
+    model = "-" if row.model_version is None else str(row.model_version)
+    return (
+        f"<tr><td>{escape(row.name)}<td>{escape(host)}<td class={row.health}>{row.health}<td class=n>{row.restarts}"
+        f"<td class=n>{rate}<td class=n>{model}<td>{escape(does)}"
+    )
+
+
+class Page(ThreadingHTTPServer):
+    """The web server. However many connect and say nothing, the newest is served: the oldest make room."""
+
+    daemon_threads = True
+    request_queue_size = (
+        128  # of connections that are not accepted yet; five, as by default, let others wait for seconds
+    )
+
+    def __init__(self, address: tuple[str, int], look: Callable[[], View], meter: Meter, log: logging.Logger) -> None:
+        self.look, self._meter, self._log = look, meter, log
+        self._lock = threading.Lock()
+        self._open: dict[socket.socket, None] = {}  # by age
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serves a connection in a thread; only so many at a time."""
+        with self._lock:
+            self._open[request] = None
+            if len(self._open) > MAX_CONNECTIONS:
+                with contextlib.suppress(OSError):  # it went by itself
+                    next(iter(self._open)).shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """The connection is done with."""
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, _request: Any, client_address: Any) -> None:
+        """A peer that went away is no news; anything else is a bug of ours."""
+        if not isinstance(sys.exception(), OSError):
+            internal_error(self._meter, self._log, f"the page, asked by {client_address[0]}")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = REQUEST_S
+    server: Page
+
+    def do_GET(self) -> None:
+        """The page, or what it shows as JSON."""
+        if self.path not in ("/", "/status.json"):
+            self.send_error(404)
+            return
+        view = self.server.look()
+        as_text = self.path == "/status.json"
+        content = (json.dumps(as_json(view)) if as_text else html(view, time.time())).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json" if as_text else "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Nothing: a request every two seconds is no news, and what strangers send is none either."""
+
+
+def serve(address: tuple[str, int], look: Callable[[], View], meter: Meter, log: logging.Logger) -> Page:
+    """Serves / and /status.json in a thread. Raises OSError: the port is taken."""
+    server = Page(address, look, meter, log)
+    threading.Thread(target=server.serve_forever, name="page", daemon=True).start()
+    return server

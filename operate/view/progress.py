@@ -1,0 +1,174 @@
+"""The live view of a run: a redrawn panel on a terminal, one plain line per interval elsewhere. It only reads files."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from typing import NamedTuple
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+
+from kaimesh.operate.local.mesh_file import LIVE_STATES
+from kaimesh.operate.view.overview import Overview, Row, look, sentence
+from kaimesh.process import disk
+from kaimesh.process.run_dir import RunDir
+
+SMOOTH_S = 10.0
+_BRACKET = r"\["
+COLOURS = {"ok": "green", "starting": "yellow", "restarting": "yellow", "silent": "red", "failed": "red"}
+
+
+class Rates(NamedTuple):
+    """Per second, over the last ten seconds."""
+
+    env_steps: float = 0.0
+    learner_steps: float = 0.0
+
+
+class Speedometer:
+    """Rates from the totals that a view has seen."""
+
+    def __init__(self, window_s: float = SMOOTH_S) -> None:
+        self._window_s = window_s
+        self._seen: deque[tuple[float, int, int]] = deque()
+
+    def __call__(self, now: float, view: Overview) -> Rates:
+        """Adds one reading at `now`, s."""
+        self._seen.append((now, view.totals.env_steps, view.totals.learner_steps))
+        while now - self._seen[0][0] > self._window_s and len(self._seen) > 2:
+            self._seen.popleft()
+        first, last = self._seen[0], self._seen[-1]
+        seconds = last[0] - first[0]
+        if seconds <= 0:
+            return Rates()
+        return Rates((last[1] - first[1]) / seconds, (last[2] - first[2]) / seconds)
+
+
+def seconds_left(view: Overview, rates: Rates, now: float) -> float | None:
+    """Until the nearest limit, s; None where there is none, or no speed to tell it from."""
+    limits, guesses = view.mesh.get("limits", {}), []
+    if limits.get("max_seconds") and view.mesh.get("up"):
+        guesses.append(view.mesh["up"] + limits["max_seconds"] - now)
+    if limits.get("max_env_steps") and rates.env_steps > 0:
+        guesses.append((limits["max_env_steps"] - view.totals.env_steps) / rates.env_steps)
+    return max(0.0, min(guesses)) if guesses else None
+
+
+def figures(view: Overview, rates: Rates, now: float) -> list[tuple[str, str]]:
+    """The mesh's numbers, named."""
+    total, left = view.totals, seconds_left(view, rates, now)
+    named = [
+        ("env steps", f"{total.env_steps:,} ({rates.env_steps:,.0f}/s)"),
+        ("episodes", f"{total.episodes:,}"),
+        ("mean return", "-" if total.return_mean_100 is None else f"{total.return_mean_100:,.2f}"),
+        ("learner steps", f"{total.learner_steps:,} ({rates.learner_steps:,.1f}/s)"),
+        ("buffer", f"{total.buffer_size:,} of {total.buffer_capacity:,}" if total.buffer_capacity else "-"),
+        ("model", "-" if total.model_version is None else f"{total.model_version:,}"),
+        ("policy lag", "-" if total.policy_lag is None else f"{total.policy_lag:.1f}"),
+    ]
+    if view.state == "running":
+        named.append(("left", "no limit" if left is None else f"{left:,.0f} s"))
+    return named
+
+
+def troubled(row: Row) -> bool:
+    """Whether a process is worth a word: it waits, or is not well."""
+    return row.state == "waiting" or (row.health not in ("ok", "done", "stopped") and row.state != "not started")
+
+
+def plain_line(view: Overview, rates: Rates, now: float) -> str:
+    """The whole mesh in one line."""
+    words = [time.strftime("%H:%M:%S", time.localtime(now)), view.state]
+    if view.disk:
+        words.append(view.disk)
+    if view.state != "starting":
+        words += [f"{name} {value}" for name, value in figures(view, rates, now)]
+    if view.state in LIVE_STATES:
+        words += [f"{row.name}: {sentence(row, now)}" for row in view.rows if troubled(row)]
+    return " | ".join(words)
+
+
+def table(view: Overview, now: float) -> Table:
+    """One row per process."""
+    rows = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("process", "pid", "port", "health", "restarts", "throughput", "model", "does"):
+        rows.add_column(
+            column, justify="right" if column in ("pid", "port", "restarts", "throughput", "model") else "left"
+        )
+    for row in view.rows:
+        rows.add_row(
+            row.name,
+            str(row.pid or "-"),
+            str(row.port or "-"),
+            f"[{COLOURS.get(row.health, 'default')}]{row.health}[/]",
+            str(row.restarts),
+            "-" if row.throughput is None else f"{row.throughput:,.0f} {row.throughput_unit}",
+            "-" if row.model_version is None else str(row.model_version),
+            sentence(row, now).replace("[", r"\["),
+        )
+    return rows
+
+
+def panel(view: Overview, rates: Rates, now: float) -> Panel:
+    """The view on a terminal."""
+    numbers = Table.grid(padding=(0, 3))
+    pairs = figures(view, rates, now)
+    for start in range(0, len(pairs), 4):
+        numbers.add_row(*[f"[dim]{name}[/] [bold]{value}[/]" for name, value in pairs[start : start + 4]])
+    title = f"{view.run.root.name}: {view.state}{': ' + view.mesh['reason'] if view.mesh.get('reason') else ''}"
+    footer = "Ctrl-C leaves this view; the mesh goes on"
+    trouble = [f"[red]{view.disk.replace('[', _BRACKET)}[/]", ""] if view.disk else []
+    return Panel(
+        Group(*trouble, numbers, "", table(view, now)),
+        title=title.replace("[", r"\["),
+        subtitle=footer,
+        title_align="left",
+    )
+
+
+def watch(run: RunDir, report_s: float, plain: bool = False) -> Overview:
+    """Shows the run until it has ended; KeyboardInterrupt passes through. Returns the last look."""
+    return _live(run) if sys.stdout.isatty() and not plain else _plain(run, report_s)
+
+
+def say(text: str) -> None:
+    """A line on stdout. Where that is a file on a full disk the line is lost, and the view goes on."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        if error.errno not in disk.NO_ROOM:
+            raise
+
+
+def _over(view: Overview) -> bool:
+    return view.state not in LIVE_STATES
+
+
+def _live(run: RunDir) -> Overview:
+    speed = Speedometer()
+    with Live(console=Console(), auto_refresh=False, transient=False) as live:
+        while True:
+            now = time.time()
+            view = look(run, now)
+            live.update(panel(view, speed(now, view), now), refresh=True)
+            if _over(view):
+                return view
+            time.sleep(1.0)
+
+
+def _plain(run: RunDir, report_s: float) -> Overview:
+    speed, next_line = Speedometer(max(report_s, 5.0)), 0.0
+    while True:
+        now = time.time()
+        view = look(run, now)
+        rates = speed(now, view)
+        if now >= next_line or _over(view):
+            say(plain_line(view, rates, now))
+            next_line = now + report_s
+        if _over(view):
+            return view
+        time.sleep(0.5)

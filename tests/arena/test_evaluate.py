@@ -1,0 +1,209 @@
+"""`evaluate.py` end to end: configuration, model, environment, statistics, pictures, errors."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kaimesh.arena import evaluate, replay
+from kaimesh.arena.progress import Progress
+from tests.arena import fake
+
+
+def test_a_native_agent_on_catch(make_run, result):
+    run = make_run("catch", ids=(1, 2, 11))
+    good = result("--run", str(run.root), "--episodes", "50", "--model", "1")
+    assert good["return"] == dict.fromkeys(good["return"], 1.0) | {"std": 0.0}
+    assert good["length"]["mean"] == 9
+    assert (good["success"], good["success_return"], good["episodes"], good["model"]) == (1.0, 1.0, 50, 1)
+    bad = result("--run", str(run.root), "--episodes", "50", "--model", "2")
+    assert bad["return"]["mean"] < 0
+    assert bad["success"] == 0.0
+    assert result("--run", str(run.root), "--episodes", "1")["model"] == 11, "latest is the highest number"
+
+
+@pytest.mark.parametrize("algo", ["kaiwu", "kaiwu2"])
+def test_a_kaiwu_agent_on_cartpole(make_run, result, algo):
+    run = make_run("gym:CartPole-v1", algo)
+    figures = result("--run", str(run.root), "--episodes", "5")
+    assert figures["return"]["mean"] > 100
+    assert figures["return"] == figures["length"]
+    assert figures["success_return"] == 475
+    again = result("--run", str(run.root), "--episodes", "5")
+    assert again["return"] == figures["return"], "the seed is fixed"
+    other = result("--run", str(run.root), "--episodes", "5", "--seed", "3")
+    assert other["return"] != figures["return"]
+
+
+def test_the_runs_settings_and_another_app(make_run, result):
+    run = make_run("gym:CartPole-v1", extra="max_episode_steps = 4\n")
+    assert result("--run", str(run.root), "--episodes", "3")["length"]["max"] == 4
+    pendulum = result("--run", str(run.root), "--episodes", "3", "--app", "gym:Pendulum-v1")
+    assert (pendulum["app"], pendulum["length"]["mean"], pendulum["success"]) == ("gym:Pendulum-v1", 4, None)
+
+
+def test_models_by_folder_and_by_file(make_run, result, tmp_path):
+    run = make_run("gym:CartPole-v1")
+    elsewhere = tmp_path / "best"
+    elsewhere.mkdir()
+    for id in (0, 1):
+        (elsewhere / f"model.ckpt-{id}.txt").write_text(str(id))
+    common = ("--run", str(run.root), "--episodes", "1")
+    assert result(*common, "--model", str(elsewhere))["model"] == 1
+    assert result(*common, "--model", str(elsewhere / "model.ckpt-0.txt"))["model"] == 0
+    (run.user_ckpt / "model.ckpt-0.txt").write_text("0")
+    assert result(*common, "--model", "0")["model"] == 0, "saves of the workflow's own are found by id"
+
+
+@pytest.mark.parametrize(
+    ("app", "algo"), [("catch", "native"), ("gym:CartPole-v1", "native"), ("gym:CartPole-v1", "kaiwu")]
+)
+def test_a_picture_of_the_first_episode(make_run, result, tmp_path, app, algo):
+    run = make_run(app, algo)
+    out = tmp_path / "deep" / "out.gif"
+    figures = result("--run", str(run.root), "--episodes", "2", "--render", str(out))
+    with Image.open(out) as picture:
+        assert picture.format == "GIF"
+        assert 1 < picture.n_frames <= figures["render_length"] + 1  # equal frames in a row are stored once
+        first = np.array(picture.convert("RGB"))
+        picture.seek(picture.n_frames - 1)
+        assert not np.array_equal(first, np.array(picture.convert("RGB")))
+
+
+def test_a_page_instead_of_a_film(tmp_path, make_run, result):
+    run = make_run("catch")
+    out = tmp_path / "out.html"
+    figures = result("--run", str(run.root), "--episodes", "3", "--render", str(out))
+    assert (figures["render_length"], figures["notes"]) == (9, [])
+    assert out.read_text().lstrip().lower().startswith("<!doctype html>")
+
+
+def test_a_film_of_an_environment_that_does_not_repeat_itself_says_so(tmp_path, make_run, result):
+    run = make_run("tests.arena.fake:Fickle")
+    figures = result("--trust", "--run", str(run.root), "--episodes", "3", "--render", str(tmp_path / "out.gif"))
+    assert "does not repeat itself" in figures["notes"][0]
+
+
+def test_words_for_people(make_run, capsys):
+    run = make_run("catch")
+    assert evaluate.main(["--run", str(run.root), "--episodes", "4"]) == 0
+    out = capsys.readouterr().out
+    assert "catch, native, model 1: 4 episodes" in out
+    assert out.splitlines()[1].split() == ["mean", "std", "min", "p10", "p25", "median", "p75", "p90", "max"]
+    assert out.splitlines()[2].split() == ["return", "1", "0", *["1"] * 7]
+    assert "worst return 1, seed 1000003" in out
+    assert "success 100% of returns >= 1" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model", "7"], "has no such model; it has 1, 13"),
+        (["--model", "best"], "neither 'latest', nor an id, nor a folder"),
+        (["--model", "model.ckpt-3.txt"], "there is no such file"),
+        (["--app", "gym:CartPol-v1"], "did you mean gym:CartPole-v1"),
+        (["--conf", "/nowhere.toml"], "/nowhere.toml cannot be read"),
+        (["--run", "/nowhere"], "this is no run directory"),
+        (["--plot", "a.xyz"], "--plot a.xyz must end in .png, .svg, .pdf"),
+        (["--render", "a.png"], "--render a.png must end in .gif, .mp4, .html"),
+        (["--model", "1", "--record", "/proc/nowhere"], "cannot be written"),
+    ],
+)
+def test_a_wrong_wish_is_answered_in_words(make_run, capsys, arguments, words):
+    run = make_run("catch", ids=(1, 13))
+    assert evaluate.main(["--run", str(run.root), *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_run_without_models(make_run, capsys):
+    run = make_run("catch", ids=())
+    assert evaluate.main(["--run", str(run.root)]) == 2
+    assert "has no model yet" in capsys.readouterr().err
+
+
+def test_the_agents_own_traceback_is_shown(make_run, capsys):
+    run = make_run("catch", ids=(13,))
+    assert evaluate.main(["--run", str(run.root)]) == 3
+    err = capsys.readouterr().err
+    assert 'raise ZeroDivisionError("thirteen")' in err
+    assert "evaluate: Agent.exploit raised ZeroDivisionError: thirteen" in err
+
+
+class Endless(fake.Fickle):
+    """No episode ever ends."""
+
+    worth = itertools.repeat(0.5)
+
+    def step(self, action):
+        return np.zeros(2, np.float32), 0.5, False, False, {}
+
+
+@pytest.mark.parametrize("algo", ["native", "kaiwu"])
+def test_an_episode_that_never_ends_is_cut_and_named(make_run, result, capsys, monkeypatch, tmp_path, algo):
+    monkeypatch.setattr(fake.Kaiwu, "exploit", lambda self, rows: [fake.ActData(action=0) for _ in rows])
+    run = make_run("tests.arena.test_evaluate:Endless", algo)
+    wish = ["--trust", "--run", str(run.root), "--episodes", "3", "--max-steps", "40"]
+    figures = result(*wish, "--record", str(tmp_path / "episodes"))
+    assert figures["cut"] == [1000003, 1000004, 1000005]
+    assert [one["length"] for one in figures["each"]] == [40, 40, 40]
+    assert figures["return"]["mean"] == 20
+    assert evaluate.main(wish) == 0
+    assert (
+        "3 of 3 episodes had not ended after 40 steps and were cut (seeds 1000003, 1000004, 1000005)"
+        in capsys.readouterr().out
+    )
+    assert replay.main([figures["each"][0]["file"], "--trust"]) == 0
+    assert "stops before the episode is over" in capsys.readouterr().out
+
+
+def test_an_episode_that_ends_at_the_bound_is_not_cut(make_run, result):
+    run = make_run("catch")
+    figures = result("--run", str(run.root), "--episodes", "3", "--max-steps", "9")
+    assert (figures["cut"], figures["max_steps"]) == ([], 9)
+    assert result("--run", str(run.root), "--episodes", "3", "--max-steps", "8")["cut"] == [1000003, 1000004, 1000005]
+    assert result("--run", str(run.root), "--episodes", "1")["max_steps"] == evaluate.MOST_STEPS
+
+
+def test_progress_is_told_from_time_to_time_while_no_episode_ends():
+    now, said = [0.0], []
+    progress = Progress(4, 1000, said.append, clock=lambda: now[0])
+    for turn in range(1, 481):
+        now[0] += 0.125
+        progress.watch([turn] * 4)
+    assert len(said) == 6
+    assert (
+        said[-1]
+        == "0 of 4 episodes are over, 4 under way, the longest at 480 steps (cut at 1,000); 1,920 steps in 60 s"
+    )
+
+
+class Leaving(fake.Fickle):
+    """Calls exit where it is told to."""
+
+    def __init__(self, where="step", render_mode=None):
+        super().__init__(render_mode)
+        self.where = where
+        self.leave("__init__")
+
+    def leave(self, where):
+        if where == self.where:
+            sys.exit(0)
+
+    def reset(self, **named):
+        self.leave("reset")
+        return super().reset(**named)
+
+    def step(self, action):
+        self.leave("step")
+        return super().step(action)
+
+
+@pytest.mark.parametrize("where", ["__init__", "reset", "step"])
+def test_an_environment_that_calls_exit_is_no_success(make_run, capsys, where):
+    run = make_run("tests.arena.test_evaluate:Leaving")
+    assert evaluate.main(["--trust", "--run", str(run.root), "--env-conf", f"where={where}"]) == 3
+    assert "the environment called exit (0, SystemExit)" in capsys.readouterr().err

@@ -1,0 +1,203 @@
+"""Totals, rows, sentences and lines: what a user reads of a run."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from supervisor import options
+
+from kaimesh.config import App
+from kaimesh.operate.local import supervise
+from kaimesh.operate.local.supervisord import Literal, as_it_stands
+from kaimesh.operate.view import overview, progress
+from kaimesh.operate.view.overview import Overview, Row, look, sentence
+from kaimesh.operate.view.totals import Totals, return_mean, totals
+from kaimesh.process.documents import write_json
+from kaimesh.process.run_dir import RunDir
+
+NOW = 1000.0
+
+
+def row(**values: Any) -> Row:
+    blank = Row("learner_0", 5, 80, "ok", 0, None, "", None, "working", "", NOW - 12)
+    return blank._replace(**values)
+
+
+def test_totals_add_what_was_done_and_only_present_speed() -> None:
+    statuses: dict[str, dict[str, Any]] = {
+        "aisrv_0": {"time": NOW, "state": "working", "counters": {"env_steps": 10, "episodes": 1}, "rates": {"env_steps": 5.0}},
+        "aisrv_1": {"time": NOW - 60, "state": "working", "counters": {"env_steps": 20, "samples_lost": 3}, "rates": {"env_steps": 7.0}},
+        "learner_0": {
+            "time": NOW,
+            "state": "working",
+            "counters": {"learner_steps": 4, "policy_lag_sum": 6, "policy_lag_count": 4},
+            "gauges": {"policy_lag": 2.0},
+            "model_version": 4,
+        },
+        "actor_0": {"time": NOW, "state": "working", "model_version": 3},
+        "buffer_0": {"time": NOW, "state": "working", "gauges": {"size": 5, "capacity": 9}},
+    }  # fmt: skip
+    total = totals(statuses, NOW)
+    assert total == Totals(30, 5.0, 1, None, 4, 0.0, 5, 9, 4, 2.0, 1.5, 3)
+    assert totals({}, NOW) == Totals()
+
+
+def test_the_mean_return_is_over_the_last_hundred_of_all_processes() -> None:
+    early = {"recent_episodes": [[float(second), 0.0, 1] for second in range(100)]}
+    late = {"recent_episodes": [[50.5 + second, 1.0, 1] for second in range(100)]}
+    # 99 episodes of each end before 149.5; the last hundred are all of `late` but none of `early` before 50.
+    assert return_mean([early]) == 0.0
+    assert return_mean([early, late]) == pytest.approx(75 / 100, abs=0.011)
+    assert return_mean([]) is None
+
+
+def test_sentences() -> None:
+    waiting = row(state="waiting", blocked_on="buffer: 30 of 64 samples")
+    assert sentence(waiting, NOW) == "waiting 12 s for buffer: 30 of 64 samples"
+    assert sentence(row(), NOW) == "working"
+    assert sentence(row(state="failed", blocked_on="ValueError: x"), NOW) == "failed: ValueError: x"
+    assert sentence(row(health="silent"), NOW) == "alive, but silent: it was working when it last reported"
+    assert sentence(row(health="restarting", blocked_on="OSError: full"), NOW) == "restarting after: OSError: full"
+
+
+def view(tmp_path: Path, state: str = "running", rows: list[Row] | None = None, **mesh: Any) -> Overview:
+    limits = {"max_env_steps": 1000, "max_seconds": 500}
+    total = Totals(500, 50.0, 7, 123.456, 40, 4.0, 30, 256, 40, 1.25, 1.0)
+    return Overview(RunDir(tmp_path), state, {"limits": limits, "up": NOW - 100, **mesh}, total, rows or [row()], {})
+
+
+def test_the_plain_line_has_every_figure_and_who_waits(tmp_path: Path) -> None:
+    stuck = row(name="learner_0", state="waiting", blocked_on="buffer: 30 of 64 samples")
+    line = progress.plain_line(view(tmp_path, rows=[row(), stuck]), progress.Rates(50.0, 4.0), NOW)
+    for part in (
+        "env steps 500 (50/s)",
+        "episodes 7",
+        "mean return 123.46",
+        "learner steps 40 (4.0/s)",
+        "buffer 30 of 256",
+        "model 40",
+        "policy lag 1.2",
+        "left 10 s",  # 500 steps at 50/s come before 400 s
+        "learner_0: waiting 12 s for buffer: 30 of 64 samples",
+    ):
+        assert part in line
+    assert "\n" not in line
+
+
+def test_while_starting_the_line_says_who_is_late(tmp_path: Path) -> None:
+    rows = [row(name="keeper_0", state="waiting", blocked_on="learner_0 to be healthy"), row(name="aisrv_0", state="not started", health="starting")]  # fmt: skip
+    line = progress.plain_line(view(tmp_path, "starting", rows), progress.Rates(), NOW)
+    assert line.endswith("starting | keeper_0: waiting 12 s for learner_0 to be healthy")
+
+
+def test_the_panel_draws_whatever_processes_say(tmp_path: Path) -> None:
+    rows = [row(blocked_on="[/red] no [markup]", state="waiting")]
+    console = Console(width=150, record=True, file=(tmp_path / "out").open("w"))
+    console.print(progress.panel(view(tmp_path, rows=rows, reason="a [b] c"), progress.Rates(), NOW))
+    text = console.export_text()
+    assert "[/red] no [markup]" in text
+    assert "a [b] c" in text
+    assert "Ctrl-C leaves this view" in text
+
+
+def test_speed_is_over_the_last_seconds(tmp_path: Path) -> None:
+    speed, current = progress.Speedometer(10.0), view(tmp_path)
+    assert speed(0.0, current) == progress.Rates()
+    for second in range(1, 31):
+        steps = 500 + (0 if second <= 15 else (second - 15) * 100)
+        rates = speed(float(second), current._replace(totals=current.totals._replace(env_steps=steps)))
+    assert rates.env_steps == pytest.approx(100.0)
+
+
+def test_a_row_never_shows_an_earlier_lifes_state(tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "a_run")
+    run.prepare()
+    process = {"role": "learner", "pid": os.getpid(), "supervisor": "RUNNING", "address": "h:81", "restarts": [1.0]}
+    rest = {"started": 1.0, "limits": {"max_env_steps": 0, "max_seconds": 0}, "supervisor": {"socket": "/nowhere"}}
+    write_json(run.mesh, {"state": "running", "processes": {"learner_0": process}, **rest})
+    write_json(run.status / "learner_0.json", {"pid": 1, "state": "working", "time": time.time(), "blocked_on": ""})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(overview, "is_ours", lambda pid, _run: pid == os.getpid())
+        patch.setattr(overview, "supervisor_pid", lambda _run: 1)
+        seen = look(run).rows[0]
+        assert (seen.health, seen.state, seen.port, seen.restarts) == ("starting", "starting", 81, 1)
+        write_json(run.status / "learner_0.json", {"pid": os.getpid(), "state": "working", "time": time.time() - 9})
+        assert look(run).rows[0].health == "silent"
+        patch.setattr(overview, "supervisor_pid", lambda _run: None)
+        assert look(run).state == "dead"
+
+
+def test_the_processes_are_those_of_this_machine() -> None:
+    app = App(actor_addrs=["127.0.0.1:1", "192.0.2.7:2", "127.0.0.1:3"], aisrv_count=2)
+    names = [program.name for program in supervise.programs(app)]
+    assert names == ["keeper_0", "buffer_0", "model_pool_0", "learner_0", "actor_0", "actor_2", "aisrv_0", "aisrv_1"]
+    assert [p.name for p in supervise.programs(App(wrapper_type="local", aisrv_count=1))] == ["keeper_0", "aisrv_0"]
+
+
+def test_the_supervisors_configuration(tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "a run")
+    text = supervise.configuration(App(max_restarts=3, log_backups=2), run, tmp_path / "s.sock")
+    assert f"command={sys.executable} -m kaimesh.learner --conf '{run.conf}'" in text
+    assert "startretries=3" in text
+    assert "stdout_logfile_backups=2" in text
+    assert text.count("autostart=true") == 1
+    priorities = {role: text.index(f"[group:{role}]") for role in supervise.PRIORITIES}
+    assert list(priorities) == sorted(priorities, key=priorities.__getitem__)
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "100% a run",
+        "%(here)s %d %%",
+        "semi ; colon",
+        "hash # it",
+        "a 'b' \"c\"",
+        "目录 ü",
+        "[x] = $HOME \\n",
+        "%(ENV_HOME)s\t;",
+    ],
+)
+def test_supervisord_reads_every_path_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.setattr(options, "UnhosedConfigParser", Literal)
+    monkeypatch.setattr(options, "expand", as_it_stands)
+    run = RunDir(tmp_path / folder)
+    run.prepare()
+    conf = run.root / supervise.SUPERVISORD
+    conf.write_text(supervise.configuration(App(), run, tmp_path / folder / "s.sock"), encoding="utf-8")
+    read = options.ServerOptions()
+    read.realize(["-c", str(conf), "--nodaemon"])
+    assert (read.logfile, read.pidfile) == (str(run.logs / "supervisord.log"), str(run.root / "supervisord.pid"))
+    programs = {program.name: program for group in read.process_group_configs for program in group.process_configs}
+    assert set(programs) == {program.name for program in supervise.programs(App())}
+    for wanted in supervise.programs(App()):
+        assert shlex.split(programs[wanted.name].command) == supervise.command(wanted, run)
+        assert programs[wanted.name].stdout_logfile == str(run.logs / f"{wanted.name}.log")
+
+
+def test_a_path_with_a_lines_end_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(supervise.MeshError, match="line's end"):
+        supervise.configuration(App(), RunDir(tmp_path / "a\n[program:evil]"), tmp_path / "s.sock")
+
+
+def test_the_socket_lies_in_a_folder_that_only_its_user_may_enter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    run = RunDir(tmp_path / ("long" * 40))
+    path = supervise.socket_path(run)
+    assert len(str(path)) - len(str(tmp_path)) < 60
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert supervise.socket_path(run) == path != supervise.socket_path(RunDir(tmp_path))
+    path.parent.chmod(0o755)
+    with pytest.raises(supervise.MeshError, match="only you can enter"):
+        supervise.socket_path(run)

@@ -1,0 +1,101 @@
+"""Run directories: never two the same, whole files, a token that only its owner reads."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from kaimesh.contract.errors import ConfigError
+from kaimesh.process.documents import read_json, write_json
+from kaimesh.process.run_dir import TOKEN_VARIABLE, RunDir
+
+
+def test_each_run_has_its_own_directory_and_latest_is_the_newest(tmp_path: Path) -> None:
+    made = [RunDir.create(tmp_path, "gym:Cart/Pole v1", "ppo") for _ in range(3)]
+    assert len({run.root for run in made}) == 3
+    assert made[0].root.name.startswith("gym-Cart-Pole-v1_ppo_")
+    assert RunDir.latest(tmp_path).root == made[-1].root
+    assert (tmp_path / "latest").is_symlink()
+    assert made[-1].ckpt.is_dir()
+
+
+def test_without_a_run_the_remedy_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"tools/start\.sh"):
+        RunDir.latest(tmp_path)
+
+
+def test_the_token_is_the_owners_and_the_environment_overrides_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+    run = RunDir.create(tmp_path, "catch", "ppo")
+    token = run.token()
+    assert len(token) == 32
+    assert (run.root / "token").stat().st_mode & 0o777 == 0o600
+    run.prepare()
+    assert run.token() == token
+    assert RunDir.create(tmp_path, "catch", "ppo").token() != token
+    monkeypatch.setenv(TOKEN_VARIABLE, "given")
+    assert run.token() == "given"
+    monkeypatch.delenv(TOKEN_VARIABLE)
+    (run.root / "token").unlink()
+    with pytest.raises(ConfigError, match=TOKEN_VARIABLE):
+        run.token()
+
+
+def test_a_reader_never_sees_half_a_file_whoever_writes(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"text": ""})
+    failures: list[Exception] = []
+    done = threading.Event()
+
+    def write(length: int) -> None:
+        for _ in range(100):
+            write_json(path, {"text": "x" * length})
+
+    def read() -> None:
+        while not done.is_set():
+            try:
+                assert set(read_json(path)["text"]) <= {"x"}
+            except (ValueError, AssertionError, KeyError) as error:
+                failures.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    writers = [threading.Thread(target=write, args=(length,)) for length in (10, 20_000, 200_000)]
+    for thread in [*readers, *writers]:
+        thread.start()
+    for thread in writers:
+        thread.join()
+    done.set()
+    for thread in readers:
+        thread.join()
+    assert not failures
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_statuses_by_process_name(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path, "catch", "ppo")
+    assert run.statuses() == {}
+    write_json(run.status / "aisrv_0.json", {"state": "ready"})
+    (run.status / ".aisrv_0.json.1.tmp").write_text("{")
+    assert run.statuses() == {"aisrv_0": {"state": "ready"}}
+    assert read_json(tmp_path / "none.json") == {}
+    assert json.loads((run.status / "aisrv_0.json").read_text()) == {"state": "ready"}
+
+
+def test_a_containers_token_is_in_the_file_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = tmp_path / "secret"
+    monkeypatch.setenv("KAIMESH_TOKEN_FILE", str(secret))
+    run = RunDir(tmp_path / "run")
+    run.prepare()
+    assert not (run.root / "token").exists(), "the run has no token of its own"
+    with pytest.raises(ConfigError, match="cannot be read"):
+        run.token()
+    secret.write_text("\n")
+    with pytest.raises(ConfigError, match="is empty"):
+        run.token()
+    secret.write_text("given\n")
+    assert run.token() == "given"
