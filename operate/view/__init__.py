@@ -1,5 +1,6 @@
 """What the mesh does now, and what it has done.
 
+row       one process, for the terminal, the page and programs
 overview  a row for each process of a machine
 cluster   the same of a cluster, from the monitor's status files
 totals    the whole mesh in one line

@@ -9,38 +9,11 @@ from typing import Any, NamedTuple
 from kaimesh.operate.local import mesh_file
 from kaimesh.operate.local.mesh_file import LIVE_STATES, is_ours, supervisor_pid
 from kaimesh.operate.local.supervise import KEEPER
+from kaimesh.operate.view import row as rows_of
+from kaimesh.operate.view.row import SILENT_S, Row, row_of
 from kaimesh.operate.view.totals import Totals, number, totals, values_of
 from kaimesh.process import disk
 from kaimesh.process.run_dir import RunDir
-from kaimesh.wire.internal import INTERNAL_ERRORS
-
-# What a process's throughput is counted in.
-WORK = {
-    "aisrv": "env_steps",
-    "actor": "predictions",
-    "learner": "learner_steps",
-    "buffer": "inserted",
-}
-SILENT_S = 5.0
-
-
-class Row(NamedTuple):
-    """One process. health: "ok", "starting", "silent", "restarting", "failed", "stopped" or "done"; since: wall time, s.
-    internal_errors: bugs of ours that it met and went on after.
-    """
-
-    name: str
-    pid: int | None
-    port: int | None
-    health: str
-    restarts: int
-    throughput: float | None
-    throughput_unit: str
-    model_version: int | None
-    state: str
-    blocked_on: str
-    since: float | None
-    internal_errors: int = 0
 
 
 class Overview(NamedTuple):
@@ -95,22 +68,17 @@ def _row(
     health = _health(state, alive, process.get("supervisor", ""), status, mesh_state, now)
     if not alive and state not in ("done", "failed", "not started"):
         state = "gone"
-    unit = WORK.get(process["role"], "")
-    rate = number(values_of(status, "rates").get(unit)) if alive else None
     port = str(status.get("port") or (process.get("address") or ":").rpartition(":")[2])
-    return Row(
+    return row_of(
         name,
-        pid if alive else None,
-        int(port) if port.isdecimal() else None,
-        health,
-        len(process.get("restarts", [])),
-        None if rate is None else round(rate, 3),
-        f"{unit}/s" if unit else "",
-        status.get("model_version"),
-        state,
-        status.get("blocked_on", ""),
-        number(status.get("since")),
-        int(number(values_of(status, "counters").get(INTERNAL_ERRORS)) or 0),
+        process["role"],
+        status,
+        health=health,
+        state=state,
+        works=alive,
+        pid=pid if alive else None,
+        port=int(port) if port.isdecimal() else None,
+        restarts=len(process.get("restarts", [])),
     )
 
 
@@ -126,28 +94,9 @@ def _health(state: str, alive: bool, supervisor: str, status: Mapping[str, Any],
     return "starting" if state == "not started" else "restarting"
 
 
-def sentence(row: Row, now: float) -> str:
-    """What a process does, to be read: `waiting 12 s for buffer: 30 of 64 samples`."""
-    bugs = f"; {row.internal_errors} internal errors, see its log" if row.internal_errors else ""
-    return _doing(row, now) + bugs
-
-
-def _doing(row: Row, now: float) -> str:
-    timed = row.since is not None and row.state in ("waiting", "starting")
-    seconds = f" {now - (row.since or now):.0f} s" if timed else ""
-    if row.health == "silent":
-        return f"alive, but silent: it was {row.state} when it last reported"
-    if row.health == "restarting":
-        return f"restarting after: {row.blocked_on or row.state}"
-    if not row.blocked_on:
-        return row.state + (seconds if row.state == "waiting" else "")
-    if row.state == "starting":
-        return f"starting: {row.blocked_on} for{seconds}"
-    return f"waiting{seconds} for {row.blocked_on}" if row.state == "waiting" else f"{row.state}: {row.blocked_on}"
-
-
-def as_json(view: Overview) -> dict[str, Any]:
+def as_json(view: Overview, now: float | None = None) -> dict[str, Any]:
     """The whole overview for `status --json`."""
+    now = time.time() if now is None else now
     return {
         "run": str(view.run.root),
         "state": view.state,
@@ -158,5 +107,5 @@ def as_json(view: Overview) -> dict[str, Any]:
         "up": view.mesh.get("up"),
         "limits": view.mesh.get("limits", {}),
         **view.totals._asdict(),
-        "processes": [row._asdict() for row in view.rows],
+        "processes": [rows_of.as_json(row, now) for row in view.rows],
     }

@@ -14,7 +14,8 @@ from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from kaimesh.operate.view.cluster import Place, View, as_json
+from kaimesh.operate.view.cluster import View, as_json
+from kaimesh.operate.view.row import Row, sentence
 from kaimesh.process.meter import Meter
 from kaimesh.wire.internal import internal_error
 
@@ -29,7 +30,7 @@ _STYLE = (
 _COLUMNS = ("process", "host", "health", "restarts", "throughput", "model", "does")
 
 
-def html(view: View, now: float) -> str:
+def html(view: View) -> str:
     """The page."""
     total = view.totals
     figures = {
@@ -42,22 +43,21 @@ def html(view: View, now: float) -> str:
         "samples lost": f"{total.samples_lost:,}",
     }
     shown = "".join(f"<span>{name}<br><b>{value}</b></span>" for name, value in figures.items())
-    body = "".join(_row(place) for place in view.places)
+    body = "".join(_row(row, view.now) for row in view.rows)
     head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
     return (
         f"<!doctype html><meta charset=utf-8><meta http-equiv=refresh content={RENEW_S}><title>kaimesh</title>"
         f"<style>{_STYLE}</style><h1>{escape(view.run)}</h1><p class=figures style='display:flex'>{shown}</p>"
-        f"<table><tr>{head}</tr>{body}</table><p>{time.strftime('%F %T', time.gmtime(now))} UTC</p>"
+        f"<table><tr>{head}</tr>{body}</table><p>{time.strftime('%F %T', time.gmtime(view.now))} UTC</p>"
     )
 
 
-def _row(place: Place) -> str:
-    row, host, does = place
+def _row(row: Row, now: float) -> str:
     rate = "-" if row.throughput is None else f"{row.throughput:,.0f} {row.throughput_unit}"
     model = "-" if row.model_version is None else str(row.model_version)
     return (
-        f"<tr><td>{escape(row.name)}<td>{escape(host)}<td class={row.health}>{row.health}<td class=n>{row.restarts}"
-        f"<td class=n>{rate}<td class=n>{model}<td>{escape(does)}"
+        f"<tr><td>{escape(row.name)}<td>{escape(row.host)}<td class={row.health}>{row.health}<td class=n>{row.restarts}"
+        f"<td class=n>{rate}<td class=n>{model}<td>{escape(sentence(row, now))}"
     )
 
 
@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         view = self.server.look()
         as_text = self.path == "/status.json"
-        content = (json.dumps(as_json(view)) if as_text else html(view, time.time())).encode()
+        content = (json.dumps(as_json(view)) if as_text else html(view)).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json" if as_text else "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(content)))

@@ -13,7 +13,8 @@ from rich.panel import Panel
 from rich.table import Table
 
 from kaimesh.operate.local.mesh_file import LIVE_STATES
-from kaimesh.operate.view.overview import Overview, Row, look, sentence
+from kaimesh.operate.view.overview import Overview, look
+from kaimesh.operate.view.row import Row, sentence
 from kaimesh.process import disk
 from kaimesh.process.run_dir import RunDir
 

@@ -101,7 +101,7 @@ def test_the_page_shows_what_is_silent_and_escapes_what_processes_say() -> None:
         "aisrv_0": status("a", 5, time=1000.0, host="<b>", rates={"env_steps": 7.0}, blocked_on=""),
         "learner_0": status("b", 0, name="learner_0", time=900.0, host="h", since=900.0),
     }
-    text = page.html(look("catch_ppo", statuses, 1001.0), 1001.0)
+    text = page.html(look("catch_ppo", statuses, 1001.0))
     assert "&lt;b&gt;" in text
     assert "<b>\n" not in text
     assert "7 env_steps/s" in text

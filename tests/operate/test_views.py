@@ -17,7 +17,8 @@ from kaimesh.config import App
 from kaimesh.operate.local import supervise
 from kaimesh.operate.local.supervisord import Literal, as_it_stands
 from kaimesh.operate.view import overview, progress
-from kaimesh.operate.view.overview import Overview, Row, look, sentence
+from kaimesh.operate.view.overview import Overview, look
+from kaimesh.operate.view.row import Row, sentence
 from kaimesh.operate.view.totals import Totals, return_mean, totals
 from kaimesh.process.documents import write_json
 from kaimesh.process.run_dir import RunDir

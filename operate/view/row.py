@@ -1,0 +1,94 @@
+"""One process as people and programs see it: in the terminal, on a cluster's page, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from kaimesh.operate.view.totals import number, values_of
+from kaimesh.wire.internal import INTERNAL_ERRORS
+
+# What a role's throughput is counted in.
+WORK = {
+    "aisrv": "env_steps",
+    "actor": "predictions",
+    "learner": "learner_steps",
+    "buffer": "inserted",
+}
+SILENT_S = 5.0
+
+
+class Row(NamedTuple):
+    """One process. health: "ok", "starting", "silent", "restarting", "failed", "stopped" or "done"; since: wall time, s.
+    internal_errors: bugs of ours that it met and went on after. host: the machine or container; "" for this machine.
+    """
+
+    name: str
+    pid: int | None
+    port: int | None
+    health: str
+    restarts: int
+    throughput: float | None
+    throughput_unit: str
+    model_version: int | None
+    state: str
+    blocked_on: str
+    since: float | None
+    internal_errors: int = 0
+    host: str = ""
+
+
+def row_of(
+    name: str,
+    role: str,
+    status: Mapping[str, Any],
+    *,
+    health: str,
+    state: str,
+    works: bool,
+    pid: int | None,
+    port: int | None,
+    restarts: int,
+) -> Row:
+    """The row of a process that published `status`. works: the rates in it are of now."""
+    unit = WORK.get(role, "")
+    rate = number(values_of(status, "rates").get(unit)) if works else None
+    return Row(
+        name=name,
+        pid=pid,
+        port=port,
+        health=health,
+        restarts=restarts,
+        throughput=None if rate is None else round(rate, 3),
+        throughput_unit=f"{unit}/s" if unit else "",
+        model_version=status.get("model_version"),
+        state=state,
+        blocked_on=str(status.get("blocked_on", "")),
+        since=number(status.get("since")),
+        internal_errors=int(number(values_of(status, "counters").get(INTERNAL_ERRORS)) or 0),
+    )
+
+
+def as_json(row: Row, now: float) -> dict[str, Any]:
+    """A row for programs; `does` is what people read."""
+    return {**row._asdict(), "does": sentence(row, now)}
+
+
+def sentence(row: Row, now: float) -> str:
+    """What a process does, to be read: `waiting 12 s for buffer: 30 of 64 samples`."""
+    bugs = f"; {row.internal_errors} internal errors, see its log" if row.internal_errors else ""
+    return _doing(row, now) + bugs
+
+
+def _doing(row: Row, now: float) -> str:
+    timed = row.since is not None and row.state in ("waiting", "starting")
+    seconds = f" {now - (row.since or now):.0f} s" if timed else ""
+    if row.health == "silent":
+        return f"alive, but silent: it was {row.state} when it last reported"
+    if row.health == "restarting":
+        return f"restarting after: {row.blocked_on or row.state}"
+    if not row.blocked_on:
+        return row.state + (seconds if row.state == "waiting" else "")
+    if row.state == "starting":
+        return f"starting: {row.blocked_on} for{seconds}"
+    return f"waiting{seconds} for {row.blocked_on}" if row.state == "waiting" else f"{row.state}: {row.blocked_on}"
