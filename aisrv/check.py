@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from kaimesh import envs
+from kaimesh.config.packages import find_own_code
 from kaimesh.contract.errors import AgentError, ConfigError, MeshError
 
 _MOST_WORDS = 8_000  # of an error: a pipe takes 64 kB without a reader
@@ -80,7 +81,7 @@ def main() -> None:
     if not request:  # there is nothing to build: the start was refused before
         os._exit(0)
     os.dup2(2, 1)  # what an environment prints is no answer
-    sys.path.insert(0, str(Path.cwd()))
+    find_own_code()
     try:
         check(json.loads(request))
     except MeshError as error:

@@ -4,7 +4,6 @@
 - `networks/`: initial weights, torsos, heads and sampling; NumPy where the actor runs it, TensorFlow where gradients flow.
 - `agent`, `samples`, `checks`: the mesh's calls as every algorithm answers them, the columns that a learner reads, and what settings may be.
 - `learner`, `optimizers/`, `weights`: the frame of an update, its optimizers, and the file that a model is saved in.
-- `features/`: what a network sees of an environment, where that is not the observation itself.
 - `actor_critic/`: what PPO and IMPALA share besides: the network.
 - `ppo/`, `impala/`, `dqn/`: agent, config, losses, learning.
 

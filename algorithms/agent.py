@@ -14,12 +14,10 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from kaimesh.algorithms import features
 from kaimesh.algorithms import weights as model_file
 from kaimesh.algorithms.networks import library, lstm
 from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.contract import agent
-from kaimesh.contract.agent import Features
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError
 from kaimesh.contract.spaces import Spaces
@@ -75,9 +73,10 @@ class NativeAgent(agent.Agent):
         length: int = self.config.unroll_length
         return length
 
-    def features(self, count: int, spaces: Spaces) -> Features | None:
-        """Of `count` slots, as the configuration's `features` says."""
-        return features.make(self.config.features, count, spaces)
+    def features(self, count: int, spaces: Spaces) -> str | None:
+        """The name of those that the configuration wants, of what the environment offers; None: the observation itself."""
+        del count, spaces
+        return None if self.config.features == "none" else str(self.config.features)
 
     def setup(self, spaces: Spaces) -> None:
         """Builds what this process needs of the network for `spaces`."""

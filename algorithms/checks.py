@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kaimesh.algorithms import features
 from kaimesh.algorithms.networks.torso import NETWORKS
 
 _CHOICES: dict[str, Sequence[str]] = {
-    "features": features.NAMES,
     "network": NETWORKS,
     "activation": ("tanh", "relu"),
     "torso": ("auto", "separate", "shared"),

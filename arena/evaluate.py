@@ -24,15 +24,15 @@ from kaimesh.arena.figures import statistics, words
 from kaimesh.arena.progress import follow
 from kaimesh.arena.recording import Recording
 from kaimesh.config import App, Config, load, trust
-from kaimesh.config.load import ROOT
+from kaimesh.config.load import DEFAULT_CONF, ROOT
+from kaimesh.config.packages import find_own_code
 from kaimesh.config.reading import parse, read
 from kaimesh.contract.agent import Monitor, called_exit, user_code
 from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, ConfigError, MeshError
-from kaimesh.operate.cli.start import DEFAULT_CONF, runs_dir
 from kaimesh.process.guarded import guarded
 from kaimesh.process.life import dotted, set_threads
 from kaimesh.process.logs import configure as configure_logging
-from kaimesh.process.run_dir import RunDir
+from kaimesh.process.run_dir import RunDir, runs_dir
 
 CALLER_VARIABLE = "KAIMESH_FROM"  # where the user typed the command; tools/*.sh go to the checkout's root
 PICTURES = (".png", ".svg", ".pdf")
@@ -120,7 +120,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     conf = _typed(arguments.conf) if arguments.conf else run.conf if run else DEFAULT_CONF
     if not arguments.trust:
         _check_origin(conf, typed=bool(arguments.conf) or run is None, app=arguments.app)
-    sys.path.insert(0, str(Path.cwd()))  # environments and agents of your own
+    find_own_code()  # environments and agents of your own
     config = load(conf, overrides)
     wanted = arguments.model
     if wanted != "latest" and not wanted.isdecimal():

@@ -1,7 +1,7 @@
 """Environments as a person plays them in a terminal: what is shown, and what the keys mean. Drawing and reading keys is terminal.py's.
 
 An environment that renders as text (render_mode "ansi") is shown so; of another one the observation is shown. Every action has its
-number as key. One that has more to say (the realm) has a `Face` of its own.
+number as key. One that has more to say names a `Face` of its own in its metadata.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from kaimesh.contract.errors import ConfigError
-from kaimesh.contract.face import Line, Piece
+from kaimesh.contract.face import Face, Line, Piece
+from kaimesh.contract.metadata import FACE, named
 from kaimesh.envs.vector import MeshVectorEnv
 
 # Arrow keys of environments that move something, as terminal.py names them.
@@ -85,15 +86,11 @@ class TextFace:
         return int(typed) if int(typed) < self._count else None
 
 
-def face_of(env: MeshVectorEnv) -> Any:
-    """The face of one slot."""
-    from kaimesh.envs.realm.vector import Realm
-
-    if isinstance(env.unwrapped, Realm):
-        from kaimesh.envs.realm.face import RealmFace
-
-        return RealmFace(env)
-    return TextFace(env)
+def face_of(env: MeshVectorEnv) -> Face:
+    """The face of one slot: the one that its metadata name, else a TextFace."""
+    own = named(env.metadata, FACE)
+    face: Face = own(env) if own else TextFace(env)
+    return face
 
 
 def _numbers(observation: np.ndarray, width: int) -> str:

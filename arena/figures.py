@@ -71,7 +71,7 @@ def table(rows: Mapping[str, Summary]) -> list[str]:
 
 
 def words(result: Mapping[str, Any]) -> str:
-    """What evaluate.py prints, from what it would print as JSON."""
+    """What arena.evaluate prints, from what it would print as JSON."""
     lines = [
         f"{result['app']}, {result['algo']}, model {result['model']}: {result['episodes']} episodes in {result['seconds']:.1f} s"
     ]

@@ -3,7 +3,7 @@
 A file is JSON: `format` and `version`, then the fields of `Recording`. Two thousand steps of a discrete action take 6 KB.
 
 An episode is exactly reproducible: make one slot of the environment with the recorded arguments, reset it with the recorded
-seed, and give it the actions one by one (replay.py does). Shape legend: T steps; A numbers per action.
+seed, and give it the actions one by one (arena.again does). Shape legend: T steps; A numbers per action.
 """
 
 from __future__ import annotations

@@ -21,10 +21,11 @@ from kaimesh.arena.recording import Recording
 from kaimesh.arena.show import film
 from kaimesh.arena.show.page import FRAMES_SCRIPT, Page, frames_data
 from kaimesh.config import trust
+from kaimesh.config.packages import find_own_code
 from kaimesh.contract.agent import called_exit
 from kaimesh.contract.errors import EXIT_AGENT, EXIT_CRASH, EXIT_OK, ConfigError, MeshError
-from kaimesh.envs.realm.story import SCRIPT, Story
-from kaimesh.envs.realm.vector import Realm
+from kaimesh.contract.metadata import STORY, named
+from kaimesh.contract.story import Story
 from kaimesh.process.guarded import guarded
 
 CALLER_VARIABLE = "KAIMESH_FROM"  # where the user typed the command; tools/*.sh go to the checkout's root
@@ -63,8 +64,8 @@ def replay(recording: Recording, out: Path | None, fps: float = 0, every: int = 
 
 def _write(again: Replay, out: Path, fps: float, every: int) -> dict[str, Any]:
     suffix, length = out.suffix.lower(), len(again.recording.actions)
-    realm = again.env.unwrapped if suffix == ".html" else None
-    if isinstance(realm, Realm):
+    story_of = named(again.env.metadata, STORY) if suffix == ".html" else None
+    if story_of:
         every = 1  # a page draws it from data, which is small
     every = every or -(-(length + 1) // MOST_FRAMES[suffix])
 
@@ -76,17 +77,16 @@ def _write(again: Replay, out: Path, fps: float, every: int) -> dict[str, Any]:
     if suffix != ".html":
         count = film.write(frames(), out, fps)
     else:
-        page = _realm_page(again, realm, fps) if isinstance(realm, Realm) else _frames_page(again, fps, every)
+        page = _story_page(again, story_of(again.env), fps) if story_of else _frames_page(again, fps, every)
         count = len(next(iter(page.columns.values())))
         _write_text(out, page.html())
     return {"out": str(out), "bytes": out.stat().st_size, "frames": count, "fps": fps, "every": every}
 
 
-def _realm_page(again: Replay, realm: Realm, fps: float) -> Page:
-    story = Story(realm)
+def _story_page(again: Replay, story: Story, fps: float) -> Page:
     for step in again:
         story.note(int(again.recording.actions[step - 1]) if step else None)
-    return _page(again, fps, story.columns, story.events, SCRIPT, story.data())
+    return _page(again, fps, story.columns, story.events, story.script, story.data())
 
 
 def _frames_page(again: Replay, fps: float, every: int) -> Page:
@@ -175,7 +175,7 @@ def _load(file: Path, trusted: bool) -> Recording:
     """The recording. Raises ConfigError: it names what is not built in, and nobody trusts it; nothing of that was imported."""
     recording = Recording.load(file)
     if trusted:
-        sys.path.insert(0, str(Path.cwd()))  # environments of your own
+        find_own_code()  # environments of your own
     else:
         trust.check(f"the recording {file}", envs.unfamiliar(recording.app, recording.env_conf))
     return recording

@@ -1,6 +1,6 @@
 """You play an environment in the terminal: `./tools/play.sh --app realm`, or gym:FrozenLake-v1, or any with discrete actions.
 
-What is shown and what the keys mean is the environment's `Face` (arena/face.py, envs/realm/face.py); here is the terminal, which is
+What is shown and what the keys mean is the environment's `Face` (contract/face, arena/face); here is the terminal, which is
 left as it was found, whatever happens.
 """
 
@@ -24,6 +24,7 @@ import numpy as np
 from kaimesh import envs
 from kaimesh.arena.face import face_of, wants_text
 from kaimesh.arena.recording import Recording
+from kaimesh.config.packages import find_own_code
 from kaimesh.config.reading import parse
 from kaimesh.contract.errors import ConfigError, MeshError
 from kaimesh.contract.face import Line
@@ -219,7 +220,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--env-conf {wrong[0]}: write KEY=VALUE, such as treasure_num=5")
     if arguments.max_steps < 0 or (arguments.seed is not None and arguments.seed < 0):
         parser.error("--max-steps and --seed must not be negative")
-    sys.path.insert(0, str(Path.cwd()))
+    find_own_code()
     try:
         for name, stream in (("input", sys.stdin), ("output", sys.stdout)):
             if not stream.isatty():

@@ -30,7 +30,8 @@ import numpy as np
 
 from benchmarks.report import finish
 from kaimesh.config import load
-from kaimesh.operate.cli.start import DEFAULT_CONF, overrides_of
+from kaimesh.config.load import DEFAULT_CONF
+from kaimesh.operate.cli.start import overrides_of
 from kaimesh.operate.local.mesh_file import pids
 from kaimesh.process.run_dir import RunDir
 

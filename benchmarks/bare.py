@@ -17,7 +17,8 @@ import numpy as np
 
 from kaimesh import envs
 from kaimesh.config import Config, load
-from kaimesh.operate.cli.start import DEFAULT_CONF, overrides_of
+from kaimesh.config.load import DEFAULT_CONF
+from kaimesh.operate.cli.start import overrides_of
 from kaimesh.process.life import set_threads
 
 _WARM_S = 1.0

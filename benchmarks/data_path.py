@@ -24,9 +24,10 @@ import numpy as np
 from benchmarks.report import finish
 from kaimesh import envs
 from kaimesh.config import Config, load
+from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.contract import stacking
 from kaimesh.contract.arrays import Batch
-from kaimesh.operate.cli.start import DEFAULT_CONF, overrides_of
+from kaimesh.operate.cli.start import overrides_of
 from kaimesh.process.life import dotted, set_threads
 from kaimesh.process.meter import Meter
 from kaimesh.process.run_dir import RunDir

@@ -8,6 +8,8 @@ It runs as a file, so that the checkout under test needs no part of it.
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -19,10 +21,28 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple, NoReturn
 
 _LONGEST_S = 600  # of a mesh whose end nobody orders
 _SETTLE_S = 4.0  # of a mesh, from its first learn to the first look
+
+
+def _module(*names: str) -> ModuleType:
+    """The first of these below kaimesh that the checkout has: before version 0.2 some were called otherwise."""
+    found = next(name for name in names if _is_there(f"kaimesh.{name}"))
+    return importlib.import_module(f"kaimesh.{found}")
+
+
+def _actor_client() -> ModuleType:
+    return importlib.import_module("kaimesh.actor.client" if _is_there("kaimesh.actor.client") else "actor.client")
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 class Look(NamedTuple):
@@ -38,7 +58,15 @@ def train(seconds: float) -> float:
     """CPU us per env step of a whole mesh, supervisord and the keeper with it."""
     with tempfile.TemporaryDirectory() as folder:
         runs = Path(folder)
-        command = [sys.executable, "-m", "kaimesh.operate.cli", "start", "--wait", "--max-seconds", str(_LONGEST_S)]
+        command = [
+            sys.executable,
+            "-m",
+            _module("operate.cli", "cli").__name__,
+            "start",
+            "--wait",
+            "--max-seconds",
+            str(_LONGEST_S),
+        ]
         for key, value in {"runs_dir": folder, **_addresses()}.items():
             command += ["--set", f"{key}={value}"]
         mesh = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -121,15 +149,15 @@ def ask(port: int, rows: int, counts: Path, slot: int) -> None:
     import numpy as np
 
     from benchmarks.predict import LAYERS, TOKEN
-    from kaimesh.actor.client import ActorClient
-    from kaimesh.contract.arrays import Batch
-    from kaimesh.process.meter import Meter
 
-    client = ActorClient(
-        [f"127.0.0.1:{port}"], token=TOKEN, name=f"client {slot}", meter=Meter("client"), stop=threading.Event(), spaces=None,
+    meter = _module("process.meter", "metrics").Meter("client")
+    client = _actor_client().ActorClient(
+        [f"127.0.0.1:{port}"], token=TOKEN, name=f"client {slot}", meter=meter, stop=threading.Event(), spaces=None,
         timeout_s=30.0,
     )  # fmt: skip
-    batch = Batch({"obs": np.random.default_rng(0).normal(size=(rows, LAYERS[0])).astype(np.float32)})
+    batch = _module("contract.arrays", "arrays").Batch(
+        {"obs": np.random.default_rng(0).normal(size=(rows, LAYERS[0])).astype(np.float32)}
+    )
     for_ever(counts, slot)(lambda: client.predict(batch))
 
 
@@ -182,9 +210,7 @@ MOST_COUNTS = 16  # of one work
 
 
 if __name__ == "__main__":
-    from kaimesh.process.life import set_threads
-
-    set_threads(1)
+    _module("process.life", "lifecycle").set_threads(1)
     if sys.argv[1] == "train":
         print(json.dumps({"cpu_us": train(float(sys.argv[2]))}))
     else:

@@ -31,8 +31,9 @@ from rich.table import Table
 from benchmarks.report import ROOT, finish
 from benchmarks.slopes import Slope, slope
 from kaimesh.config import load
+from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.contract.errors import ConfigError
-from kaimesh.operate.cli.start import DEFAULT_CONF, overrides_of
+from kaimesh.operate.cli.start import overrides_of
 from kaimesh.operate.local.mesh_file import pids
 from kaimesh.process.run_dir import RunDir
 

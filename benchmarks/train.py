@@ -34,8 +34,9 @@ from benchmarks.bare import bare
 from benchmarks.report import finish
 from kaimesh import envs
 from kaimesh.config import Config, load
+from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.contract.errors import ConfigError
-from kaimesh.operate.cli.start import DEFAULT_CONF, overrides_of
+from kaimesh.operate.cli.start import overrides_of
 from kaimesh.process.life import dotted
 from kaimesh.process.run_dir import RunDir
 

@@ -12,10 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kaimesh.contract.arrays import ALIGN_BYTES, Specs, layout
+from kaimesh.contract.arrays import ALIGN_BYTES, Columns, Specs, layout
 from kaimesh.contract.errors import SampleError
-
-Columns = dict[str, np.ndarray]
 
 
 class Progress(NamedTuple):

@@ -12,13 +12,15 @@ from typing import Any, NamedTuple
 
 import reverb
 import tensorflow as tf
+from pydantic import TypeAdapter
 
 from kaimesh.buffer.items import item_bytes
 from kaimesh.config.check import preload_samples
 from kaimesh.config.keys import App
 from kaimesh.contract.agent import TableSpec
 from kaimesh.contract.arrays import Specs
-from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.errors import ConfigError, MeshError
+from kaimesh.contract.untrusted import parsed
 
 LARGE_ROW_BYTES = 8192  # from here on a row is an item of its own
 ROWS_PER_DRAW = 4  # rows used of each item drawn from a replay table; more is faster, fewer correlates less
@@ -64,6 +66,14 @@ class TablePlan(NamedTuple):
     prioritised: bool
     priority_exponent: float
     warnings: tuple[str, ...] = ()
+
+
+_PLAN = TypeAdapter(TablePlan)
+
+
+def plan_of(data: Any) -> TablePlan:
+    """The plan that a buffer told, as JSON. Raises MeshError: it is none, or another version's."""
+    return parsed(_PLAN, data, "the buffer describes its table otherwise than this version does", MeshError)
 
 
 def plan(table: TableSpec, specs: Specs, app: App) -> TablePlan:

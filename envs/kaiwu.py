@@ -10,9 +10,9 @@ import gymnasium
 import numpy as np
 
 from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.metadata import LEGAL_ACTIONS
 from kaimesh.contract.spaces import Spaces
 from kaimesh.envs.translation import Translation
-from kaimesh.envs.vector import LEGAL_ACTIONS
 
 Build = Callable[[Mapping[str, Any], int], gymnasium.Env]
 

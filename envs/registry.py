@@ -10,6 +10,7 @@ import gymnasium
 from gymnasium.vector import VectorEnv
 
 from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.metadata import FACADE, LEGAL_ACTIONS, PARTS, named
 from kaimesh.contract.spaces import Spaces
 from kaimesh.envs import gym
 from kaimesh.envs.kaiwu import Facade
@@ -17,7 +18,7 @@ from kaimesh.envs.minigrid import PREFIX, make_minigrid, vector_minigrid
 from kaimesh.envs.procgen import Procgen
 from kaimesh.envs.single import Single
 from kaimesh.envs.translation import Translation
-from kaimesh.envs.vector import LEGAL_ACTIONS, PARTS, MeshVectorEnv
+from kaimesh.envs.vector import MeshVectorEnv
 
 # What stands before the colon of an app that is not a module of one's own.
 KINDS = ("gym", "ale", "procgen", "minigrid")
@@ -32,9 +33,6 @@ ENVIRONMENTS: dict[str, str] = {
     "realm": "kaimesh.envs.realm.vector:Realm",
     "realm-mini": "kaimesh.envs.realm.vector:RealmMini",
 }
-
-# Those with a facade of their own, which knows Kaiwu's names for what is in them.
-FACADES: dict[str, str] = dict.fromkeys(("realm", "realm-mini"), "kaimesh.envs.realm.facade:RealmFacade")
 
 
 def make_vector(
@@ -101,12 +99,10 @@ def facade(
     max_episode_steps: int = 0,
     render_mode: str | None = None,
 ) -> Any:
-    """One `app` as Kaiwu's workflows (generation G1) see it; of the class that FACADES names, else a Facade."""
-    if app in FACADES:
-        make_facade = gym.named(FACADES[app])
-        return make_facade(
-            app, env_conf=env_conf, seed=seed, max_episode_steps=max_episode_steps, render_mode=render_mode
-        )
+    """One `app` as Kaiwu's workflows (generation G1) see it; of the class that its metadata name, else a Facade."""
+    own = named(getattr(gym.named(ENVIRONMENTS[app]), "metadata", {}), FACADE) if app in ENVIRONMENTS else None
+    if own:
+        return own(app, env_conf=env_conf, seed=seed, max_episode_steps=max_episode_steps, render_mode=render_mode)
 
     def build(conf: Mapping[str, Any], limit: int) -> gymnasium.Env:
         return make(app, env_conf=conf, render_mode=render_mode, max_episode_steps=limit)

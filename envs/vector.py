@@ -11,15 +11,9 @@ from gymnasium.vector.utils import batch_space
 
 from kaimesh.contract.agent import Features, user_code
 from kaimesh.contract.errors import AgentError, ConfigError
+from kaimesh.contract.metadata import FEATURES, FRAME_STACK, LEGAL_ACTIONS, PARTS, named
 from kaimesh.contract.spaces import Spaces
 from kaimesh.envs.translation import Translation
-
-# In an environment's metadata:
-LEGAL_ACTIONS = "legal_actions"  # true if every info has "legal_act", bool [A]
-PARTS = "parts"  # kaimesh.agent.Part of an observation that is flat bytes
-FRAME_STACK = (
-    "frame_stack"  # of observations that are stacked frames, how many these are; see kaimesh/contract/stacking
-)
 
 
 class MeshVectorEnv(VectorWrapper):
@@ -141,10 +135,27 @@ class FeaturedVectorEnv(VectorWrapper):
 
 
 def featured(env: MeshVectorEnv, agent: Any) -> MeshVectorEnv | FeaturedVectorEnv:
-    """`env` as `agent` wants to see it, if it has `features`. Raises AgentError: they do not fit `env`."""
+    """`env` as `agent` wants to see it, if it has `features`.
+
+    Raises AgentError: they do not fit `env`. ConfigError: it wants some by a name that `env` does not know.
+    """
     make = getattr(agent, "features", None)
     if make is None:
         return env
     with user_code("Agent.features"):
         features = make(env.num_envs, env.spaces)
+        if isinstance(features, str):
+            features = _offered(env, features)
     return env if features is None else FeaturedVectorEnv(env, features)
+
+
+def _offered(env: MeshVectorEnv, name: str) -> Features:
+    """The features that the environment itself offers by that name."""
+    offered = named(env.metadata, FEATURES) or {}
+    if name not in offered:
+        raise ConfigError(
+            f"features = {name!r}: {env.app} offers {', '.join(offered) or 'no features of its own'}; a network would have nothing to "
+            f"see. Set the algorithm's features to {'one of these, or to ' if offered else ''}'none', for the observation itself."
+        )
+    features: Features = offered[name](env.num_envs, env.spaces)
+    return features

@@ -14,11 +14,10 @@ from collections import deque
 
 import numpy as np
 
-from kaimesh.buffer.items import Columns
 from kaimesh.config import App
 from kaimesh.config.check import fresh_samples
 from kaimesh.contract.agent import TableSpec
-from kaimesh.contract.arrays import ArraySpec, Batch, Specs
+from kaimesh.contract.arrays import ArraySpec, Batch, Columns, Specs
 from kaimesh.contract.columns import KEY, PROBABILITY, REPLAYED
 from kaimesh.process.meter import Meter
 
@@ -128,7 +127,7 @@ class ReplayShare:
         self._meter.gauge("replay_size", min(self._kept, capacity))
 
 
-def replay_share(app: App, table: TableSpec, specs: Specs, meter: Meter, logger: logging.Logger) -> ReplayShare | None:
+def replay_share(specs: Specs, app: App, table: TableSpec, meter: Meter, logger: logging.Logger) -> ReplayShare | None:
     """As the configuration wants it for rows of `specs`; None without. Says what it takes."""
     if app.replay_share == 0:
         return None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from kaimesh.contract.agent import user_code
 from kaimesh.learner import learner_pb2 as pb
 from kaimesh.learner.publisher import Publisher
+from kaimesh.learner.replay_share import replay_share
 from kaimesh.learner.server import LearnerServer
 from kaimesh.learner.trainer import Trainer
 from kaimesh.model_pool.client import ModelPoolClient
@@ -35,6 +37,9 @@ class LearnerService:
             table=self._agent.table,
             config=context.config,
             meter=context.meter,
+            completer=partial(
+                replay_share, app=app, table=self._agent.table, meter=context.meter, logger=context.logger
+            ),
             logger=context.logger,
         )
         self._pool = ModelPoolClient(app.model_pool_addr, context.token, logger=context.logger)

@@ -3,5 +3,6 @@
 cli      tools/*.sh: start, stop, status, logs
 local    the mesh as processes of one machine: supervisord and the keeper
 cluster  the mesh in containers
+serial   the mesh in one process, for train_test.py
 view     what is going on, as rows: for the terminal, the status page and programs
 """

@@ -1,97 +1,231 @@
-"""Dependencies point down only (docs/architecture.md); this walks every import in the source to keep it so."""
+"""The house: which room may import which, where heavy libraries may be, and how long files get (docs/architecture.md).
+
+Every rule is one test, which lists all offenders. It reads the source, also imports inside functions and those for types alone.
+"""
 
 from __future__ import annotations
 
 import ast
+import functools
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-SERVICES = {"aisrv", "actor", "learner", "model_pool", "buffer"}
-PACKAGES = SERVICES | {"kaimesh", "algorithms", "diy", "envs", "arena", "operate"}
-# What the moves alone do not settle.
-UNSETTLED = {("buffer", "learner"), ("learner", "buffer"), ("algorithms", "envs"), ("arena", "operate")}
+GROUND = ("contract", "config", "wire", "process", "training")  # from the bottom up
+SERVICES = ("aisrv", "actor", "learner", "model_pool", "buffer")
+HOUSES = ("operate", "arena")
+ROOMS = (*SERVICES, "algorithms", "envs", *HOUSES)  # each stands at the root, and is linked into kaimesh/
 SERVICE_FILES = {"__init__.py", "__main__.py", "service.py"}
-FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+# What a room may import besides the ground; a whole room, or one module or package of it.
+ABOVE = {
+    "aisrv": ["kaimesh.actor.client", "kaimesh.buffer.sending", "kaimesh.learner.client", "kaimesh.envs"],
+    "actor": ["kaimesh.model_pool.client"],
+    "learner": ["kaimesh.model_pool.client", "kaimesh.buffer.drawing"],
+    "arena": ["kaimesh.envs"],
+    "operate": [f"kaimesh.{room}" for room in SERVICES],
+}
+MOST_LINES = 350
 
 
-def test_every_room_is_found_below_kaimesh() -> None:
-    assert {path.name: path.readlink() for path in (ROOT / "kaimesh").iterdir() if path.is_symlink()} == {
-        room: Path("..") / room for room in PACKAGES - {"kaimesh", "diy"}
+class Source(NamedTuple):
+    """One file of ours. `module` is its name as it is imported, `room` the part after `kaimesh`; "" for kaimesh/*.py."""
+
+    path: Path
+    module: str
+    room: str
+    text: str
+
+
+class Import(NamedTuple):
+    """`source` imports `module`: a module of ours, or any other library's."""
+
+    source: Source
+    module: str
+
+    def __str__(self) -> str:
+        return f"{self.source.path.relative_to(ROOT)} imports {self.module}"
+
+
+@functools.cache
+def sources() -> tuple[Source, ...]:
+    """Everything that a mesh consists of, generated code aside."""
+    found = []
+    for folder in ("kaimesh", *ROOMS):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            parts = parts if parts[0] == "kaimesh" else ("kaimesh", *parts)
+            room = parts[1] if len(parts) > 2 else ""
+            if not path.stem.endswith(("_pb2", "_pb2_grpc")):
+                found.append(Source(path, ".".join(parts).removesuffix(".__init__"), room, path.read_text()))
+    return tuple(found)
+
+
+@functools.cache
+def imports() -> tuple[Import, ...]:
+    """Every import of every source."""
+    ours = {source.module for source in sources()}
+    return tuple(Import(source, module) for source in sources() for module in _imported(source.text, ours))
+
+
+def _imported(text: str, ours: set[str]) -> Iterator[str]:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            whole = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from {name if name in ours else node.module for name in whole}
+
+
+def room_of(module: str) -> str:
+    """The room of one of our modules; "agent" is the public face, "" a foreign library."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "kaimesh" and len(parts) > 1 else ""
+
+
+def test_every_room_is_found_below_kaimesh_and_nowhere_else() -> None:
+    links = {path.name: path.readlink() for path in (ROOT / "kaimesh").iterdir() if path.is_symlink()}
+    assert links == {room: Path("..") / room for room in ROOMS}
+    bare = [str(found) for found in imports() if found.module.split(".")[0] in (*ROOMS, *GROUND)]
+    assert not bare, "everything of ours imports as kaimesh.<room>"
+
+
+def test_the_ground_is_five_rooms_and_a_face() -> None:
+    folders = {path.name for path in (ROOT / "kaimesh").iterdir() if path.is_dir() and not path.is_symlink()}
+    assert folders - {"__pycache__"} == set(GROUND)
+    assert {path.name for path in (ROOT / "kaimesh").glob("*.py")} == {"__init__.py", "agent.py"}
+
+
+def test_in_the_ground_imports_point_down() -> None:
+    def down(found: Import) -> bool:
+        here, there = found.source.room, room_of(found.module)
+        if not here:  # kaimesh/agent.py
+            return there == "contract"
+        return there == here or there in GROUND[: GROUND.index(here)]
+
+    inside = [found for found in imports() if found.source.room in (*GROUND, "")]
+    assert not [str(found) for found in inside if room_of(found.module) and not down(found)]
+
+
+def test_what_stands_on_the_ground_imports_the_ground_and_what_it_may() -> None:
+    def fine(found: Import) -> bool:
+        here, there = found.source.room, room_of(found.module)
+        allowed = ABOVE.get(here, [])
+        return there in (here, *GROUND) or any(f"{found.module}.".startswith(f"{name}.") for name in allowed)
+
+    above = [found for found in imports() if found.source.room in ROOMS]
+    assert not [str(found) for found in above if room_of(found.module) and not fine(found)]
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Packages' __init__ aside, which import what they hand on."""
+    ours = {source.module for source in sources()}
+    edges: dict[str, set[str]] = {module: set() for module in ours}
+    for found in imports():
+        if found.module in ours and found.source.path.name != "__init__.py":
+            edges[found.source.module].add(found.module)
+    while leaves := {module for module, targets in edges.items() if not targets}:
+        edges = {module: targets - leaves for module, targets in edges.items() if module not in leaves}
+    assert not edges
+
+
+def test_only_users_import_the_public_face() -> None:
+    assert not [str(found) for found in imports() if room_of(found.module) == "agent"]
+    taken = {
+        module
+        for path in (ROOT / "diy").rglob("*.py")
+        for module in _imported(path.read_text(), set())
+        if module.startswith("kaimesh")
+    }
+    assert taken == {"kaimesh.agent"}
+
+
+def test_the_root_holds_one_program() -> None:
+    """What a user starts at the root is train_test.py; it wires nothing by itself."""
+    programs = {path.name for path in ROOT.glob("*.py")}
+    assert programs == {"train_test.py"}
+    text = (ROOT / "train_test.py").read_text()
+    ours = {source.module for source in sources()}
+    assert {module for module in _imported(text, ours) if module.startswith("kaimesh")} == {
+        "kaimesh.operate.serial",
+        "kaimesh.process.guarded",
     }
 
 
-def imports(path: Path) -> set[str]:
-    """Every module that the file imports, also inside functions."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+def test_only_the_buffer_knows_reverb() -> None:
+    found = [found for found in imports() if found.module.split(".")[0] == "reverb"]
+    assert {found.source.room for found in found} == {"buffer"}
+    assert not [str(one) for one in found if one.source.module.startswith("kaimesh.buffer.sending")]
 
 
-def allowed(package: str, module: str) -> bool:
-    """Whether a file of `package` may import `module`, one of ours by its name below `kaimesh`."""
-    target, *inside = module.split(".")
-    if target == package or target not in PACKAGES:
-        return True
-    if (package, target) in UNSETTLED:
-        return True
-    if package in SERVICES and target in SERVICES:
-        return not inside or inside[0] in ("client", "sending")
-    return package in ("aisrv", "arena") and target == "envs"
+def test_heavy_libraries_stay_where_they_belong() -> None:
+    barred = {
+        "algorithms": {"grpc", "reverb", "gymnasium", "socket"},
+        "aisrv": {"tensorflow"},
+        "envs": {"tensorflow"},
+        "contract": {"tensorflow", "grpc", "gymnasium"},
+    }
+    tops = [(found, found.module.split(".")[0]) for found in imports()]
+    assert not [str(found) for found, top in tops if top in barred.get(found.source.room, ())]
+    pickles = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+    assert not [str(found) for found, top in tops if top in pickles], "nothing is pickled"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_point_down(path: Path) -> None:
-    package = path.relative_to(ROOT).parts[0]
-    for module in imports(path):
-        first = module.split(".")[0]
-        assert first == "diy" or first not in PACKAGES - {"kaimesh"}, f"{path.relative_to(ROOT)} imports {module}"
-        if first == "kaimesh":
-            assert allowed(package, module.partition(".")[2]), f"{path.relative_to(ROOT)} imports {module}"
+def test_the_sending_side_needs_neither_reverb_nor_tensorflow() -> None:
+    """In a fresh interpreter, with everything that it imports."""
+    heavy = ("reverb", "tensorflow", "grpc", "gymnasium")
+    code = f"import sys, kaimesh.buffer.sending.sender; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_heavy_libraries_stay_where_they_belong(path: Path) -> None:
-    package = path.relative_to(ROOT).parts[0]
-    roots = {module.split(".")[0] for module in imports(path)}
-    if package not in ("buffer", "learner"):
-        assert "reverb" not in roots
-    if package == "algorithms":
-        assert not roots & {"grpc", "reverb", "gymnasium", "socket"}
-    if package in ("aisrv", "envs"):
-        assert "tensorflow" not in roots
-    assert not roots & {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}, "nothing is pickled"
-
-
-@pytest.mark.parametrize("package", sorted(SERVICES))
-def test_every_service_has_the_same_files(package: str) -> None:
-    assert {path.name for path in (ROOT / package).glob("*.py")} >= SERVICE_FILES
-    assert len((ROOT / package / "__main__.py").read_text().splitlines()) <= 40
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_stay_short(path: Path) -> None:
-    if not path.stem.endswith(("_pb2", "_pb2_grpc")):
-        assert len(path.read_text().splitlines()) <= 350
-
-
-INITS = sorted(path for path in FILES if path.name == "__init__.py" and path.relative_to(ROOT).parts[0] != "diy")
-
-
-@pytest.mark.parametrize("path", INITS, ids=lambda path: str(path.parent.relative_to(ROOT)))
-def test_a_package_names_its_modules(path: Path) -> None:
-    """All of them, and in its lists (`name  what it is`) nothing that is not there."""
-    text = ast.get_docstring(ast.parse(path.read_text())) or ""
-    inside = [
-        file.stem for file in path.parent.glob("*.py") if not file.stem.startswith("__") and "_pb2" not in file.stem
+def test_a_game_is_named_by_nobody_but_itself() -> None:
+    """Its parts are found through its environment's metadata: no code of another room has its name in an identifier or a module's."""
+    games = [path.parent.name for path in (ROOT / "envs").glob("*/__init__.py")]
+    assert games == ["realm"]
+    elsewhere = [source for source in sources() if source.room != "envs"]
+    assert not [
+        f"{source.path.relative_to(ROOT)}: {name}" for source in elsewhere for name in _names(source.text, games)
     ]
-    inside += [file.parent.name for file in path.parent.glob("*/__init__.py") if not file.parent.is_symlink()]
-    assert not [name for name in inside if not re.search(rf"\b{name}\b", text)], "its docstring does not name these"
-    listed = re.findall(r"^(\w+) (?: +)\S", text, re.MULTILINE)
-    assert not set(listed) - set(inside), "its docstring lists these, which are not there"
+
+
+def _names(text: str, games: list[str]) -> Iterator[str]:
+    for node in ast.walk(ast.parse(text)):
+        names = [getattr(node, field, None) for field in ("id", "attr", "name", "arg", "module")]
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "kaimesh.envs." in node.value:
+            names.append(node.value)
+        yield from (name for name in names if isinstance(name, str) and any(game in name.lower() for game in games))
+
+
+def test_every_service_has_the_same_files() -> None:
+    for room in SERVICES:
+        missing = SERVICE_FILES - {path.name for path in (ROOT / room).glob("*.py")}
+        assert not missing, room
+        assert len((ROOT / room / "__main__.py").read_text().splitlines()) <= 40
+
+
+def test_files_stay_short() -> None:
+    lengths = {source.path.relative_to(ROOT): len(source.text.splitlines()) for source in sources()}
+    assert not {str(path): length for path, length in lengths.items() if length > MOST_LINES}
+
+
+def test_a_package_names_its_modules() -> None:
+    """All of them, and in its lists (`name  what it is`) nothing that is not there."""
+    unnamed, absent = [], []
+    for source in sources():
+        if source.path.name != "__init__.py":
+            continue
+        folder, text = source.path.parent, ast.get_docstring(ast.parse(source.text)) or ""
+        inside = [
+            path.stem for path in folder.glob("*.py") if not path.stem.startswith("__") and "_pb2" not in path.stem
+        ]
+        inside += [path.parent.name for path in folder.glob("*/__init__.py") if not path.parent.is_symlink()]
+        unnamed += [f"{source.module}: {name}" for name in inside if not re.search(rf"\b{name}\b", text)]
+        listed = re.findall(r"^(\w+) (?: +)\S", text, re.MULTILINE)
+        absent += [f"{source.module}: {name}" for name in listed if name not in inside]
+    assert not unnamed, "these stand in no docstring of their package"
+    assert not absent, "these are listed and not there"

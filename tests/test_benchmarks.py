@@ -15,9 +15,9 @@ from benchmarks.turns import Side
 from kaimesh import envs
 from kaimesh.aisrv.rollout import Direct, Group
 from kaimesh.config import load
+from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.contract import stacking
 from kaimesh.contract.arrays import Batch
-from kaimesh.operate.cli.start import DEFAULT_CONF
 from kaimesh.process.meter import Meter
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kaimesh.algorithms import features
 from kaimesh.algorithms.networks.torso import NETWORKS
 
 
@@ -27,7 +26,7 @@ class Config:
     epsilon = 0.4
     epsilon_ladder = 7.0  # alpha; 0: all alike
 
-    # What the network sees and is rewarded with: see algorithms/features
+    # What the network sees and is rewarded with: none, or a name that the environment offers (docs/realm.md)
     features = "none"
 
     # Network
@@ -66,7 +65,6 @@ class Config:
     def check(cls) -> list[str]:
         """What contradicts itself or is out of range, one sentence each with the consequence and the remedy."""
         choices = {
-            "features": features.NAMES,
             "network": NETWORKS,
             "activation": ("tanh", "relu"),
             "learning_rate_schedule": ("constant", "linear"),

@@ -27,7 +27,7 @@ class Config:
     # Of unrolls that replay_share replays, which are drawn by the size of their advantages
     importance_exponent = 0.4  # how far their weights in the loss make up for that: 0 not at all, 1 wholly
 
-    # What the network sees and is rewarded with: none | realm | realm-mini (algorithms/features)
+    # What the network sees and is rewarded with: none, or a name that the environment offers (docs/realm.md)
     features = "none"
 
     # Network

@@ -19,7 +19,7 @@ class Config:
     gae_lambda = 0.95  # generalized advantage estimation: 0 is one-step, 1 is Monte Carlo
     reward_scale = 1.0  # rewards are multiplied by this; returns of some tens or less suit the value loss
 
-    # What the network sees and is rewarded with: none | realm | realm-mini | realm-maps | realm-mini-maps (algorithms/features)
+    # What the network sees and is rewarded with: none, or a name that the environment offers (docs/realm.md)
     features = "none"
 
     # Network

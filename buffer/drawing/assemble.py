@@ -11,12 +11,28 @@ from typing import Protocol
 
 import numpy as np
 
-from kaimesh.buffer.items import Columns
-from kaimesh.contract.arrays import Batch, Specs
-from kaimesh.learner.replay_share import ReplayShare
+from kaimesh.contract.arrays import Batch, Columns, Specs
 
 _REUSED_BATCHES = 4
 _OURS_ALONE = 3  # references to an array of `_made`: its dict's, the loop's, the argument's
+
+
+class Completer(Protocol):
+    """Fills a batch that has its share of fresh rows with earlier ones (learner/replay_share)."""
+
+    @property
+    def columns(self) -> Specs:
+        """What batches have besides the samples' own columns."""
+
+    @property
+    def wanted(self) -> int:
+        """Fresh rows that the batch which begins now needs."""
+
+    def complete(self, batch: Columns) -> None:
+        """Fills a batch `[B, ...]`, whose first `wanted` rows are fresh."""
+
+    def prioritise(self, batch: Batch, priorities: np.ndarray) -> None:
+        """Takes the new priorities `[B]` of a batch that it has completed; called from another thread."""
 
 
 class Assembler(Protocol):
@@ -45,9 +61,7 @@ class InOrder:
     kernel takes longer to hand out fresh memory for a large batch than copying takes.
     """
 
-    def __init__(
-        self, specs: Specs, batch_size: int, *, partial: bool = False, share: ReplayShare | None = None
-    ) -> None:
+    def __init__(self, specs: Specs, batch_size: int, *, partial: bool = False, share: Completer | None = None) -> None:
         self._batch_size, self._partial, self._share = batch_size, partial, share
         self._specs = Specs([*specs, *(share.columns if share else ())])
         self._wanted = batch_size  # rows that the batch which is being filled takes of the items

@@ -9,18 +9,19 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from kaimesh.buffer.drawing.assemble import Assembler, InOrder, Mixed
+from kaimesh.buffer.drawing.assemble import Assembler, Completer, InOrder, Mixed
 from kaimesh.buffer.drawing.control import Control, RemoteControl
 from kaimesh.buffer.drawing.priorities import PriorityWriter
 from kaimesh.buffer.drawing.queue_source import QueueSource
 from kaimesh.buffer.drawing.source import Drawn, ReplaySource, Source
 from kaimesh.buffer.drawing.total import Total
 from kaimesh.buffer.items import item_bytes, row_counts, view_items
+from kaimesh.buffer.tables import TablePlan, plan_of
 from kaimesh.config import Config
 from kaimesh.config.check import fresh_samples
 from kaimesh.contract import stacking
@@ -29,7 +30,6 @@ from kaimesh.contract.arrays import ArraySpec, Batch, Specs
 from kaimesh.contract.columns import KEY, PROBABILITY, REPLAYED, SERVER
 from kaimesh.contract.errors import MeshError, PeerError, Stopped
 from kaimesh.contract.spaces import Spaces
-from kaimesh.learner.replay_share import ReplayShare, replay_share
 from kaimesh.process.malloc import keep_freed_memory
 from kaimesh.process.meter import Meter
 
@@ -46,6 +46,7 @@ class Reader:
     """Draws from all buffers in turn.
 
     addrs: Reverb's ports; ingest_addrs: the ingest ports of the same servers. controls: instead of both, buffers of this process.
+    completer: from the samples' specs to what fills a part of each batch, if anything does.
     A queue's rows come every one once, and in the order of their insertion where there is one buffer; a replay table's rows come
     as if drawn one by one (see buffer/drawing/assemble). Drawing begins with the first `next_batch`.
     """
@@ -61,11 +62,12 @@ class Reader:
         config: Config,
         meter: Meter,
         controls: Sequence[Control] | None = None,
+        completer: Callable[[Specs], Completer | None] = lambda specs: None,
         logger: logging.Logger | None = None,
     ) -> None:
         self._addrs, self._ingest_addrs, self._token = list(addrs), list(ingest_addrs), token
         self._batch_size, self._table = batch_size, table
-        self._app, self._meter = config.app, meter
+        self._app, self._meter, self._completer = config.app, meter, completer
         self._on_policy = config.app.algorithm_on_policy_or_off_policy == "on-policy"
         self._log = logger or logging.getLogger("reader")
         self._local = controls is not None
@@ -78,12 +80,12 @@ class Reader:
         self._given = 0  # rows that `next_batch` returned
         self._padding = 0  # rows that drawn items could have held and did not
         self._dropped = 0  # rows that were drawn, and dropped by `drop_all`
-        self._plan: dict[str, Any] | None = None
+        self._plan: TablePlan | None = None
         self._specs = Specs({})
         self._changed = threading.Condition()
         self._sources: list[Source] = []
         self._priorities: PriorityWriter | None = None
-        self._share: ReplayShare | None = None
+        self._share: Completer | None = None
         self._ready: deque[Batch] = deque()
         self._ahead = 1
         self._epoch = 0  # of drop_all
@@ -206,41 +208,40 @@ class Reader:
 
     def _start(self, data: dict[str, Any]) -> None:
         """Begins to draw, now that the first samples were declared."""
-        self._specs, self._plan = Specs.from_json(data["specs"]), data["plan"]
-        if self._plan["kind"] != self._table.kind:
+        self._specs, self._plan = Specs.from_json(data["specs"]), (plan := plan_of(data["plan"]))
+        if plan.kind != self._table.kind:
             raise MeshError(
-                f"the buffer holds a {self._plan['kind']}, the learner's agent wants a {self._table.kind}: the two were started with "
+                f"the buffer holds a {plan.kind}, the learner's agent wants a {self._table.kind}: the two were started with "
                 "different algorithms. Stop all and start again."
             )
         if self._local:
             self._addrs = [f"127.0.0.1:{control.describe()['port']}" for control in self._controls]
         keep_freed_memory()
-        plan = self._plan
-        queue = plan["kind"] == "queue"
+        queue = plan.kind == "queue"
         large = self._batch_size * self._specs.row_bytes > _LARGE_BATCH_BYTES
         self._ahead = 1 if queue or large else 2  # what waits here grows stale, or large
-        self._share = replay_share(self._app, self._table, self._specs, self._meter, self._log)
+        self._share = self._completer(self._specs)
         # With less than two batches in a chunk, a batch is made when the one before was taken: see ReplayShare.
-        most_items = fresh_samples(self._app) if self._share else plan["chunk_items"]
-        chunk = min(plan["chunk_items"], most_items)
+        most_items = fresh_samples(self._app) if self._share else plan.chunk_items
+        chunk = min(plan.chunk_items, most_items)
         self._sources = [self._source(index, address, plan, chunk) for index, address in enumerate(self._addrs)]
-        if plan["prioritised"] and plan["sampler"].endswith("Prioritized"):
-            self._priorities = PriorityWriter(self._addrs, plan["name"], self._meter, self._log)
+        if plan.prioritised and plan.sampler.endswith("Prioritized"):
+            self._priorities = PriorityWriter(self._addrs, plan.name, self._meter, self._log)
         self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
         self._thread.start()
 
-    def _source(self, index: int, address: str, plan: dict[str, Any], chunk_items: int) -> Source:
+    def _source(self, index: int, address: str, plan: TablePlan, chunk_items: int) -> Source:
         common: dict[str, Any] = {
-            "name": plan["name"],
-            "steps": plan["steps"],
-            "step_bytes": plan["step_bytes"],
+            "name": plan.name,
+            "steps": plan.steps,
+            "step_bytes": plan.step_bytes,
             "chunk_items": chunk_items,
-            "in_flight_items": plan["in_flight_items"],
+            "in_flight_items": plan.in_flight_items,
             "changed": self._changed,
             "logger": self._log,
         }
-        if plan["kind"] != "queue":
-            return ReplaySource(address, **common, depth=2, about=plan["prioritised"])
+        if plan.kind != "queue":
+            return ReplaySource(address, **common, depth=2, about=plan.prioritised)
         news = (
             self._controls[index]
             if self._local
@@ -250,12 +251,12 @@ class Reader:
 
     def _assembler(self) -> Assembler:
         assert self._plan is not None
-        if not self._plan["pool_rows"]:
-            about = _ABOUT if self._plan["prioritised"] else ()
+        if not self._plan.pool_rows:
+            about = _ABOUT if self._plan.prioritised else ()
             specs = Specs([*self._specs, *about])
             return InOrder(specs, self._batch_size, partial=self._on_policy, share=self._share)
         plan, seed = self._plan, self._app.random_seed
-        return Mixed(self._specs, self._batch_size, plan["rows_per_draw"], plan["pool_rows"], seed)
+        return Mixed(self._specs, self._batch_size, plan.rows_per_draw, plan.pool_rows, seed)
 
     def _run(self) -> None:
         try:
@@ -301,7 +302,7 @@ class Reader:
             rest = assembler.rest()
             return [] if rest is None else [stacking.restored(rest)]
         assert self._plan is not None
-        rows_per_item = self._plan["rows_per_item"]
+        rows_per_item = self._plan.rows_per_item
         items = drawn.items[:, : item_bytes(self._specs, rows_per_item)]
         columns, counts = view_items(items, self._specs, rows_per_item), row_counts(items, rows_per_item)
         if drawn.about:

@@ -12,7 +12,7 @@ import reverb
 import tensorflow as tf
 
 from kaimesh.buffer.drawing.probe import Probe
-from kaimesh.buffer.items import Columns
+from kaimesh.contract.arrays import Columns
 from kaimesh.contract.columns import KEY, PROBABILITY
 
 RETRY_S = 0.5

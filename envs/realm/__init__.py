@@ -4,8 +4,9 @@ A hero walks from a start to an end through rooms and corridors, collects treasu
 over walls and a buff that makes him fast. What is counted is 150 for arriving, 0.2 per step left, 100 per treasure, and 0
 if the time is over before.
 
-map      the world: walls and numbered points, generated from a seed or read from a file
-generate where rooms, corridors and points are put
+map      the world: walls and numbered points
+generate one of a seed: where rooms, corridors and points are put
+atlas    which map is played
 task     what an episode asks for: start, end, treasures, steps
 core     the rules, over a batch of environments
 views    what a network sees of it

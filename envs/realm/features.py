@@ -19,6 +19,7 @@ Shape legend: N slots; F features; V numbers of the observation's vector.
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ import numpy as np
 from numba import njit
 
 from kaimesh.contract.spaces import Spaces
+from kaimesh.envs.realm.map import PRESETS
 from kaimesh.envs.realm.rewards import Events, no_events, write_rewards
 
 # The layout of the observation "bytes" (envs/realm/views.py): 108 float32, then 51 x 51 cells of bits.
@@ -135,6 +137,12 @@ class RealmMaps(RealmFeatures):
     def _seen(self, vectors: np.ndarray, observations: np.ndarray, actions: np.ndarray) -> np.ndarray:
         del vectors, actions
         return observations
+
+
+FEATURES_BY_NAME = {
+    **{name: partial(RealmFeatures, size=size) for name, size in PRESETS.items()},
+    **{f"{name}-maps": partial(RealmMaps, size=size) for name, size in PRESETS.items()},
+}
 
 
 def _vectors(observations: np.ndarray) -> np.ndarray:

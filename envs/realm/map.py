@@ -6,7 +6,7 @@ Shape legend: S cells per side; P points. Arrays over cells are indexed `[z, x]`
 from __future__ import annotations
 
 import json
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -120,25 +120,3 @@ def load(path: Path | str) -> RealmMap:
             "kaimesh.envs.realm.map.RealmMap.save writes them"
         ) from error
     return RealmMap(walkable, points, str(data.get("name", path)))
-
-
-def find(preset: str, seed: int = 0, path: str = "") -> RealmMap:
-    """The map of a preset and seed, or of a file; made once per process. Raises ConfigError: an unknown preset, or `load`'s."""
-    if path:
-        return _read(path, Path(path).stat().st_mtime_ns if Path(path).is_file() else 0)
-    if preset not in PRESETS:
-        raise ConfigError(f"realm preset {preset!r} is unknown; there are {', '.join(PRESETS)}")
-    return _generated(PRESETS[preset], seed)
-
-
-@lru_cache(maxsize=8)
-def _read(path: str, changed: int) -> RealmMap:
-    del changed  # another time is another file
-    return load(path)
-
-
-@lru_cache(maxsize=32)
-def _generated(size: int, seed: int) -> RealmMap:
-    from kaimesh.envs.realm.generate import generate
-
-    return generate(size, seed)

@@ -14,15 +14,19 @@ from kaimesh.envs.realm import picture
 from kaimesh.envs.realm.core import DIRECTIONS, FLASH_WAIT, RADIUS
 from kaimesh.envs.realm.map import BUFF, CELL, POINTS
 from kaimesh.envs.realm.vector import Realm
+from kaimesh.envs.vector import MeshVectorEnv
 
-SCRIPT = Path(__file__).parent / "story.js"
 _DIRECTIONS = ("East", "North-East", "North", "North-West", "West", "South-West", "South", "South-East")
 
 
 class Story:
     """Call `note` after the reset, and after every step with the action of that step."""
 
-    def __init__(self, realm: Realm) -> None:
+    script = Path(__file__).parent / "story.js"
+
+    def __init__(self, env: MeshVectorEnv) -> None:
+        realm = env.unwrapped
+        assert isinstance(realm, Realm)
         self._realm = realm
         self._places: list[tuple[float, float]] = []
         self._jumps: list[int] = []

@@ -10,11 +10,12 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from kaimesh.contract import metadata
 from kaimesh.contract.errors import ConfigError
 from kaimesh.contract.spaces import Part
 from kaimesh.envs.realm import core, views
+from kaimesh.envs.realm.atlas import find
 from kaimesh.envs.realm.core import ACTIONS, DIRECTIONS, FULL_MEMORY
-from kaimesh.envs.realm.map import find
 from kaimesh.envs.realm.report import report
 from kaimesh.envs.realm.task import MAX_STEP, task_of
 from kaimesh.envs.realm.views import FEATURES, MAPS, VIEW
@@ -29,7 +30,13 @@ METADATA = {
     "render_modes": ["rgb_array"],
     "render_fps": 12,
     "autoreset_mode": AutoresetMode.NEXT_STEP,
-    "legal_actions": True,
+    metadata.LEGAL_ACTIONS: True,
+    metadata.FACADE: "kaimesh.envs.realm.facade:RealmFacade",
+    metadata.FEATURES: "kaimesh.envs.realm.features:FEATURES_BY_NAME",
+}
+_SHOWN = {  # of a Realm itself, not of what is made of it
+    metadata.FACE: "kaimesh.envs.realm.face:RealmFace",
+    metadata.STORY: "kaimesh.envs.realm.story:Story",
 }
 
 PARTS = (Part("vector", "<f4", (FEATURES,)), Part("maps", "|u1", (VIEW, VIEW), bits=6))  # of the observation "bytes"
@@ -55,6 +62,8 @@ class Realm(VectorEnv):
     "legal_act", bool `[N, 16]`: flashes only when they are ready. Raises ConfigError: arguments that it does not take.
     """
 
+    metadata = {**METADATA, **_SHOWN}  # noqa: RUF012 - gymnasium's own form
+
     def __init__(
         self,
         num_envs: int = 1,
@@ -72,7 +81,7 @@ class Realm(VectorEnv):
         if render_mode not in (None, "rgb_array"):
             raise ConfigError(f"realm: render_mode = {render_mode!r} must be 'rgb_array' or be left out")
         self.num_envs, self.preset, self.render_mode = num_envs, preset, render_mode
-        self.metadata = dict(METADATA)
+        self.metadata = dict(type(self).metadata)
         self.conf = {"max_step": max_episode_steps or MAX_STEP, **task}
         self.task = task_of(preset, self.conf)
         self.map = find(preset, map_seed, map_file)
@@ -80,7 +89,7 @@ class Realm(VectorEnv):
         self.state = core.new_state(num_envs, self.map.size)
         self.single_observation_space, self._observe = _OBSERVATIONS[observation]
         if observation == "bytes":
-            self.metadata["parts"] = PARTS
+            self.metadata[metadata.PARTS] = PARTS
         self.single_action_space = Discrete(ACTIONS)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -153,6 +162,7 @@ class RealmEnv(Single):
 
     def __init__(self, **conf: Any) -> None:
         super().__init__(Realm(1, **conf))
+        self.metadata = {key: value for key, value in self.metadata.items() if key not in _SHOWN}
 
 
 def split_bytes(observations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -23,9 +23,9 @@ from kaimesh.config.packages import foreign
 from kaimesh.config.reading import Document, parse, read
 from kaimesh.config.registry import AlgoEntry, registry
 from kaimesh.contract.errors import ConfigError
-from kaimesh.process.documents import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
+DEFAULT_CONF = ROOT / "conf" / "configure_app.toml"
 REGISTRY = ROOT / App.model_fields["algo_conf"].default  # the delivered algorithms
 RESOLVED = "resolved"  # the top-level key that marks a run's own conf.toml
 
@@ -44,14 +44,14 @@ class Config:
         """Threads of a process's numerical library."""
         return check.share_threads(self.app).get(role, 1)
 
-    def dump(self, path: Path) -> None:
-        """Writes the resolved configuration, every key named, so that another process loads exactly the same. Raises OSError."""
+    def to_toml(self) -> str:
+        """The resolved configuration, every key named: a file of it makes another process load exactly the same."""
         data = {
             RESOLVED: f"every key of {self.source}, the environment and --set; neither is applied to this file again",
             "app": {k: v for k, v in self.app.model_dump().items() if v is not None},
             self.algo.name: {k: list(v) if isinstance(v, tuple) else v for k, v in self.hyper.items()},
         }
-        write_text(path, toml.dumps(data, _Encoder()))
+        return toml.dumps(data, _Encoder())
 
 
 class _Encoder(toml.TomlEncoder):

@@ -7,13 +7,55 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-from collections.abc import Iterable, Iterator, Mapping
-from importlib.machinery import ModuleSpec
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 
 from kaimesh.config.nearest import nearest
 
+_KAIMESH = Path(__file__).resolve().parents[1]
 _MESH, _ALGORITHMS = "kaimesh", "kaimesh.algorithms"  # agents may share workflows of the one that are not in the other
+
+
+def find_own_code() -> None:
+    """From now on modules of one's own are found: those on PYTHONPATH first, then those in the working folder.
+
+    The working folder is the checkout, whose folders are called `envs` or `buffer`, as a user's own may be: what is called so and lies
+    elsewhere is found, as a package with or without `__init__.py` or as a module. The checkout's own are kaimesh.envs and so on alone.
+    """
+    here = str(Path.cwd())
+    given = [os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    sys.path[:] = [*given, here, *(entry for entry in sys.path if entry not in ("", here, *given))]
+    if not any(isinstance(finder, _Elsewhere) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Elsewhere())
+
+
+class _Elsewhere(MetaPathFinder):
+    """Finds modules that are called like a folder of the checkout anywhere but in the checkout."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, _target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if path is not None or fullname not in _rooms():
+            return None
+        root = str(_KAIMESH.parent)
+        spec = PathFinder.find_spec(fullname, [entry for entry in sys.path if os.path.realpath(entry) != root])
+        if spec is None:
+            raise ModuleNotFoundError(
+                f"No module named {fullname!r}; kaimesh's own is imported as kaimesh.{fullname}", name=fullname
+            )
+        return spec
+
+
+@cache
+def _rooms() -> frozenset[str]:
+    """The folders of the checkout that are linked into kaimesh/."""
+    return frozenset(path.name for path in _KAIMESH.iterdir() if path.is_symlink())
 
 
 def package_of(names: Iterable[str]) -> str:
@@ -32,15 +74,13 @@ def _is_the_meshs(name: str) -> bool:
 
 
 def below_kaimesh(module: str) -> str:
-    """The name of a module of kaimesh's that is written without `kaimesh.`; "" for every other one.
-
-    The checkout's own folders can be found by such names too, and what they hold would exist twice in a process.
-    """
+    """The whole name of a module of kaimesh's that is written without `kaimesh.`; "" for every other one."""
     first = module.partition(".")[0]
-    spec, ours = _spec(first), Path(__file__).parents[1] / first
-    if spec is None or not spec.origin or not ours.is_dir() or not ours.samefile(Path(spec.origin).parent):
+    if first not in _rooms():
         return ""
-    return f"{_MESH}.{module}"
+    spec = _spec(first)
+    elsewhere = spec is not None and _KAIMESH.parent / first not in map(Path, spec.submodule_search_locations or ())
+    return "" if elsewhere else f"{_MESH}.{module}"
 
 
 def foreign(names: Mapping[str, str], others: Mapping[str, str]) -> list[str]:

@@ -19,6 +19,8 @@ import numpy as np
 from kaimesh.contract import declared
 from kaimesh.contract.errors import SampleError
 
+Columns = dict[str, np.ndarray]  # of a batch, by field
+
 ALIGN_BYTES = 8
 _KINDS = "biuf"  # bool, int, unsigned, float: what may travel
 

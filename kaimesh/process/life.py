@@ -20,6 +20,7 @@ from typing import Any, NoReturn, Protocol
 import psutil
 
 from kaimesh.config import Config, load
+from kaimesh.config.packages import find_own_code
 from kaimesh.contract.agent import Monitor, called_exit, user_code
 from kaimesh.contract.errors import (
     EXIT_AGENT,
@@ -149,7 +150,7 @@ def main(role: str, service: str) -> NoReturn:
     meter.start()
     context.watchdog = Watchdog(meter, context.stop, logger, config.app.watchdog_seconds)
     context.watchdog.start()
-    sys.path.insert(0, str(Path.cwd()))
+    find_own_code()
     code = _work(context, lambda: dotted(service)(context))
     if reporter is not None:
         reporter.close()

@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from kaimesh.config.load import DEFAULT_CONF, ROOT
+from kaimesh.config.reading import read
 from kaimesh.contract.errors import ConfigError
 from kaimesh.process import documents
 
@@ -20,6 +22,15 @@ RESERVE, RESERVE_BYTES = ".reserve", 64 << 10
 SUPERVISORD_OUT = "supervisord.out"  # in logs/: what it said before it had a log
 _FILES = ("mesh.json", "result.json", "conf.toml", "history.jsonl", "supervisord.pid", "supervisord.conf", RESERVE)
 _NESTED = ("training_state", "buffer/buffer_*", "buffer/buffer_*/kept", "buffer/buffer_*/reverb")
+
+
+def runs_dir(conf: Path | None = None) -> Path:
+    """Where runs lie, for commands that need no whole configuration: environment, else the file, else `runs`."""
+    path = conf or DEFAULT_CONF
+    wanted = os.environ.get("runs_dir", "")  # noqa: SIM112 - a key's variable has the key's name
+    if not wanted and path.exists():
+        wanted = str(read(path, []).data.get("app", {}).get("runs_dir", ""))
+    return ROOT / (wanted or "runs")
 
 
 class RunDir:

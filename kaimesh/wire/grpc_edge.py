@@ -17,8 +17,7 @@ import grpc
 
 from kaimesh.contract.errors import ConfigError, MeshError, PeerError, Refused
 from kaimesh.contract.untrusted import clean
-from kaimesh.process.meter import Meter
-from kaimesh.wire.internal import internal_error
+from kaimesh.wire.internal import Counts, internal_error
 
 TOKEN_KEY = "kaimesh-token"
 THREADS = 64
@@ -84,7 +83,7 @@ class _Boundary(grpc.ServerInterceptor):
     What a handler did not expect is one: logged with its traceback, counted, and told to the caller.
     """
 
-    def __init__(self, meter: Meter | None, logger: logging.Logger) -> None:
+    def __init__(self, meter: Counts | None, logger: logging.Logger) -> None:
         self._meter, self._log = meter, logger
 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
@@ -164,7 +163,7 @@ def serve(
     key: str = "",
     threads: int = THREADS,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
-    meter: Meter | None = None,
+    meter: Counts | None = None,
     logger: logging.Logger | None = None,
 ) -> tuple[grpc.Server, int]:
     """A started server and its port. It also answers gRPC's health check, which wants the token too.

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
-
-from kaimesh.process.meter import Meter
+from typing import Protocol
 
 INTERNAL_ERRORS = "internal_errors"  # a counter of the process's status; a run in which it is not 0 has met a bug
 
 
-def internal_error(meter: Meter | None, log: logging.Logger, where: str) -> None:
+class Counts(Protocol):
+    """What a process counts with, such as its meter."""
+
+    def count(self, name: str) -> None:
+        """Adds one to a counter."""
+
+
+def internal_error(meter: Counts | None, log: logging.Logger, where: str) -> None:
     """Logs the exception that is being handled, which nobody expected at `where`, and counts it."""
     if meter is not None:
         meter.count(INTERNAL_ERRORS)

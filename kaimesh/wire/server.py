@@ -11,12 +11,11 @@ from typing import Any
 
 from kaimesh.contract.errors import MeshError, Refused
 from kaimesh.contract.untrusted import clean
-from kaimesh.process.meter import Meter
 from kaimesh.wire import frame as wire
 from kaimesh.wire.connection import Connection, Hello
 from kaimesh.wire.frame import BadFrame, Kind
 from kaimesh.wire.hello import hello_of
-from kaimesh.wire.internal import internal_error
+from kaimesh.wire.internal import Counts, internal_error
 
 HANDSHAKE_S = 5.0  # a peer that has not said HELLO by then is dropped
 STALL_S = 10.0  # a peer that stops in the middle of a frame is dropped; between frames it may be silent for ever
@@ -46,7 +45,7 @@ class FrameServer:
         roles: tuple[str, ...],
         on_hello: OnHello,
         on_close: Callable[[Connection], None] | None = None,
-        meter: Meter | None = None,
+        meter: Counts | None = None,
         logger: logging.Logger | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -14,17 +14,18 @@ import typer
 from rich.console import Console
 
 from kaimesh.config.load import ROOT
+from kaimesh.config.packages import find_own_code
 from kaimesh.contract.errors import EXIT_CRASH, EXIT_OK, ConfigError, MeshError
 from kaimesh.operate.cli import logs as log_files
 from kaimesh.operate.cli import stop as stopping
-from kaimesh.operate.cli.start import Wish, configure, elsewhere, overrides_of, runs_dir
+from kaimesh.operate.cli.start import Wish, configure, elsewhere, overrides_of
 from kaimesh.operate.cli.start import start as start_mesh
 from kaimesh.operate.local.mesh_file import pids, read
 from kaimesh.operate.local.supervise import SUPERVISORD
 from kaimesh.operate.view import progress
 from kaimesh.operate.view.overview import Overview, as_json, look
 from kaimesh.process.documents import read_text
-from kaimesh.process.run_dir import RunDir
+from kaimesh.process.run_dir import RunDir, runs_dir
 
 CALLER_VARIABLE = "KAIMESH_FROM"  # where the user typed the command; tools/*.sh go to the checkout's root
 LAST_EXITS_S = 150.0
@@ -226,6 +227,7 @@ def _note(text: str) -> None:
 
 def main() -> None:
     """The entry point: a fault that is the user's is told in words, with the exit code of its kind."""
+    find_own_code()
     try:
         app(prog_name="kaimesh")
     except MeshError as error:

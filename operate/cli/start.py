@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 from kaimesh.config import Config, load
 from kaimesh.config.check import is_local
-from kaimesh.config.load import ROOT
+from kaimesh.config.load import DEFAULT_CONF, ROOT
 from kaimesh.config.packages import leading_nowhere
-from kaimesh.config.reading import parse, read
+from kaimesh.config.reading import parse
 from kaimesh.contract.errors import ConfigError, MeshError
 from kaimesh.operate.cli import logs as log_files
 from kaimesh.operate.cli.resume import check_fits, conf_of, latest
@@ -29,13 +29,12 @@ from kaimesh.operate.cli.undo import Undo, in_peace, undone_by_signals
 from kaimesh.operate.local import mesh_file, supervise
 from kaimesh.operate.local.mesh_file import SUPERVISOR, git_commit, supervisor_pid
 from kaimesh.process import disk
-from kaimesh.process.documents import read_text, write_json
-from kaimesh.process.run_dir import SUPERVISORD_OUT, RunDir
+from kaimesh.process.documents import read_text, write_json, write_text
+from kaimesh.process.run_dir import SUPERVISORD_OUT, RunDir, runs_dir
 from kaimesh.wire.ports import check_ports
 
 KEEPER_S = 120.0
 END_AGAIN_S = 20.0
-DEFAULT_CONF = ROOT / "conf" / "configure_app.toml"
 
 
 class Wish(NamedTuple):
@@ -46,15 +45,6 @@ class Wish(NamedTuple):
     resume: bool = False
     max_env_steps: int = 0
     max_seconds: float = 0.0
-
-
-def runs_dir(conf: Path | None = None) -> Path:
-    """Where runs lie, for commands that need no whole configuration: environment, else the file, else `runs`."""
-    path = conf or DEFAULT_CONF
-    wanted = os.environ.get("runs_dir", "")  # noqa: SIM112 - a key's variable has the key's name
-    if not wanted and path.exists():
-        wanted = str(read(path, []).data.get("app", {}).get("runs_dir", ""))
-    return ROOT / (wanted or "runs")
 
 
 def overrides_of(app: str | None, algo: str | None, settings: list[str]) -> dict[str, str]:
@@ -147,7 +137,7 @@ def _begin(config: Config, resumed: RunDir | None, order: dict[str, Any]) -> Run
         run.repair()
         run.prepare()
         run.reserve()
-        config.dump(run.conf)
+        write_text(run.conf, config.to_toml())
         if run.result.exists():
             run.result.rename(run.result.with_name(f"result-{time.strftime('%Y%m%d-%H%M%S')}.json"))
         mesh = mesh_file.new(run, config.app, order)

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from kaimesh.config import Config, load
+from kaimesh.config.packages import find_own_code
 from kaimesh.contract.errors import EXIT_CONFIG, EXIT_OK, ConfigError
 from kaimesh.operate.cluster import places
 from kaimesh.process.run_dir import TOKEN_VARIABLE
@@ -21,7 +22,7 @@ from kaimesh.process.run_dir import TOKEN_VARIABLE
 def setup() -> int:
     """Makes the token, checks, copies; returns the exit code."""
     make_token(places.TOKEN)
-    sys.path.insert(0, str(Path.cwd()))
+    find_own_code()
     try:
         config = load(places.CONF)
         check(config)

@@ -14,7 +14,6 @@ import pytest
 from kaimesh import envs
 from kaimesh.aisrv import rollout
 from kaimesh.aisrv.rollout import Group
-from kaimesh.algorithms import features
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.columns import MODEL_VERSION, RUN_ID
 from kaimesh.contract.errors import AgentError, EnvError, Stopped
@@ -217,7 +216,7 @@ class Rambler(Echo):
 
 def test_features_go_through_and_their_reset_step_is_masked() -> None:
     class Shapes:
-        features = staticmethod(lambda count, spaces: features.make("realm-mini", count, spaces))
+        features = staticmethod(lambda count, spaces: "realm-mini")
 
     made = envs.make_vector("realm-mini", 3, env_conf={"observation": "bytes", "max_step": 20})
     meter, agent = Meter("aisrv_0"), Rambler()

@@ -1,4 +1,4 @@
-"""`evaluate.py` end to end: configuration, model, environment, statistics, pictures, errors."""
+"""`tools/evaluate.sh` end to end: configuration, model, environment, statistics, pictures, errors."""
 
 from __future__ import annotations
 

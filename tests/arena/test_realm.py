@@ -9,7 +9,8 @@ from PIL import Image
 from kaimesh import envs
 from kaimesh.arena import evaluate
 from kaimesh.arena.recording import Recording
-from kaimesh.envs.realm.map import RealmMap, find
+from kaimesh.envs.realm.atlas import find
+from kaimesh.envs.realm.map import RealmMap
 from kaimesh.envs.realm.oracle import optimum
 from kaimesh.envs.realm.task import TEST, is_in
 from tests.arena import walkers

@@ -1,4 +1,4 @@
-"""`replay.py` end to end: scores, films, pages, and recordings that do not fit."""
+"""`tools/replay.sh` end to end: scores, films, pages, and recordings that do not fit."""
 
 from __future__ import annotations
 

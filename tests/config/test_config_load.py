@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from kaimesh.algorithms.ppo.config import Config as Ppo
 from kaimesh.config import App, Config, check, load
 from kaimesh.contract.errors import ConfigError
+from kaimesh.process.documents import write_text
 
 DELIVERED = Path("conf/configure_app.toml")
 
@@ -182,7 +183,7 @@ def test_an_own_registry_of_algorithms_travels_with_the_run(tmp_path: Path) -> N
     )
     config = of(tmp_path, "[app]\nalgo = 'mine'", {"algo_conf": str(tmp_path / "mine.toml")})
     assert (config.algo.actor_agent, config.app.train_batch_size) == ("a.A", 7)
-    config.dump(tmp_path / "resolved.toml")
+    write_text(tmp_path / "resolved.toml", config.to_toml())
     again = load(tmp_path / "resolved.toml", environ={})
     assert (again.app, again.algo) == (config.app, config.algo)
 
@@ -248,7 +249,7 @@ def test_a_resolved_file_takes_neither_environment_nor_defaults_again(tmp_path: 
     config = of(
         tmp_path, "[app]\naisrv_count = 3\n[ppo]\ngamma = 0.5", {"train_batch_size": "16"}, {"aisrv_count": "5"}
     )
-    config.dump(tmp_path / "resolved.toml")
+    write_text(tmp_path / "resolved.toml", config.to_toml())
     again = load(tmp_path / "resolved.toml", environ={"aisrv_count": "9", "train_batch_size": "9"})
     assert (again.app, again.hyper, again.algo) == (config.app, config.hyper, config.algo)
     assert load(tmp_path / "resolved.toml", {"aisrv_count": "6"}, {}).app.aisrv_count == 6
@@ -280,7 +281,7 @@ def test_dump_and_load_are_inverse(
             "random_seed": seed,
         }
     )
-    Config(app, base.algo, base.hyper, (), "x").dump(path)
+    write_text(path, Config(app, base.algo, base.hyper, (), "x").to_toml())
     assert load(path, environ={}).app == app
 
 
@@ -402,7 +403,7 @@ def test_a_preset_of_the_app_comes_between_the_algorithms_defaults_and_the_user(
     assert config.app.replay_buffer_capacity == preset["replay_buffer_capacity"] != 256
     assert config.hyper["epochs"] == 3  # the user's
     assert config.hyper["clip"] == preset["ppo"]["clip"]
-    config.dump(tmp_path / "again.toml")
+    write_text(tmp_path / "again.toml", config.to_toml())
     assert load(tmp_path / "again.toml", environ={}).hyper == config.hyper
     other = load(path, {"app": "catch"}, environ={})
     assert other.app.replay_buffer_capacity == other.algo.defaults["replay_buffer_capacity"]
@@ -420,7 +421,7 @@ def test_a_table_of_the_users_is_completed_by_the_presets_and_wins(tmp_path: Pat
         of(tmp_path, base, environ={"env_conf": '{ observation = "floats" }'}).app.env_conf["observation"] == "floats"
     )
     assert of(tmp_path, base).app.env_conf == preset, "a preset is the same every time"
-    config.dump(tmp_path / "again.toml")
+    write_text(tmp_path / "again.toml", config.to_toml())
     assert load(tmp_path / "again.toml", environ={}).app.env_conf == config.app.env_conf
     assert "observation" not in of(tmp_path, base.replace("realm-mini", "catch")).app.env_conf
     assert "env_conf = 3" in report(tmp_path, base + "env_conf = 3\n")

@@ -124,11 +124,12 @@ def test_a_damaged_configuration_says_what_to_do(mesh: Mesh, kind: str) -> None:
     from kaimesh.config.load import ROOT
     from kaimesh.contract.errors import ConfigError
     from kaimesh.operate.cli.start import Wish, configure
+    from kaimesh.process.documents import write_text
     from kaimesh.process.run_dir import RunDir
 
     run = RunDir.create(mesh.runs, "gym:CartPole-v1", "ppo")
     default = ROOT / "conf" / "configure_app.toml"
-    load(default, {"runs_dir": str(mesh.runs)}).dump(run.conf)
+    write_text(run.conf, load(default, {"runs_dir": str(mesh.runs)}).to_toml())
     damage.KINDS[kind](run.conf)
     wish = Wish(None, {"runs_dir": str(mesh.runs)}, resume=True)
     with pytest.raises(ConfigError, match=r"conf\.toml .*(?s:.)*tools/start.sh --resume --conf <file>"):

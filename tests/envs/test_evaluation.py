@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from kaimesh import envs
+from kaimesh.envs.realm.atlas import find
 from kaimesh.envs.realm.follow import follow
-from kaimesh.envs.realm.map import find
 from kaimesh.envs.realm.oracle import optimum
 from tests.envs.own import Counter
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from kaimesh import envs
-from kaimesh.algorithms import features as algorithms_features
 from kaimesh.algorithms.ppo.agent import Agent as PpoAgent
-from kaimesh.contract.errors import AgentError
+from kaimesh.contract.errors import AgentError, ConfigError
 from kaimesh.contract.spaces import Spaces
+from kaimesh.envs.realm.map import PRESETS
 
 COUNTER = (
     "tests.envs.own:Counter"  # observes (steps, 0 or a random start); 3 actions, reward 10 + action; not all are legal
@@ -157,11 +157,13 @@ def test_the_realms_features_name_the_remedy_where_the_world_is_another(ppo):
 
 def test_features_that_nobody_knows_are_told(ppo):
     env = envs.make_vector("realm-mini", 2, env_conf={"observation": "bytes"})
-    with pytest.raises(AgentError, match="features = 'realms' is unknown; there are none, realm, realm-mini"):
+    with pytest.raises(
+        ConfigError, match="features = 'realms': realm-mini offers realm, realm-mini, realm-maps, realm-mini-maps; "
+    ):
         envs.featured(env, ppo("realms"))
 
 
-@pytest.mark.parametrize("app", sorted(algorithms_features.WORLDS))
+@pytest.mark.parametrize("app", sorted(PRESETS))
 def test_an_episodes_true_rewards_are_its_score_and_flashes_wait(app, ppo):
     env = envs.featured(envs.make_vector(app, 3, env_conf={"observation": "bytes", "max_step": 80}), ppo(app))
     state, rng = env.unwrapped.state, np.random.default_rng(1)

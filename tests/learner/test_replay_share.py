@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -195,12 +196,12 @@ def test_the_seed_decides() -> None:
 def test_a_share_of_0_allocates_nothing_and_a_large_one_is_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     log, specs, meter = logging.getLogger("reader"), rows(1).specs, Meter("learner_0")
-    assert replay_share(App(), TABLE, specs, meter, log) is None
+    assert replay_share(specs, App(), TABLE, meter, log) is None
     assert not caplog.records
-    assert replay_share(App(replay_share=0.5), TABLE, specs, meter, log) is not None
+    assert replay_share(specs, App(replay_share=0.5), TABLE, meter, log) is not None
     assert "of each batch of 64 samples, 32 are drawn from the last 1000; these take 0 MB" in caplog.text
     replay_share(
-        App(replay_share=0.5, replay_share_capacity=10**9), TABLE, specs, meter, log
+        specs, App(replay_share=0.5, replay_share_capacity=10**9), TABLE, meter, log
     )  # never touched, so never there
     assert caplog.records[-1].levelname == "WARNING"
 
@@ -213,7 +214,11 @@ def reader() -> Iterator[Callable[..., tuple[Reader, Ingest]]]:
     def start(**app: Any) -> tuple[Reader, Ingest]:
         config = config_of(App(train_batch_size=B, replay_buffer_capacity=40, replay_share_exponent=1.0, **app))
         ingest = Ingest(TABLE, config.app, meter=Meter("buffer_0"))
-        made = Reader([], [], "", batch_size=B, table=TABLE, config=config, meter=Meter("l"), controls=[ingest])
+        meter = Meter("l")
+        share = partial(replay_share, app=config.app, table=TABLE, meter=meter, logger=logging.getLogger("reader"))
+        made = Reader(
+            [], [], "", batch_size=B, table=TABLE, config=config, meter=meter, controls=[ingest], completer=share
+        )
         opened.extend([made, ingest])
         ingest.declare(rows(1).specs, None)
         return made, ingest

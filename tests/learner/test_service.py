@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from kaimesh.config import App, Config
+from kaimesh.contract.arrays import Specs
 from kaimesh.contract.errors import AgentError, PeerError
 from kaimesh.contract.spaces import Spaces
 from kaimesh.learner import service as service_module
@@ -37,13 +38,16 @@ SPACES = Spaces((4,), "<f4", "discrete", 2)
 class Paced(FakeReader):
     """Delivers one batch each time `go` is released, else waits as long as it may."""
 
-    def __init__(self, *addresses: Any, batch_size: int, table: Any, config: Config, meter: Meter, logger: Any) -> None:
+    def __init__(
+        self, *addresses: Any, batch_size: int, table: Any, config: Config, meter: Meter, **others: Any
+    ) -> None:
         super().__init__(Clock(), endless=True, batch=batch_size)
         assert addresses[-1] == "secret"
         assert table == ToyAgent.table
         assert config.app.train_batch_size == batch_size
         assert isinstance(meter, Meter)
-        assert isinstance(logger, logging.Logger)
+        assert isinstance(others["logger"], logging.Logger)
+        assert others["completer"](Specs({})) is None, "no share is configured"
         self.go = threading.Semaphore(0)
 
     def spaces(self, stop: threading.Event) -> Spaces:

@@ -10,13 +10,14 @@ import pytest
 
 from kaimesh.aisrv.check import check, check_models
 from kaimesh.config import load
-from kaimesh.config.load import REGISTRY
+from kaimesh.config.load import DEFAULT_CONF, REGISTRY
 from kaimesh.config.packages import leading_nowhere
 from kaimesh.config.registry import registry as registry_of
 from kaimesh.contract.errors import ConfigError
 from kaimesh.operate.cli import start as starting
-from kaimesh.operate.cli.start import DEFAULT_CONF, Wish, configure
+from kaimesh.operate.cli.start import Wish, configure
 from kaimesh.operate.cli.trial import Trial
+from kaimesh.process.documents import write_text
 from kaimesh.process.run_dir import RunDir
 from tests.operate.conftest import Mesh
 
@@ -130,7 +131,7 @@ def ended(tmp_path: Path) -> RunDir:
     runs = tmp_path / "runs"
     run = RunDir.create(runs, "gym:CartPole-v1", "ppo")
     config = load(DEFAULT_CONF, {"runs_dir": str(runs), "app": "gym:CartPole-v1", "algo": "ppo"})
-    config.dump(run.conf)
+    write_text(run.conf, config.to_toml())
     run.result.write_text("{}")
 
     from kaimesh import envs
@@ -175,7 +176,7 @@ def test_a_network_that_the_runs_models_do_not_fit_is_refused(ended: RunDir, key
 
 NOWHERE = {  # as algo_conf names them
     "actor_agent": ("kaimesh.algorithms.ppo.agent.Agnet", "has no 'Agnet' (did you mean 'Agent'?)"),
-    "learner_agent": ("algorithms.ppoo.agent.Agent", "no module 'algorithms.ppoo'"),
+    "learner_agent": ("kaimesh.algorithms.ppoo.agent.Agent", "no module 'kaimesh.algorithms.ppoo'"),
     "aisrv_agent": ("kaimesh.algorithms.ppo.agnet.Agent", "no module 'kaimesh.algorithms.ppo.agnet'"),
     "train_workflow": ("workflow", "no dotted name"),
 }
@@ -201,6 +202,8 @@ def test_dotted_names_that_lead_nowhere_are_told_together_and_what_is_made_at_ru
     assert leading_nowhere({"config": "made_of_the_test.D"}) == [
         "config = 'made_of_the_test.D': module 'made_of_the_test' has no 'D'"
     ]
+    (told,) = leading_nowhere({"config": "algorithms.ppo.config.Config"})
+    assert told.endswith("write kaimesh.algorithms.ppo.config.Config"), "as it was called before"
     registry = tmp_path / "algo_conf.toml"
     registry.write_text("[mine]\n" + "".join(f'{key} = "{name}"\n' for key, (name, _) in NOWHERE.items()))
     with pytest.raises(ConfigError) as caught:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from kaimesh import envs
 from kaimesh.contract.errors import AgentError, ConfigError
 from kaimesh.envs.realm import core
+from kaimesh.envs.realm.atlas import find
 from kaimesh.envs.realm.facade import RealmFacade
-from kaimesh.envs.realm.map import find
 from kaimesh.envs.realm.vector import Realm, RealmEnv
 from tests.envs.realm.game import EAST, FLASH, NORTH, WEST, open_world
 

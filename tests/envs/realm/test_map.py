@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaimesh.contract.errors import ConfigError
+from kaimesh.envs.realm.atlas import find
 from kaimesh.envs.realm.generate import generate, spacing
-from kaimesh.envs.realm.map import BUFF, PRESETS, UNREACHABLE, RealmMap, distance_field, find, load
+from kaimesh.envs.realm.map import BUFF, PRESETS, UNREACHABLE, RealmMap, distance_field, load
 
 SIZES = st.sampled_from(sorted(PRESETS.values()))
 SEEDS = st.integers(0, 10_000)

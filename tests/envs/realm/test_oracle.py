@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaimesh.envs.realm import core, lattice, legs, oracle
+from kaimesh.envs.realm.atlas import find
 from kaimesh.envs.realm.follow import follow
 from kaimesh.envs.realm.generate import generate
-from kaimesh.envs.realm.map import find
 from kaimesh.envs.realm.task import Task
 from tests.envs.realm.game import Game, open_world
 

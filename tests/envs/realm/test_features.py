@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaimesh.algorithms import features
 from kaimesh.contract.arrays import Batch
 from kaimesh.envs.realm import core, views
 from kaimesh.envs.realm import features as realm
+from kaimesh.envs.realm.map import PRESETS
 from kaimesh.envs.realm.task import MAX_STEP
 from kaimesh.envs.realm.vector import Realm
 from kaimesh.envs.registry import ENVIRONMENTS
-from tests.algorithms.realm_walks import Walk, cell_of, on_map, rays, target, wanders, way
 from tests.envs.realm.game import EAST, FLASH, NORTH, WEST, open_world
+from tests.envs.realm.walks import Walk, cell_of, on_map, rays, target, wanders, way
 
 WIDTHS = {"state": 6, "objects": 102, "target": 16, "to the target": 4, "place": 320}
 WIDTHS |= {"rays": 16, "ground": 49, "visits": 25, "last step": 9}
@@ -140,7 +140,7 @@ def test_the_layout_is_the_environments():
     assert (realm.FULL_MEMORY, realm.CELL, realm.DIRECTIONS) == (core.FULL_MEMORY, views.CELL, core.DIRECTIONS)
     assert core.BUMP < realm.BUMP < core.BUMP + 0.1
     assert core.BUFF_STEPS < MAX_STEP
-    for name, size in features.WORLDS.items():
+    for name, size in PRESETS.items():
         assert Realm(1, preset=name).map.size == size
         assert name in ENVIRONMENTS
 
@@ -314,7 +314,7 @@ def test_a_network_reads_the_features_as_one_array_and_the_maps_as_an_image():
 
 def test_maps_leave_the_observation_and_shape_the_rewards():
     walk, rng = Walk(3, 4), np.random.default_rng(4)
-    maps = features.make("realm-mini-maps", 3, walk.env.spaces)
+    maps = realm.FEATURES_BY_NAME["realm-mini-maps"](3, walk.env.spaces)
     assert maps.spaces == walk.env.spaces
     assert maps.reset(walk.observations) is walk.observations
     for _ in range(50):

@@ -1,0 +1,332 @@
+"""The whole mesh in one process, without sockets, to debug an agent: what train_test.py runs.
+
+SerialMesh is actor, buffer, learner and model pool as plain objects; `run` wires them to an aisrv and trains, `check` says whether
+everything on the way happened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import shutil
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kaimesh.config import load
+from kaimesh.config.check import fresh_samples
+from kaimesh.config.packages import find_own_code
+from kaimesh.contract.agent import TableSpec
+from kaimesh.contract.columns import MODEL_VERSION
+from kaimesh.contract.errors import EXIT_OK, ConfigError, MeshError, Stopped
+from kaimesh.process.documents import write_text
+from kaimesh.process.life import Context, dotted, set_threads
+from kaimesh.process.logs import configure as configure_logging
+from kaimesh.process.meter import Meter
+from kaimesh.process.run_dir import RunDir
+from kaimesh.process.turn import Turn
+from kaimesh.process.watch import Watch
+from kaimesh.wire.proxies import bypass, hosts_of
+
+if TYPE_CHECKING:
+    from kaimesh.config import Config
+    from kaimesh.contract.arrays import Batch
+    from kaimesh.contract.spaces import Spaces
+    from kaimesh.training.checkpoint import ModelInfo
+
+# Small enough that the first learn comes at once; on-policy, so that every role waits for the one before it.
+SETTINGS = {
+    "wrapper_type": "remote",
+    "algorithm_on_policy_or_off_policy": "on-policy",
+    "aisrv_count": "1",
+    "aisrv_connect_to_kaiwu_env_count": "4",
+    "train_batch_size": "4",
+    "replay_buffer_capacity": "64",
+    "preload_ratio": "0.05",
+    "dump_model_freq": "1",
+    "model_file_sync_per_minutes": "0",
+    "model_file_load_per_minutes": "0",
+    "buffer_checkpoint_seconds": "0",
+}
+# Replayed samples are used again and again, whatever model made them; and the one thread here that fills a replay table must not
+# be made to wait for the one that draws.
+OFF_POLICY = {"algorithm_on_policy_or_off_policy": "off-policy"}
+REPLAY_SETTINGS = {**OFF_POLICY, "reverb_rate_limiter": "MinSize"}
+LEARN_S = 60.0  # a learn that takes longer has lost its samples
+
+
+class SerialMesh:
+    """actor, buffer, learner and model pool as plain objects; each `put` of samples trains on what is there before it returns.
+
+    It is what aisrv is linked to (kaimesh.aisrv.links.Links), its policy and its sender in one.
+    """
+
+    def __init__(self, context: Context, spaces: Spaces, learns: int, turn: Turn) -> None:
+        from kaimesh.actor.batcher import Batcher
+        from kaimesh.buffer.drawing.reader import Reader
+        from kaimesh.buffer.ingest import Ingest
+        from kaimesh.learner.replay_share import FRESH_BATCHES, replay_share
+        from kaimesh.learner.trainer import Trainer
+        from kaimesh.model_pool.store import Store
+
+        app = context.config.app
+        self._context, self._spaces, self._learns = context, spaces, learns
+        learner_agent, actor_agent = context.make_agent("learner"), context.make_agent("actor")
+        for agent in (learner_agent, actor_agent):
+            if hasattr(agent, "setup"):
+                agent.setup(spaces)
+        self.batcher = Batcher(actor_agent, max_rows=app.predict_batch_size, meter=context.meter)
+        self.store = Store(context.run.model_pool, app.modelpool_max_save_model_count)
+        self.ingest = Ingest(learner_agent.table, app, meter=context.meter)
+        self.reader = Reader(
+            [],
+            [],
+            context.token,
+            batch_size=app.train_batch_size,
+            table=learner_agent.table,
+            config=context.config,
+            meter=context.meter,
+            controls=[self.ingest],
+            completer=partial(
+                replay_share, app=app, table=learner_agent.table, meter=context.meter, logger=context.logger
+            ),
+        )
+        self.trainer = Trainer(
+            learner_agent,
+            self.reader,
+            config=context.config,
+            run=context.run,
+            meter=context.meter,
+            logger=context.logger,
+            publish=self._publish,
+        )
+        self.trainer.start()
+        self._on_policy = app.algorithm_on_policy_or_off_policy == "on-policy"
+        # Fresh samples that the coming learns take, the last number ever after.
+        self._wanted = [*[app.train_batch_size] * FRESH_BATCHES, fresh_samples(app)]
+        self._waiting = 0  # samples that the next learn may use
+        self._turn = turn  # Kaiwu-style slots are threads; here they take turns
+
+    @property
+    def sender(self) -> SerialMesh:
+        """Samples come to `put`."""
+        return self
+
+    def policy(self, slot: int) -> SerialPolicy:
+        """Predictions of the one batcher."""
+        del slot
+        return SerialPolicy(self)
+
+    def save_model(self) -> int:
+        """A user save, at once."""
+        with self._turn("save_model", harmless=True):
+            return self.trainer.user_save()
+
+    def samples_short(self, version: int) -> int:
+        """None: `put` returns after the learn."""
+        del version
+        return 0
+
+    def put(self, batch: Batch) -> None:
+        """Stores the rows, then learns as often as there is a batch of them; ends the run after the wanted learns."""
+        with self._turn("storing samples, learning"):
+            self.ingest.declare(batch.specs, self._spaces)
+            self.ingest.insert(batch)
+            self._store_all()
+            self._waiting += self._usable(batch)
+            while self._waiting >= self._wanted[0]:
+                if not self.trainer.step(LEARN_S):
+                    raise MeshError(
+                        f"no learn within {LEARN_S:.0f} s although the buffer holds {self._waiting} samples"
+                    )
+                self._waiting = 0 if self._on_policy else self._waiting - self._wanted[0]
+                self._wanted = self._wanted[1:] or self._wanted
+                if self.trainer.train_count >= self._learns:
+                    self._context.stop.set()
+                    raise Stopped
+
+    def waiting_for(self) -> str:
+        """What is missing for the next learn."""
+        return f"buffer: {self._waiting} of {self._wanted[0]} samples"
+
+    def flush(self, timeout_s: float) -> bool:
+        """Nothing is ever under way."""
+        del timeout_s
+        return True
+
+    def close(self) -> None:
+        """Ends the reader and Reverb."""
+        self.reader.close()
+        self.ingest.close()
+
+    def predict(self, batch: Batch, exploit: bool) -> tuple[Batch, int]:
+        """One batch of one caller, by the actor's core."""
+        with self._turn("exploit" if exploit else "predict"):
+            return self.batcher.predict([batch], exploit)[0], self.batcher.version
+
+    def _usable(self, batch: Batch) -> int:
+        """On-policy, samples of an older model will be dropped."""
+        if not self._on_policy:
+            return len(batch)
+        return int((batch.columns[MODEL_VERSION] == self.trainer.train_count).sum())
+
+    def _store_all(self) -> None:
+        deadline = time.monotonic() + LEARN_S
+        while not self.ingest.flush(1.0):
+            if time.monotonic() > deadline:
+                raise MeshError("the buffer takes no more and nothing draws from it; raise replay_buffer_capacity")
+
+    def _publish(self, folder: Path, info: ModelInfo) -> None:
+        """learner to model pool to actor, by way of the disk as in the mesh."""
+        self.store.put(folder, info)
+        pulled = self._context.run.root / "actor_0" / "models" / str(info.id)
+        self.store.get("latest", pulled)
+        self.batcher.load(pulled, info.id)
+
+
+class SerialPolicy:
+    """kaimesh.aisrv.links.Policy on a SerialMesh."""
+
+    def __init__(self, mesh: SerialMesh) -> None:
+        self._mesh = mesh
+        self._answer: tuple[Any, int] | None = None
+
+    def send(self, batch: Batch, exploit: bool = False) -> None:
+        """Predicts at once."""
+        self._answer = self._mesh.predict(batch, exploit)
+
+    def receive(self) -> tuple[Batch, int]:
+        """What `send` found."""
+        assert self._answer is not None
+        return self._answer
+
+    def predict(self, batch: Batch, exploit: bool = False) -> tuple[Batch, int]:
+        """`send` and `receive`."""
+        return self._mesh.predict(batch, exploit)
+
+    def load_model(self, id: int | str) -> int:
+        """The actor here always has the newest."""
+        del id
+        return self._mesh.batcher.version
+
+    def version(self) -> int:
+        """The version that predicts now."""
+        return self._mesh.batcher.version
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def configured(algo: str, conf: str, seed: int | None, settings: dict[str, str]) -> Config:
+    """The configuration, small enough for one process. Raises ConfigError."""
+    given = {"algo": algo, **({} if seed is None else {"random_seed": str(seed)}), **settings}
+    config = load(conf, {**SETTINGS, **REPLAY_SETTINGS, **given})
+    bypass(hosts_of(config.app))
+    table = getattr(dotted(config.algo.learner_agent), "table", TableSpec())
+    if table.kind != "replay":
+        config = load(conf, {**SETTINGS, **(OFF_POLICY if config.app.replay_share else {}), **given})
+    if config.app.wrapper_type != "remote":
+        raise ConfigError(
+            f"wrapper_type = {config.app.wrapper_type}: train_test.py tries the remote path and would wait for ever. Leave it "
+            "out, or use ./tools/start.sh."
+        )
+    for warning in config.warnings:
+        print(f"note: {warning}", file=sys.stderr)
+    return config
+
+
+def run(config: Config, learns: int, watched: bool = True) -> RunDir:
+    """Trains `learns` times and checks what came of it; returns the run's directory. Raises what the agent raised."""
+    from kaimesh.aisrv.service import AisrvService
+
+    run_dir = RunDir(Path(config.app.runs_dir) / "train_test")
+    shutil.rmtree(run_dir.root, ignore_errors=True)
+    run_dir.prepare()
+    os.environ["KAIMESH_RUN_DIR"] = str(run_dir.root)
+    write_text(run_dir.conf, config.to_toml())
+    meter = Meter("train_test", run_dir.status / "train_test.json")
+    logger = configure_logging("train_test", config.app.log_level)
+    context = Context("train_test", 0, config, run_dir, run_dir.token(), 1, meter, logger, threading.Event())
+    made: list[SerialMesh] = []
+    turn = Turn()
+
+    def links(context: Context, spaces: Spaces) -> SerialMesh:
+        made.append(SerialMesh(context, spaces, learns, turn))
+        return made[0]
+
+    watch = Watch.over(meter, turn, config.app.watchdog_seconds, config.app.report_seconds)
+    if watched:
+        watch.start()
+    service = AisrvService(context, make_links=links)
+    watch.built = True
+    try:
+        service.run()
+    except Stopped:
+        pass
+    finally:
+        service.close()
+        watch.stop()
+    mesh = made[0]
+    mesh.trainer.close()
+    meter.publish()
+    check(mesh, run_dir, learns)
+    return run_dir
+
+
+def check(mesh: SerialMesh, run_dir: RunDir, learns: int) -> None:
+    """Raises MeshError: something of the path did not happen."""
+    from kaimesh.training import checkpoint
+
+    snapshot = mesh._context.meter.snapshot()
+    losses = {name: value for name, value in snapshot["gauges"].items() if name.startswith("learn/")}
+    dumped = [info.id for info in checkpoint.models(run_dir.ckpt)]
+    pooled = mesh.store.latest()
+    learned = f"{mesh.trainer.train_count} of {learns} learns" if mesh.trainer.train_count else "nothing was learned"
+    problems = [
+        (
+            mesh.trainer.train_count < learns,
+            f"{learned}: the workflow ended, and the learner still waited for {mesh.waiting_for()}",
+        ),
+        (not snapshot["counters"].get("inserted"), "no sample reached the buffer: does the workflow call agent.learn?"),
+        (not all(map(math.isfinite, losses.values())), f"a metric is not finite: {losses}"),
+        (learns not in dumped, f"checkpoint {learns} was not dumped; there are {dumped}"),
+        (
+            pooled is None or pooled.id != learns,
+            f"the model pool's newest model is {pooled and pooled.id}, not {learns}",
+        ),
+        (mesh.batcher.version != learns, f"the actor predicts with model {mesh.batcher.version}, not {learns}"),
+    ]
+    if wrong := [text for failed, text in problems if failed]:
+        raise MeshError("; ".join(wrong))
+    print(
+        f"{snapshot['counters'].get('env_steps', 0):,.0f} env steps, {snapshot['counters']['inserted']:,.0f} samples, "
+        f"{learns} learns, models {dumped}; " + ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
+    )
+
+
+def main(algo: str, description: str) -> int:
+    """train_test.py's command line; returns the exit code. algo: where none is typed. description: for --help."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--algo", default=algo, help="a table of conf/algo_conf.toml (default: %(default)s)")
+    parser.add_argument("--conf", default="conf/configure_app.toml", help="configuration (default: %(default)s)")
+    parser.add_argument("--learns", type=int, default=3, help="learns to do (default: %(default)s)")
+    parser.add_argument("--seed", type=int, help="random_seed")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a key of the configuration, repeatable"
+    )
+    parser.add_argument("--no-watchdog", action="store_true", help="never end because nothing moves")
+    arguments = parser.parse_args()
+    set_threads(1)
+    find_own_code()
+    try:
+        settings = dict(setting.split("=", 1) for setting in arguments.set)
+        config = configured(arguments.algo, arguments.conf, arguments.seed, settings)
+        directory = run(config, arguments.learns, watched=not arguments.no_watchdog)
+    except ConfigError as error:
+        sys.exit(str(error))
+    print(f"Train test succeed ({directory.root})", flush=True)
+    return EXIT_OK
