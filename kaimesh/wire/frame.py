@@ -63,6 +63,9 @@ class Kind:
     CONTROL = 8  # JSON both ways: load_model, info, ...
 
 
+KINDS = {name: kind for name, kind in vars(Kind).items() if isinstance(kind, int)}
+
+
 class Header(NamedTuple):
     """rows: of a DATA frame. version: the model version that made an answer. method: a small number, by role."""
 
@@ -101,7 +104,7 @@ def decode(data: bytes | bytearray | memoryview, max_bytes: int | Mapping[int, i
     if header.magic != MAGIC:
         raise BadFrame(f"the bytes {header.magic!r} do not begin a kaimesh frame of this version ({MAGIC!r})")
     if isinstance(max_bytes, Mapping) and header.kind not in max_bytes:
-        names = ", ".join(name for name, kind in vars(Kind).items() if kind in max_bytes)
+        names = ", ".join(name for name, kind in KINDS.items() if kind in max_bytes)
         raise BadFrame(f"a frame of kind {header.kind} where {names} may come")
     raise BadFrame(f"a frame of {header.length} bytes is over the limit of {limit}")
 
