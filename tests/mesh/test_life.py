@@ -141,9 +141,11 @@ def test_strangers_are_refused_and_training_goes_on(life: Mesh) -> None:
 
 def test_a_stopped_run_goes_on_where_it_was(life: Mesh) -> None:
     said = life.cli("stop", "all").stdout
+    assert "learner_0 ended after" in said
     assert "has ended: stopped" in said
     assert "not cleanly" not in said
     assert not life.living()
+    assert "nothing of" in life.cli("stop", "all").stdout
     result = json.loads(life.run.result.read_text())
     run, held = life.run.root, life.of("buffer_0")["gauges"]["size"]
     assert held > 0

@@ -56,7 +56,7 @@ def test_names_of_ours_are_free_for_users(kind: str, tmp_path: Path, mesh: Mesh)
     app = f"envs{'' if kind == 'module' else '.mine'}:Mine"
     flags = [word for key, value in mesh.settings.items() for word in ("--set", f"{key}={value}")]
     done = subprocess.run(
-        [ROOT / "tools/start.sh", "--wait", "--max-seconds", "10", "--app", app, "--set", "aisrv_count=1", *flags],
+        [ROOT / "tools/start.sh", "--wait", "--max-seconds", "5", "--app", app, "--set", "aisrv_count=1", *flags],
         cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, text=True, capture_output=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout}{done.stderr}{mesh.logs()}"

@@ -17,8 +17,8 @@ import toml
 from tests.operate.conftest import ADDRESS_KEYS, DEADLINE_S, Mesh
 
 
-def test_a_run_ends_at_its_limit_in_order_with_a_result(mesh: Mesh) -> None:
-    done = mesh.call("start", "--wait", "--max-env-steps", "300")
+def test_a_run_ends_at_its_limit_in_order_with_a_result_and_is_resumed(mesh: Mesh) -> None:
+    done = mesh.call("start", "--wait", "--max-env-steps", "300", "--set=ppo.gamma=0.5")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Reverb (buffer_addrs) has no authentication" in done.stderr
     assert "the run has ended: max_env_steps" in done.stdout
@@ -38,6 +38,23 @@ def test_a_run_ends_at_its_limit_in_order_with_a_result(mesh: Mesh) -> None:
     assert (mesh.run / "history.jsonl").read_text().count("\n") >= 1
     assert list((mesh.run / "tensorboard" / "mesh").iterdir())
     assert toml.load(mesh.run / "conf.toml")["app"]["actor_addrs"] == [mesh.settings["actor_addrs"]]
+    goes_on_in_the_same_directory(mesh)
+
+
+def goes_on_in_the_same_directory(mesh: Mesh) -> None:
+    """`start --resume` of a run that has ended."""
+    first, run = mesh.result(), mesh.run
+    steps = first["env_steps"] + 100
+    done = mesh.call("start", "--resume", "--wait", "--max-env-steps", str(steps))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert mesh.run == run
+    assert mesh.result()["env_steps"] >= steps
+    assert mesh.result()["learner_steps"] > first["learner_steps"]
+    assert len(list(run.glob("result-*.json"))) == 1
+    assert toml.load(run / "conf.toml")["ppo"]["gamma"] == 0.5
+    refused = mesh.call("start", "--resume", "--app", "catch")
+    assert refused.returncode == 2
+    assert "--resume with app = catch" in refused.stderr
 
 
 def test_an_agent_that_raises_ends_the_run_and_shows_its_traceback(mesh: Mesh) -> None:
@@ -125,40 +142,6 @@ def test_a_workflow_that_returns_ends_the_run(mesh: Mesh) -> None:
     mesh.order("aisrv_0", "return")
     mesh.until(lambda: (mesh.run / "result.json").exists())
     assert mesh.result()["reason"] == "finished"
-
-
-def test_ctrl_c_leaves_the_view_and_not_the_mesh(mesh: Mesh) -> None:
-    process = mesh.popen("start")
-    mesh.until(lambda: (mesh.runs / "latest" / "mesh.json").exists() and mesh.status()["state"] == "running")
-    os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=DEADLINE_S)
-    assert process.returncode == 0, output
-    assert "The mesh goes on." in output
-    before = mesh.status()["env_steps"]
-    mesh.until(lambda: mesh.status()["env_steps"] > before)
-
-    stopped = mesh.call("stop", "all")
-    assert stopped.returncode == 0, stopped.stderr
-    assert "learner_0 ended after" in stopped.stdout
-    assert "has ended: stopped" in stopped.stdout
-    assert not mesh.living()
-    assert "nothing of" in mesh.call("stop", "all").stdout
-
-
-def test_resume_goes_on_in_the_same_directory(mesh: Mesh) -> None:
-    assert mesh.call("start", "--wait", "--max-env-steps", "100", "--set=ppo.gamma=0.5").returncode == 0
-    first, run = mesh.result(), mesh.run
-    steps = first["env_steps"] + 100
-    done = mesh.call("start", "--resume", "--wait", "--max-env-steps", str(steps))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert mesh.run == run
-    assert mesh.result()["env_steps"] >= steps
-    assert mesh.result()["learner_steps"] > first["learner_steps"]
-    assert len(list(run.glob("result-*.json"))) == 1
-    assert toml.load(run / "conf.toml")["ppo"]["gamma"] == 0.5
-    refused = mesh.call("start", "--resume", "--app", "catch")
-    assert refused.returncode == 2
-    assert "--resume with app = catch" in refused.stderr
 
 
 def test_local_mode_is_one_process_and_its_keeper(mesh: Mesh) -> None:
