@@ -1,4 +1,4 @@
-"""`python -m actor`."""
+"""`python -m kaimesh.actor`."""
 
 from kaimesh.process.life import main
 

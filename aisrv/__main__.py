@@ -1,4 +1,4 @@
-"""`python -m aisrv`."""
+"""`python -m kaimesh.aisrv`."""
 
 from kaimesh.process.life import main
 

@@ -26,10 +26,13 @@ _TRIES = 5  # models, newest first: damaged ones are passed over
 
 
 def check(request: dict[str, Any]) -> None:
-    """Raises whatever building the environment raises. ConfigError: it cannot be built, or the run's models do not fit it."""
+    """Raises whatever building the environment raises. ConfigError: it cannot be built, it does not offer the
+    features that the algorithm wants, or the run's models do not fit it."""
     env = envs.make(request["app"], env_conf=request["env_conf"], max_episode_steps=request["max_episode_steps"])
     try:
         envs.spaces_of(env)
+        if (features := request.get("features", "none")) != "none":
+            envs.offered(env.metadata, request["app"], features)
     finally:
         env.close()
     if request.get("ckpt"):
@@ -39,7 +42,7 @@ def check(request: dict[str, Any]) -> None:
 def check_models(ckpt: Path, conf: Path, overrides: dict[str, str]) -> None:
     """Raises ConfigError: the newest model that can be read was trained with another network or other spaces.
 
-    Only agents that have `check_model` are asked (see kaimesh.agent); others say at `load_model` what does not fit.
+    Only agents that have `check_model` are asked (see kaimesh/contract/agent); others say at `load_model` what does not fit.
     """
     from kaimesh.config import load
     from kaimesh.contract.agent import Monitor

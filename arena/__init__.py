@@ -1,4 +1,5 @@
-"""How good a model is: plays episodes with it, says and draws how they went, and shows them again. It names no game.
+"""How good a model is: plays episodes with it, says and draws how they went, and shows them again. A game that has more to show says
+so in its metadata.
 
 evaluate   tools/evaluate.sh
 models     which model is meant

@@ -1,4 +1,4 @@
-"""`python -m buffer`."""
+"""`python -m kaimesh.buffer`."""
 
 from kaimesh.process.life import main
 

@@ -39,7 +39,7 @@ from kaimesh.envs import realm  # registers kaimesh/Realm-v0 and kaimesh/RealmMi
 from kaimesh.envs.exchanged import unfamiliar
 from kaimesh.envs.registry import ENVIRONMENTS, facade, make, make_vector, spaces_of
 from kaimesh.envs.reports import episode_report, for_evaluation, notes
-from kaimesh.envs.vector import featured
+from kaimesh.envs.vector import featured, offered
 
 __all__ = [
     "ENVIRONMENTS",
@@ -50,6 +50,7 @@ __all__ = [
     "make",
     "make_vector",
     "notes",
+    "offered",
     "realm",
     "spaces_of",
     "unfamiliar",

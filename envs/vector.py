@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -145,17 +146,16 @@ def featured(env: MeshVectorEnv, agent: Any) -> MeshVectorEnv | FeaturedVectorEn
     with user_code("Agent.features"):
         features = make(env.num_envs, env.spaces)
         if isinstance(features, str):
-            features = _offered(env, features)
+            features = offered(env.metadata, env.app, features)(env.num_envs, env.spaces)
     return env if features is None else FeaturedVectorEnv(env, features)
 
 
-def _offered(env: MeshVectorEnv, name: str) -> Features:
-    """The features that the environment itself offers by that name."""
-    offered = named(env.metadata, FEATURES) or {}
-    if name not in offered:
+def offered(metadata: Mapping[str, Any], app: str, name: str) -> Callable[[int, Spaces], Features]:
+    """What makes the features that an environment with these metadata offers by that name. Raises ConfigError: it offers none such."""
+    known: Mapping[str, Callable[[int, Spaces], Features]] = named(metadata, FEATURES) or {}
+    if name not in known:
         raise ConfigError(
-            f"features = {name!r}: {env.app} offers {', '.join(offered) or 'no features of its own'}; a network would have nothing to "
-            f"see. Set the algorithm's features to {'one of these, or to ' if offered else ''}'none', for the observation itself."
+            f"features = {name!r}: {app} offers {', '.join(known) or 'no features of its own'}; a network would have nothing to see. "
+            f"Set the algorithm's features to {'one of these, or to ' if known else ''}'none', for the observation itself."
         )
-    features: Features = offered[name](env.num_envs, env.spaces)
-    return features
+    return known[name]

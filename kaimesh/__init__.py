@@ -2,7 +2,7 @@
 
 agent     what users' agents and environments import: the public face of `contract`
 
-The ground, in five rooms; none imports what stands above it:
+The ground, five rooms from the bottom up; each imports those before it alone:
 
 contract  agents, environments and data, as every process understands them
 config    from a file to a validated configuration

@@ -1,4 +1,4 @@
-"""`python -m learner --conf conf/configure_app.toml --run-dir runs/latest`."""
+"""`python -m kaimesh.learner --conf conf/configure_app.toml --run-dir runs/latest`."""
 
 from kaimesh.process.life import main
 

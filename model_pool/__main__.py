@@ -1,4 +1,4 @@
-"""`python -m model_pool --conf conf/configure_app.toml --run-dir runs/latest`."""
+"""`python -m kaimesh.model_pool --conf conf/configure_app.toml --run-dir runs/latest`."""
 
 from kaimesh.process.life import main
 

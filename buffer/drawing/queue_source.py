@@ -1,7 +1,7 @@
 """A Reverb queue as the learner sees it: every item comes once, so a draw must neither time out nor be left waiting.
 
-Reverb forgets the items of a draw that times out, and gives the next items to a draw whose reader was killed while it waited
-(docs/measured_facts). So a draw asks for exactly the items that are in the table at that moment, has them at once, and is over:
+Reverb forgets the items of a draw that times out, and gives the next items to a draw whose reader was killed while it waited.
+So a draw asks for exactly the items that are in the table at that moment, has them at once, and is over:
 while the table is empty, nobody waits in Reverb, but for a word of the buffer's ingest port. A queue has one reader.
 """
 

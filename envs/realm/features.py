@@ -66,7 +66,7 @@ class Past(NamedTuple):
 
 
 class RealmFeatures:
-    """Features and shaped rewards (realm_rewards) of `count` slots in a world of `size` x `size` cells.
+    """Features and shaped rewards (envs/realm/rewards) of `count` slots in a world of `size` x `size` cells.
 
     Raises ValueError: `spaces` are not those of the observation "bytes".
     """

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kaimesh.config.nearest import nearest
+from kaimesh.config.packages import leading_nowhere
 from kaimesh.config.reading import as_toml
 
 _defaults: dict[type, dict[str, Any]] = {}  # as the classes were written, before any configuration was applied
@@ -38,8 +39,13 @@ def apply(algo: str, path: str, table: Mapping[str, Any], seed: int, problems: l
     """
     try:
         cls = config_class(path)
-    except (Exception, SystemExit):  # the module is the user's: whatever it raises is one more line of the report
-        problems.append(f"algo {algo}: {path} cannot be loaded:\n{traceback.format_exc()}")
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # the module is the user's: whatever it raises is one more line of the report
+        nowhere = leading_nowhere({"config": path}) if isinstance(error, ImportError | AttributeError) else []
+        why = f" {nowhere[0]}. Nothing could be loaded." if nowhere else f"\n{traceback.format_exc()}"
+        problems.append(f"algo {algo}: {path} cannot be loaded:{why}")
         return dict(table)
     defaults = defaults_of(cls)
     values = dict(defaults)

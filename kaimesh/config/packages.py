@@ -69,6 +69,11 @@ def package_of(names: Iterable[str]) -> str:
     return ".".join(shared)
 
 
+def is_ours(package: str) -> bool:
+    """Whether it is a delivered algorithm's."""
+    return _within(package, _ALGORITHMS)
+
+
 def _is_the_meshs(name: str) -> bool:
     return _within(name, _MESH) and not _within(name, _ALGORITHMS)
 

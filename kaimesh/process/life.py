@@ -20,7 +20,7 @@ from typing import Any, NoReturn, Protocol
 import psutil
 
 from kaimesh.config import Config, load
-from kaimesh.config.packages import find_own_code
+from kaimesh.config.packages import below_kaimesh, find_own_code
 from kaimesh.contract.agent import Monitor, called_exit, user_code
 from kaimesh.contract.errors import (
     EXIT_AGENT,
@@ -106,7 +106,11 @@ def dotted(path: str) -> Any:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise ConfigError(f"algo_conf names {path!r}, but there is no module {error.name!r}") from error
+            whole = below_kaimesh(path)
+            remedy = f"Write {whole}." if whole else "Correct it, or put its folder on PYTHONPATH."
+            raise ConfigError(
+                f"algo_conf names {path!r}, but there is no module {error.name!r}, so nothing can be loaded. {remedy}"
+            ) from error
         raise
     except SystemExit as error:
         raise AgentError(called_exit(f"{module_name}, while it was imported,", error)) from error
@@ -115,12 +119,18 @@ def dotted(path: str) -> Any:
     return getattr(module, name)
 
 
+def _program(role: str) -> str:
+    """How this process was called."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return f"python -m {spec.name.removesuffix('.__main__')}" if spec else role
+
+
 def main(role: str, service: str) -> NoReturn:
     """Runs one process: `role` is the package's name, `service` the dotted class, imported after the threads are set."""
     faulthandler.enable(
         file=sys.stdout, all_threads=True
     )  # a crash in native code leaves every thread's traceback in the log
-    parser = argparse.ArgumentParser(prog=f"python -m {role}", description=f"The {role} process of a kaimesh run.")
+    parser = argparse.ArgumentParser(prog=_program(role), description=f"The {role} process of a kaimesh run.")
     parser.add_argument("--conf", default="conf/configure_app.toml", help="configuration (default: %(default)s)")
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--run-dir", help="the run's directory (default: a new one under runs_dir)")

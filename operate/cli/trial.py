@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kaimesh.config import Config
+from kaimesh.config.packages import is_ours
 from kaimesh.contract.errors import ConfigError
 from kaimesh.operate.cli.builder import take
 from kaimesh.process.run_dir import RunDir
@@ -33,6 +34,7 @@ class Trial:
             "app": app.app,
             "env_conf": app.env_conf,
             "max_episode_steps": app.max_episode_steps,
+            "features": config.hyper.get("features", "none") if is_ours(config.algo.package) else "none",
         }
         if resumed is not None:
             request |= {"conf": str(conf), "overrides": dict(overrides), "ckpt": str(resumed.ckpt)}

@@ -136,7 +136,7 @@ def local() -> Iterator[Callable[..., LocalBuffer]]:
 
 
 class ChildBuffer:
-    """`python -m buffer` on fixed ports, with an agent of its own; `start` again after `kill` is a restart."""
+    """`python -m kaimesh.buffer` on fixed ports, with an agent of its own; `start` again after `kill` is a restart."""
 
     def __init__(self, folder: Path, table: str, **keys: Any) -> None:
         self.folder, self.ports = folder, free_ports(2)

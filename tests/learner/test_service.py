@@ -76,7 +76,7 @@ class SetUpAgent(ToyAgent):
 
 
 class Running:
-    """A LearnerService in a thread; `end` stops it as lifecycle does and returns what `run` raised."""
+    """A LearnerService in a thread; `end` stops it as process/life does and returns what `run` raised."""
 
     def __init__(self, run: RunDir, pool: int, agent: ToyAgent, **app: Any) -> None:
         values = {

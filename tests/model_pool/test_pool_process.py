@@ -27,7 +27,7 @@ WAIT_S = 60.0
 
 
 class Process:
-    """`python -m model_pool` in a run directory of its own."""
+    """`python -m kaimesh.model_pool` in a run directory of its own."""
 
     def __init__(self, folder: Path) -> None:
         (self.port,) = free_ports(1)

@@ -182,6 +182,17 @@ NOWHERE = {  # as algo_conf names them
 }
 
 
+def test_features_that_the_environment_does_not_offer_start_nothing() -> None:
+    with pytest.raises(
+        ConfigError, match=r"(?s)features = 'realm': gym:CartPole-v1 offers no features.*Nothing was started"
+    ):
+        verdict("gym:CartPole-v1", algo="ppo", **{"ppo.features": "realm"})
+    request = {"app": "realm-mini", "env_conf": {}, "max_episode_steps": 0}
+    with pytest.raises(ConfigError, match="features = 'realms': realm-mini offers realm, realm-mini, realm-maps"):
+        check({**request, "features": "realms"})
+    check({**request, "features": "realm-mini"})
+
+
 def test_dotted_names_that_lead_nowhere_are_told_together_and_what_is_made_at_run_time_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
