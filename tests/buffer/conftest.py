@@ -169,7 +169,7 @@ class ChildBuffer:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "KAIMESH_TOKEN": TOKEN}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "buffer", "--conf", "app.toml", "--run-dir", "run"],
+                [sys.executable, "-m", "kaimesh.buffer", "--conf", "app.toml", "--run-dir", "run"],
                 cwd=self.folder, env=environment, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
         wait_until(self.ready, "the buffer is ready", 60.0)

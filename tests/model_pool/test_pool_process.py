@@ -39,7 +39,15 @@ class Process:
         self.child: subprocess.Popen[str] | None = None
 
     def start(self) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "model_pool", "--conf", str(self._conf), "--run-dir", str(self.run.root)]
+        command = [
+            sys.executable,
+            "-m",
+            "kaimesh.model_pool",
+            "--conf",
+            str(self._conf),
+            "--run-dir",
+            str(self.run.root),
+        ]
         self.child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         return self.child
 
