@@ -18,7 +18,7 @@ from kaimesh.contract.untrusted import clean
 from kaimesh.process.meter import Meter
 from kaimesh.wire import frame as wire
 from kaimesh.wire.client import FrameClient, refusal_of, stand_for
-from kaimesh.wire.frame import BadFrame, Header, Kind, Late
+from kaimesh.wire.frame import CONTROL, REFUSED, BadFrame, Header, Late
 
 _ROLE = "player"
 _CHECK_S = 0.5  # how often a wait looks at `stop` and tells the meter
@@ -192,7 +192,7 @@ class ActorClient:
             if client is not sent_to:
                 sent_to = client
                 try:
-                    client.send(Kind.CONTROL, [wire.to_json(request)], tag=tag)
+                    client.send(CONTROL, [wire.to_json(request)], tag=tag)
                 except PeerError as error:
                     self._move(error)
                     continue
@@ -226,7 +226,7 @@ class ActorClient:
         while True:
             try:
                 answer = client.answer(_CHECK_S)
-                if answer[0].kind == Kind.REFUSED:
+                if answer[0].kind == REFUSED:
                     raise refusal_of(answer[1], f"{client.address} refused {self._name}")
                 self._wait_is_over()
                 return answer

@@ -14,7 +14,7 @@ from kaimesh.contract.errors import AgentError, MeshError
 from kaimesh.process.meter import Meter
 from kaimesh.wire import frame as wire
 from kaimesh.wire.connection import Connection
-from kaimesh.wire.frame import Header, Kind
+from kaimesh.wire.frame import DATA, ERROR, SPECS, Header
 from kaimesh.wire.internal import internal_error
 from kaimesh.wire.server import FrameServer
 
@@ -95,7 +95,7 @@ class Replies:
             peer: Peer = connection.state
             if peer.act_specs is not specs:
                 if peer.act_specs != specs:
-                    self._frames.send_json(connection, Kind.SPECS, {"specs": specs.to_json()})
+                    self._frames.send_json(connection, SPECS, {"specs": specs.to_json()})
                 peer.act_specs = specs
             pieces, length = [b""], 0  # the first is the header, which names the length
             for column, size in columns:
@@ -104,7 +104,7 @@ class Replies:
                 if remainder:
                     pieces.append(_PADDING[:remainder])
                 length += rows * size + remainder
-            pieces[0] = wire.encode(Kind.DATA, length, rows=rows, tag=tag, version=version)
+            pieces[0] = wire.encode(DATA, length, rows=rows, tag=tag, version=version)
             self._frames.write(connection, b"".join(pieces))
 
     def report(self, askers: list[Request], error: MeshError) -> None:
@@ -116,7 +116,7 @@ class Replies:
 
     def fail(self, connection: Connection, tag: int, message: str, trace: str = "") -> None:
         """An ERROR frame."""
-        self._frames.send_json(connection, Kind.ERROR, {"message": message, "traceback": trace}, tag=tag)
+        self._frames.send_json(connection, ERROR, {"message": message, "traceback": trace}, tag=tag)
 
 
 def _names(askers: list[Request]) -> str:

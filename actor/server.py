@@ -21,7 +21,7 @@ from kaimesh.actor.requests import Version, request_of
 from kaimesh.contract.errors import AgentError, MeshError, SampleError
 from kaimesh.process.meter import Meter
 from kaimesh.wire.connection import Connection
-from kaimesh.wire.frame import Header, Kind
+from kaimesh.wire.frame import CONTROL, DATA, Header
 from kaimesh.wire.server import FrameServer
 
 ROLE = "player"
@@ -109,12 +109,12 @@ class ActorServer:
                 asked[2].add_done_callback(self._discard)
 
     def _take(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
-        if header.kind == Kind.DATA:
+        if header.kind == DATA:
             if self._can_serve():
                 self._gather(connection, header, payload)
             else:
                 self._hold(connection, header, payload)
-        elif header.kind == Kind.CONTROL:
+        elif header.kind == CONTROL:
             self._control(connection, header, payload)
         else:
             self._frames.refuse(connection, f"a frame of kind {header.kind}; an actor takes DATA and CONTROL")
@@ -261,7 +261,7 @@ class ActorServer:
             self._replies.predict(lane)
 
     def _send_version(self, connection: Connection, tag: int) -> None:
-        self._frames.send_json(connection, Kind.CONTROL, {"version": self._batcher.version}, tag=tag)
+        self._frames.send_json(connection, CONTROL, {"version": self._batcher.version}, tag=tag)
 
     def _release(self) -> None:
         """There is a model: what was held is served."""

@@ -15,7 +15,7 @@ from kaimesh.contract.spaces import Spaces
 from kaimesh.contract.untrusted import clean
 from kaimesh.process.meter import Meter
 from kaimesh.wire.connection import Connection, Hello
-from kaimesh.wire.frame import Kind, from_json
+from kaimesh.wire.frame import ACK, CONTROL, ERROR, from_json
 from kaimesh.wire.server import FrameServer
 
 _MOST_FLUSHES = 16  # of one peer, under way
@@ -135,10 +135,10 @@ class IngestServer:
         header = connection.header
         assert header is not None
         try:
-            if header.kind == Kind.CONTROL:
+            if header.kind == CONTROL:
                 answer = self._answer(connection)
                 if answer is not None:
-                    self._server.send_json(connection, Kind.CONTROL, answer, tag=header.tag)
+                    self._server.send_json(connection, CONTROL, answer, tag=header.tag)
                 return
             if connection.state is None:
                 raise SampleError(f"{header.rows} samples from a client that declared none")
@@ -149,7 +149,7 @@ class IngestServer:
             message = f"{connection.name}: {error}"
             self._log.error("refused: %s", message)
             self._meter.count("refused_frames")
-            self._server.send_json(connection, Kind.ERROR, {"message": message, "traceback": ""}, tag=header.tag)
+            self._server.send_json(connection, ERROR, {"message": message, "traceback": ""}, tag=header.tag)
 
     def _answer(self, connection: Connection) -> dict[str, Any] | None:
         """What to say at once, or None: later."""
@@ -175,19 +175,19 @@ class IngestServer:
     def _answer_flushes(self, done: bool) -> None:
         if done:
             for connection, tag in self._flushes:
-                self._server.send_json(connection, Kind.CONTROL, {}, tag=tag)
+                self._server.send_json(connection, CONTROL, {}, tag=tag)
             self._flushes.clear()
 
     def _tell(self, counted: bool = True) -> None:
         """Answers the readers that wait for something to draw."""
         for connection, tag, left in self._waiting.due(self._ingest.progress, counted=counted):
             answer = self._ingest.counted() if left else self._ingest.progress
-            self._server.send_json(connection, Kind.CONTROL, answer._asdict(), tag=tag)
+            self._server.send_json(connection, CONTROL, answer._asdict(), tag=tag)
 
     def _acknowledge(self) -> None:
         while self._unacknowledged and self._unacknowledged[0][0] <= self._ingest.stored:
             _, connection, tag = self._unacknowledged.popleft()
-            self._server.send(connection, Kind.ACK, [], tag=tag)
+            self._server.send(connection, ACK, [], tag=tag)
 
     def _hold_back(self) -> None:
         """Stops reading from the writers while the table is full, and says so."""

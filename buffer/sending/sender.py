@@ -20,7 +20,7 @@ from kaimesh.contract.spaces import Spaces
 from kaimesh.process.meter import Meter
 from kaimesh.wire import frame as wire
 from kaimesh.wire.client import FrameClient, error_of, refusal_of
-from kaimesh.wire.frame import Kind
+from kaimesh.wire.frame import ACK, CONTROL, ERROR, REFUSED
 
 FRAME_BYTES = 1 << 20  # a longer batch travels as several frames
 _CONNECT_S = 5.0
@@ -271,7 +271,7 @@ class _Link:
                 self._tag += 1
                 if batch is None:
                     self._sent.append((self._tag, 0))
-                    client.send(Kind.CONTROL, [wire.to_json({"do": "flush"})], tag=self._tag)
+                    client.send(CONTROL, [wire.to_json({"do": "flush"})], tag=self._tag)
                     continue
                 self._sent.append((self._tag, len(batch)))
                 self._sender._meter.count("samples_sent", len(batch))
@@ -285,15 +285,15 @@ class _Link:
 
     def _hear(self, client: FrameClient) -> None:
         header, payload = client.receive(_CONNECT_S)
-        if header.kind == Kind.REFUSED:
+        if header.kind == REFUSED:
             raise PeerError(str(refusal_of(payload, self.address)))
         # An ERROR overtakes the acknowledgements of frames that are not stored yet.
         rows = next((rows for tag, rows in self._sent if tag == header.tag), None)
         if rows is None:
             raise PeerError(f"{self.address} acknowledged frame {header.tag}, which is not under way")
-        if header.kind not in ((Kind.ACK if rows else Kind.CONTROL), Kind.ERROR):
+        if header.kind not in ((ACK if rows else CONTROL), ERROR):
             raise PeerError(f"{self.address} sent a frame of kind {header.kind} where an acknowledgement was expected")
-        error = error_of(payload) if header.kind == Kind.ERROR else None
+        error = error_of(payload) if header.kind == ERROR else None
         self._sent.remove((header.tag, rows))
         if error is not None:
             self._sender._failed(error)

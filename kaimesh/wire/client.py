@@ -14,7 +14,7 @@ from kaimesh.contract.arrays import Batch, Specs, view_columns, wire_buffers
 from kaimesh.contract.errors import AgentError, PeerError, Refused, SampleError, Stopped
 from kaimesh.contract.untrusted import clean
 from kaimesh.wire import frame as wire
-from kaimesh.wire.frame import HEADER_BYTES, Header, Kind, Late
+from kaimesh.wire.frame import CONTROL, DATA, ERROR, HEADER_BYTES, HELLO, REFUSED, SPECS, WELCOME, Header, Late
 from kaimesh.wire.room import Room
 
 _MAX_IOV = 512
@@ -77,7 +77,7 @@ class FrameClient:
             raise
 
     def _shake_hands(self, message: dict[str, Any], stop: threading.Event | None) -> dict[str, Any]:
-        self.send(Kind.HELLO, [wire.to_json(message)])
+        self.send(HELLO, [wire.to_json(message)])
         deadline = time.monotonic() + self.timeout_s
         while True:
             try:
@@ -88,9 +88,9 @@ class FrameClient:
                     raise Stopped from None
                 if time.monotonic() >= deadline:
                     raise
-        if header.kind == Kind.REFUSED:
+        if header.kind == REFUSED:
             raise refusal_of(payload, f"{self.address} refused {message['name']}")
-        if header.kind != Kind.WELCOME:
+        if header.kind != WELCOME:
             raise PeerError(f"{self.address} answered HELLO with a frame of kind {header.kind}")
         self._most_bytes = wire.MAX_FRAME_BYTES
         return wire.from_json(payload)
@@ -117,7 +117,7 @@ class FrameClient:
 
     def send_rows(self, batch: Batch, specs: Specs, *, method: int = 0, tag: int = 0) -> None:
         """A DATA frame with the rows of `batch`, without copying contiguous columns."""
-        self.send(Kind.DATA, wire_buffers(batch, specs), method=method, rows=len(batch), tag=tag)
+        self.send(DATA, wire_buffers(batch, specs), method=method, rows=len(batch), tag=tag)
 
     def receive(self, timeout_s: float | None = None) -> tuple[Header, memoryview]:
         """The next frame; the payload is valid until the next call.
@@ -146,7 +146,7 @@ class FrameClient:
         """The next frame that is not SPECS; those are kept for `rows`."""
         for _ in range(_MOST_SPECS):
             header, payload = self.receive(timeout_s)
-            if header.kind != Kind.SPECS:
+            if header.kind != SPECS:
                 return header, payload
             self._viewed = None
             try:
@@ -159,11 +159,11 @@ class FrameClient:
         """The rows of the DATA frame that `receive` returned, as views into the receive buffer: the same ones as long as
         answers have the same form. Raises AgentError for an ERROR frame, PeerError for others.
         """
-        if (seen := self._viewed) is not None and seen[:2] == (header.rows, header.length) and header.kind == Kind.DATA:
+        if (seen := self._viewed) is not None and seen[:2] == (header.rows, header.length) and header.kind == DATA:
             return seen[2]
-        if header.kind == Kind.ERROR:
+        if header.kind == ERROR:
             raise error_of(payload)
-        if header.kind != Kind.DATA or self._answer_specs is None:
+        if header.kind != DATA or self._answer_specs is None:
             raise PeerError(f"{self.address} sent a frame of kind {header.kind} where rows were expected")
         try:
             batch = view_columns(payload, self._answer_specs, header.rows)
@@ -179,17 +179,17 @@ class FrameClient:
 
     def call(self, request: dict[str, Any], timeout_s: float | None = None) -> dict[str, Any]:
         """One CONTROL round trip, with nothing else under way. Raises AgentError: the server's own code failed at it."""
-        self.send(Kind.CONTROL, [wire.to_json(request)])
+        self.send(CONTROL, [wire.to_json(request)])
         header, payload = self.receive(timeout_s)
         return self.answer_of(header, payload)
 
     def answer_of(self, header: Header, payload: memoryview) -> dict[str, Any]:
         """What a server says to a CONTROL frame. Raises AgentError: its own code failed. Refused, PeerError."""
-        if header.kind == Kind.ERROR:
+        if header.kind == ERROR:
             raise error_of(payload)
-        if header.kind == Kind.REFUSED:
+        if header.kind == REFUSED:
             raise refusal_of(payload, f"{self.address} refused a request")
-        if header.kind != Kind.CONTROL:
+        if header.kind != CONTROL:
             raise PeerError(f"{self.address} sent a frame of kind {header.kind} where an answer was expected")
         return wire.from_json(payload)
 

@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any
 
 from kaimesh.wire import frame as wire
-from kaimesh.wire.frame import HEADER_BYTES, Header, Kind
+from kaimesh.wire.frame import CONTROL, DATA, HEADER_BYTES, HELLO, Header
 from kaimesh.wire.hello import Hello
 from kaimesh.wire.room import Room
 
@@ -15,8 +15,8 @@ __all__ = ["Connection", "Hello"]
 
 FIRST_BUFFER_BYTES = 4096
 TURN_BYTES = 1 << 22  # of one peer, before the others have their turn
-STRANGER = {Kind.HELLO: wire.MAX_HELLO_BYTES}  # what may come, and how long it may be, before the token
-GUEST = {Kind.DATA: wire.MAX_FRAME_BYTES, Kind.CONTROL: wire.MAX_CONTROL_BYTES}  # and after it
+STRANGER = {HELLO: wire.MAX_HELLO_BYTES}  # what may come, and how long it may be, before the token
+GUEST = {DATA: wire.MAX_FRAME_BYTES, CONTROL: wire.MAX_CONTROL_BYTES}  # and after it
 
 
 class Connection:

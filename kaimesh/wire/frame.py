@@ -7,6 +7,7 @@ import socket
 import struct
 import sys
 from collections.abc import Mapping
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 from kaimesh.contract.errors import PeerError
@@ -50,8 +51,8 @@ def unheard(sock: socket.socket) -> bool:
     return bool(retransmits + probes >= _SILENT_SENDS)
 
 
-class Kind:
-    """What a frame is. Plain numbers: on Python 3.11 a look at an enum's member costs a fifth of a microsecond, for every frame several."""
+class Kind(IntEnum):
+    """What a frame is."""
 
     HELLO = 1  # client: JSON
     WELCOME = 2  # server: JSON
@@ -63,7 +64,8 @@ class Kind:
     CONTROL = 8  # JSON both ways: load_model, info, ...
 
 
-KINDS = {name: kind for name, kind in vars(Kind).items() if isinstance(kind, int)}
+# The same as plain numbers, for what is done for every frame: a look at an enum's member costs 0.17 us on Python 3.11.
+HELLO, WELCOME, REFUSED, DATA, SPECS, ACK, ERROR, CONTROL = map(int, Kind)
 
 
 class Header(NamedTuple):
@@ -104,7 +106,7 @@ def decode(data: bytes | bytearray | memoryview, max_bytes: int | Mapping[int, i
     if header.magic != MAGIC:
         raise BadFrame(f"the bytes {header.magic!r} do not begin a kaimesh frame of this version ({MAGIC!r})")
     if isinstance(max_bytes, Mapping) and header.kind not in max_bytes:
-        names = ", ".join(name for name, kind in KINDS.items() if kind in max_bytes)
+        names = ", ".join(kind.name for kind in Kind if kind in max_bytes)
         raise BadFrame(f"a frame of kind {header.kind} where {names} may come")
     raise BadFrame(f"a frame of {header.length} bytes is over the limit of {limit}")
 

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from typing import Any, NamedTuple
 
-from kaimesh.wire.frame import HEADER, HEADER_BYTES, KINDS, MAGIC, Kind
+from kaimesh.wire.frame import HEADER, HEADER_BYTES, MAGIC, Kind
 
 ANSWER_S = 20.0  # a server that has not closed a finished connection by then is stuck
 HELD = 48  # connections that are left open, the oldest closed first
@@ -110,7 +110,7 @@ def _answers(sock: socket.socket, framed: bool) -> tuple[int, int]:
     while at + HEADER_BYTES <= len(data):
         magic, kind, _, _, length, *_ = HEADER.unpack_from(data, at)
         assert magic == MAGIC, f"the server sent {bytes(data[at : at + HEADER_BYTES])!r}, which is no frame"
-        assert kind in KINDS.values(), f"the server sent a frame of kind {kind}"
+        assert kind in set(Kind), f"the server sent a frame of kind {kind}"
         answered += kind not in (Kind.WELCOME, Kind.SPECS)
         refused += kind in (Kind.REFUSED, Kind.ERROR)
         at += HEADER_BYTES + length
