@@ -1,4 +1,4 @@
-"""The contract between a user's agent and the mesh: what agents and environments import of kaimesh, and nothing else of it.
+"""The contract between a user's agent and the mesh: the only module of kaimesh that agents and environments import.
 
 One Agent instance lives in every process that needs it, with `agent_type` saying which:
 

@@ -1,4 +1,4 @@
-"""What an agent's predict may return, as columns; every way to be wrong is an AgentError that says which.
+"""Converts what an agent's predict returned into columns; whatever is wrong with it becomes an AgentError.
 
 Shape legend: B rows that the agent was given.
 """
@@ -18,8 +18,8 @@ from kaimesh.contract.finite import surely_finite
 def columns_of(result: Any, rows: int, where: str) -> Batch:
     """The columns `[B, ...]` of a Batch, of a dict of arrays, or of a list of `rows` ActData.
 
-    where: what returned it ("Agent.predict"), for the message. Raises AgentError: None, something else, too few or too many
-    rows, a field that cannot travel, fields that differ between rows.
+    where: what returned it ("Agent.predict"), for the message. Raises AgentError: `result` is None or of another type,
+    has too few or too many rows, a field that cannot travel, or fields that differ between rows.
     """
     try:
         if isinstance(result, Batch):
@@ -31,17 +31,20 @@ def columns_of(result: Any, rows: int, where: str) -> Batch:
             batch = Batch.of(result)
         else:
             raise AgentError(
-                f"{where} returned {_describe(result)}; it must return a list of one ActData per observation ({rows} here), a "
-                "Batch, or a dict of arrays"
+                f"{where} returned {_describe(result)}, so no environment got an action. Return a list of one ActData "
+                f"per observation ({rows} here), a Batch, or a dict of arrays."
             )
     except SampleError as error:
         raise AgentError(f"{where} returned what cannot travel: {error}") from error
     except TypeError as error:  # len() of a 0-d column
         raise AgentError(
-            f"{where} returned a column without a batch axis: {error}; each must be [{rows}, ...]"
+            f"{where} returned a column without a batch axis ({error}), so its rows cannot be told apart. Return "
+            f"columns [{rows}, ...]."
         ) from error
     if not batch.columns:
-        raise AgentError(f"{where} returned rows without a field; an ActData needs at least one")
+        raise AgentError(
+            f"{where} returned rows without a field, so no environment got an action. Give ActData at least one field."
+        )
     _check_count(len(batch), rows, where)
     return batch
 
@@ -52,9 +55,9 @@ def check_numbers(batch: Batch, where: str) -> None:
         if not surely_finite(column) and np.isnan(column).any():
             bad = np.flatnonzero(np.isnan(column).reshape(len(column), -1).any(axis=1))
             raise AgentError(
-                f"{where} returned NaN in field {name!r}, in {len(bad)} of {len(column)} rows (the first is row {bad[0]}); "
-                "nothing would be learned from it. Look for a diverged model (too high a learning rate), or for NaN in the "
-                "observations."
+                f"{where} returned NaN in field {name!r}, in {len(bad)} of {len(column)} rows (the first is row "
+                f"{bad[0]}); nothing would be learned from it. Look for a diverged model (too high a learning rate), "
+                "or for NaN in the observations."
             )
 
 

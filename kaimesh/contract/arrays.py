@@ -1,9 +1,10 @@
-"""Struct-of-arrays batches that read as lists of structs, and the byte layout that travels and is stored.
+"""Batches: structs of arrays that read as lists of structs; and the bytes in which they travel and are stored.
 
 Shape legend: B rows in a batch; `...` the shape of one row's field.
 
 A *spec* maps each field's name to the dtype and shape of one row. A batch holds one array `[B, ...]` per field. On a
-wire and in the buffer a batch of `count` rows is its columns one after the other, each starting at a multiple of 8 bytes.
+wire and in the buffer a batch of `count` rows is its columns one after the other, each starting at a multiple of 8
+bytes.
 """
 
 from __future__ import annotations
@@ -38,17 +39,17 @@ class ArraySpec(NamedTuple):
 
 
 class Field(NamedTuple):
-    """A named ArraySpec."""
+    """The name and the ArraySpec of one field."""
 
     name: str
     spec: ArraySpec
 
 
 class Specs(tuple[Field, ...]):
-    """The fields of one row, in wire order; hashable."""
+    """The fields of one row, in the order in which they travel; hashable."""
 
     def __new__(cls, fields: Mapping[str, ArraySpec] | Iterable[tuple[str, ArraySpec]]) -> Specs:
-        """Sorts nothing: the order given is the order on the wire."""
+        """Keeps the order of `fields`: it is the order on the wire."""
         items = fields.items() if isinstance(fields, Mapping) else fields
         return super().__new__(cls, (Field(name, ArraySpec(*spec)) for name, spec in items))
 
@@ -59,7 +60,7 @@ class Specs(tuple[Field, ...]):
 
     @property
     def row_bytes(self) -> int:
-        """Payload bytes of one row, without alignment."""
+        """Bytes of one row, without the padding between columns."""
         return sum(field.spec.nbytes for field in self)
 
     def to_json(self) -> list[list[Any]]:
@@ -84,7 +85,7 @@ class Specs(tuple[Field, ...]):
 
 
 class Layout(NamedTuple):
-    """Where each column of `count` rows lies: `offsets[i]` and `sizes[i]` in bytes, `total_bytes` over all."""
+    """Where the columns of `count` rows lie: `offsets[i]` and `sizes[i]` of each, `total_bytes` of all; in bytes."""
 
     offsets: tuple[int, ...]
     sizes: tuple[int, ...]
@@ -103,9 +104,9 @@ def layout(specs: Specs, count: int) -> Layout:
 
 
 class Batch(Sequence[Any]):
-    """`B` rows as one array per field: `batch.feature` is `[B, ...]`, `batch[0].feature` is one row's, both views.
+    """`B` rows as one array per field: `batch.feature` is `[B, ...]`, `batch[0].feature` one row's; both are views.
 
-    Slicing gives a Batch. `row_type` (default: a bare namespace) is the class that single rows are instances of.
+    Slicing gives a Batch. row_type: the class of which single rows are instances (default: a bare namespace).
     """
 
     __slots__ = ("_length", "columns", "row_type")
@@ -115,14 +116,20 @@ class Batch(Sequence[Any]):
         self.row_type = row_type
         lengths = {name: len(column) for name, column in self.columns.items()}
         if len(set(lengths.values())) > 1:
-            raise SampleError(f"columns of one batch differ in length: {lengths}")
+            raise SampleError(
+                f"columns of one batch differ in length: {lengths}; it is not known which values belong to one row, so "
+                "no batch was made. Give every column the same number of rows."
+            )
         self._length = next(iter(lengths.values()), 0)
 
     def __getattr__(self, name: str) -> np.ndarray:
         try:
             return self.columns[name]
         except KeyError:
-            raise AttributeError(f"this batch has no field {name!r}; it has {', '.join(self.columns)}") from None
+            raise AttributeError(
+                f"this batch has no field {name!r}; it has {', '.join(self.columns)}. Use one of these, or add the "
+                "field where the batch's rows are made."
+            ) from None
 
     def __len__(self) -> int:
         return self._length
@@ -135,7 +142,7 @@ class Batch(Sequence[Any]):
         if isinstance(index, slice):
             return Batch({name: column[index] for name, column in self.columns.items()}, self.row_type)
         if not -self._length <= index < self._length:
-            raise IndexError(f"row {index} of a batch of {self._length}")
+            raise IndexError(f"row {index} of a batch of {self._length} rows; there is none")
         fields = {name: column[index] for name, column in self.columns.items()}
         if self.row_type is None:
             return SimpleNamespace(**fields)
@@ -184,7 +191,7 @@ class Batch(Sequence[Any]):
 
 
 def pack_rows(batch: Batch, specs: Specs, rows_per_item: int = 1) -> np.ndarray:
-    """Items for the buffer: uint8 `[B / rows_per_item, layout(specs, rows_per_item).total_bytes]`, zero padded."""
+    """Items for the buffer: uint8 `[B / rows_per_item, layout(specs, rows_per_item).total_bytes]`; padding is zero."""
     plan = layout(specs, rows_per_item)
     items = len(batch) // rows_per_item
     out = np.zeros((items, plan.total_bytes), np.uint8)
@@ -199,7 +206,8 @@ def unpack_rows(items: np.ndarray, specs: Specs, rows_per_item: int = 1) -> Batc
     plan = layout(specs, rows_per_item)
     if items.shape[1] != plan.total_bytes:
         raise SampleError(
-            f"an item of {items.shape[1]} bytes was stored under other specs; these need {plan.total_bytes}: {specs}"
+            f"an item of {items.shape[1]} bytes was stored under other specs; these need {plan.total_bytes}: {specs}. "
+            "It cannot be read. Read it with the specs that it was stored under, or start with an empty buffer."
         )
     columns = {}
     for (name, spec), offset, size in zip(specs, plan.offsets, plan.sizes, strict=True):
@@ -212,7 +220,10 @@ def view_columns(payload: memoryview, specs: Specs, count: int) -> Batch:
     """A Batch of views into `payload`, which holds `count` rows in wire layout; valid as long as `payload` is."""
     plan = layout(specs, count)
     if len(payload) != plan.total_bytes:
-        raise SampleError(f"a payload of {len(payload)} bytes; {count} rows of {specs.names} take {plan.total_bytes}")
+        raise SampleError(
+            f"a payload of {len(payload)} bytes; {count} rows of {specs.names} take {plan.total_bytes}, so they cannot "
+            "be read. Send the rows as they were declared, or connect again with other specs."
+        )
     columns = {
         name: np.frombuffer(payload, spec.dtype, size // np.dtype(spec.dtype).itemsize, offset).reshape(
             count, *spec.shape
@@ -224,7 +235,7 @@ def view_columns(payload: memoryview, specs: Specs, count: int) -> Batch:
 
 _PADDING = bytes(ALIGN_BYTES)
 _dtype = lru_cache(maxsize=256)(np.dtype)
-_SMALL_BYTES = 4096  # copying so little costs less than making a view
+_SMALL_BYTES = 4096  # up to this size a copy costs less than making a view
 
 
 def wire_buffers(batch: Batch, specs: Specs) -> list[memoryview | bytes]:
@@ -234,7 +245,8 @@ def wire_buffers(batch: Batch, specs: Specs) -> list[memoryview | bytes]:
         column = batch.columns[name]
         if column.dtype != _dtype(spec.dtype) or column.shape[1:] != spec.shape:
             raise SampleError(
-                f"field {name!r} is {column.dtype.str}{column.shape[1:]}, declared {spec.dtype}{spec.shape}"
+                f"field {name!r} is {column.dtype.str}{column.shape[1:]}, declared {spec.dtype}{spec.shape}; the other "
+                "side would misread it, so nothing was sent. Give the field the same dtype and shape in every row."
             )
         if column.nbytes <= _SMALL_BYTES:
             buffers.append(column.tobytes())
@@ -246,14 +258,16 @@ def wire_buffers(batch: Batch, specs: Specs) -> list[memoryview | bytes]:
 
 
 def fields_of(row: Any) -> dict[str, Any]:
-    """The fields of a user's struct: its class's declared defaults (create_cls) overlaid with its own attributes."""
+    """The fields of a user's struct: the defaults of its class (create_cls), overridden by its own attributes."""
     declared = getattr(row, "FIELD_DEFAULTS", {})
     if isinstance(row, Mapping):
         return dict(row)
     try:
         return {**declared, **row.__dict__}
     except AttributeError:
-        raise SampleError(f"{type(row).__name__} has no fields; use create_cls, a namespace or a dict") from None
+        raise SampleError(
+            f"{type(row).__name__} has no fields, so it cannot be a row; use create_cls, a namespace or a dict"
+        ) from None
 
 
 def to_array(name: str, value: Any) -> np.ndarray:
@@ -264,12 +278,17 @@ def to_array(name: str, value: Any) -> np.ndarray:
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise SampleError(f"field {name!r} is not a rectangular array: {error}") from error
+        raise SampleError(
+            f"field {name!r} is not a rectangular array, so it cannot travel ({error}). Pad its lists to one length."
+        ) from error
     if array.dtype.kind not in _KINDS:
         raise SampleError(f"field {name!r} holds {array.dtype}, which cannot travel; give numbers or booleans")
     if array.dtype == np.float64 and not isinstance(value, np.ndarray | np.generic):
         array = array.astype(np.float32)
     return array
+
+
+_ALL_ROWS_ALIKE = "None of these rows was taken. Give every row the fields, shapes and dtypes of the first ones."
 
 
 def _checked(name: str, value: np.ndarray, shape: tuple[int, ...]) -> ArraySpec:
@@ -280,18 +299,24 @@ def _checked(name: str, value: np.ndarray, shape: tuple[int, ...]) -> ArraySpec:
 
 def _cast_row(name: str, value: Any, spec: ArraySpec, row: int) -> np.ndarray:
     if value is None:
-        raise SampleError(f"row {row} has no {name!r}; the rows before it had {spec.dtype}{spec.shape}")
+        raise SampleError(
+            f"row {row} has no {name!r}; the rows before it had {spec.dtype}{spec.shape}. {_ALL_ROWS_ALIKE}"
+        )
     array = to_array(name, value)
     if array.shape != spec.shape:
-        raise SampleError(f"row {row}: field {name!r} has shape {array.shape}; the declared shape is {spec.shape}")
+        raise SampleError(
+            f"row {row}: field {name!r} has shape {array.shape}; the declared shape is {spec.shape}. {_ALL_ROWS_ALIKE}"
+        )
     return _safe_cast(f"row {row}: field {name!r}", array, spec)
 
 
 def _cast(name: str, column: np.ndarray | None, spec: ArraySpec, count: int) -> np.ndarray:
     if column is None:
-        raise SampleError(f"the batch has no {name!r}; it is declared as {spec.dtype}{spec.shape}")
+        raise SampleError(f"the batch has no {name!r}; it is declared as {spec.dtype}{spec.shape}. {_ALL_ROWS_ALIKE}")
     if column.shape != (count, *spec.shape):
-        raise SampleError(f"field {name!r} has row shape {column.shape[1:]}; the declared shape is {spec.shape}")
+        raise SampleError(
+            f"field {name!r} has row shape {column.shape[1:]}; the declared shape is {spec.shape}. {_ALL_ROWS_ALIKE}"
+        )
     return _safe_cast(f"field {name!r}", column, spec)
 
 
@@ -299,5 +324,8 @@ def _safe_cast(what: str, array: np.ndarray, spec: ArraySpec) -> np.ndarray:
     if array.dtype.str == spec.dtype:
         return array
     if not np.can_cast(array.dtype, spec.dtype, "same_kind"):
-        raise SampleError(f"{what} is {array.dtype}; the declared dtype is {spec.dtype} and the cast would lose values")
+        raise SampleError(
+            f"{what} is {array.dtype}; the declared dtype is {spec.dtype} and the cast would lose values. "
+            f"{_ALL_ROWS_ALIKE}"
+        )
     return array.astype(spec.dtype)

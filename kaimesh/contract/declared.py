@@ -1,4 +1,7 @@
-"""What a peer declares of its rows and its environment, as plain data: checked, and bounded, before Specs and Spaces are made of it."""
+"""Checks what a peer declares about its rows and its environment, before Specs and Spaces are made from it.
+
+A peer is refused with the SampleError's message.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,11 @@ MAX_ACTIONS = 1 << 16
 _MOST_FIELDS = 128
 _MOST_AXES = 16
 _BYTE = "|u1"
-# numpy's own strings of numbers and booleans. Any other string stays unparsed: numpy reads structs, objects and code out of it.
+# numpy's own strings of numbers and booleans. Any other string stays unparsed: numpy reads structs, objects and code
+# out of it.
 _DTYPES = frozenset(np.dtype(order + kind).str for kind in "?bhilqBHILQefdg" for order in "<>")
-# What a Batch itself is made of, so that `batch.name` would not be the column. `count` and `index`, which every sequence has, are
-# left to users who read rows.
+# Attributes of Batch itself: for a column of such a name, `batch.name` would not be the column. `count` and `index`,
+# which every sequence has, are allowed: users who read rows may want them.
 TAKEN_NAMES = frozenset({"columns", "concatenate", "of", "row_type", "specs", "take", "_length", "_abc_impl"})
 
 FieldData = tuple[str, str, list[int]]  # name, dtype, shape
@@ -28,25 +32,33 @@ FieldData = tuple[str, str, list[int]]  # name, dtype, shape
 
 def _dtype(text: str) -> str:
     if text not in _DTYPES:
-        raise ValueError("this dtype cannot travel; numbers and booleans can, written as numpy's dtype.str")
+        raise ValueError(
+            "this dtype cannot travel, so the declaration was refused; declare a number or boolean, written as numpy's "
+            "dtype.str"
+        )
     return text
 
 
 def _shape(dims: list[int]) -> list[int]:
     if math.prod(max(size, 1) for size in dims) > MAX_ROW_BYTES:
-        raise ValueError(f"a shape of so many numbers cannot travel; one row has at most {MAX_ROW_BYTES} bytes")
+        raise ValueError(
+            "a shape of so many numbers cannot travel, so the declaration was refused; one row has at most "
+            f"{MAX_ROW_BYTES} bytes: declare a smaller shape"
+        )
     return dims
 
 
 def _field_name(name: str) -> str:
     if name in TAKEN_NAMES or (name.startswith("__") and name.endswith("__") and name.strip("_")):
-        raise ValueError("a batch has something else of this name; call the field otherwise")
+        raise ValueError(
+            "a batch has an attribute of this name, so the field could not be read; give the field another name"
+        )
     return name
 
 
 def _bound(value: float) -> float:
     if math.isnan(value):
-        raise ValueError("NaN is no bound of an action")
+        raise ValueError("NaN is no bound of an action, so no action could be checked against it; declare a number")
     return value
 
 
@@ -66,21 +78,30 @@ _FIELDS: TypeAdapter[list[FieldData]] = TypeAdapter(
 
 
 def fields_of(data: Any) -> list[FieldData]:
-    """The fields of one row. Raises SampleError: not a list of [name, dtype, shape], a name that a Batch cannot have or that comes
-    twice, an unknown dtype, a negative or absurd dimension, more than `_MOST_FIELDS` fields or MAX_ROW_BYTES.
+    """The fields of one row.
+
+    Raises SampleError: `data` is not a list of [name, dtype, shape], a name is one that a Batch cannot have or comes
+    twice, a dtype is unknown, a dimension negative or absurd, or there are more than `_MOST_FIELDS` fields or
+    MAX_ROW_BYTES bytes.
     """
-    fields = parsed(_FIELDS, data, "specs must be a list of [name, dtype, shape]", SampleError)
+    fields = parsed(_FIELDS, data, "specs must be a list of [name, dtype, shape]; they were refused", SampleError)
     names = [name for name, _, _ in fields]
     if len(set(names)) < len(names):
-        raise SampleError(f"a field is named twice: {', '.join(names)}")
+        raise SampleError(
+            f"a field is named twice: {', '.join(names)}; one of both would be lost, so the specs were refused. Give "
+            "every field a name of its own."
+        )
     size = sum(_bytes_of(dtype, shape) for _, dtype, shape in fields)
     if size > MAX_ROW_BYTES:
-        raise SampleError(f"one row of {size} bytes is over the limit of {MAX_ROW_BYTES}")
+        raise SampleError(
+            f"one row of {size} bytes is over the limit of {MAX_ROW_BYTES}, so the specs were refused. Make the rows "
+            "smaller: fewer steps in a sample, smaller observations, or a smaller dtype."
+        )
     return fields
 
 
 class Environment(BaseModel):
-    """The fields of kaimesh.agent.Spaces, consistent in themselves."""
+    """The fields of kaimesh.agent.Spaces, checked to be consistent with each other."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
@@ -98,16 +119,17 @@ class Environment(BaseModel):
         size = _bytes_of(self.obs_dtype, self.obs_shape)
         if not 0 < size <= MAX_ROW_BYTES:
             raise ValueError(
-                f"an observation of {size} bytes; it has at least one number, and at most {MAX_ROW_BYTES} bytes"
+                f"an observation of {size} bytes; no network could be built for it, or no sample could hold it: give "
+                f"it at least one number, and at most {MAX_ROW_BYTES} bytes"
             )
         bounds = self.action_size if self.action_kind == "continuous" else 0
         if not len(self.action_low) == len(self.action_high) == bounds:
             raise ValueError(
-                f"{len(self.action_low)} lower and {len(self.action_high)} upper bounds of {self.action_size} {self.action_kind} "
-                f"actions; there must be {bounds} of each"
+                f"{len(self.action_low)} lower and {len(self.action_high)} upper bounds of {self.action_size} "
+                f"{self.action_kind} actions; there must be {bounds} of each"
             )
         if any(low > high for low, high in zip(self.action_low, self.action_high, strict=True)):
-            raise ValueError("a lower bound of an action is above the upper one")
+            raise ValueError("a lower bound of an action is above the upper one, so no action is allowed; swap them")
         self._check_parts(size)
         return self
 
@@ -116,20 +138,29 @@ class Environment(BaseModel):
             return
         if self.obs_dtype != _BYTE or len(self.obs_shape) != 1:
             raise ValueError(
-                f"parts of an observation {self.obs_dtype} {self.obs_shape}; only a row of bytes ({_BYTE}) has parts"
+                f"parts of an observation {self.obs_dtype} {self.obs_shape}; only a row of bytes ({_BYTE}) has parts, "
+                "so these could not be cut out: flatten the observation to bytes, or leave `parts` out"
             )
         if len({name for name, *_ in self.parts}) < len(self.parts):
-            raise ValueError("two parts of the observation have the same name")
+            raise ValueError(
+                "two parts of the observation have the same name, so a network could not tell them apart; rename one"
+            )
         if any(bits and dtype != _BYTE for _, dtype, _, bits in self.parts):
-            raise ValueError(f"only parts of bytes ({_BYTE}) hold planes of bits")
+            raise ValueError(
+                f"only parts of bytes ({_BYTE}) hold planes of bits, so these could not be unpacked; set bits = 0, or "
+                "the part's dtype to bytes"
+            )
         found = sum(_bytes_of(dtype, shape) for _, dtype, shape, _ in self.parts)
         if found != size:
-            raise ValueError(f"the parts of the observation take {found} bytes, it has {size}")
+            raise ValueError(
+                f"the parts of the observation take {found} bytes, it has {size}, so they could not be cut out; "
+                "correct the parts' shapes or dtypes"
+            )
 
 
 _ENVIRONMENT = TypeAdapter(Environment)
 
 
 def environment_of(data: Any) -> Environment:
-    """What an environment looks like. Raises SampleError: none looks so."""
-    return parsed(_ENVIRONMENT, data, "spaces are not those of kaimesh.agent.Spaces", SampleError)
+    """The description of an environment. Raises SampleError: `data` is none, or contradicts itself."""
+    return parsed(_ENVIRONMENT, data, "spaces are not those of kaimesh.agent.Spaces, so they were refused", SampleError)

@@ -10,7 +10,7 @@ EXIT_WATCHDOG = 70  # a thread that no deadline could reach; restarted
 
 
 def words(error: BaseException) -> str:
-    """What an error of somebody else's code says; where its own `__str__` raises, that it does."""
+    """`str(error)` of an error from somebody else's code; if its own `__str__` raises, a note that it does."""
     try:
         return str(error)
     except Exception as broken:
@@ -18,7 +18,10 @@ def words(error: BaseException) -> str:
 
 
 class MeshError(Exception):
-    """A fault of a user, a peer or the machine, told in words. Its process restarts unless a subclass says otherwise."""
+    """A fault of a user, a peer or the machine, explained in its message.
+
+    The process that it ends is restarted, unless a subclass has another exit code.
+    """
 
     exit_code = EXIT_CRASH
 
@@ -30,7 +33,10 @@ class ConfigError(MeshError):
 
 
 class AgentError(MeshError):
-    """The user's agent, workflow or environment raised. `remote_traceback` is the original text, when it ran elsewhere."""
+    """The user's agent, workflow or environment raised.
+
+    remote_traceback: the original traceback as text, if the code ran in another process; else "".
+    """
 
     exit_code = EXIT_AGENT
 
@@ -64,6 +70,7 @@ class Refused(PeerError):
 
 
 class Stopped(BaseException):
-    """The process was asked to stop; unwinds a workflow out of any blocking call. Not an error, and so no Exception: a workflow
-    that catches all of those goes on after an error of its own, but not after this.
+    """The process was asked to stop; raised in a workflow to leave any blocking call.
+
+    A BaseException, because it is no error: a workflow that catches every Exception still ends with it.
     """

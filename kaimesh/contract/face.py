@@ -21,25 +21,26 @@ Line = list[Piece]
 
 
 class Face(Protocol):
-    """One slot of an environment, as a person sees and steers it.
+    """One slot of an environment, as a person sees and controls it in a terminal.
 
-    keys: what the keys mean, in a line. letters: the characters among them; the terminal has no other meaning for those.
+    keys: one line that says what the keys do. letters: the characters that are keys of the game; the terminal program
+    then uses them for nothing else.
     """
 
     keys: str
     letters: str
 
     def press(self, key: str) -> int | None:
-        """The action of a key: a character, or UP, DOWN, LEFT, RIGHT, ENTER, BACKSPACE; None: it is none (yet)."""
+        """The action for a key (a character, or UP, DOWN, LEFT, RIGHT, ENTER, BACKSPACE); None: no action yet."""
 
     def picture(self, observation: np.ndarray, width: int, height: int, colours: bool) -> list[Line]:
         """At most `height` lines of `width` columns. observation: the newest, as the agents get it."""
         ...
 
     def status(self) -> str:
-        """A line on where the episode stands; "" if there is nothing to say."""
+        """One line about the state of the episode; "" if there is nothing to say."""
         ...
 
     def verdict(self) -> str:
-        """What could have been reached, told at the end; "" if nobody knows."""
+        """One line for the end of an episode: the best result that was possible; "" if that is not known."""
         ...

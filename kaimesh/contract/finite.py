@@ -1,4 +1,4 @@
-"""Whether arrays hold NaN or infinity, at less than the cost of looking at every number by itself.
+"""Whether arrays hold NaN or infinity; faster than a test of every number.
 
 Shape legend: B rows of a batch; `...` the shape of one row's field.
 """
@@ -12,9 +12,9 @@ import numpy as np
 
 
 def surely_finite(column: np.ndarray) -> bool:
-    """Whether the sum of squares shows that every number is finite; False also where that sum is too large to tell.
+    """Whether the sum of squares is finite, so that every number is. False may also mean that the sum overflowed.
 
-    The dot product takes a third of the time of `np.isfinite`, and says nothing of overflow on standard error.
+    The dot product takes a third of the time of `np.isfinite`, and prints no overflow warning.
     """
     if column.dtype.kind != "f":
         return True

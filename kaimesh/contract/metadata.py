@@ -1,7 +1,7 @@
-"""What an environment says of itself in gymnasium's `metadata`, beside gymnasium's own keys.
+"""The keys by which an environment describes itself in gymnasium's `metadata`, in addition to gymnasium's own keys.
 
-A game that has more to show than any environment names it here, as `<module>:<name>`; nothing else of the mesh knows the game, and
-the module is imported where it is used.
+Code that belongs to one game (its display, its features) is named here as `<module>:<name>` and imported where it is
+used; so the rest of the mesh never mentions a game.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 from kaimesh.contract.errors import ConfigError
 
 LEGAL_ACTIONS = "legal_actions"  # true if every info has "legal_act", bool [A]
-PARTS = "parts"  # kaimesh.agent.Part of an observation that is flat bytes
-FRAME_STACK = "frame_stack"  # of observations that are stacked frames, how many these are; see contract/stacking
+PARTS = "parts"  # a list of kaimesh.agent.Part, if the observation is flat bytes that consist of them
+FRAME_STACK = "frame_stack"  # the number of stacked images in an observation, if it is a stack; see contract/stacking
 
-FACE = "face"  # from the vector environment to its contract.face.Face
-STORY = "story"  # from the vector environment to its contract.story.Story
+FACE = "face"  # a function: vector environment -> its contract.face.Face
+STORY = "story"  # a function: vector environment -> its contract.story.Story
 FACADE = "facade"  # the environment as Kaiwu's workflows (generation G1) see it; arguments as envs.facade
-FEATURES = "features"  # a mapping: name -> from the number of slots and Spaces to contract.agent.Features
+FEATURES = "features"  # a mapping: name -> function(number of slots, Spaces) -> contract.agent.Features
 
 
 def named(metadata: Mapping[str, Any], key: str) -> Any:
-    """What `metadata[key]` names; None where it says nothing. Raises ConfigError: there is no such thing."""
+    """The object that `metadata[key]` names; None without the key. Raises ConfigError: it cannot be imported."""
     if key not in metadata:
         return None
     module, _, name = str(metadata[key]).partition(":")
@@ -31,6 +31,6 @@ def named(metadata: Mapping[str, Any], key: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
-            f"the environment's metadata name {key} = {metadata[key]!r}, which cannot be found ({error}), so it cannot be shown or "
-            "used so. Write '<module>:<name>', or leave the key out."
+            f"the environment's metadata name {key} = {metadata[key]!r}, which cannot be found ({error}), so the "
+            "environment cannot be shown or used that way. Write '<module>:<name>', or leave the key out."
         ) from error

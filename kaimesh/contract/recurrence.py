@@ -1,8 +1,8 @@
-"""The state of a recurrent network, which belongs to the slots of environments and not to the process that predicts.
+"""The state of a recurrent network. It is kept per environment slot, in aisrv, and not in the process that predicts.
 
-It travels: with each request for predictions goes the state before the observation, with each answer comes the next one. So
-any actor can answer, an environment that begins anew begins with the initial state, and the learner gets with each
-trajectory the state before its first step, from which it unrolls.
+Each request for predictions carries the state before the observation, and each answer carries the next state. So any
+actor can answer any request; an environment that restarts begins with the initial state; and each unroll that goes to
+the learner carries the state before its first step, from which the learner recomputes the others.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from kaimesh.contract.errors import AgentError
 
 
 class RecurrentState:
-    """The states of `count` slots of `agent`, as its `initial_state(count)` gives them; without that method there are none.
+    """The states of `count` slots, at first `agent.initial_state(count)`; no columns if the agent lacks that method.
 
-    columns: `[N, ...]` by name, before the present observations; each is a new array after `advance`.
+    columns: `[N, ...]` by name, the states before the current observations; new arrays after each `advance`.
     """
 
     def __init__(self, agent: Any, count: int) -> None:
@@ -32,7 +32,7 @@ class RecurrentState:
         self._next: dict[str, np.ndarray] = {}
 
     def take(self, acts: Batch) -> Batch:
-        """The answer without the states, which are kept for `advance`. Raises AgentError: they are not in it."""
+        """Removes the next states from an answer and keeps them for `advance`. Raises AgentError: one is missing."""
         if not self._initial:
             return acts
         columns = dict(acts.columns)
@@ -40,13 +40,16 @@ class RecurrentState:
             self._next = {name: columns.pop(name).copy() for name in self._initial}
         except KeyError as error:
             raise AgentError(
-                f"the agent's answer has no column {error}, which its initial_state declares; each slot would forget its past. "
-                "Return the next state from predict and exploit."
+                f"the agent's answer has no column {error}, which its initial_state declares; each slot would forget "
+                "its past. Return the next state from predict and exploit."
             ) from None
         return Batch(columns, acts.row_type)
 
     def advance(self, first: np.ndarray) -> None:
-        """Goes on to the next observations. first: bool `[N]`, where they are the first of an episode: its state is the initial one."""
+        """Makes the next states the current ones.
+
+        first: bool `[N]`, slots that begin an episode get the initial state.
+        """
         if not self._initial:
             return
         slots = np.flatnonzero(first)

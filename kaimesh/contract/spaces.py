@@ -11,9 +11,10 @@ from kaimesh.contract import declared
 
 
 class Part(NamedTuple):
-    """A part of a flat observation of bytes: `shape` of `dtype`, numpy's string.
+    """One part of an observation that is flat bytes: an array of `shape` and `dtype` (numpy's string).
 
-    bits: above 0, each byte holds so many planes, bit 0 first. An image `[H, W]` so packed is `[H, W, bits]` to a network.
+    bits: if above 0, each byte packs that many binary planes, bit 0 first; a network sees an image `[H, W]` packed this
+    way as `[H, W, bits]`.
     """
 
     name: str
@@ -23,41 +24,41 @@ class Part(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of it in an observation."""
+        """The bytes that it takes in an observation."""
         return np.dtype(self.dtype).itemsize * math.prod(self.shape)
 
     @property
     def width(self) -> int:
-        """Numbers in it, with every plane counted."""
+        """The numbers that a network gets from it; each binary plane counts."""
         return math.prod(self.shape) * max(self.bits, 1)
 
     @property
     def channel_first(self) -> bool:
-        """Of an image of three axes: whether its first is its channels; it is, where it is smaller than the last (Atari: [4, 84, 84])."""
+        """Whether the first of three axes is the channels, which is assumed if it is smaller than the last."""
         return len(self.shape) == 3 and self.shape[0] < self.shape[-1]
 
     @property
     def height_width(self) -> tuple[int, int]:
-        """Of an image."""
+        """Height and width of an image."""
         return (self.shape[1], self.shape[2]) if self.channel_first else (self.shape[0], self.shape[1])
 
     @property
     def channels(self) -> int:
-        """Of an image: planes, colours or frames."""
+        """The channels of an image: binary planes, colours or stacked images."""
         if len(self.shape) == 2:
             return max(self.bits, 1)
         return self.shape[0] if self.channel_first else self.shape[2]
 
 
 class Spaces(NamedTuple):
-    """What an environment looks like to a network; travels in handshakes, so it holds plain data only.
+    """The observations and actions of an environment, as a network needs to know them. Sent as JSON: plain data only.
 
     obs_shape, obs_dtype: one observation; obs_dtype is numpy's string.
     action_kind: "discrete" or "continuous".
     action_size: number of actions, or of action dimensions.
     action_low, action_high: bounds, `[action_size]`, for continuous actions; empty otherwise.
     legal_actions: whether observations carry `legal_act`, bool `[action_size]`.
-    parts: of an observation that is bytes `[L]`, what these are, one after the other; empty: it is one array.
+    parts: if an observation is bytes `[L]`, the arrays that these bytes hold, in order; empty: it is one array.
     """
 
     obs_shape: tuple[int, ...]
@@ -71,7 +72,10 @@ class Spaces(NamedTuple):
 
     @classmethod
     def from_json(cls, data: Any) -> Spaces:
-        """The inverse of `_asdict()` through JSON; the data may come from a stranger. Raises SampleError: no environment looks so."""
+        """The inverse of `_asdict()` through JSON.
+
+        Raises SampleError: the data, which may come from anyone, is invalid.
+        """
         found = declared.environment_of(data)
         return cls(
             obs_shape=tuple(found.obs_shape),

@@ -1,10 +1,11 @@
-"""Frame stacks, stored once: samples hold single frames, and have their stacks back when `learn` gets them.
+"""Stacked images are stored once: a stored sample holds single frames, and `learn` gets the stacks rebuilt from them.
 
-An environment whose observations are the K most recent frames, the newest last, with zeros before an episode's first frame, names K
-as `frame_stack` in its metadata. Then every sample on its way has the column FRAMES in place of `obs`: K - 1 frames of the first
-observation's past, then each observation's newest one. Predictions get whole stacks, and so does `learn`: no agent needs to know.
+A frame here is one image of an observation. An environment whose observations are its K most recent frames (the newest
+last, zeros before the first frame of an episode) sets `frame_stack` to K in its metadata. Its samples then travel and
+are stored with the column FRAMES in place of `obs`: the K - 1 older frames of the first observation, then the newest
+frame of each observation. Predictions and `learn` get whole stacks, so agents need not know of this.
 
-Shape legend: B rows; T steps of a trajectory; K frames in a stack; `...` one frame.
+Shape legend: B rows; T steps of an unroll; K frames in a stack; `...` one frame.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ FRAMES = "_frames"  # column [B, T + K, ...]
 
 
 def write(frames: np.ndarray, step: int, stacks: np.ndarray) -> None:
-    """Stores observations `[B, K, ...]` of `step`, 0..T, in `frames` `[B, T + K, ...]`; those of the steps before are there."""
+    """Stores the observations `[B, K, ...]` of `step` (0..T) in `frames` `[B, T + K, ...]`, one step after the other."""
     count = stacks.shape[1]
     if step:
         frames[:, step + count - 1] = stacks[:, -1]
@@ -26,9 +27,9 @@ def write(frames: np.ndarray, step: int, stacks: np.ndarray) -> None:
 
 
 def restored(batch: Batch) -> Batch:
-    """`batch` with `obs` `[B, T + 1, K, ...]` in place of FRAMES, as the environment gave it; itself, where there is none.
+    """`batch` with its stacks `obs` `[B, T + 1, K, ...]` in place of FRAMES; unchanged if it has no such column.
 
-    `mask` bool `[B, T]` is False where a step was a reset, so that the observation after it is the first of an episode.
+    Its column `mask` bool `[B, T]` is False where a step was a reset: the observation after it begins an episode.
     """
     if FRAMES not in batch.columns:
         return batch

@@ -1,4 +1,4 @@
-"""An episode of a game as data, which a script of the game's draws on a page."""
+"""An episode of a game as data, which JavaScript of the same game draws on a page."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any, Protocol
 
 
 class Story(Protocol):
-    """One slot's episode, of K moments: after the reset, and after each step.
+    """The episode of one slot as K moments: one after the reset, and one after each step.
 
-    columns: by label, what a table says of each moment `[K]`. events: (moment, words). script: the file of JavaScript that draws `data`.
+    columns: the columns of a table with a row for each moment, `[K]` by label. events: (moment, text).
+    script: the JavaScript file that draws `data`.
     """
 
     columns: dict[str, list[Any]]
@@ -17,8 +18,8 @@ class Story(Protocol):
     script: Path
 
     def note(self, action: int | None = None) -> None:
-        """Takes what is there now, after `action`; after the reset without one."""
+        """Records the current moment: after `action`, or after the reset (None)."""
 
     def data(self) -> dict[str, Any]:
-        """What the script draws, as JSON."""
+        """The data that the script draws, as JSON."""
         ...

@@ -1,4 +1,4 @@
-"""The structs of a user's protocol (ObsData, ActData, SampleData) as Kaiwu's helpers make them, and samples as columns."""
+"""Kaiwu's helpers for a user's structs (ObsData, ActData, SampleData), and the conversion of samples to columns."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Frame:
 def create_cls(name: str, **defaults: Any) -> type:
     """A class named `name` whose attributes are `defaults` until set; its constructor takes those names only.
 
-    An integer default in a class whose name starts with "Sample" is Kaiwu's G3 notation for a flat float32 width and is
-    kept in `FIELD_DIMS`. Instances pickle, so agents may pass them to their own helpers.
+    An integer default in a class whose name starts with "Sample" is Kaiwu's G3 notation for the width of a flat float32
+    array and is kept in `FIELD_DIMS`. Instances can be pickled, so agents may pass them to processes of their own.
     """
 
     def __init__(self: Any, **fields: Any) -> None:
@@ -47,22 +47,22 @@ _protocol: dict[str, Any] = {}
 
 
 def attached(definition: T) -> T:
-    """Registers a class or function of the user's protocol under its own name and returns it unchanged; the last one wins."""
+    """Registers a user's class or function under its own name, in place of an earlier one; returns it unchanged."""
     _protocol[definition.__name__] = definition  # type: ignore[attr-defined]
     return definition
 
 
 def protocol(name: str, default: T = None) -> Any | T:  # type: ignore[assignment]
-    """What was attached under `name` (ObsData, ActData, SampleData, sample_process, ...), or `default`."""
+    """What was registered with `attached` under `name` (ObsData, SampleData, sample_process, ...), or `default`."""
     return _protocol.get(name, default)
 
 
 def sample_columns(rows: Sequence[Any]) -> Batch:
     """A user's list of SampleData as one Batch.
 
-    Where the user attached `SampleData2NumpyData`, each row becomes one flat float32 vector, field `row` `[SAMPLE_DIM]`;
-    otherwise each field of the struct becomes a column. The values are copied: callers clear their lists after learn(). A
-    Batch's own arrays are passed on, for whoever sends them copies them.
+    If the user attached `SampleData2NumpyData`, each row becomes one flat float32 vector, field `row` `[SAMPLE_DIM]`;
+    otherwise each field of the struct becomes a column. The values are copied, because callers clear their lists after
+    learn(). The arrays of a Batch are not copied here: whoever sends them does that.
     """
     if isinstance(rows, Batch):
         return Batch(rows.columns, rows.row_type)
@@ -73,7 +73,7 @@ def sample_columns(rows: Sequence[Any]) -> Batch:
 
 
 def sample_list(batch: Batch) -> Sequence[Any]:
-    """What `learn` receives: the user's structs through `NumpyData2SampleData` where it is attached, else the batch itself."""
+    """What `learn` receives: structs made by the user's `NumpyData2SampleData` if one is attached, else the batch."""
     restore: Callable[[np.ndarray], Any] | None = protocol("NumpyData2SampleData")
     if restore is None or tuple(batch.columns) != ("row",):
         return Batch(batch.columns, protocol("SampleData"))

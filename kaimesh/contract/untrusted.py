@@ -1,7 +1,7 @@
-"""Data of strangers: JSON and structures that are checked, with bounds, before anything else sees them.
+"""Checks for data from peers: JSON and structures are checked, with bounds, before other code sees them.
 
-A peer, also one that has the token, may send anything. What comes through here is of the declared types and sizes; what
-does not is refused in words that are safe to log and to send back.
+A peer may send anything, even one that has the token. Data that passes has the declared types and sizes; other data is
+refused with a message that is safe to log and to send back.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from kaimesh.contract.errors import MeshError
 
 T = TypeVar("T")
 
-_MOST_VALUES = 1 << 15  # of a JSON text: a list of nothing takes three bytes to send and a microsecond or more to make
+_MOST_VALUES = 1 << 15  # of a JSON text: an empty list costs its sender 3 bytes and us a microsecond or more
 _SHOWN_ERRORS = 3
 _SHOWN_VALUE = 60
 _SHOWN_CHARACTERS = 2000
 
 
 def clean(text: str, limit: int = _SHOWN_CHARACTERS) -> str:
-    """`text` for a log line: control characters, line ends and lone surrogates as escapes, at most `limit` characters of it."""
+    """`text` for a log line: at most `limit` characters; control characters, line ends and lone surrogates escaped."""
     shown = text if len(text) <= limit else text[:limit] + "..."
     if shown.isprintable():
         return shown
@@ -39,20 +39,24 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterVali
 
 
 def json_of(payload: bytes | bytearray | memoryview) -> Any:
-    """The value of a JSON text in UTF-8. Raises ValueError: it is none, or nested too deeply, or holds a lone surrogate or more
-    than some ten thousand values, which would hold up everybody else for seconds.
+    """The value of a JSON text in UTF-8.
+
+    Raises ValueError: it is not JSON, too deeply nested, contains a lone surrogate, or has more than some ten thousand
+    values, whose parsing would make all other peers wait for seconds.
     """
     text = bytes(payload)
     if text.count(b",") + text.count(b"[") + text.count(b"{") > _MOST_VALUES:
         raise ValueError(
-            f"more than {_MOST_VALUES} values, or commas and brackets; nothing that is sent here has so many"
+            f"more than {_MOST_VALUES} values, or commas and brackets; no message of the mesh has so many, so it was "
+            "not read. Send less in one message."
         )
     return parse_json(text)
 
 
 def parsed(adapter: TypeAdapter[T], data: Any, what: str, error: type[MeshError], *, secret: bool = False) -> T:
-    """`data` as the adapter's type. Raises `error`: it does not fit; the message says where, and repeats no more than a short value,
-    or none if `secret`.
+    """`data` as the adapter's type.
+
+    Raises `error`: it does not fit. The message names the place and repeats a short value, or no value if `secret`.
     """
     try:
         return adapter.validate_python(data)
