@@ -18,7 +18,7 @@ FRAMES = "_frames"  # column [B, T + K, ...]
 
 
 def write(frames: np.ndarray, step: int, stacks: np.ndarray) -> None:
-    """Stores the observations `[B, K, ...]` of `step` (0..T) in `frames` `[B, T + K, ...]`, one step after the other."""
+    """Stores the observations `[B, K, ...]` of `step` (0..T) in `frames` `[B, T + K, ...]`; steps come in order."""
     count = stacks.shape[1]
     if step:
         frames[:, step + count - 1] = stacks[:, -1]

@@ -1,4 +1,4 @@
-"""One peer of a FrameServer: its socket, its receive buffer, and what is still to be written to it."""
+"""One peer of a FrameServer: its socket, its receive buffer and its queued writes."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from kaimesh.wire.room import Room
 __all__ = ["Connection", "Hello"]
 
 FIRST_BUFFER_BYTES = 4096
-TURN_BYTES = 1 << 22  # of one peer, before the others have their turn
-STRANGER = {HELLO: wire.MAX_HELLO_BYTES}  # what may come, and how long it may be, before the token
-GUEST = {DATA: wire.MAX_FRAME_BYTES, CONTROL: wire.MAX_CONTROL_BYTES}  # and after it
+TURN_BYTES = 1 << 22  # read from one peer before the next one is served
+STRANGER = {HELLO: wire.MAX_HELLO_BYTES}  # frames that a peer may send before its token was checked, and their bytes
+GUEST = {DATA: wire.MAX_FRAME_BYTES, CONTROL: wire.MAX_CONTROL_BYTES}  # the same afterwards
 
 
 class Connection:
-    """One peer. `header` and `payload` are the current frame's, valid until the server is polled again.
+    """One peer. `header` and `payload` belong to the current frame and are valid until the server is polled again.
 
-    hello: what it said, once it was welcomed. state: the service's own. complete: a whole frame stands in the buffer.
-    closed: it is gone. paused: it is not read. opened: when it came, by the server's clock. progress: when a frame under
-    way last grew. watched: the events that it is polled for. queued: bytes in `writes`.
+    hello: its HELLO, after it was accepted; None before. state: free for the service that uses the server.
+    complete: the buffer holds a whole frame. closed: the connection has ended. paused: nothing is read from it.
+    opened: when it connected, and progress: when bytes of an unfinished frame last arrived; both by the server's clock.
+    watched: the epoll events that are registered for it. queued: bytes in `writes`.
 
-    A length that a peer claims reserves nothing: the buffer at most doubles, when it is full of bytes that have come.
+    No memory is reserved for a length that a peer announces: the buffer doubles, at most, when arrived bytes fill it.
     """
 
     __slots__ = (
@@ -66,7 +67,7 @@ class Connection:
         self._room = Room(FIRST_BUFFER_BYTES)
         self._view = self._room.view
         self._filled = 0
-        self._needed = HEADER_BYTES  # bytes of the frame, as far as is known
+        self._needed = HEADER_BYTES  # bytes of the whole frame; of its header alone until that has arrived
 
     @property
     def payload(self) -> memoryview:
@@ -75,22 +76,23 @@ class Connection:
 
     @property
     def held_bytes(self) -> int:
-        """Memory that this peer occupies."""
+        """Memory that this peer takes: its receive buffer and its queued writes."""
         return len(self._view) + self.queued
 
     @property
     def mid_frame(self) -> bool:
-        """Whether bytes have come that no released frame held."""
+        """Whether the buffer holds bytes of a frame that is not served yet."""
         return self._filled > 0
 
     @property
     def awaits_more(self) -> bool:
-        """Whether more bytes of a frame should come."""
+        """Whether a frame has begun to arrive and its peer must send the rest."""
         return self._filled > 0 and not (self.complete or self.paused)
 
     def fill(self) -> None:
-        """Reads what has come, until a frame is complete. Raises BadFrame, ConnectionError; BlockingIOError: no more yet, or the
-        next turn is another peer's.
+        """Reads what has arrived, up to the end of the current frame.
+
+        Raises BadFrame, ConnectionError. BlockingIOError: no more has arrived, or TURN_BYTES were read.
         """
         most = self._filled + TURN_BYTES
         while True:
@@ -113,7 +115,7 @@ class Connection:
                 return
 
     def release(self) -> bool:
-        """Forgets the frame that was served; bytes of the next one that came along stay. Whether there are any."""
+        """Removes the served frame from the buffer; returns whether it also holds bytes of the next one."""
         if not self.complete:
             return self._filled > 0
         rest = self._filled - self._needed

@@ -1,7 +1,8 @@
-"""gRPC as the mesh uses it: the token in the metadata, one set of limits at both ends, and peers' errors in words.
+"""gRPC as the mesh uses it, for everything that does not happen on every step.
 
-For what is not on the per-step path. A stream holds a thread of the server for as long as it lives, so servers have
-more threads than they admit streams; calls beyond the threads are refused at once, never queued.
+The token travels in the metadata, both ends have the same limits, and gRPC's errors become messages of the mesh's own.
+A stream occupies a thread of the server as long as it is open, so servers have more threads than they admit streams;
+calls for which no thread is free are refused at once and never queued.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ TOKEN_KEY = "kaimesh-token"
 THREADS = 64
 MAX_MESSAGE_BYTES = 16 << 20  # models travel in chunks far below this; a service may set less
 MAX_METADATA_BYTES = 8 << 10
-_MAX_WORDS = 600  # of a refusal; they travel as metadata, a character in up to 12 bytes of ASCII
+_MAX_REASON = 600  # characters of a refusal: it travels as metadata, where a character takes up to 12 bytes
 KEEPALIVE_MS = 10_000
-HANDSHAKE_MS = 10_000  # a stranger that says nothing is dropped
-IDLE_MS = 300_000  # a connection without a call, too; ours come back by themselves
+HANDSHAKE_MS = 10_000  # a client that says nothing is disconnected
+IDLE_MS = 300_000  # a connection without a call is closed; the mesh's clients connect again by themselves
 _COMMON = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -40,54 +41,59 @@ _SERVER = [
     ("grpc.absolute_max_metadata_size", 2 * MAX_METADATA_BYTES),
     ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
     ("grpc.max_connection_idle_ms", IDLE_MS),
-    ("grpc.so_reuseport", 0),  # else a second server shares the port and takes half of the calls
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_MS // 2),  # pings of our clients are not abuse
+    ("grpc.so_reuseport", 0),  # else a second server could share the port and take half of the calls
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_MS // 2),  # accept the pings of our own clients
 ]
 _CLIENT = [
     *_COMMON,
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 5000),  # of one attempt; a refusal ends it at once
+    ("grpc.min_reconnect_backoff_ms", 5000),  # the longest that one attempt waits; a refusal ends it at once
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.enable_http_proxy", 0),
 ]
 
 
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
-SERVING = b"\x08\x01"  # HealthCheckResponse(status=SERVING), the protocol's one answer of a server that answers
+SERVING = b"\x08\x01"  # HealthCheckResponse(status=SERVING), serialised
 
 
 class _TokenCheck(grpc.ServerInterceptor):
-    """Lets calls through whose metadata carry the mesh token."""
+    """Refuses calls whose metadata do not carry the mesh's token."""
 
     def __init__(self, token: str, logger: logging.Logger) -> None:
         self._token, self._log = token.encode(), logger
-        # A handler for streams: one for single messages would wait for the message of a peer that has been refused.
+        # A handler for streams: one for single messages would first wait for the refused caller's message.
         self._refusal = grpc.stream_stream_rpc_method_handler(self._refuse)
 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
-        """The handler that was asked for, or the refusal."""
+        """The handler of the called method, or the one that refuses."""
         given = dict(handler_call_details.invocation_metadata).get(TOKEN_KEY, b"")
         given = given.encode("utf-8", "replace") if isinstance(given, str) else bytes(given)
         return continuation(handler_call_details) if hmac.compare_digest(given, self._token) else self._refusal
 
     def _refuse(self, _requests: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         self._log.warning("refused a call from %s: wrong token or none", context.peer())
-        context.abort(grpc.StatusCode.UNAUTHENTICATED, "wrong mesh token: KAIMESH_TOKEN differs, or another run's")
+        context.abort(
+            grpc.StatusCode.UNAUTHENTICATED,
+            "wrong mesh token: KAIMESH_TOKEN differs, or this is another run's; set it to the token of this server's "
+            "run",
+        )
         yield
 
 
 class _Boundary(grpc.ServerInterceptor):
-    """Nothing that a caller sends raises out of a handler unseen.
+    """Handles what handlers do not: bytes that are no valid message, and unexpected exceptions.
 
-    What is no message is refused here, before the handler sees it: gRPC would print a traceback and call it an internal error.
-    What a handler did not expect is one: logged with its traceback, counted, and told to the caller.
+    Invalid bytes are refused before the handler sees them; gRPC itself would print a traceback and report an internal
+    error. An unexpected exception of a handler is such an error: it is logged with its traceback, counted, and reported
+    to the caller.
     """
 
     def __init__(self, meter: Counts | None, logger: logging.Logger) -> None:
         self._meter, self._log = meter, logger
 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
-        """The same handler, within the boundary."""
+        """The handler of the called method, wrapped in these checks."""
         handler = continuation(handler_call_details)
         if handler is None:
             return None
@@ -118,7 +124,7 @@ class _Boundary(grpc.ServerInterceptor):
         except Exception as error:
             if _is_abort(error, context):
                 raise
-            if isinstance(error, grpc.RpcError):  # the caller has gone, while its messages were awaited
+            if isinstance(error, grpc.RpcError):  # the caller ended the call while the handler waited for its messages
                 self._log.debug("%s: the caller %s has gone", method, context.peer())
                 raise
             internal_error(self._meter, self._log, f"{method}, called by {context.peer()}")
@@ -136,20 +142,24 @@ _MAKERS = {
 
 
 def _parsed(parse: Callable[[bytes], Any], message: bytes, context: grpc.ServicerContext) -> Any:
-    """The message that the caller sent. Refuses the call where it is none."""
+    """The message that the caller sent. Refuses the call if the bytes are no valid message."""
     try:
         return parse(message)
-    except Exception:  # of several kinds, by protobuf's implementation
-        context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"these {len(message)} bytes are no message of this call")
+    except Exception:  # its type depends on the implementation of protobuf
+        context.abort(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"these {len(message)} bytes are no message of this call, so it was refused; call it from the same version "
+            "of kaimesh",
+        )
 
 
 def _is_abort(error: Exception, context: grpc.ServicerContext) -> bool:
-    """Whether it is what `context.abort` raises, which is a bare Exception."""
+    """Whether `error` was raised by `context.abort`, which raises a bare Exception."""
     return type(error) is Exception and not error.args and bool(context.code())  # type: ignore[attr-defined]
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """gRPC logs a traceback where a stranger's metadata are no text; one line says as much."""
+    """A log filter: gRPC logs a traceback if a caller's metadata are not valid text; keeps one line of it."""
     if str(record.msg).startswith("Invalid encoding"):
         record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
     return True
@@ -166,11 +176,11 @@ def serve(
     meter: Counts | None = None,
     logger: logging.Logger | None = None,
 ) -> tuple[grpc.Server, int]:
-    """A started server and its port. It also answers gRPC's health check, which wants the token too.
+    """Starts a server; returns it and its port. It also answers gRPC's health check, which needs the token too.
 
     registrations: each adds a servicer, `lambda server: add_XServicer_to_server(servicer, server)`.
     bind: "host:port"; port 0 takes a free one. key: the configuration key that the address comes from, for the error.
-    max_message_bytes: of one request; nothing of a caller without the token is read at all. meter: counts `internal_errors`.
+    max_message_bytes: the longest request; requests without the token are not read. meter: counts `internal_errors`.
     Raises ConfigError: the port is taken, or the address is not this machine's.
     """
     log = logger or logging.getLogger("kaimesh.wire.grpc_edge")
@@ -191,23 +201,23 @@ def serve(
         port = server.add_insecure_port(bind)
     except RuntimeError as error:
         raise ConfigError(
-            f"{key or 'address'} = {bind} cannot be listened on: another process has the port, or the address is not this "
-            f"machine's. Change {key or 'it'}, or stop that process."
+            f"{key or 'address'} = {bind} cannot be listened on: another process has the port, or the address is not "
+            f"this machine's. Change {key or 'it'}, or stop that process."
         ) from error
     server.start()
     return server, port
 
 
 def refuse(context: grpc.ServicerContext, error: MeshError, code: grpc.StatusCode) -> NoReturn:
-    """Ends a call with an error's words."""
-    context.abort(code, clean(str(error), _MAX_WORDS))
+    """Ends a call with `code` and the error's message."""
+    context.abort(code, clean(str(error), _MAX_REASON))
     raise AssertionError("abort() raises")
 
 
 class Channel:
-    """A client's way to one server: the gRPC channel, the token's metadata, errors in words.
+    """A client's connection to one server: the gRPC channel, the metadata with the token, and the mesh's own errors.
 
-    Connects on the first call and reconnects by itself. address: "host:port".
+    Connects on the first call and reconnects by itself. address: "host:port". what: the server's name in messages.
     """
 
     def __init__(self, address: str, token: str, what: str) -> None:
@@ -217,7 +227,10 @@ class Channel:
 
     @contextmanager
     def errors(self, verb: str) -> Iterator[None]:
-        """Turns what gRPC raises inside into PeerError, or Refused where the server said no."""
+        """Turns gRPC's errors inside the block into PeerError, or into Refused if the server refused the call.
+
+        verb: what the call asks for, for the message.
+        """
         try:
             yield
         except grpc.RpcError as error:
@@ -229,7 +242,7 @@ class Channel:
             raise PeerError(f"{where} {words}, asked to {verb}: {details}") from error
 
     def close(self) -> None:
-        """Ends what is under way."""
+        """Closes the connection; calls that wait for an answer end."""
         self.grpc.close()
 
 

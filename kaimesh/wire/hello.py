@@ -1,4 +1,4 @@
-"""What a client says of itself in its first frame, checked; the token is compared before anything else is looked at."""
+"""Checks the first frame of a client, HELLO; the token is compared before the rest is read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from kaimesh.wire.frame import Header, Kind
 
 
 class Hello(BaseModel):
-    """A client that has the token. specs, spaces: JSON as it came, for Specs.from_json and Spaces.from_json; None once it was welcomed."""
+    """The HELLO of a client that has the token.
+
+    specs, spaces: the JSON that the client sent, for Specs.from_json and Spaces.from_json. The server forgets them
+    (None) when it has accepted the client.
+    """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
@@ -25,7 +29,7 @@ class Hello(BaseModel):
 
 
 class _Letter(BaseModel):
-    """What is read of a HELLO before the token is known to be right."""
+    """The part of a HELLO that is read before the token was checked."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -37,13 +41,22 @@ _LETTER, _HELLO = TypeAdapter(_Letter), TypeAdapter(Hello)
 
 
 def hello_of(header: Header, payload: memoryview, token: bytes) -> Hello:
-    """The HELLO in a first frame. Raises BadFrame, Refused: it is none, of another protocol, or does not have the token."""
+    """The HELLO in a client's first frame.
+
+    Raises BadFrame or Refused: it is no HELLO, of another protocol version, or has another token.
+    """
     if header.kind != Kind.HELLO:
-        raise Refused(f"the first frame is of kind {header.kind}, not HELLO")
+        raise Refused(f"the first frame is of kind {header.kind}, not HELLO, so the connection ends; send HELLO first")
     data = wire.from_json(payload)
     letter = parsed(_LETTER, data, "HELLO", Refused, secret=True)
     if letter.protocol != wire.PROTOCOL:
-        raise Refused(f"protocol {letter.protocol}; this server speaks {wire.PROTOCOL}; update the older side")
+        raise Refused(
+            f"protocol {letter.protocol}; this server speaks {wire.PROTOCOL}, and neither would understand the other; "
+            "update the older side"
+        )
     if not hmac.compare_digest(letter.token.encode(), token):
-        raise Refused("wrong token; set KAIMESH_TOKEN, or share the run directory's `token` file")
+        raise Refused(
+            "wrong token, so this server takes nothing from you; set KAIMESH_TOKEN, or share the run directory's "
+            "`token` file"
+        )
     return parsed(_HELLO, data, "HELLO", Refused)

@@ -12,7 +12,7 @@ from kaimesh.contract.errors import ConfigError
 
 
 def check_ports(app: App) -> None:
-    """Raises ConfigError: a port of this machine's processes is taken; names the key to change and who has the port."""
+    """Raises ConfigError: a port that a process on this machine needs is taken; names the key and who has the port."""
     if app.wrapper_type == "local":
         return
     keys = {
@@ -29,7 +29,7 @@ def check_ports(app: App) -> None:
             if not free(int(port)):
                 taken.append(
                     f"{key}: port {port} is taken{_holder(int(port))}. Change {key} (--set {key}={host}:<free port>), "
-                    "or end what has it."
+                    "or end that process."
                 )
     if taken:
         lines = "\n".join(f"  {number}. {text}" for number, text in enumerate(taken, 1))
@@ -37,7 +37,7 @@ def check_ports(app: App) -> None:
 
 
 def free(port: int) -> bool:
-    """Whether nobody listens on `port` of any interface (Reverb takes all of them, whatever the address says)."""
+    """Whether nobody listens on `port` of any interface (Reverb listens on all, whatever its address says)."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
         try:
@@ -55,6 +55,6 @@ def _holder(port: int) -> str:
                     break
                 command = " ".join(psutil.Process(connection.pid).cmdline())
                 return f" by process {connection.pid} ({command[:120]})"
-    except psutil.Error:  # other users' processes may not be looked at; the port is taken all the same
+    except psutil.Error:  # another user's process cannot be inspected; the port is taken all the same
         pass
     return ""

@@ -1,7 +1,8 @@
-"""The mesh's own connections go past a proxy that the user's environment names; his own code's go through it as before.
+"""Keeps the mesh's own connections away from an HTTP proxy that the user's environment variables name.
 
-gRPC, and with it Reverb, whose channels nobody can give options to, obeys http_proxy even on 127.0.0.1. Only gRPC's own variable is
-set, for the mesh's hosts alone: downloads and other HTTP read no_proxy, which stays what it was.
+gRPC uses http_proxy even for 127.0.0.1, and so does Reverb, whose channels take no options. So the variable that only
+gRPC reads is set, for the mesh's hosts. Downloads and other HTTP of the user's code read no_proxy, which stays as it
+is.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from kaimesh.config import App
 
 VARIABLE = "no_grpc_proxy"
-_USERS = "no_proxy"  # gRPC reads it only where there is no VARIABLE
+_USERS = "no_proxy"  # gRPC reads it only if VARIABLE is not set
 _HERE = ("127.0.0.1", "localhost", "::1")
 
 
@@ -26,9 +27,9 @@ def hosts_of(app: App) -> list[str]:
 
 
 def bypass(hosts: Iterable[str] = (), environ: MutableMapping[str, str] = os.environ) -> None:
-    """Lets gRPC reach `hosts`, and this machine, without a proxy; what the user excepted stays excepted.
+    """Lets gRPC reach `hosts` and this machine without a proxy, in addition to the hosts that the user has excepted.
 
-    Call it before the first channel and before threads that read the environment. Children inherit it.
+    Call it before the first gRPC channel and before threads that read the environment. Child processes inherit it.
     """
     known = environ.get(VARIABLE, environ.get(_USERS, ""))
     merged = [*filter(None, (entry.strip() for entry in known.split(","))), *_HERE, *hosts]
@@ -38,5 +39,5 @@ def bypass(hosts: Iterable[str] = (), environ: MutableMapping[str, str] = os.env
 
 
 def open_here(url: str, timeout_s: float) -> Any:
-    """As urllib's `urlopen`, for a page of this machine: through no proxy."""
+    """urllib's `urlopen` without a proxy, for a page of this machine."""
     return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=timeout_s)

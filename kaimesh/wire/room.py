@@ -1,15 +1,15 @@
-"""Memory for a frame on its way in, which grows with the bytes that have come and never with those that were only announced."""
+"""The memory into which a frame is received. It grows with the bytes that arrive, not with the length announced."""
 
 from __future__ import annotations
 
 import contextlib
 import mmap
 
-_MAPPED_BYTES = 1 << 22  # from here on pages are moved, not copied: others would wait for a copy of half a gigabyte
+_MAPPED_BYTES = 1 << 22  # from this size on pages are remapped: other peers would wait while half a gigabyte is copied
 
 
 class Room:
-    """`view` is the memory; what was written there stays, at the same place of the new `view`, when it grows."""
+    """`view` is the memory. `grow` replaces it by a larger one that begins with the same bytes."""
 
     __slots__ = ("_mapped", "view")
 
@@ -18,11 +18,11 @@ class Room:
         self.view = memoryview(bytearray(size))
 
     def grow(self, most: int) -> None:
-        """Twice as large, and no larger than `most`, which is more than it is."""
+        """Doubles the memory, to at most `most` bytes; `most` must be more than the present size."""
         size = min(2 * len(self.view), most)
         if self._mapped is not None:
             self.view.release()
-            with contextlib.suppress(BufferError):  # somebody still reads the frame before
+            with contextlib.suppress(BufferError):  # a view of the previous frame is still in use
                 self._mapped.resize(size)
             old, self.view = memoryview(self._mapped), memoryview(self._mapped)
             if len(old) == size:

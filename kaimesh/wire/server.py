@@ -1,4 +1,4 @@
-"""The server half of framed TCP: many non-blocking connections under one epoll, owned by one thread."""
+"""The server side of framed TCP: many non-blocking connections under one epoll, used by one thread."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ from kaimesh.wire.frame import BadFrame, Kind
 from kaimesh.wire.hello import hello_of
 from kaimesh.wire.internal import Counts, internal_error
 
-HANDSHAKE_S = 5.0  # a peer that has not said HELLO by then is dropped
-STALL_S = 10.0  # a peer that stops in the middle of a frame is dropped; between frames it may be silent for ever
-_MOST_STRANGERS = 128  # without the token yet; one more, and the oldest goes: who has the token shows it at once
-_MOST_GUESTS = 2048  # with the token
-_MOST_BYTES = 1 << 31  # that all peers occupy together; beyond it, who occupies most goes
-_COUNTED_BYTES = 1 << 20  # from so many on, what a peer occupies makes the sum worth counting
-_WRITE_LIMIT_BYTES = 1 << 28  # a peer that does not read its answers is dropped
+# A stranger is a peer that has connected and not yet sent a HELLO with the right token; a guest has.
+HANDSHAKE_S = 5.0  # a peer that has not sent HELLO by then is disconnected
+STALL_S = 10.0  # a peer that stops in the middle of a frame is disconnected; between frames it may be silent for ever
+_MOST_STRANGERS = 128  # one more, and the oldest is disconnected: a client of ours sends HELLO at once
+_MOST_GUESTS = 2048
+_MOST_BYTES = 1 << 31  # memory that all guests may take together; beyond it, the one that takes most is disconnected
+_COUNTED_BYTES = 1 << 20  # that sum is computed only when a peer takes more than this
+_WRITE_LIMIT_BYTES = 1 << 28  # a peer with more queued answers, which it does not read, is disconnected
 _FINE_WAIT_S = 1e-3  # epoll counts in milliseconds; shorter waits need select()
-_ACCEPT_PAUSE_S = 1.0  # when no file descriptor is left
+_ACCEPT_PAUSE_S = 1.0  # how long no connection is accepted after file descriptors ran out
 
 OnHello = Callable[["Connection", Hello], dict[str, Any]]
 
 
 class FrameServer:
-    """Listens, shakes hands, and hands over whole frames; everything a stranger can send ends in a logged refusal.
+    """Accepts connections, checks their HELLO and returns whole frames; invalid input ends in a logged refusal.
 
-    on_hello: called with each accepted HELLO; returns what WELCOME says, or raises MeshError to refuse.
-    on_close: called when a connection that had been welcomed goes. meter: counts `internal_errors`, which are our own bugs.
+    on_hello: called for each HELLO with the right token; returns the content of WELCOME, or raises MeshError to refuse.
+    on_close: called when a connection whose HELLO was accepted ends. meter: counts `internal_errors`, our own bugs.
     """
 
     def __init__(
@@ -55,11 +56,11 @@ class FrameServer:
         self._clock = clock
         self._epoll = select.epoll()
         self._connections: dict[int, Connection] = {}  # by file descriptor
-        self._strangers: dict[int, Connection] = {}  # those without the token yet, in the order they came
-        self._leftover: list[Connection] = []
-        self._served: list[Connection] = []
+        self._strangers: dict[int, Connection] = {}  # those that have not shown the token, oldest first
+        self._leftover: list[Connection] = []  # whose buffers already hold bytes of the next frame
+        self._served: list[Connection] = []  # what the last poll() returned
         self._last_sweep = clock()
-        self._deaf_since: float | None = None  # since when no connection is accepted
+        self._deaf_since: float | None = None  # since when no connection is accepted; None: they are
         self.refused = 0
         self._listener = socket.create_server(bind, backlog=256)
         self._listener.setblocking(False)
@@ -68,13 +69,13 @@ class FrameServer:
 
     @property
     def connections(self) -> list[Connection]:
-        """The peers that have shaken hands."""
+        """The peers whose HELLO was accepted."""
         return [connection for connection in self._connections.values() if connection.hello is not None]
 
     def poll(self, timeout_s: float) -> list[Connection]:
-        """Connections with one whole frame each (`header`, `payload`); waits up to `timeout_s` for the first.
+        """Connections that hold one whole frame each (`header`, `payload`); waits up to `timeout_s` for the first.
 
-        Frames that the last call returned are released first. Never raises for what a peer does.
+        The frames that the last call returned are released first. Raises nothing, whatever a peer does.
         """
         for connection in self._served:
             if connection.release():
@@ -89,10 +90,10 @@ class FrameServer:
                 self._read(connection, ready)
         for fd, events in self._wait(0.0 if ready else timeout_s):
             peer = self._connections.get(fd)
-            if peer is None:  # the listener; or one that this loop has closed, and nobody to accept
+            if peer is None:  # the listener; or a peer that this loop has just closed: then nobody is accepted
                 self._accept()
                 continue
-            if peer.writes and events & ~select.EPOLLIN:  # an error shows when it is written to
+            if peer.writes and events & ~select.EPOLLIN:  # writing also reports an error of the socket
                 self._flush(peer)
             if events & ~select.EPOLLOUT and not (peer.paused or peer.complete or peer.closed):
                 self._read(peer, ready)
@@ -100,9 +101,10 @@ class FrameServer:
         return ready
 
     def serve(self, connections: Iterable[Connection], take: Callable[[Connection], Any]) -> None:
-        """`take` for each of `connections` that poll() returned. What it raises refuses that peer alone, and the others are served.
+        """Calls `take` for each of the `connections` that poll() returned; an exception refuses that peer and no other.
 
-        A MeshError refuses in words; any other exception is a bug of ours: it is logged with its traceback and counted.
+        The peer gets the message of a MeshError. Any other exception is our bug: it is logged with its traceback and
+        counted.
         """
         for connection in connections:
             try:
@@ -111,15 +113,15 @@ class FrameServer:
                 self._fail(connection, error)
 
     def _fail(self, connection: Connection, error: Exception) -> None:
-        """Refuses a peer for the exception that is being handled."""
+        """Refuses a peer because of the exception that is being handled."""
         if isinstance(error, MeshError):
             self.refuse(connection, str(error))
             return
         if isinstance(error, MemoryError):
-            self.refuse(connection, f"there is no memory for it: {error}")
+            self.refuse(connection, f"there is no memory for it ({error}); send smaller frames")
             return
-        internal_error(self._meter, self._log, f"what {connection.name} sent was neither served nor refused")
-        self.refuse(connection, "this server failed at what came from here; its log says how")
+        internal_error(self._meter, self._log, f"an exception while serving {connection.name}")
+        self.refuse(connection, "this server failed at what came from here; its log has the traceback")
 
     def _wait(self, timeout_s: float) -> list[tuple[int, int]]:
         if 0 < timeout_s < _FINE_WAIT_S:
@@ -128,11 +130,11 @@ class FrameServer:
         return self._epoll.poll(timeout_s)
 
     def send(self, connection: Connection, kind: int, buffers: list[memoryview | bytes], **header: int) -> None:
-        """Writes a frame of these pieces. Never blocks, never raises."""
+        """Writes a frame whose payload is `buffers`, one after the other. Never blocks, never raises."""
         self.write(connection, b"".join((wire.encode(kind, sum(map(len, buffers)), **header), *buffers)))
 
     def write(self, connection: Connection, frame: bytes) -> None:
-        """Writes a frame, or queues what the socket does not take. Never blocks, never raises."""
+        """Writes a frame; queues the part that the socket does not take now. Never blocks, never raises."""
         if connection.closed:
             return
         sent = 0
@@ -155,13 +157,13 @@ class FrameServer:
             self._bound()
 
     def send_json(self, connection: Connection, kind: int, data: dict[str, Any], **header: int) -> None:
-        """A frame with a JSON payload."""
+        """Writes a frame whose payload is `data` as JSON."""
         self.send(connection, kind, [wire.to_json(data)], **header)
 
     def pause(self, connection: Connection, paused: bool) -> None:
-        """Stops (or resumes) reading from one peer: back-pressure through its socket.
+        """Stops or resumes reading from one peer, whose socket then fills up: back-pressure.
 
-        That a paused peer is gone shows when it is resumed.
+        That a paused peer has disconnected is noticed when it is resumed.
         """
         if connection.closed or paused == connection.paused:
             return
@@ -169,17 +171,17 @@ class FrameServer:
         self._watch(connection)
 
     def refuse(self, connection: Connection, reason: str) -> None:
-        """Tells one peer why, and drops it."""
+        """Sends one peer the reason (REFUSED), and disconnects it."""
         if connection.closed:
             return
         self.refused += 1
         reason = clean(reason)
-        if not connection.writes:  # else it would never come
+        if not connection.writes:  # behind queued writes it would not be sent before the socket closes
             self.send_json(connection, Kind.REFUSED, {"reason": reason})
         self.close(connection, f"refused: {reason}")
 
     def close(self, connection: Connection, why: str, *, expected: bool = False) -> None:
-        """Drops one peer and logs why."""
+        """Disconnects one peer and logs why. expected: logs at DEBUG level."""
         if connection.closed:
             return
         connection.closed = True
@@ -203,7 +205,7 @@ class FrameServer:
         self._epoll.close()
 
     def _watch(self, connection: Connection) -> None:
-        """Polls for what this peer is wanted for now; not at all if it is paused and owes nothing."""
+        """Registers for epoll the events that matter for this peer now; none if it is paused with nothing to write."""
         events = (0 if connection.paused else select.EPOLLIN) | (select.EPOLLOUT if connection.writes else 0)
         if events == connection.watched:
             return
@@ -218,9 +220,9 @@ class FrameServer:
     def _accept(self) -> None:
         try:
             sock, address = self._listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):  # the peer is gone already
+        except (BlockingIOError, ConnectionAbortedError):  # the peer has disconnected already
             return
-        except OSError as error:  # no file descriptor is left: the listener would wake the selector for ever
+        except OSError as error:  # no file descriptor is left: the listener would wake epoll again and again
             self._log.warning("could not accept a connection (trying again in %.0f s): %s", _ACCEPT_PAUSE_S, error)
             self._epoll.unregister(self._listener)
             self._deaf_since = self._clock()
@@ -232,7 +234,8 @@ class FrameServer:
         self._connections[sock.fileno()] = self._strangers[sock.fileno()] = connection
         self._watch(connection)
         if len(self._strangers) > _MOST_STRANGERS:
-            self.refuse(next(iter(self._strangers.values())), f"{_MOST_STRANGERS} newer connections wait for a HELLO")
+            oldest = next(iter(self._strangers.values()))
+            self.refuse(oldest, f"{_MOST_STRANGERS} newer connections wait for a HELLO; send yours at once")
 
     def _read(self, connection: Connection, ready: list[Connection]) -> None:
         try:
@@ -255,7 +258,7 @@ class FrameServer:
             ready.append(connection)
             return
         self._shake_hands(connection)
-        if connection.release():  # it did not wait for the WELCOME
+        if connection.release():  # the client sent more without waiting for WELCOME
             self._leftover.append(connection)
 
     def _shake_hands(self, connection: Connection) -> None:
@@ -263,7 +266,10 @@ class FrameServer:
         try:
             hello = hello_of(connection.header, connection.payload, self._token)
             if hello.role not in self._roles:
-                raise Refused(f"role {hello.role!r}; this port serves {', '.join(self._roles)}")
+                raise Refused(
+                    f"role {hello.role!r}; this port serves {', '.join(self._roles)}, and would not understand others. "
+                    "Correct the address: it is another process's."
+                )
             if len(self._connections) - len(self._strangers) >= _MOST_GUESTS:
                 raise Refused(
                     f"{_MOST_GUESTS} clients are connected, the most that one server takes; start another one"
@@ -278,9 +284,10 @@ class FrameServer:
         self.send_json(connection, Kind.WELCOME, {"protocol": wire.PROTOCOL, **welcome})
 
     def _bound(self) -> None:
-        """Drops who occupies most, where all with the token occupy too much together. Frames that were handed out are not touched.
+        """If all guests together take too much memory, disconnects the one that takes most.
 
-        Those without it have their own bounds, and must not push out anybody.
+        Connections whose frame is being served are left alone. Strangers are not counted, so they cannot push out
+        anybody; they have limits of their own.
         """
         guests = self.connections
         if sum(connection.held_bytes for connection in guests) <= _MOST_BYTES:
@@ -290,8 +297,8 @@ class FrameServer:
         if largest is not None:
             self.refuse(
                 largest,
-                f"all peers together occupy more than {_MOST_BYTES} bytes, and this one {largest.held_bytes} of them; send smaller "
-                "frames, and read the answers",
+                f"all peers together occupy more than {_MOST_BYTES} bytes, and this one {largest.held_bytes} of them; "
+                "send smaller frames, and read the answers",
             )
 
     def _flush(self, connection: Connection) -> None:
@@ -320,6 +327,6 @@ class FrameServer:
             self._epoll.register(self._listener, select.EPOLLIN)
         for connection in list(self._connections.values()):
             if connection.hello is None and now - connection.opened > HANDSHAKE_S:
-                self.refuse(connection, f"no HELLO within {HANDSHAKE_S:.0f} s")
+                self.refuse(connection, f"no HELLO within {HANDSHAKE_S:.0f} s; send it at once")
             elif connection.awaits_more and now - connection.progress > STALL_S:
-                self.refuse(connection, f"stalled for {STALL_S:.0f} s in the middle of a frame")
+                self.refuse(connection, f"stalled for {STALL_S:.0f} s in the middle of a frame; send frames whole")

@@ -262,7 +262,8 @@ def test_what_a_handler_did_not_expect_is_logged_counted_and_told(broken, caplog
 def test_what_is_no_message_is_the_callers_fault_and_leaves_no_traceback(broken, caplog, method):
     call, meter = broken
     code, words = call(method, b"junk")
-    assert (code, words) == (grpc.StatusCode.INVALID_ARGUMENT, "these 4 bytes are no message of this call")
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+    assert words.startswith("these 4 bytes are no message of this call")
     assert "Traceback" not in caplog.text
     assert not meter.counters
 
