@@ -45,17 +45,14 @@ def check_models(ckpt: Path, conf: Path, overrides: dict[str, str]) -> None:
     Only agents that have `check_model` are asked (see kaimesh/contract/agent); others say at `load_model` what does not fit.
     """
     from kaimesh.config import load
-    from kaimesh.contract.agent import Monitor
-    from kaimesh.process.life import dotted
+    from kaimesh.process.agents import dotted, make_agent
     from kaimesh.training import checkpoint  # a new run needs none of these, and its user waits
 
     config = load(conf, overrides)
     agent_class = dotted(config.algo.aisrv_agent)
     if not hasattr(agent_class, "check_model") or not getattr(dotted(config.algo.train_workflow), "vectorised", False):
         return
-    agent = agent_class(
-        agent_type="aisrv", device="cpu", logger=logging.getLogger("check"), monitor=Monitor(lambda _name, _value: None)
-    )
+    agent = make_agent(config, "aisrv", logger=logging.getLogger("check"))
     app = config.app
     env = envs.featured(
         envs.make_vector(app.app, 1, env_conf=app.env_conf, max_episode_steps=app.max_episode_steps), agent

@@ -16,7 +16,8 @@ from kaimesh.aisrv.slots import CountedEnv, run_slots
 from kaimesh.contract.agent import Monitor, user_code
 from kaimesh.contract.errors import Stopped
 from kaimesh.contract.spaces import Spaces
-from kaimesh.process.life import Context, dotted
+from kaimesh.process.agents import dotted
+from kaimesh.process.life import Context
 from kaimesh.training import Training
 
 

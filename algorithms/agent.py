@@ -55,17 +55,29 @@ class Learner(Protocol):
 class NativeAgent(agent.Agent):
     """The network, its weights, and in the learner the update.
 
-    An algorithm sets `config`, its hyper-parameters; `model`, the module of its network (`architecture`, `initial_weights`, `forward`);
+    An algorithm sets `config_class`, its hyper-parameters; `model`, the module of its network (`architecture`, `initial_weights`, `forward`);
     `model_format` and `state_format`, the versions of its files; `remedies`, what to change where its own entries of a model's
     header differ; and has `_make_learner`, `_choose` and `_network_header`.
     """
 
     pad_batches = True
-    config: Any = None
+    config_class: ClassVar[type[Any]]
     model: ModuleType
     model_format = ""
     state_format = ""
     remedies: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(
+        self,
+        agent_type: str = "player",
+        device: Any = None,
+        logger: Any = None,
+        monitor: Any = None,
+        config: Any = None,
+    ) -> None:
+        """config: this agent's hyper-parameters, an instance of `config_class`; None: the defaults."""
+        super().__init__(agent_type, device, logger, monitor)
+        self.config = self.config_class() if config is None else config
 
     @property
     def unroll_length(self) -> int:

@@ -1,38 +1,56 @@
-"""What PPO's and IMPALA's hyper-parameters have to fulfil alike; each message says the consequence and the remedy."""
+"""Rules that hyper-parameters of several algorithms share; a message has the value, the consequence and the remedy."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
-from kaimesh.algorithms.networks.torso import NETWORKS
+from kaimesh.algorithms.networks.torso import NETWORKS, TorsoConfig
 
-_CHOICES: dict[str, Sequence[str]] = {
+TORSOS: Mapping[str, Sequence[str]] = {"torso": ("auto", "separate", "shared")}  # choices of policies with a value
+_CHOICES: Mapping[str, Sequence[str]] = {
     "network": NETWORKS,
     "activation": ("tanh", "relu"),
-    "torso": ("auto", "separate", "shared"),
     "learning_rate_schedule": ("constant", "linear"),
 }
 
 
+class Checked(TorsoConfig, Protocol):
+    """The hyper-parameters that every algorithm has, and that rules here name."""
+
+    @property
+    def learning_rate_schedule(self) -> str: ...
+    @property
+    def total_learner_steps(self) -> int: ...
+
+
+class TwoTorsos(Protocol):
+    """The hyper-parameters of a policy and a value, with a torso each or a shared one."""
+
+    @property
+    def torso(self) -> str: ...
+    @property
+    def lstm_size(self) -> int: ...
+
+
 def problems(
-    algo: str,
-    config: Any,
+    config: Checked,
     *,
     choices: Mapping[str, Sequence[str]] | None = None,
     at_least_1: Sequence[str] = (),
+    at_least_2: Sequence[str] = (),
     within_0_and_1: Sequence[str] = (),
     above_0: Sequence[str] = (),
     not_below_0: Sequence[str] = (),
 ) -> list[str]:
-    """Contradictions in `config`, whose table is [algo]: the keys named here, and those that both algorithms have."""
+    """What is out of range in `config`: the keys named here, and those that every algorithm has."""
 
-    def found(keys: Sequence[str], fine: Any, consequence: str) -> list[str]:
+    def found(keys: Sequence[str], fine: Callable[[Any], bool], consequence: str) -> list[str]:
         values = {key: getattr(config, key) for key in keys}
-        return [f"[{algo}] {key} = {value}{consequence}" for key, value in values.items() if not fine(value)]
+        return [f"{key} = {value}{consequence}" for key, value in values.items() if not fine(value)]
 
     unknown = [
-        f"[{algo}] {key} = {getattr(config, key)!r} is unknown. Use one of {', '.join(known)}."
+        f"{key} = {getattr(config, key)!r} is unknown, so nothing could be built. Use one of {', '.join(known)}."
         for key, known in {**_CHOICES, **(choices or {})}.items()
         if getattr(config, key) not in known
     ]
@@ -40,34 +58,41 @@ def problems(
         *unknown,
         *found(at_least_1, lambda value: value >= 1, ": nothing would be learned. Set at least 1."),
         *found(
-            ["unroll_length"],
+            at_least_2,
             lambda value: value >= 2,
             ": a sample could consist of an automatic reset alone. Set at least 2.",
         ),
-        *found(within_0_and_1, lambda value: 0 <= value <= 1, ": returns would diverge. Set it within [0, 1]."),
+        *found(
+            within_0_and_1, lambda value: 0 <= value <= 1, ": returns or weights would diverge. Set it within [0, 1]."
+        ),
         *found(above_0, lambda value: value > 0, ": nothing would be learned. Set it above 0."),
-        *found(not_below_0, lambda value: value >= 0, " is negative. Set 0 to switch it off."),
-        *_of_the_network(algo, config),
-        *_of_the_schedule(algo, config),
+        *found(not_below_0, lambda value: value >= 0, " is negative, which means nothing. Set 0 to switch it off."),
+        *_of_the_network(config),
+        *_of_the_schedule(config),
     ]
 
 
-def _of_the_network(algo: str, config: Any) -> list[str]:
-    sizes, found = config.hidden_sizes, []
-    if not sizes or any(type(size) is not int or size < 1 for size in sizes):
-        found.append(f"[{algo}] hidden_sizes = {sizes}: give at least one positive integer, like [64, 64].")
-    if config.lstm_size < 0 or (config.lstm_size and config.torso == "separate"):
-        found.append(
-            f"[{algo}] lstm_size = {config.lstm_size} with torso = {config.torso}: there is one LSTM, behind a shared torso. "
-            "Set torso to auto or shared, or lstm_size to 0."
-        )
-    return found
+def lstm_of_two_torsos(config: TwoTorsos) -> list[str]:
+    """What contradicts itself where a policy and a value may have torsos of their own."""
+    if config.lstm_size <= 0 or config.torso != "separate":
+        return []
+    return [
+        f"lstm_size = {config.lstm_size} with torso = {config.torso}: the one LSTM stands behind a shared torso, so "
+        "the network could not be built. Set torso to auto or shared, or lstm_size to 0."
+    ]
 
 
-def _of_the_schedule(algo: str, config: Any) -> list[str]:
+def _of_the_network(config: Checked) -> list[str]:
+    sizes = config.hidden_sizes
+    if sizes and all(type(size) is int and size >= 1 for size in sizes):
+        return []
+    return [f"hidden_sizes = {sizes}: there would be no network. Give at least one positive integer, like [64, 64]."]
+
+
+def _of_the_schedule(config: Checked) -> list[str]:
     if config.learning_rate_schedule != "linear" or config.total_learner_steps >= 1:
         return []
     return [
-        f"[{algo}] learning_rate_schedule = linear with total_learner_steps = {config.total_learner_steps}: the rate would be 0 "
+        f"learning_rate_schedule = linear with total_learner_steps = {config.total_learner_steps}: the rate would be 0 "
         "from the start. Set total_learner_steps to the learns of the whole run, or the schedule to constant."
     ]

@@ -27,10 +27,11 @@ from kaimesh.config import App, Config, load, trust
 from kaimesh.config.load import DEFAULT_CONF, ROOT
 from kaimesh.config.packages import find_own_code
 from kaimesh.config.reading import parse, read
-from kaimesh.contract.agent import Monitor, called_exit, user_code
+from kaimesh.contract.agent import called_exit, user_code
 from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, ConfigError, MeshError
+from kaimesh.process.agents import dotted, make_agent
 from kaimesh.process.guarded import guarded
-from kaimesh.process.life import dotted, set_threads
+from kaimesh.process.life import set_threads
 from kaimesh.process.logs import configure as configure_logging
 from kaimesh.process.run_dir import RunDir, runs_dir
 
@@ -95,12 +96,7 @@ class Evaluation:
         return envs.facade(self.app, env_conf=self.env_conf, seed=seed, max_episode_steps=self.limit)
 
     def _new_agent(self) -> Any:
-        path = self.config.algo.actor_agent
-        monitor = Monitor(lambda _name, _value: None)
-        with user_code(f"evaluate: {path}()"):
-            return dotted(path)(
-                agent_type="actor", device="cpu", logger=configure_logging("evaluate", "WARNING"), monitor=monitor
-            )
+        return make_agent(self.config, "actor", device="cpu", logger=configure_logging("evaluate", "WARNING"))
 
     def _prepare(self) -> None:
         if hasattr(self._agent, "setup"):

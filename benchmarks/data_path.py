@@ -28,7 +28,8 @@ from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.contract import stacking
 from kaimesh.contract.arrays import Batch
 from kaimesh.operate.cli.start import overrides_of
-from kaimesh.process.life import dotted, set_threads
+from kaimesh.process.agents import make_agent
+from kaimesh.process.life import set_threads
 from kaimesh.process.meter import Meter
 from kaimesh.process.run_dir import RunDir
 from kaimesh.wire.proxies import bypass
@@ -83,7 +84,7 @@ def unrolls(config: Config) -> list[Batch]:
 def agent_of(config: Config) -> tuple[Any, Any]:
     """An untrained agent that can do everything, and environments for a batch of samples as it sees them."""
     app = config.app
-    agent = dotted(config.algo.learner_agent)(agent_type="learner", logger=logging.getLogger("agent"))
+    agent = make_agent(config, "learner", logger=logging.getLogger("agent"))
     env = envs.make_vector(
         app.app, app.train_batch_size, env_conf=app.env_conf, seed=1, max_episode_steps=app.max_episode_steps
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,18 @@ from kaimesh.algorithms.impala import agent, config
 from kaimesh.contract.arrays import Batch
 
 
+@dataclass(frozen=True, kw_only=True)
 class Config(config.Config):
     """IMPALA's hyper-parameters, and the pauses."""
 
-    learn_seconds = 0.0  # added to each learn
-    step_seconds = 0.0  # added to each step of a group of environments
+    learn_seconds: float = 0.0  # added to each learn
+    step_seconds: float = 0.0  # added to each step of a group of environments
 
 
 class Agent(agent.Agent):
     """IMPALA whose learner takes its time."""
 
-    config: type[Config] = Config
+    config_class = Config
 
     def learn(self, list_sample_data: Batch) -> dict[str, float]:
         """As IMPALA's, and later."""
@@ -33,23 +35,23 @@ class Agent(agent.Agent):
 
 
 class SlowEnv:
-    """A group of environments that steps slowly, and else is what it was."""
+    """A group of environments whose step takes `seconds` longer, and else is what it was."""
 
-    def __init__(self, env: VectorEnv) -> None:
-        self._env = env
+    def __init__(self, env: VectorEnv, seconds: float) -> None:
+        self._env, self._seconds = env, seconds
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._env, name)
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """As the environments', and later."""
-        time.sleep(Config.step_seconds)
+        time.sleep(self._seconds)
         return self._env.step(actions)
 
 
 def workflow(envs: Sequence[VectorEnv], agents: Sequence[Any], logger: Any, monitor: Any) -> None:
     """The native workflow on slow environments."""
-    slow: list[Any] = [SlowEnv(env) for env in envs]
+    slow: list[Any] = [SlowEnv(env, agents[0].config.step_seconds) for env in envs]
     rollout.workflow(slow, agents, logger, monitor)
 
 

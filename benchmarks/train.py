@@ -37,7 +37,6 @@ from kaimesh.config import Config, load
 from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.contract.errors import ConfigError
 from kaimesh.operate.cli.start import overrides_of
-from kaimesh.process.life import dotted
 from kaimesh.process.run_dir import RunDir
 
 RESULTS = ("env_steps_per_s", "learner_steps", "return_mean_100", "policy_lag_mean")
@@ -130,7 +129,7 @@ def transition_bytes(config: Config, statuses: dict[str, dict[str, Any]]) -> dic
     stacked = stored
     if count:
         frame = np.dtype(spaces.obs_dtype).itemsize * math.prod(spaces.obs_shape) // count
-        length = dotted(config.algo.config).unroll_length
+        length = config.hyper["unroll_length"]
         stacked += frame * (count * (length + 1) - (length + count))
     return {"bytes_per_transition": stored * made / steps, "bytes_with_stacks": stacked * made / steps}
 

@@ -10,7 +10,8 @@ from kaimesh.buffer.ingest import Ingest
 from kaimesh.buffer.server import IngestServer
 from kaimesh.contract.agent import TableSpec
 from kaimesh.contract.errors import MeshError
-from kaimesh.process.life import Context, dotted
+from kaimesh.process.agents import dotted
+from kaimesh.process.life import Context
 from kaimesh.wire.ports import free
 
 _DRAIN_S = 5.0

@@ -23,8 +23,9 @@ from kaimesh.config.packages import find_own_code
 from kaimesh.contract.agent import TableSpec
 from kaimesh.contract.columns import MODEL_VERSION
 from kaimesh.contract.errors import EXIT_OK, ConfigError, MeshError, Stopped
+from kaimesh.process.agents import dotted
 from kaimesh.process.documents import write_text
-from kaimesh.process.life import Context, dotted, set_threads
+from kaimesh.process.life import Context, set_threads
 from kaimesh.process.logs import configure as configure_logging
 from kaimesh.process.meter import Meter
 from kaimesh.process.run_dir import RunDir

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from diy.config import Config
+from kaimesh.config.hyper import forget_agents
 from kaimesh.wire.proxies import bypass
-from tests.harness import ROOT, Mesh
+from tests.harness import Mesh
 
 bypass()  # a proxy in the developer's environment
 
@@ -36,24 +37,17 @@ def root_logger() -> Iterator[None]:
     root.handlers[:], root.level = handlers, level
 
 
-# Imported before any test, so that every test finds them as they are delivered.
-_CONFIGS = [
-    import_module(f"algorithms.{path.parent.name}.config").Config for path in ROOT.glob("algorithms/*/config.py")
-]
-_CONFIGS.append(import_module("diy.config").Config)
-
-
 @pytest.fixture(autouse=True)
 def hyper_parameters() -> Iterator[None]:
-    """What a test writes into an agent's Config is put back: loading a configuration does, and presets would reach later tests."""
-    before = [dict(vars(config)) for config in _CONFIGS]
+    """What a test writes into diy's Config, a plain class, is put back: a preset would reach later tests. Its agents are gone, too."""
+    before = dict(vars(Config))
     yield
-    for config, values in zip(_CONFIGS, before, strict=True):
-        for name, value in list(vars(config).items()):
-            if name not in values:
-                delattr(config, name)
-            elif value is not values[name]:
-                setattr(config, name, values[name])
+    forget_agents()
+    for name, value in list(vars(Config).items()):
+        if name not in before:
+            delattr(Config, name)
+        elif value is not before[name]:
+            setattr(Config, name, before[name])
 
 
 class _InternalErrors(logging.Handler):

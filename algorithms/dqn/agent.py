@@ -34,7 +34,7 @@ class Agent(NativeAgent):
     """
 
     table = TableSpec(kind="replay", rows_per_item=1, prioritised=True)
-    config: type[Config] = Config
+    config_class = Config
     model = model
     model_format = "dqn 1"
     state_format = "dqn training state 1"

@@ -36,7 +36,7 @@ _TARGET = NStep(
 class Learner:
     """The weights, those of the target network, the optimizer and the update. `updates` counts the calls of `update`."""
 
-    def __init__(self, net: Architecture, weights: Weights, config: type[Config]) -> None:
+    def __init__(self, net: Architecture, weights: Weights, config: Config) -> None:
         self._net, self._config = net, config
         self._variables = {name: tf.Variable(value) for name, value in weights.items()}
         self._target = {name: tf.Variable(value, trainable=False) for name, value in weights.items()}

@@ -45,7 +45,7 @@ class Architecture(NamedTuple):
         return np.linspace(*self.support, self.atoms, dtype=np.float32)
 
 
-def architecture(spaces: Spaces, config: type[Config]) -> Architecture:
+def architecture(spaces: Spaces, config: Config) -> Architecture:
     """The network for `spaces` that `config` asks for. Raises ValueError: continuous actions; as `torso_of`."""
     if spaces.action_kind != "discrete":
         raise ValueError(
@@ -56,7 +56,7 @@ def architecture(spaces: Spaces, config: type[Config]) -> Architecture:
     return Architecture(spaces, torso, config.dueling, config.atoms, support, config.lstm_size)
 
 
-def initial_weights(net: Architecture, config: type[Config]) -> Weights:
+def initial_weights(net: Architecture, config: Config) -> Weights:
     """Weights by name, from `config.seed` alone: the torso `torso/<i>`, `lstm`, and the heads `out`."""
     rng = np.random.default_rng(config.seed)
     weights = torso_module.initial_weights(rng, "torso", net.torso)

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Agent(ActorCritic):
-    """An actor-critic that learns by V-trace. Hyper-parameters are the class attribute `config`."""
+    """An actor-critic that learns by V-trace."""
 
     table = TableSpec(kind="queue", rows_per_item=1, prioritised=True)
-    config: type[Config] = Config
+    config_class = Config
     model_format = "impala 1"
     state_format = "impala training state 1"
 

@@ -30,7 +30,7 @@ from kaimesh.contract.columns import PRIORITY, PROBABILITY
 class Learner(learner.Learner):
     """One gradient step on each batch."""
 
-    def __init__(self, net: Architecture, weights: Weights, config: type[Config]) -> None:
+    def __init__(self, net: Architecture, weights: Weights, config: Config) -> None:
         def optimizer(variables: Mapping[str, tf.Variable]) -> Optimizer:
             if config.optimizer == "adam":
                 return Adam(variables, epsilon=config.adam_epsilon)

@@ -6,7 +6,7 @@ in `numpy_mlp` and `torsos`, which read the same description.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,6 +17,19 @@ from kaimesh.contract.spaces import Part, Spaces
 BYTE = np.dtype(np.uint8).str  # of images and of console memory
 NETWORKS = ("auto", "mlp", "nature", "impala", "resnet")
 LEAST_PIXELS = 36  # of an image's sides, for the strides of the convolutions
+
+
+class TorsoConfig(Protocol):
+    """The hyper-parameters that decide on a torso."""
+
+    @property
+    def network(self) -> str: ...
+    @property
+    def hidden_sizes(self) -> tuple[int, ...]: ...
+    @property
+    def activation(self) -> str: ...
+    @property
+    def normalize_observations(self) -> bool: ...
 
 
 class Torso(NamedTuple):
@@ -53,7 +66,7 @@ class Torso(NamedTuple):
         return self.hidden_sizes[-1] if self.kind == "mlp" else layers.CNN_FEATURES[self.kind]
 
 
-def torso_of(spaces: Spaces, config: Any) -> Torso:
+def torso_of(spaces: Spaces, config: TorsoConfig) -> Torso:
     """The torso for `spaces` that `config` asks for by network, hidden_sizes, activation and normalize_observations.
 
     Raises ValueError: a CNN for what has no image, or an image that is too small.

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class Agent(ActorCritic):
-    """An actor-critic that learns by PPO. Hyper-parameters are the class attribute `config`."""
+    """An actor-critic that learns by PPO."""
 
-    config: type[Config] = Config
+    config_class = Config
     model_format = "ppo 2"
     state_format = "ppo training state 2"
 

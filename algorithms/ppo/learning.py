@@ -29,7 +29,7 @@ from kaimesh.algorithms.targets.gae import gae
 class Learner(learner.Learner):
     """`epochs` x `minibatches` gradient steps on each batch."""
 
-    def __init__(self, net: Architecture, weights: Weights, config: type[Config]) -> None:
+    def __init__(self, net: Architecture, weights: Weights, config: Config) -> None:
         self._rng = np.random.default_rng([config.seed, 1])
         super().__init__(
             "ppo",

@@ -16,7 +16,8 @@ from typing import Any
 import toml
 from pydantic import ValidationError
 
-from kaimesh.config import check, hyper
+from kaimesh.config import check
+from kaimesh.config import hyper as hyper_module
 from kaimesh.config.keys import IGNORED, App
 from kaimesh.config.nearest import nearest
 from kaimesh.config.packages import foreign
@@ -32,13 +33,18 @@ RESOLVED = "resolved"  # the top-level key that marks a run's own conf.toml
 
 @dataclass(frozen=True)
 class Config:
-    """A whole, valid configuration. `hyper` is the algorithm's config class as this configuration left it."""
+    """A whole, valid configuration.
+
+    hyper: the algorithm's hyper-parameters, as far as TOML can hold them. parameters: the same as agents get them; None: the
+    algorithm has none.
+    """
 
     app: App
     algo: AlgoEntry
     hyper: Mapping[str, Any]
     warnings: tuple[str, ...]
     source: str
+    parameters: hyper_module.Parameters | None = None
 
     def threads_of(self, role: str) -> int:
         """Threads of a process's numerical library."""
@@ -67,7 +73,7 @@ def load(
 ) -> Config:
     """The configuration in `path`, with environment variables and then `overrides` ("key" or "algo.key" to text) on top.
 
-    Applies `[<algo>]` to the algorithm's config class. Raises ConfigError: one report of everything that is wrong.
+    Where the algorithm's config class is a plain class, `[<algo>]` is set on it. Raises ConfigError: one report of everything that is wrong.
     """
     problems: list[str] = []
     document = read(Path(path), problems)
@@ -85,15 +91,15 @@ def load(
         notes += _strangers(entry, known, file)
     notes += _drop_ignored(table, problems, origin)
     app = _validate(table, problems, origin)
-    applied: Mapping[str, Any] = {}
+    given: Mapping[str, Any] = tables.get(entry.name, {}) if entry is not None else {}
+    parameters = None
     if entry is not None and entry.config:
-        applied = hyper.apply(
-            entry.name, entry.config, tables.get(entry.name, {}), app.random_seed if app else 0, problems
-        )
-    notes += [] if problems or entry is None else hyper.overridden(entry.name, entry.config, applied, preset, ROOT)
+        parameters = hyper_module.resolve(entry.name, entry.config, given, app.random_seed if app else 0, problems)
     if problems or app is None or entry is None:
         raise ConfigError(_report(path, problems))
-    return Config(app, entry, applied, (*notes, *check.warnings(app)), str(path))
+    shown = {} if parameters is None else parameters.shown(given)
+    notes += [] if parameters is None else hyper_module.overridden(parameters, preset, ROOT)
+    return Config(app, entry, shown, (*notes, *check.warnings(app)), str(path), parameters)
 
 
 def _near(file: Path) -> Path:

@@ -1,6 +1,7 @@
 """One process, whatever its role: how it begins and ends, what it says of itself, and the files that it keeps.
 
 life       arguments, threads, signals, exit code
+agents     the agent of a process, made as the configuration says
 watchdog   ends it where its main loop is silent
 meter      what it says of itself
 reporter   the same, told to a cluster's monitor

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import faulthandler
-import importlib
 import logging
 import os
 import signal
@@ -20,19 +19,19 @@ from typing import Any, NoReturn, Protocol
 import psutil
 
 from kaimesh.config import Config, load
-from kaimesh.config.packages import below_kaimesh, find_own_code
-from kaimesh.contract.agent import Monitor, called_exit, user_code
+from kaimesh.config.packages import find_own_code
+from kaimesh.contract.agent import Monitor, called_exit
 from kaimesh.contract.errors import (
     EXIT_AGENT,
     EXIT_CONFIG,
     EXIT_CRASH,
     EXIT_OK,
-    AgentError,
     ConfigError,
     MeshError,
     Stopped,
     words,
 )
+from kaimesh.process.agents import dotted, make_agent
 from kaimesh.process.logs import configure as configure_logging
 from kaimesh.process.meter import Meter
 from kaimesh.process.reporter import Reporter
@@ -60,13 +59,8 @@ class Context:
     watchdog: Watchdog | None = None
 
     def make_agent(self, agent_type: str) -> Any:
-        """The user's agent for this process: "aisrv", "actor" or "learner" (see kaimesh.agent). Raises AgentError."""
-        entry = self.config.algo
-        path = {"aisrv": entry.aisrv_agent, "actor": entry.actor_agent, "learner": entry.learner_agent}[agent_type]
-        with user_code(f"{path}({agent_type=})"):
-            cls = dotted(path)
-            device = "cpu" if agent_type == "aisrv" else self.config.app.agent_device
-            return cls(agent_type=agent_type, device=device, logger=self.logger, monitor=Monitor(self.meter.gauge))
+        """The user's agent for this process: "aisrv", "actor" or "learner" (see kaimesh.agent). Raises as `make_agent`."""
+        return make_agent(self.config, agent_type, logger=self.logger, monitor=Monitor(self.meter.gauge))
 
 
 class Service(Protocol):
@@ -95,28 +89,6 @@ def set_tensorflow_threads(count: int) -> None:
 
     tf.config.threading.set_intra_op_parallelism_threads(count)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-
-
-def dotted(path: str) -> Any:
-    """The object at "package.module.name". Raises ConfigError: there is none; AgentError: its module called exit; the module's own
-    errors pass through.
-    """
-    module_name, _, name = path.rpartition(".")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
-            whole = below_kaimesh(path)
-            remedy = f"Write {whole}." if whole else "Correct it, or put its folder on PYTHONPATH."
-            raise ConfigError(
-                f"algo_conf names {path!r}, but there is no module {error.name!r}, so nothing can be loaded. {remedy}"
-            ) from error
-        raise
-    except SystemExit as error:
-        raise AgentError(called_exit(f"{module_name}, while it was imported,", error)) from error
-    if not hasattr(module, name):
-        raise ConfigError(f"algo_conf names {path!r}, but module {module_name!r} has no {name!r}")
-    return getattr(module, name)
 
 
 def _program(role: str) -> str:

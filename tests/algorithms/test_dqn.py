@@ -25,6 +25,7 @@ from kaimesh.contract.arrays import Batch
 from kaimesh.contract.columns import PRIORITY, PROBABILITY
 from kaimesh.contract.errors import AgentError, SampleError
 from kaimesh.contract.spaces import Spaces
+from tests.algorithms.trajectories import made
 
 LEGAL = Spaces((5,), "<f4", "discrete", 3, legal_actions=True)
 PLAIN = Spaces((5,), "<f4", "discrete", 3)
@@ -41,9 +42,7 @@ IDS = ["default", "plain", "c51", "lstm", "polyak"]
 
 def new(spaces: Spaces = LEGAL, agent_type: str = "learner", **config: Any) -> Agent:
     """An agent whose Config differs from the default in `config`."""
-    cls = type("Agent", (Agent,), {"config": type("Config", (Config,), {"hidden_sizes": (16, 16), **config})})
-    agent: Agent = cls(agent_type)
-    agent.setup(spaces)
+    agent: Agent = made(Agent, spaces, agent_type, **config)
     return agent
 
 
@@ -433,14 +432,14 @@ def test_tensorflow_is_imported_by_the_learner_only(agent_type: str) -> None:
 
 
 def test_config_reports_contradictions() -> None:
-    assert Config.check() == []
+    assert Config().check() == []
     wrong: dict[str, Any] = {
         "unroll_length": 0, "n_step": 0, "gamma": 1.1, "epsilon": -0.1, "network": "vgg", "activation": "gelu", "atoms": 0,
         "learning_rate": 0.0, "huber_delta": -1.0, "priority_max_share": 2.0, "hidden_sizes": (), "target_period": 0,
     }  # fmt: skip
     for key, value in wrong.items():
-        found = type("Config", (Config,), {key: value}).check()
+        found = Config(**{key: value}).check()
         assert any(key in text for text in found), (key, found)
-    assert "n_step = 9" in type("Config", (Config,), {"n_step": 9}).check()[0]
-    assert "value_min" in type("Config", (Config,), {"atoms": 51, "value_min": 1.0, "value_max": 0.0}).check()[0]
-    assert "total_learner_steps" in type("Config", (Config,), {"learning_rate_schedule": "linear"}).check()[0]
+    assert "n_step = 9" in Config(n_step=9).check()[0]
+    assert "value_min" in Config(atoms=51, value_min=1.0, value_max=0.0).check()[0]
+    assert "total_learner_steps" in Config(learning_rate_schedule="linear").check()[0]

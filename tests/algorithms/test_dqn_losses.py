@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -18,8 +20,8 @@ from kaimesh.contract.spaces import Spaces
 LEGAL = Spaces((5,), "<f4", "discrete", 4, legal_actions=True)
 
 
-def architecture(**config: object) -> Architecture:
-    return model.architecture(LEGAL, type("Config", (Config,), config))
+def architecture(**config: Any) -> Architecture:
+    return model.architecture(LEGAL, Config(**config))
 
 
 @pytest.mark.parametrize("delta", [0.5, 1.0, 3.0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 
@@ -14,7 +16,7 @@ from tests.algorithms.serial_training import train
 @pytest.mark.parametrize("lag", [2, 8])
 def test_cartpole(lag: int) -> None:
     """The preset needs 0.3 to 0.6 million steps, which is seconds."""
-    cls = type("Agent", (Agent,), {"config": type("Config", (Config,), {"seed": 1, "reward_scale": 0.05})})
+    cls = partial(Agent, config=Config(seed=1, reward_scale=0.05))
     envs = CartPoleVectorEnv(num_envs=32, max_episode_steps=500)
     result = train(cls, envs, goal=475, max_steps=1_500_000, lag=lag, seed=1)
     assert result.best >= 475, result

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from functools import partial
 
 import gymnasium
 import numpy as np
 import pytest
 
 from kaimesh.algorithms.impala.agent import Agent
+from kaimesh.algorithms.impala.config import Config
 from kaimesh.buffer.drawing.assemble import InOrder
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.columns import KEY, PRIORITY, REPLAYED
@@ -23,8 +24,7 @@ MOST_STEPS = 1_000_000
 
 def steps_to_475(fresh: int, exponent: float) -> int:
     """Env steps until the last 100 episodes of CartPole average 475; batches have B trajectories, `fresh` of them new."""
-    config = type("Config", (Agent.config,), {"reward_scale": 0.05, "seed": 1})
-    cls: Any = type("Agent", (Agent,), {"config": config})
+    cls = partial(Agent, config=Config(seed=1, reward_scale=0.05))
     envs = gymnasium.make_vec("CartPole-v1", num_envs=fresh, vectorization_mode="vector_entry_point")
     actor, learner = cls("actor"), cls("learner")
     for agent in (actor, learner):

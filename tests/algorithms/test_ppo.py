@@ -309,20 +309,16 @@ assert "tensorflow" not in sys.modules and "jax" not in sys.modules
 
 
 def test_config_reports_contradictions() -> None:
-    assert Config.check() == []
-    wrong = type(
-        "Wrong",
-        (Config,),
-        {
-            "network": "mpl",
-            "epochs": 0,
-            "gamma": 1.5,
-            "clip": float("nan"),
-            "unroll_length": 1,
-            "hidden_sizes": (),
-            "value_clip": -1.0,
-            "learning_rate_schedule": "linear",
-        },
+    assert Config().check() == []
+    wrong = Config(
+        network="mpl",
+        epochs=0,
+        gamma=1.5,
+        clip=float("nan"),
+        unroll_length=1,
+        hidden_sizes=(),
+        value_clip=-1.0,
+        learning_rate_schedule="linear",
     )
     report = "\n".join(wrong.check())
     for key in (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import gymnasium
 import pytest
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
@@ -16,7 +18,7 @@ from tests.algorithms.serial_training import train
 @pytest.mark.parametrize("lag", [0, 3])
 def test_cartpole(lag: int) -> None:
     """The defaults need 0.2 to 0.45 million steps, which is seconds."""
-    cls = type("Agent", (Agent,), {"config": type("Config", (Config,), {"seed": 1})})
+    cls = partial(Agent, config=Config(seed=1))
     envs = CartPoleVectorEnv(num_envs=64, max_episode_steps=500)
     result = train(cls, envs, goal=475, max_steps=1_500_000, lag=lag, seed=1)
     assert result.best >= 475, result
@@ -26,8 +28,7 @@ def test_cartpole(lag: int) -> None:
 @pytest.mark.learning
 def test_pendulum() -> None:
     """A random policy scores about -1200; the documented settings pass -300 after some 0.2 million steps."""
-    settings = {"seed": 1, "gamma": 0.9, "reward_scale": 0.1, "epochs": 10, "minibatches": 8}
-    cls = type("Agent", (Agent,), {"config": type("Config", (Config,), settings)})
+    cls = partial(Agent, config=Config(seed=1, gamma=0.9, reward_scale=0.1, epochs=10, minibatches=8))
     envs = gymnasium.make_vec(
         "Pendulum-v1", 64, vectorization_mode="sync", vector_kwargs={"autoreset_mode": AutoresetMode.NEXT_STEP}
     )

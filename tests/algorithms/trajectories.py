@@ -22,9 +22,7 @@ IMAGES = Spaces((4, 84, 84), "|u1", "discrete", 6)
 
 def made(agent_cls: Any, spaces: Spaces = DISCRETE, agent_type: str = "learner", **config: Any) -> Any:
     """An agent whose configuration differs from the default in `config`, with a small network."""
-    config = {"hidden_sizes": (16, 16), **config}
-    cls = type("Agent", (agent_cls,), {"config": type("Config", (agent_cls.config,), config)})
-    agent = cls(agent_type)
+    agent = agent_cls(agent_type, config=agent_cls.config_class(**{"hidden_sizes": (16, 16), **config}))
     agent.setup(spaces)
     return agent
 

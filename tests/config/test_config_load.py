@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from kaimesh.algorithms.ppo.config import Config as Ppo
 from kaimesh.config import App, Config, check, load
 from kaimesh.contract.errors import ConfigError
 from kaimesh.process.documents import write_text
@@ -25,6 +24,12 @@ def of(
     path = tmp_path / "c.toml"
     path.write_text(text)
     return load(path, overrides, environ or {})
+
+
+def instance(config: Config) -> Any:
+    """The algorithm's hyper-parameters as its agents get them."""
+    assert config.parameters is not None
+    return config.parameters.instance
 
 
 def report(
@@ -211,7 +216,7 @@ def test_values_as_text_take_the_type_of_their_key(tmp_path: Path) -> None:
     assert config.app.learner_train_by_while_true is False
     assert config.app.actor_addrs == ["127.0.0.1:81"]
     assert config.app.preload_model_dir == "123"
-    assert config.hyper["learning_rate"] == Ppo.learning_rate == 1e-5
+    assert config.hyper["learning_rate"] == instance(config).learning_rate == 1e-5
 
 
 def test_the_algorithms_defaults_lie_below_the_file(tmp_path: Path) -> None:
@@ -235,10 +240,10 @@ preload_ratio = 2
 
 
 def test_hyper_parameters_go_back_to_their_defaults(tmp_path: Path) -> None:
-    of(tmp_path, "[ppo]\ngamma = 0.5\nhidden_sizes = [8]\n[app]\nrandom_seed = 7")
-    assert (Ppo.gamma, Ppo.hidden_sizes, Ppo.seed) == (0.5, (8,), 7)
-    of(tmp_path, "[app]")
-    assert (Ppo.gamma, Ppo.hidden_sizes, Ppo.seed) == (0.99, (64, 64), 1)
+    first = instance(of(tmp_path, "[ppo]\ngamma = 0.5\nhidden_sizes = [8]\n[app]\nrandom_seed = 7"))
+    second = instance(of(tmp_path, "[app]"))
+    assert (first.gamma, first.hidden_sizes, first.seed) == (0.5, (8,), 7)
+    assert (second.gamma, second.hidden_sizes, second.seed) == (0.99, (64, 64), 1)
 
 
 def test_the_algorithms_own_check_is_part_of_the_report(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from kaimesh import envs
 from kaimesh.algorithms.ppo.agent import Agent as PpoAgent
+from kaimesh.algorithms.ppo.config import Config
 from kaimesh.contract.errors import AgentError, ConfigError
 from kaimesh.contract.spaces import Spaces
 from kaimesh.envs.realm.map import PRESETS
@@ -133,9 +134,7 @@ def ppo():
     """PPO's agent as aisrv has it, with these features."""
 
     def make(name: str) -> PpoAgent:
-        agent = PpoAgent(agent_type="aisrv")
-        agent.config = type("Config", (PpoAgent.config,), {"features": name})
-        return agent
+        return PpoAgent(agent_type="aisrv", config=Config(features=name))
 
     return make
 

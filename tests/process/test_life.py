@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_CRASH, EXIT_OK, EXIT_WATCHDOG, AgentError, ConfigError
-from kaimesh.process.life import dotted
+from kaimesh.process.agents import dotted
 from tests.harness import WAIT_S, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -271,11 +271,11 @@ def test_a_resolved_configuration_is_not_overridden_by_the_environment(
 
 
 def test_dotted_names_say_what_is_missing() -> None:
-    assert dotted("kaimesh.process.life.dotted") is dotted
+    assert dotted("kaimesh.process.agents.dotted") is dotted
     with pytest.raises(ConfigError, match=r"no module 'kaimesh\.nothing'"):
         dotted("kaimesh.nothing.Thing")
     with pytest.raises(ConfigError, match="has no 'nothing'"):
-        dotted("kaimesh.process.life.nothing")
+        dotted("kaimesh.process.agents.nothing")
 
 
 def test_a_thread_that_dies_ends_the_process(life: Life) -> None:

@@ -299,10 +299,10 @@ def test_a_network_reads_the_features_as_one_array_and_the_maps_as_an_image():
     """Through the environments as the mesh makes them: PPO predicts from what it is given."""
     from kaimesh import envs
     from kaimesh.algorithms.ppo.agent import Agent
+    from kaimesh.algorithms.ppo.config import Config
 
     for name, kind, reads in (("realm-mini", "mlp", realm.FEATURES), ("realm-mini-maps", "nature", realm.VECTOR)):
-        config = type("Config", (Agent.config,), {"features": name})
-        agent = type("Ppo", (Agent,), {"config": config})("learner")
+        agent = Agent("learner", config=Config(features=name))
         env = envs.featured(envs.make_vector("realm-mini", 2, env_conf={"observation": "bytes"}), agent)
         agent.setup(env.spaces)
         torso = agent._net.torso

@@ -1,0 +1,69 @@
+"""Agents as a configuration names them: the object behind a dotted name, and the agent of a process."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import Any
+
+from kaimesh.config import Config
+from kaimesh.config.packages import below_kaimesh
+from kaimesh.contract.agent import Monitor, called_exit, user_code
+from kaimesh.contract.errors import AgentError, ConfigError
+
+
+def make_agent(
+    config: Config,
+    role: str,
+    *,
+    agent_type: str = "",
+    device: str | None = None,
+    logger: logging.Logger | None = None,
+    monitor: Monitor | None = None,
+) -> Any:
+    """The agent of a process of the kind `role` ("aisrv", "actor" or "learner"), with the configuration's hyper-parameters.
+
+    Where the algorithm's config class is a frozen dataclass, the agent's class also gets the argument `config`, an instance.
+    agent_type: what the agent is told to be; "": the role. device: None: as configured, "cpu" in an aisrv. monitor: None: none is kept.
+    Raises AgentError: its code raised. ConfigError: there is no such class; or its config class is a plain one, and another agent
+    of this process was made with other values of it.
+    """
+    entry = config.algo
+    path = {"aisrv": entry.aisrv_agent, "actor": entry.actor_agent, "learner": entry.learner_agent}[role]
+    agent_type = agent_type or role
+    if device is None:
+        device = "cpu" if role == "aisrv" else config.app.agent_device
+    with user_code(f"{path}({agent_type=})"):
+        given = config.parameters.for_agent() if config.parameters is not None else {}
+        return dotted(path)(
+            agent_type=agent_type,
+            device=device,
+            logger=logger or logging.getLogger(role),
+            monitor=monitor or Monitor(lambda _name, _value: None),
+            **given,
+        )
+
+
+def dotted(path: str) -> Any:
+    """The object at "package.module.name".
+
+    Raises ConfigError: there is none. AgentError: its module called exit. The module's own errors pass through.
+    """
+    module_name, _, name = path.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+            whole = below_kaimesh(path)
+            remedy = f"Write {whole}." if whole else "Correct it, or put its folder on PYTHONPATH."
+            raise ConfigError(
+                f"algo_conf names {path!r}, but there is no module {error.name!r}, so nothing can be loaded. {remedy}"
+            ) from error
+        raise
+    except SystemExit as error:
+        raise AgentError(called_exit(f"{module_name}, while it was imported,", error)) from error
+    if not hasattr(module, name):
+        raise ConfigError(
+            f"algo_conf names {path!r}, but module {module_name!r} has no {name!r}, so nothing can be loaded. Correct the name."
+        )
+    return getattr(module, name)
