@@ -32,7 +32,7 @@ def check(request: dict[str, Any]) -> None:
     try:
         envs.spaces_of(env)
         if (features := request.get("features", "none")) != "none":
-            envs.offered(env.metadata, request["app"], features)
+            envs.Offers.of(env.metadata, request["app"]).features(features)
     finally:
         env.close()
     if request.get("ckpt"):

@@ -13,8 +13,7 @@ import numpy as np
 
 from kaimesh.contract.errors import ConfigError
 from kaimesh.contract.face import Face, Line, Piece
-from kaimesh.contract.metadata import FACE, named
-from kaimesh.envs.vector import MeshVectorEnv
+from kaimesh.envs import MeshEnv
 
 # Arrow keys of environments that move something, as terminal.py names them.
 ARROWS: Mapping[str, Mapping[str, int]] = {
@@ -24,9 +23,9 @@ ARROWS: Mapping[str, Mapping[str, int]] = {
 }
 
 
-def wants_text(env: MeshVectorEnv) -> bool:
+def wants_text(env: MeshEnv) -> bool:
     """Whether to make it again with render_mode "ansi"."""
-    return "ansi" in env.metadata.get("render_modes", ())
+    return "ansi" in env.offers.render_modes
 
 
 class TextFace:
@@ -37,7 +36,7 @@ class TextFace:
 
     letters = "0123456789"
 
-    def __init__(self, env: MeshVectorEnv) -> None:
+    def __init__(self, env: MeshEnv) -> None:
         spaces = env.spaces
         if spaces.action_kind != "discrete":
             raise ConfigError(
@@ -86,11 +85,10 @@ class TextFace:
         return int(typed) if int(typed) < self._count else None
 
 
-def face_of(env: MeshVectorEnv) -> Face:
+def face_of(env: MeshEnv) -> Face:
     """The face of one slot: the one that its metadata name, else a TextFace."""
-    own = named(env.metadata, FACE)
-    face: Face = own(env) if own else TextFace(env)
-    return face
+    own = env.offers.face()
+    return own(env) if own is not None else TextFace(env)
 
 
 def _numbers(observation: np.ndarray, width: int) -> str:

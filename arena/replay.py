@@ -24,7 +24,6 @@ from kaimesh.config import trust
 from kaimesh.config.packages import find_own_code
 from kaimesh.contract.agent import called_exit
 from kaimesh.contract.errors import EXIT_AGENT, EXIT_CRASH, EXIT_OK, ConfigError, MeshError
-from kaimesh.contract.metadata import STORY, named
 from kaimesh.contract.story import Story
 from kaimesh.process.guarded import guarded
 
@@ -46,7 +45,7 @@ def replay(recording: Recording, out: Path | None, fps: float = 0, every: int = 
     try:
         result: dict[str, Any] = {"app": recording.app, "model": recording.model}
         if out:
-            fps = fps or float(again.env.metadata.get("render_fps") or FPS)
+            fps = fps or again.env.offers.render_fps or FPS
             result |= _write(again, out, fps, every)
         else:
             for _ in again:
@@ -64,8 +63,8 @@ def replay(recording: Recording, out: Path | None, fps: float = 0, every: int = 
 
 def _write(again: Replay, out: Path, fps: float, every: int) -> dict[str, Any]:
     suffix, length = out.suffix.lower(), len(again.recording.actions)
-    story_of = named(again.env.metadata, STORY) if suffix == ".html" else None
-    if story_of:
+    story_of = again.env.offers.story() if suffix == ".html" else None
+    if story_of is not None:
         every = 1  # a page draws it from data, which is small
     every = every or -(-(length + 1) // MOST_FRAMES[suffix])
 

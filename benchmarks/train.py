@@ -124,7 +124,7 @@ def transition_bytes(config: Config, statuses: dict[str, dict[str, Any]]) -> dic
     stored = max(status["gauges"].get("sample_bytes", 0.0) for status in buffers)
     app = config.app
     env = envs.make_vector(app.app, 1, env_conf=app.env_conf, max_episode_steps=app.max_episode_steps)
-    count, spaces = env.frame_stack, env.spaces
+    count, spaces = env.offers.frame_stack, env.spaces
     env.close()
     stacked = stored
     if count:

@@ -30,19 +30,25 @@ vector        the one wrapper around every vector environment
 translation   between gymnasium's spaces and the mesh's arrays
 single        one slot of a vector environment as a gymnasium.Env
 exchanged     what files from somebody else may name
-reports       what an environment may tell an evaluation
+interface     what the mesh uses of an environment, and what one may offer besides, in its metadata
+reports       what an environment may tell an evaluation by methods of its own
 atari_scores  what people and chance score in Atari games
 kaiwu         the environment as Kaiwu's workflows (generation G1) see it
 """
 
 from kaimesh.envs import realm  # registers kaimesh/Realm-v0 and kaimesh/RealmMini-v0
 from kaimesh.envs.exchanged import unfamiliar
-from kaimesh.envs.registry import ENVIRONMENTS, facade, make, make_vector, spaces_of
+from kaimesh.envs.interface import EvaluationOption, KaiwuEnv, MeshEnv, Offers
+from kaimesh.envs.registry import ENVIRONMENTS, facade, make, make_vector, offers, spaces_of
 from kaimesh.envs.reports import episode_report, for_evaluation, notes
-from kaimesh.envs.vector import featured, offered
+from kaimesh.envs.vector import featured
 
 __all__ = [
     "ENVIRONMENTS",
+    "EvaluationOption",
+    "KaiwuEnv",
+    "MeshEnv",
+    "Offers",
     "episode_report",
     "facade",
     "featured",
@@ -50,7 +56,7 @@ __all__ = [
     "make",
     "make_vector",
     "notes",
-    "offered",
+    "offers",
     "realm",
     "spaces_of",
     "unfamiliar",

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,11 @@ class Atari(AtariVectorEnv):  # type: ignore[misc]
         self._scores = np.where(self._over, 0.0, self._scores + rewards)
         self._over = terminated | truncated
         return result
+
+    @staticmethod
+    def for_evaluation(conf: Mapping[str, Any]) -> dict[str, Any]:
+        """Whole games, where training ended an episode with a lost life."""
+        return {**conf, "episodic_life": False}
 
     def episode_report(self, slot: int) -> dict[str, float]:
         """How near to a human's score the episode that has just ended came, where such a score is known."""

@@ -10,8 +10,8 @@ import gymnasium
 import numpy as np
 
 from kaimesh.contract.errors import ConfigError
-from kaimesh.contract.metadata import LEGAL_ACTIONS
 from kaimesh.contract.spaces import Spaces
+from kaimesh.envs.interface import Offers
 from kaimesh.envs.translation import Translation
 
 Build = Callable[[Mapping[str, Any], int], gymnasium.Env]
@@ -39,7 +39,7 @@ class Facade:
     @property
     def spaces(self) -> Spaces:
         """What a network sees; `feature` is the flat float32 form of `obs_shape`."""
-        return self._translation.spaces(bool(self.env.metadata.get(LEGAL_ACTIONS)))
+        return self._translation.spaces(Offers.of(self.env.metadata, self.app).legal_actions)
 
     def reset(self, usr_conf: Mapping[str, Any] | None = None) -> SimpleNamespace:
         """Starts an episode; returns the observation, see `step`.

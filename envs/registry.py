@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
+from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import VectorEnv
 
 from kaimesh.contract.errors import ConfigError
-from kaimesh.contract.metadata import FACADE, LEGAL_ACTIONS, PARTS, named
 from kaimesh.contract.spaces import Spaces
 from kaimesh.envs import gym
+from kaimesh.envs.interface import KaiwuEnv, Offers
 from kaimesh.envs.kaiwu import Facade
 from kaimesh.envs.minigrid import PREFIX, make_minigrid, vector_minigrid
 from kaimesh.envs.procgen import Procgen
 from kaimesh.envs.single import Single
 from kaimesh.envs.translation import Translation
-from kaimesh.envs.vector import MeshVectorEnv
+from kaimesh.envs.vector import FeaturedVectorEnv, MeshVectorEnv
 
 # What stands before the colon of an app that is not a module of one's own.
 KINDS = ("gym", "ale", "procgen", "minigrid")
@@ -98,10 +100,10 @@ def facade(
     seed: int | None = None,
     max_episode_steps: int = 0,
     render_mode: str | None = None,
-) -> Any:
-    """One `app` as Kaiwu's workflows (generation G1) see it; of the class that its metadata name, else a Facade."""
-    own = named(getattr(gym.named(ENVIRONMENTS[app]), "metadata", {}), FACADE) if app in ENVIRONMENTS else None
-    if own:
+) -> KaiwuEnv:
+    """One `app` as Kaiwu's workflows (generation G1) see it: through its own facade if it offers one, else through a Facade."""
+    own = offers(app).facade() if resolve(app)[0] == "own" else None
+    if own is not None:
         return own(app, env_conf=env_conf, seed=seed, max_episode_steps=max_episode_steps, render_mode=render_mode)
 
     def build(conf: Mapping[str, Any], limit: int) -> gymnasium.Env:
@@ -112,13 +114,43 @@ def facade(
 
 def spaces_of(env: VectorEnv | gymnasium.Env) -> Spaces:
     """What a network sees of `env`. Raises ConfigError: spaces that the mesh cannot carry."""
+    if isinstance(env, MeshVectorEnv | FeaturedVectorEnv):
+        return env.spaces
     if isinstance(env, VectorEnv):
         observation_space, action_space = env.single_observation_space, env.single_action_space
     else:
         observation_space, action_space = env.observation_space, env.action_space
-    name = getattr(env, "app", type(env.unwrapped).__name__)
-    spaces = Translation(observation_space, action_space, name).spaces(bool(env.metadata.get(LEGAL_ACTIONS)))
-    return spaces._replace(parts=env.metadata.get(PARTS, ()))
+    name = type(env.unwrapped).__name__
+    declared = Offers.of(env.metadata, name)
+    spaces = Translation(observation_space, action_space, name).spaces(declared.legal_actions)
+    return spaces._replace(parts=declared.parts)
+
+
+def maker(app: str) -> Callable[..., object]:
+    """The class, or the function, that environments of `app` are made by; makes none. Raises ConfigError: there is none."""
+    kind, name = resolve(app)
+    if kind == "ale":
+        from kaimesh.envs.atari import Atari
+
+        return Atari
+    if kind == "procgen":
+        return Procgen
+    if kind == "minigrid":
+        return make_minigrid
+    if kind == "own":
+        return gym.load(name)
+    spec = gym.find(name)
+    point = spec.vector_entry_point or spec.entry_point
+    assert point is not None, spec  # gymnasium registers nothing without one
+    return load_env_creator(point) if isinstance(point, str) else point
+
+
+def offers(app: str) -> Offers:
+    """What the class of `app` declares, before an environment is made; one may declare more. Raises ConfigError as `maker`."""
+    made_by = maker(app)
+    if inspect.isclass(made_by) and issubclass(made_by, gymnasium.Env | VectorEnv):
+        return Offers.of(made_by.metadata, app)
+    return Offers(app)
 
 
 def _procgen(name: str, count: int, conf: dict[str, Any], max_episode_steps: int, render_mode: str | None) -> Procgen:

@@ -1,41 +1,66 @@
-"""What an environment may tell an evaluation. Both are optional.
+"""What an environment may tell an evaluation of models by methods of its own. Both are optional.
 
-- `episode_report()` of a gymnasium.Env, or `episode_report(slot)` of a VectorEnv: numbers about the episode that has just ended, before
-  its reset; `dict[str, float | bool]`, the same names every time. They are tabulated; a bool counts as a share of episodes, True being
-  good. Two names mean more: `share_of_optimum`, 0..1, by which episodes are compared, and `optimum_steps`, which lengths are drawn against.
-- `for_evaluation(conf)`, a static method of the class: `env_conf` as an evaluation plays it, if training's is not what a
-  model should be judged by.
+- `episode_report()` of a gymnasium.Env, or `episode_report(slot)` of a VectorEnv: numbers about the episode that has just ended,
+  asked for before its reset; `dict[str, float | bool]`, the same names every time. They are tabulated; of a bool the share of
+  episodes in which it is True, which should be the good case. Two names mean more: by `share_of_optimum`, 0..1, episodes are
+  compared, and `optimum_steps` is drawn beside the episodes' lengths.
+- `for_evaluation(conf)`, a static method of the class: `env_conf` as an evaluation plays it, if a model should be judged by
+  something else than what it was trained on.
+
+What it declares in its metadata is in envs/interface.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from gymnasium.envs.registration import load_env_creator
+import gymnasium
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
-from kaimesh.envs import gym
 from kaimesh.envs.atari_scores import REFERENCES
-from kaimesh.envs.procgen import Procgen
-from kaimesh.envs.registry import resolve
+from kaimesh.envs.interface import MeshEnv
+from kaimesh.envs.registry import maker, resolve
 from kaimesh.envs.single import Single
 
 Report = Mapping[str, float]
 
 
-def episode_report(env: Any, slot: int = 0) -> Report:
-    """What `env`, a gymnasium.Env or VectorEnv under any wrappers, says of the episode that has just ended in `slot`; {} if nothing."""
-    env = env.unwrapped
-    if isinstance(env, SyncVectorEnv):
-        env, slot = env.envs[slot].unwrapped, 0
-    if isinstance(env, Single):
-        env = env.vector
-    report = getattr(env, "episode_report", None)
-    if report is None:
-        return {}
-    told: Report = report(slot) if isinstance(env, VectorEnv) else report()
-    return told
+@runtime_checkable
+class ReportsEpisode(Protocol):
+    """A gymnasium.Env that reports."""
+
+    def episode_report(self) -> Report:
+        """On the episode that has just ended."""
+
+
+@runtime_checkable
+class ReportsSlots(Protocol):
+    """A VectorEnv that reports."""
+
+    def episode_report(self, slot: int) -> Report:
+        """On the episode that has just ended in that slot."""
+
+
+@runtime_checkable
+class ChangesForEvaluation(Protocol):
+    """A class of environments that an evaluation plays with other arguments."""
+
+    @staticmethod
+    def for_evaluation(conf: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Those, from the arguments of training."""
+
+
+def episode_report(env: gymnasium.Env | VectorEnv | MeshEnv, slot: int = 0) -> Report:
+    """What `env`, under any wrappers, says of the episode that has just ended in `slot`; {} if it says nothing."""
+    inner = env.unwrapped
+    if isinstance(inner, SyncVectorEnv):
+        inner, slot = inner.envs[slot].unwrapped, 0
+    if isinstance(inner, Single):
+        inner = inner.vector.unwrapped
+    if isinstance(inner, VectorEnv):
+        return inner.episode_report(slot) if isinstance(inner, ReportsSlots) else {}
+    return inner.episode_report() if isinstance(inner, ReportsEpisode) else {}
 
 
 def notes(app: str) -> list[str]:
@@ -51,18 +76,5 @@ def notes(app: str) -> list[str]:
 
 def for_evaluation(app: str, env_conf: Mapping[str, Any]) -> dict[str, Any]:
     """`env_conf` as an evaluation of `app` plays it. Raises ConfigError: an unknown app."""
-    kind, name = resolve(app)
-    if kind == "ale":
-        return {**env_conf, "episodic_life": False}  # a whole game
-    if kind == "gym":
-        spec = gym.find(name)
-        target: Any = spec.vector_entry_point or spec.entry_point
-        target = load_env_creator(target) if isinstance(target, str) else target
-    elif kind == "procgen":
-        target = Procgen
-    elif kind == "minigrid":
-        return dict(env_conf)
-    else:
-        target = gym.load(name)
-    change = getattr(target, "for_evaluation", None)
-    return dict(env_conf) if change is None else dict(change(env_conf))
+    made_by = maker(app)
+    return dict(made_by.for_evaluation(env_conf) if isinstance(made_by, ChangesForEvaluation) else env_conf)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,18 +12,15 @@ from gymnasium.vector.utils import batch_space
 
 from kaimesh.contract.agent import Features, user_code
 from kaimesh.contract.errors import AgentError, ConfigError
-from kaimesh.contract.metadata import FEATURES, FRAME_STACK, LEGAL_ACTIONS, PARTS, named
-from kaimesh.contract.spaces import Spaces
+from kaimesh.envs.interface import LEGAL_ACTIONS, Infos, MeshEnv, Offers, Stepped
 from kaimesh.envs.translation import Translation
 
 
 class MeshVectorEnv(VectorWrapper):
-    """A vector environment of N slots as the mesh steps it; see Translation for dtypes.
+    """Any vector environment as a MeshEnv; see Translation for dtypes.
 
     seed: of the first `reset` that does not name one. clip_rewards: returned rewards are clipped to [-1, 1].
-
-    After every reset and step: `legal_actions`, bool `[N, A]`, or None where the environment has none; `true_rewards`,
-    float32 `[N]`, the rewards before clipping, which is what an episode's return is the sum of.
+    Raises ConfigError: it resets in another mode than NEXT_STEP, its metadata are wrong, or the mesh cannot carry its spaces.
     """
 
     def __init__(self, env: VectorEnv, app: str, *, seed: int | None = None, clip_rewards: bool = False) -> None:
@@ -34,25 +31,21 @@ class MeshVectorEnv(VectorWrapper):
                 f"{app} resets in mode {mode}; trajectories would lose each episode's last observation. Give it "
                 "autoreset_mode NEXT_STEP (gymnasium.vector.AutoresetMode) and name that in its metadata."
             )
-        self.app = app
+        self.app, self.offers = app, Offers.of(env.metadata, app)
         self.translation = Translation(env.single_observation_space, env.single_action_space, app)
-        self.legal_actions: np.ndarray | None = None
+        self.spaces = self.translation.spaces(self.offers.legal_actions)._replace(parts=self.offers.parts)
+        self.legal_actions: np.ndarray | None = None  # [N, A]
         self.true_rewards = np.zeros(env.num_envs, np.float32)  # [N]
-        self._declares_legal = bool(env.metadata.get(LEGAL_ACTIONS))
+        self._declares_legal = self.offers.legal_actions
         self._seed, self._clip = seed, clip_rewards
         self._step = env.step
 
     @property
-    def spaces(self) -> Spaces:
-        """What a network sees."""
-        return self.translation.spaces(self._declares_legal)._replace(parts=self.env.metadata.get(PARTS, ()))
-
-    @property
     def frame_stack(self) -> int:
-        """K, where an observation is the K most recent frames, else 0."""
-        return int(self.env.metadata.get(FRAME_STACK, 0))
+        """`offers.frame_stack`."""
+        return self.offers.frame_stack
 
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, Infos]:
         """Observations `[N, ...]` and infos."""
         if seed is None:
             seed, self._seed = self._seed, None
@@ -62,7 +55,7 @@ class MeshVectorEnv(VectorWrapper):
             self.legal_actions = self._legal(infos)
         return self.translation.observations(observations), infos
 
-    def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: np.ndarray) -> Stepped:
         """Observations `[N, ...]`, rewards float32 `[N]`, terminated and truncated bool `[N]`, infos."""
         observations, rewards, terminated, truncated, infos = self._step(self.translation.actions(actions))
         self.true_rewards = rewards = np.asarray(rewards, np.float32)
@@ -72,7 +65,7 @@ class MeshVectorEnv(VectorWrapper):
             self.legal_actions = self._legal(infos)
         return self.translation.observations(observations), rewards, terminated, truncated, infos
 
-    def _legal(self, infos: dict[str, Any]) -> np.ndarray:
+    def _legal(self, infos: Infos) -> np.ndarray:
         legal = infos.get("legal_act")
         if legal is None or not infos.get("_legal_act", np.ones(1, bool)).all():
             raise ConfigError(
@@ -83,11 +76,16 @@ class MeshVectorEnv(VectorWrapper):
 
 
 class FeaturedVectorEnv(VectorWrapper):
-    """`env` as an agent's `features` show it: observations are features, rewards are shaped; `true_rewards` stay the environment's."""
+    """`env` as an agent's `features` show it: observations are features, and rewards are shaped.
+
+    `legal_actions` and `true_rewards` stay the environment's own.
+    """
 
     def __init__(self, env: MeshVectorEnv, features: Features) -> None:
         super().__init__(env)
         self._mesh_env, self._features = env, features
+        self.app, self.spaces = env.app, features.spaces
+        self.offers = replace(env.offers, frame_stack=0, parts=features.spaces.parts)  # features are no frames
         shape, dtype = features.spaces.obs_shape, np.dtype(features.spaces.obs_dtype)
         if any(length < 1 for length in shape):
             raise AgentError(
@@ -100,11 +98,6 @@ class FeaturedVectorEnv(VectorWrapper):
         self.observation_space = batch_space(self.single_observation_space, env.num_envs)
 
     @property
-    def spaces(self) -> Spaces:
-        """What a network sees."""
-        return self._features.spaces
-
-    @property
     def legal_actions(self) -> np.ndarray | None:
         """As MeshVectorEnv's."""
         return self._mesh_env.legal_actions
@@ -114,7 +107,7 @@ class FeaturedVectorEnv(VectorWrapper):
         """As MeshVectorEnv's."""
         return self._mesh_env.true_rewards
 
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, Infos]:
         """Features `[N, F]` and infos."""
         observations, infos = self._mesh_env.reset(seed=seed, options=options)
         with user_code("Agent.features: reset"):
@@ -127,7 +120,7 @@ class FeaturedVectorEnv(VectorWrapper):
             )
         return seen, infos
 
-    def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: np.ndarray) -> Stepped:
         """Features `[N, F]`, shaped rewards float32 `[N]`, the rest as MeshVectorEnv's."""
         observations, rewards, terminated, truncated, infos = self._mesh_env.step(actions)
         with user_code("Agent.features: step"):
@@ -135,27 +128,16 @@ class FeaturedVectorEnv(VectorWrapper):
         return seen, shaped, terminated, truncated, infos
 
 
-def featured(env: MeshVectorEnv, agent: Any) -> MeshVectorEnv | FeaturedVectorEnv:
-    """`env` as `agent` wants to see it, if it has `features`.
+def featured(env: MeshVectorEnv, agent: object) -> MeshEnv:
+    """`env` as `agent` wants to see it: through its `features`, or as it is, if the agent has no such method.
 
-    Raises AgentError: they do not fit `env`. ConfigError: it wants some by a name that `env` does not know.
+    Raises AgentError: the features do not fit `env`. ConfigError: the agent wants some by a name that `env` does not offer.
     """
     make = getattr(agent, "features", None)
     if make is None:
         return env
     with user_code("Agent.features"):
-        features = make(env.num_envs, env.spaces)
+        features: Features | str | None = make(env.num_envs, env.spaces)
         if isinstance(features, str):
-            features = offered(env.metadata, env.app, features)(env.num_envs, env.spaces)
+            features = env.offers.features(features)(env.num_envs, env.spaces)
     return env if features is None else FeaturedVectorEnv(env, features)
-
-
-def offered(metadata: Mapping[str, Any], app: str, name: str) -> Callable[[int, Spaces], Features]:
-    """What makes the features that an environment with these metadata offers by that name. Raises ConfigError: it offers none such."""
-    known: Mapping[str, Callable[[int, Spaces], Features]] = named(metadata, FEATURES) or {}
-    if name not in known:
-        raise ConfigError(
-            f"features = {name!r}: {app} offers {', '.join(known) or 'no features of its own'}; a network would have nothing to see. "
-            f"Set the algorithm's features to {'one of these, or to ' if known else ''}'none', for the observation itself."
-        )
-    return known[name]

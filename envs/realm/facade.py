@@ -32,6 +32,8 @@ class RealmFacade:
     `score` is what the contest would score of the episode so far; `spaces` what a network sees that reads `Realm`'s observations.
     """
 
+    preset = "realm"
+
     def __init__(
         self,
         app: str,
@@ -42,7 +44,7 @@ class RealmFacade:
         render_mode: str | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        conf = {"preset": app, **(env_conf or {})}
+        conf = {"preset": self.preset, **(env_conf or {})}
         self.app = app
         self.env = Realm(1, max_episode_steps=max_episode_steps, render_mode=render_mode, **conf)
         self._seed, self._sleep = seed, sleep
@@ -127,3 +129,9 @@ class RealmFacade:
         if reason not in self._told:
             self._told.add(reason)
             _log.error("%s: %s", self.app, reason)
+
+
+class RealmMiniFacade(RealmFacade):
+    """The same of the small map."""
+
+    preset = "realm-mini"

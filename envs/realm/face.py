@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from kaimesh.contract.face import Colour, Line, Piece
+from kaimesh.envs.interface import MeshEnv
 from kaimesh.envs.realm import core, oracle, views
 from kaimesh.envs.realm.map import BUFF, CELL, POINTS
 from kaimesh.envs.realm.vector import Realm
-from kaimesh.envs.vector import MeshVectorEnv
 
 # What is in a cell, with its letters, its colour, and its name in the legend.
 FLOOR, WALL, VISITED, START, END, BUFF_LIES, TREASURE, HERO = range(8)
@@ -40,7 +40,7 @@ class RealmFace:
     keys = "qwe/a d/zxc, 1-9, arrows: walk  space: flash"
     letters = LETTER_KEYS + NUMBER_KEYS + " "
 
-    def __init__(self, env: MeshVectorEnv) -> None:
+    def __init__(self, env: MeshEnv) -> None:
         realm = env.unwrapped
         assert isinstance(realm, Realm)
         self._realm, self._armed = realm, False

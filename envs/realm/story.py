@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from kaimesh.envs.interface import MeshEnv
 from kaimesh.envs.realm import picture
 from kaimesh.envs.realm.core import DIRECTIONS, FLASH_WAIT, RADIUS
 from kaimesh.envs.realm.map import BUFF, CELL, POINTS
 from kaimesh.envs.realm.vector import Realm
-from kaimesh.envs.vector import MeshVectorEnv
 
 _DIRECTIONS = ("East", "North-East", "North", "North-West", "West", "South-West", "South", "South-East")
 
@@ -24,7 +24,7 @@ class Story:
 
     script = Path(__file__).parent / "story.js"
 
-    def __init__(self, env: MeshVectorEnv) -> None:
+    def __init__(self, env: MeshEnv) -> None:
         realm = env.unwrapped
         assert isinstance(realm, Realm)
         self._realm = realm

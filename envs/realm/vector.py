@@ -10,9 +10,9 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from kaimesh.contract import metadata
 from kaimesh.contract.errors import ConfigError
 from kaimesh.contract.spaces import Part
+from kaimesh.envs import interface
 from kaimesh.envs.realm import core, views
 from kaimesh.envs.realm.atlas import find
 from kaimesh.envs.realm.core import ACTIONS, DIRECTIONS, FULL_MEMORY
@@ -30,13 +30,13 @@ METADATA = {
     "render_modes": ["rgb_array"],
     "render_fps": 12,
     "autoreset_mode": AutoresetMode.NEXT_STEP,
-    metadata.LEGAL_ACTIONS: True,
-    metadata.FACADE: "kaimesh.envs.realm.facade:RealmFacade",
-    metadata.FEATURES: "kaimesh.envs.realm.features:FEATURES_BY_NAME",
+    interface.LEGAL_ACTIONS: True,
+    interface.FACADE: "kaimesh.envs.realm.facade:RealmFacade",
+    interface.FEATURES: "kaimesh.envs.realm.features:FEATURES_BY_NAME",
 }
 _SHOWN = {  # of a Realm itself, not of what is made of it
-    metadata.FACE: "kaimesh.envs.realm.face:RealmFace",
-    metadata.STORY: "kaimesh.envs.realm.story:Story",
+    interface.FACE: "kaimesh.envs.realm.face:RealmFace",
+    interface.STORY: "kaimesh.envs.realm.story:Story",
 }
 
 PARTS = (Part("vector", "<f4", (FEATURES,)), Part("maps", "|u1", (VIEW, VIEW), bits=6))  # of the observation "bytes"
@@ -89,7 +89,7 @@ class Realm(VectorEnv):
         self.state = core.new_state(num_envs, self.map.size)
         self.single_observation_space, self._observe = _OBSERVATIONS[observation]
         if observation == "bytes":
-            self.metadata[metadata.PARTS] = PARTS
+            self.metadata[interface.PARTS] = PARTS
         self.single_action_space = Discrete(ACTIONS)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -150,6 +150,8 @@ class Realm(VectorEnv):
 
 class RealmMini(Realm):
     """`Realm` with the small map."""
+
+    metadata = {**Realm.metadata, interface.FACADE: "kaimesh.envs.realm.facade:RealmMiniFacade"}  # noqa: RUF012 - as above
 
     def __init__(self, num_envs: int = 1, **conf: Any) -> None:
         super().__init__(num_envs, preset="realm-mini", **conf)

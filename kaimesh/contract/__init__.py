@@ -10,7 +10,6 @@ declared    what a peer says of its rows and its environment, checked
 finite      whether arrays hold NaN or infinity
 stacking    stacked frames, stored once
 recurrence  a recurrent network's state
-metadata    what an environment says of itself
 face        what an environment shows to a person
 story       an episode as data, for a page
 untrusted   data of strangers, parsed with bounds

@@ -69,7 +69,7 @@ class Agent:
     `sequential_predict` (see actor/batcher).
     Optional methods, called if they exist: `setup(spaces)` once before anything else, with the environment's Spaces;
     `features(count, spaces)`, for native workflows, before `setup`: Features of `count` slots, whose spaces `setup`
-    then gets, or the name of some that the environment offers (contract/metadata), or None; `slot_columns(slots,
+    then gets, or the name of some that the environment offers (envs/interface), or None; `slot_columns(slots,
     total)`, for native workflows: constants of the slots with the numbers `slots` int64 `[N]`, of `total` in all aisrv,
     as columns `[N, ...]` that travel with every request for predictions; `sample_of(unrolls)`, for
     native workflows: what is stored of unrolls (aisrv/rollout), a Batch of as many rows;

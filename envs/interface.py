@@ -1,0 +1,261 @@
+"""What the mesh uses of an environment: `MeshEnv` in native workflows, `KaiwuEnv` in Kaiwu's, and what it may offer besides.
+
+What an environment offers beside gymnasium's own interface is all optional. It stands in gymnasium's `metadata`, of the class or of
+an instance, and is read once, by `Offers.of`; nothing else looks for it:
+
+| key of `metadata` | value |
+|---|---|
+| `legal_actions` | true if every info has "legal_act", bool `[A]`: which actions are allowed now |
+| `frame_stack` | K, if an observation is the K most recent frames `[K, ...]`, zeros before an episode's first; see contract/stacking |
+| `parts` | of observations that are flat bytes: the `kaimesh.agent.Part`s that they consist of |
+| `success_return` | the return from which an episode counts as a success |
+| `features` | `<module>:<name>` of a mapping: name -> from the number of slots and Spaces to `kaimesh.agent.Features` |
+| `facade` | `<module>:<name>` of what makes a KaiwuEnv, in place of the general one |
+| `face` | `<module>:<name>` of what makes the `contract.face.Face` of a MeshEnv: how a person plays it in a terminal |
+| `story` | `<module>:<name>` of what makes the `contract.story.Story` of a MeshEnv: an episode as data, for a page |
+| `evaluation_options` | `<module>:<name>` of a sequence of EvaluationOption: what tools/evaluate.sh takes for it on the command line |
+
+What is named as `<module>:<name>` is imported where it is used. So a game is one package, which nothing else of the mesh names.
+What an environment may tell an evaluation by methods is in envs/reports.py.
+
+Shape legend: N slots (environments that are stepped together); A actions; `...` one observation.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+from kaimesh.contract.agent import Features
+from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.face import Face
+from kaimesh.contract.spaces import Part, Spaces
+from kaimesh.contract.story import Story
+
+LEGAL_ACTIONS, FRAME_STACK, PARTS, SUCCESS_RETURN = "legal_actions", "frame_stack", "parts", "success_return"
+FEATURES, FACADE, FACE, STORY, EVALUATION_OPTIONS = "features", "facade", "face", "story", "evaluation_options"
+
+Infos = dict[str, Any]  # gymnasium's: what an environment tells beside observations and rewards
+Stepped = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Infos]
+
+
+class MeshEnv(Protocol):
+    """A vector environment of N slots, with the mesh's dtypes; `envs.make_vector` and `envs.featured` return one.
+
+    app: its name in the configuration. offers: what it declares of itself. spaces: what a network sees of it.
+
+    After every reset and step: `legal_actions`, bool `[N, A]`, or None where the environment forbids no action; and
+    `true_rewards`, float32 `[N]`, the rewards before any clipping or shaping. An episode's return is the sum of these.
+    """
+
+    app: str
+    offers: Offers
+
+    @property
+    def num_envs(self) -> int:
+        """N."""
+
+    @property
+    def spaces(self) -> Spaces:
+        """What a network sees."""
+
+    @property
+    def legal_actions(self) -> np.ndarray | None:
+        """bool `[N, A]`, or None."""
+
+    @property
+    def true_rewards(self) -> np.ndarray:
+        """float32 `[N]`."""
+
+    @property
+    def render_mode(self) -> str | None:
+        """gymnasium's, that it was made with."""
+
+    @property
+    def unwrapped(self) -> VectorEnv:
+        """The environment itself, below every wrapper."""
+
+    def reset(self, *, seed: int | None = None) -> tuple[np.ndarray, Infos]:
+        """Starts an episode in every slot; returns observations `[N, ...]` and infos."""
+
+    def step(self, actions: np.ndarray) -> Stepped:
+        """Observations `[N, ...]`, rewards float32 `[N]`, terminated and truncated bool `[N]`, infos.
+
+        A slot whose episode ended in the step before ignores its action, and returns the first observation of the next
+        episode with reward 0.
+        """
+
+    def render(self) -> Any:
+        """One picture a slot, uint8 `[H, W, 3]`, or text; what it is depends on the render mode."""
+
+    def close(self) -> None:
+        """Frees what the environment holds."""
+
+
+class KaiwuEnv(Protocol):
+    """One environment as Kaiwu's workflows of generation G1 use it; `envs.facade` returns one.
+
+    score: the return of the episode so far, in the environment's true rewards. spaces: what a network sees that reads the
+    observation as the environment gives it. env: the gymnasium environment behind this.
+    """
+
+    app: str
+
+    @property
+    def score(self) -> float:
+        """The episode's return so far."""
+
+    @property
+    def spaces(self) -> Spaces:
+        """What a network sees."""
+
+    @property
+    def env(self) -> gymnasium.Env | VectorEnv:
+        """The environment itself; a vector environment has one slot."""
+
+    def reset(self, usr_conf: Mapping[str, Any] | None = None) -> Any:
+        """Starts an episode; returns its first observation, or None if the environment refuses `usr_conf`."""
+
+    def step(self, act: Any, stop_game: bool = False) -> tuple[Any, Any, Any, Any, Any, Any]:
+        """One step: `(frame_no, obs, score, terminated, truncated, env_info)`."""
+
+    def render(self) -> Any:
+        """The picture, uint8 `[H, W, 3]`, if the environment was made with a render mode."""
+
+    def close(self) -> None:
+        """Frees what the environment holds."""
+
+
+class MakesKaiwuEnv(Protocol):
+    """What an environment may name as its own `facade`: a class, or a function, that makes a KaiwuEnv of `app`."""
+
+    def __call__(
+        self,
+        app: str,
+        *,
+        env_conf: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        max_episode_steps: int = 0,
+        render_mode: str | None = None,
+    ) -> KaiwuEnv:
+        """Arguments as `envs.facade` takes them."""
+
+
+class EvaluationOption(NamedTuple):
+    """An option of tools/evaluate.sh that one environment has, such as `--speed 3`.
+
+    flag, metavar, help: as argparse takes them. changes: from the text that the user typed to the keys of env_conf that it stands
+    for; raises ConfigError: the text is none of those that it takes.
+    """
+
+    flag: str
+    metavar: str
+    help: str
+    changes: Callable[[str], Mapping[str, Any]]
+
+
+MakesFeatures = Callable[[int, Spaces], Features]
+
+
+@dataclass(frozen=True)
+class Offers:
+    """What the environment `app` declares in its metadata, checked; the module's docstring has the keys.
+
+    render_modes and render_fps are gymnasium's own keys: how it can be drawn, and how many pictures a second suit it, 0 for nothing
+    said. named: of the keys whose values are `<module>:<name>`, those that there are.
+    """
+
+    app: str
+    legal_actions: bool = False
+    frame_stack: int = 0
+    parts: tuple[Part, ...] = ()
+    success_return: float | None = None
+    render_modes: tuple[str, ...] = ()
+    render_fps: float = 0.0
+    named: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any], app: str) -> Offers:
+        """Raises ConfigError: a key has a value that means nothing."""
+        stack, success = metadata.get(FRAME_STACK, 0), metadata.get(SUCCESS_RETURN)
+        parts = tuple(metadata.get(PARTS, ()))
+        if type(stack) is not int or stack < 0:
+            raise _wrong(app, FRAME_STACK, stack, "a whole number of frames, 0 for none")
+        if not all(isinstance(part, Part) for part in parts):
+            raise _wrong(app, PARTS, parts, "a sequence of kaimesh.agent.Part")
+        if success is not None and not isinstance(success, int | float):
+            raise _wrong(app, SUCCESS_RETURN, success, "a number, the return of an episode")
+        names = {key: metadata[key] for key in (FEATURES, FACADE, FACE, STORY, EVALUATION_OPTIONS) if key in metadata}
+        for key, name in names.items():
+            if not isinstance(name, str) or ":" not in name:
+                raise _wrong(app, key, name, "'<module>:<name>'")
+        modes, fps = (
+            metadata.get("render_modes"),
+            metadata.get("render_fps"),
+        )  # which other libraries may set to anything
+        return cls(
+            app,
+            legal_actions=bool(metadata.get(LEGAL_ACTIONS)),
+            frame_stack=stack,
+            parts=parts,
+            success_return=success,
+            render_modes=tuple(map(str, modes)) if isinstance(modes, list | tuple) else (),
+            render_fps=float(fps) if isinstance(fps, int | float) else 0.0,
+            named=names,
+        )
+
+    def features(self, name: str) -> MakesFeatures:
+        """What makes the features that are offered by that name. Raises ConfigError: none are."""
+        known: Mapping[str, MakesFeatures] = self._imported(FEATURES) or {}
+        if name not in known:
+            raise ConfigError(
+                f"features = {name!r}: {self.app} offers {', '.join(known) or 'no features of its own'}; a network would have "
+                f"nothing to see. Set the algorithm's features to {'one of these, or to ' if known else ''}'none', for the "
+                "observation itself."
+            )
+        return known[name]
+
+    def facade(self) -> MakesKaiwuEnv | None:
+        """Its own, or None."""
+        facade: MakesKaiwuEnv | None = self._imported(FACADE)
+        return facade
+
+    def face(self) -> Callable[[MeshEnv], Face] | None:
+        """Its own, or None."""
+        face: Callable[[MeshEnv], Face] | None = self._imported(FACE)
+        return face
+
+    def story(self) -> Callable[[MeshEnv], Story] | None:
+        """Its own, or None."""
+        story: Callable[[MeshEnv], Story] | None = self._imported(STORY)
+        return story
+
+    def evaluation_options(self) -> Sequence[EvaluationOption]:
+        """Those of the command line of an evaluation."""
+        return self._imported(EVALUATION_OPTIONS) or ()
+
+    def _imported(self, key: str) -> Any:
+        """What the key names; None where it is not there. Raises ConfigError: it cannot be imported."""
+        if key not in self.named:
+            return None
+        module, _, name = self.named[key].partition(":")
+        try:
+            return getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ConfigError(
+                f"{self.app}: metadata[{key!r}] = {self.named[key]!r} cannot be imported ({error}), so the environment cannot be "
+                "used in that way. Correct the name, or remove the key from the environment's metadata."
+            ) from error
+
+
+def _wrong(app: str, key: str, value: object, allowed: str) -> ConfigError:
+    return ConfigError(
+        f"{app}: metadata[{key!r}] = {value!r} must be {allowed}; the mesh would treat its observations or episodes as something "
+        "that they are not. Correct it, or remove the key from the environment's metadata."
+    )
