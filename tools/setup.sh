@@ -1,19 +1,56 @@
 #!/usr/bin/env bash
-# Makes .venv and installs what requirements.lock names. Does nothing where that is done already; the other scripts call it.
-# Needs Python 3.11; uses uv where it is installed. Two first starts at the same time take turns.
+# Makes .venv and installs into it what the locks in requirements/ name: tools/setup.sh [test] [torch]
+#   run     what the mesh needs to run; always there, so that the other scripts call this one
+#   gpu     the same with TensorFlow's CUDA build, in place of run: KAIMESH_GPU=1. It stays until KAIMESH_GPU=0 is said
+#   test    what tests, lint and types need beside it
+#   torch   PyTorch, for agents that want it
+# Does nothing where that is done already. Needs Python 3.11; uses uv where it is installed. Two first starts take turns.
 # A .venv that runs is never removed, whoever made it: others may be using it.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
-wanted="$(sha256sum requirements.lock | cut -d' ' -f1)"
-stamp=.venv/.requirements.sha256
-ready() { [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; }
+# A line for each set: the SHA-256 of the lock that it was installed from, else "unfinished" or "leaving", and its name.
+state=.venv/.kaimesh-sets
 say() { echo "setup: $*" >&2; }
 runs() { "$@" -c '' 2>/dev/null; }
 is_311() { "$1" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; }
+lock() { echo "requirements/$1.lock"; }
+hash_of() { sha256sum "$(lock "$1")" | cut -d' ' -f1; }
+holds() { grep -q "$1$" "$state" 2>/dev/null; } # a line that ends so
+names() { sed -n 's/^\([A-Za-z0-9._-]*\).*==.*/\1/p' "$(lock "$1")"; }
+ready() {
+    [ -x .venv/bin/python ] || return
+    for name in "${sets[@]}"; do holds "^$(hash_of "$name") $name" || return; done
+}
+# What stands before a set's name from now on; "": the set is gone.
+becomes() {
+    { grep -v " $1$" "$state" 2>/dev/null || true; [ -z "$2" ] || echo "$2 $1"; } >"$state.new"
+    mv "$state.new" "$state"
+}
+
+base=run other=gpu
+case "${KAIMESH_GPU:-}" in
+"") ! holds " gpu" || holds "leaving gpu" || base=gpu other=run ;;
+1) base=gpu other=run ;;
+0) ;;
+*)
+    say "KAIMESH_GPU=$KAIMESH_GPU is neither 1 nor 0; nothing was installed. Say 1 for TensorFlow's CUDA build, 0 for the CPU's."
+    exit 1
+    ;;
+esac
+sets=("$base")
+for name in "$@"; do
+    case "$name" in
+    test | torch) sets+=("$name") ;;
+    *)
+        say "there is no set $name to add; nothing was installed. Name test or torch, or nothing; KAIMESH_GPU=1 is for a GPU."
+        exit 1
+        ;;
+    esac
+done
 ready && exit 0
 
-exec 9<requirements.lock
+exec 9<"$(lock run)"
 if ! flock --nonblock 9; then
     say "another start is installing; waiting for it"
     flock 9
@@ -21,7 +58,6 @@ fi
 ready && exit 0
 
 start=$SECONDS
-count="$(grep -c '==' requirements.lock)"
 if runs .venv/bin/python; then
     is_311 .venv/bin/python || {
         say ".venv has another Python than 3.11, which TensorFlow 2.15 and dm-reverb need. Move it away and run this again."
@@ -34,9 +70,9 @@ else
 fi
 
 if command -v uv >/dev/null; then
-    say "installing $count packages into .venv with uv (the first time: a minute or two)"
     [ $made = no ] || uv venv --quiet --python 3.11 .venv
-    uv pip install --quiet --python .venv/bin/python --no-deps -r requirements.lock
+    pip() { uv pip "$1" --quiet --python .venv/bin/python "${@:2}"; }
+    with=uv over=--reinstall yes=
 else
     if [ $made = yes ]; then
         python="$(command -v python3.11 || command -v python3 || true)"
@@ -47,13 +83,29 @@ else
         fi
         "$python" -m venv --without-pip .venv
     fi
-    say "installing $count packages into .venv with pip (the first time: some minutes; uv is faster)"
     if ! .venv/bin/python -c 'import pip' 2>/dev/null && ! .venv/bin/python -m ensurepip --default-pip >/dev/null 2>&1; then
         # Debian keeps ensurepip in python3-venv. pip's wheel is a program that can install itself.
-        say "this Python has no ensurepip; fetching pip from ${PIP_INDEX_URL:-https://pypi.org/simple}"
+        say "this Python has no ensurepip; fetching pip from the package index"
         .venv/bin/python tools/fetch_pip.py
     fi
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+    pip() { .venv/bin/python -m pip "$1" --quiet --disable-pip-version-check "${@:2}"; }
+    with="pip (uv is faster)" over=--ignore-installed yes=--yes
 fi
-echo "$wanted" >"$stamp"
+
+files=() again=() count=0
+for name in "${sets[@]}"; do
+    ! holds "unfinished $name" || again=("$over") # half a package may lie there: all is written once more
+    becomes "$name" unfinished
+    files+=(-r "$(lock "$name")")
+    count=$((count + $(grep -c '==' "$(lock "$name")")))
+done
+say "${sets[*]}: $count packages into .venv with $with (the first time: a minute or two)"
+if holds " $other"; then # both TensorFlows have the same files, so the one goes before the other comes
+    becomes "$other" leaving
+    # shellcheck disable=SC2046,SC2086 # names of packages
+    pip uninstall $yes $(comm -23 <(names "$other" | sort) <(names "$base" | sort))
+    becomes "$other" ""
+fi
+pip install --no-deps --require-hashes "${again[@]}" "${files[@]}"
+for name in "${sets[@]}"; do becomes "$name" "$(hash_of "$name")"; done
 say "done in $((SECONDS - start)) s"

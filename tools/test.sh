@@ -3,5 +3,5 @@
 set -euo pipefail
 export KAIMESH_FROM="$PWD"
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
-./tools/setup.sh
+./tools/setup.sh test
 exec .venv/bin/python -m pytest "$@"

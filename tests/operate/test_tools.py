@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STAMP = ".venv/.requirements.sha256"
+STATE = ".venv/.kaimesh-sets"
+LOCKS = {
+    "run": "a==1\ntensorflow-cpu==2\n",
+    "gpu": "a==1\nnvidia-a==3\ntensorflow==2\n",
+    "test": "c==1\n",
+    "torch": "d==1\n",
+}
 # A `uv` that makes a .venv around this Python and writes down what it was asked.
 FAKE_UV = """#!/bin/bash
 echo "$*" >>uv.calls
@@ -23,6 +29,7 @@ chmod +x .venv/bin/python
 COMMANDS = (
     "bash",
     "cat",
+    "comm",
     "cut",
     "dirname",
     "env",
@@ -30,10 +37,13 @@ COMMANDS = (
     "grep",
     "mkdir",
     "chmod",
+    "mv",
     "readlink",
     "rm",
+    "sed",
     "sha256sum",
     "sleep",
+    "sort",
 )
 
 
@@ -45,10 +55,15 @@ class Checkout:
         shutil.copytree(ROOT / "tools", root / "tools")
         for name in ("kaimesh", "conf", "algorithms"):
             (root / name).symlink_to(ROOT / name)
-        (root / "requirements.lock").write_text("a==1\nb==2\n")
+        (root / "requirements").mkdir()
+        for name, text in LOCKS.items():
+            self.lock(name).write_text(text)
         self.bin.mkdir()
         for name in COMMANDS:
             (self.bin / name).symlink_to(str(shutil.which(name)))
+
+    def lock(self, name: str) -> Path:
+        return self.root / "requirements" / f"{name}.lock"
 
     def add(self, name: str, text: str) -> None:
         (self.bin / name).write_text(text)
@@ -57,18 +72,19 @@ class Checkout:
     def add_uv(self) -> None:
         self.add("uv", FAKE_UV.format(python=sys.executable))
 
-    def popen(self, script: str, *words: str, cwd: Path | None = None) -> subprocess.Popen[str]:
+    def popen(self, script: str, *words: str, cwd: Path | None = None, gpu: str = "") -> subprocess.Popen[str]:
+        environ = {**os.environ, "PATH": str(self.bin), "runs_dir": str(self.root / "runs"), "COLUMNS": "200"}
         return subprocess.Popen(
             [self.root / "tools" / script, *words],
             cwd=cwd or self.root,
-            env={**os.environ, "PATH": str(self.bin), "runs_dir": str(self.root / "runs"), "COLUMNS": "200"},
+            env={**environ, "KAIMESH_GPU": gpu},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
-    def call(self, script: str, *words: str, cwd: Path | None = None) -> tuple[int, str]:
-        process = self.popen(script, *words, cwd=cwd)
+    def call(self, script: str, *words: str, cwd: Path | None = None, gpu: str = "") -> tuple[int, str]:
+        process = self.popen(script, *words, cwd=cwd, gpu=gpu)
         output, _ = process.communicate(timeout=60)
         return process.returncode, output
 
@@ -83,18 +99,58 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path / "checkout")
 
 
+def install(*names: str, over: str = "") -> str:
+    """What uv is asked for these sets."""
+    files = " ".join(f"-r requirements/{name}.lock" for name in names)
+    return f"pip install --quiet --python .venv/bin/python --no-deps --require-hashes {over}{files}"
+
+
 def test_set_up_installs_once_and_again_when_the_lock_changed(checkout: Checkout) -> None:
     checkout.add_uv()
     code, output = checkout.call("setup.sh")
     assert code == 0, output
-    assert "installing 2 packages into .venv with uv" in output
+    assert "run: 2 packages into .venv with uv" in output
     assert "done in" in output
-    install = "pip install --quiet --python .venv/bin/python --no-deps -r requirements.lock"
-    assert checkout.calls() == ["venv --quiet --python 3.11 .venv", install]
+    assert checkout.calls() == ["venv --quiet --python 3.11 .venv", install("run")]
     assert checkout.call("setup.sh") == (0, "")
-    (checkout.root / "requirements.lock").write_text("a==2\n")
+    checkout.lock("run").write_text("a==2\n")
     assert checkout.call("setup.sh")[0] == 0
-    assert checkout.calls()[2:] == [install]
+    assert checkout.calls()[2:] == [install("run")]
+
+
+def test_further_sets_are_added_and_stay(checkout: Checkout) -> None:
+    checkout.add_uv()
+    for words, asked in ((("test",), ("run", "test")), ((), None), (("torch",), ("run", "torch")), (("test",), None)):
+        before = len(checkout.calls())
+        assert checkout.call("setup.sh", *words)[0] == 0
+        assert [call for call in checkout.calls()[before:] if "install" in call] == ([install(*asked)] if asked else [])
+    checkout.lock("test").write_text("c==2\n")
+    assert checkout.call("setup.sh") == (0, "")
+    assert checkout.call("setup.sh", "test", "torch")[0] == 0
+    assert checkout.calls()[-1] == install("run", "test", "torch")
+
+
+def test_a_gpu_is_asked_for_once_and_given_back(checkout: Checkout) -> None:
+    checkout.add_uv()
+    assert checkout.call("setup.sh")[0] == 0
+    leave = "pip uninstall --quiet --python .venv/bin/python"
+    assert checkout.call("setup.sh", gpu="1")[0] == 0
+    assert checkout.calls()[2:] == [f"{leave} tensorflow-cpu", install("gpu")]
+    assert checkout.call("setup.sh") == (0, "")
+    assert checkout.call("setup.sh", "test")[0] == 0
+    assert checkout.calls()[4:] == [install("gpu", "test")]
+    assert checkout.call("setup.sh", gpu="0")[0] == 0
+    assert checkout.calls()[5:] == [f"{leave} nvidia-a tensorflow", install("run")]
+    assert checkout.call("setup.sh", "test") == (0, "")
+
+
+@pytest.mark.parametrize(("words", "gpu", "said"), [(("jax",), "", "no set jax"), ((), "yes", "KAIMESH_GPU=yes")])
+def test_what_no_set_is_called_is_told(checkout: Checkout, words: tuple[str, ...], gpu: str, said: str) -> None:
+    checkout.add_uv()
+    code, output = checkout.call("setup.sh", *words, gpu=gpu)
+    assert code == 1
+    assert said in output
+    assert checkout.calls() == []
 
 
 def test_two_first_starts_take_turns(checkout: Checkout) -> None:
@@ -104,10 +160,26 @@ def test_two_first_starts_take_turns(checkout: Checkout) -> None:
     assert len(checkout.calls()) == 2
 
 
-def test_a_failed_set_up_leaves_no_stamp(checkout: Checkout) -> None:
+def test_an_interrupted_set_up_writes_everything_once_more(checkout: Checkout) -> None:
     checkout.add("uv", FAKE_UV.format(python=sys.executable).replace("|| exit 0", "|| exit 7"))
-    assert checkout.call("setup.sh")[0] == 7
-    assert not (checkout.root / STAMP).exists()
+    assert checkout.call("setup.sh", "test")[0] == 7
+    checkout.add_uv()
+    assert checkout.call("setup.sh")[0] == 0
+    assert checkout.calls()[-1] == install("run", over="--reinstall ")
+    assert checkout.call("setup.sh", "test")[0] == 0
+    assert checkout.calls()[-1] == install("run", "test", over="--reinstall ")
+    assert checkout.call("setup.sh", "test") == (0, "")
+
+
+def test_an_interrupted_way_back_from_a_gpu_goes_on(checkout: Checkout) -> None:
+    checkout.add_uv()
+    assert checkout.call("setup.sh", gpu="1")[0] == 0
+    checkout.add("uv", FAKE_UV.format(python=sys.executable).replace("|| exit 0", "|| exit 7"))
+    assert checkout.call("setup.sh", gpu="0")[0] == 7
+    checkout.add_uv()
+    assert checkout.call("setup.sh")[0] == 0
+    leave = "pip uninstall --quiet --python .venv/bin/python nvidia-a tensorflow"
+    assert checkout.calls()[-2:] == [leave, install("run", over="--reinstall ")]
 
 
 @pytest.mark.parametrize("python", ["", "#!/bin/bash\nexit 1\n"])
