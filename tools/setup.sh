@@ -27,6 +27,12 @@ becomes() {
     { grep -v " $1$" "$state" 2>/dev/null || true; [ -z "$2" ] || echo "$2 $1"; } >"$state.new"
     mv "$state.new" "$state"
 }
+# What an interrupted start left of a package counts as absent, and is written over: an installer puts its name there last.
+forget_halves() {
+    for info in .venv/lib/python3.11/site-packages/*.dist-info; do
+        [ -e "$info/INSTALLER" ] || rm -rf "$info"
+    done
+}
 
 base=run other=gpu
 case "${KAIMESH_GPU:-}" in
@@ -72,7 +78,7 @@ fi
 if command -v uv >/dev/null; then
     [ $made = no ] || uv venv --quiet --python 3.11 .venv
     pip() { uv pip "$1" --quiet --python .venv/bin/python "${@:2}"; }
-    with=uv over=--reinstall yes=
+    with=uv yes=
 else
     if [ $made = yes ]; then
         python="$(command -v python3.11 || command -v python3 || true)"
@@ -89,12 +95,12 @@ else
         .venv/bin/python tools/fetch_pip.py
     fi
     pip() { .venv/bin/python -m pip "$1" --quiet --disable-pip-version-check "${@:2}"; }
-    with="pip (uv is faster)" over=--ignore-installed yes=--yes
+    with="pip (uv is faster)" yes=--yes
 fi
 
-files=() again=() count=0
+files=() count=0
 for name in "${sets[@]}"; do
-    ! holds "unfinished $name" || again=("$over") # half a package may lie there: all is written once more
+    ! holds "unfinished $name" || forget_halves
     becomes "$name" unfinished
     files+=(-r "$(lock "$name")")
     count=$((count + $(grep -c '==' "$(lock "$name")")))
@@ -106,6 +112,6 @@ if holds " $other"; then # both TensorFlows have the same files, so the one goes
     pip uninstall $yes $(comm -23 <(names "$other" | sort) <(names "$base" | sort))
     becomes "$other" ""
 fi
-pip install --no-deps --require-hashes "${again[@]}" "${files[@]}"
+pip install --no-deps --require-hashes "${files[@]}"
 for name in "${sets[@]}"; do becomes "$name" "$(hash_of "$name")"; done
 say "done in $((SECONDS - start)) s"

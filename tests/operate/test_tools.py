@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STATE = ".venv/.kaimesh-sets"
+SITE = ".venv/lib/python3.11/site-packages"
 LOCKS = {
     "run": "a==1\ntensorflow-cpu==2\n",
     "gpu": "a==1\nnvidia-a==3\ntensorflow==2\n",
@@ -99,10 +99,10 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path / "checkout")
 
 
-def install(*names: str, over: str = "") -> str:
+def install(*names: str) -> str:
     """What uv is asked for these sets."""
     files = " ".join(f"-r requirements/{name}.lock" for name in names)
-    return f"pip install --quiet --python .venv/bin/python --no-deps --require-hashes {over}{files}"
+    return f"pip install --quiet --python .venv/bin/python --no-deps --require-hashes {files}"
 
 
 def test_set_up_installs_once_and_again_when_the_lock_changed(checkout: Checkout) -> None:
@@ -160,15 +160,23 @@ def test_two_first_starts_take_turns(checkout: Checkout) -> None:
     assert len(checkout.calls()) == 2
 
 
-def test_an_interrupted_set_up_writes_everything_once_more(checkout: Checkout) -> None:
+def test_an_interrupted_set_up_goes_on_without_the_half_of_a_package(checkout: Checkout) -> None:
     checkout.add("uv", FAKE_UV.format(python=sys.executable).replace("|| exit 0", "|| exit 7"))
     assert checkout.call("setup.sh", "test")[0] == 7
+    whole, half = (checkout.root / SITE / f"{name}-1.dist-info" for name in "ab")
+    for folder, last in ((whole, "INSTALLER"), (half, "METADATA")):
+        folder.mkdir(parents=True)
+        (folder / last).touch()
     checkout.add_uv()
     assert checkout.call("setup.sh")[0] == 0
-    assert checkout.calls()[-1] == install("run", over="--reinstall ")
+    assert whole.exists()
+    assert not half.exists()
     assert checkout.call("setup.sh", "test")[0] == 0
-    assert checkout.calls()[-1] == install("run", "test", over="--reinstall ")
-    assert checkout.call("setup.sh", "test") == (0, "")
+    assert checkout.calls()[-2:] == [install("run"), install("run", "test")]
+    half.mkdir()
+    checkout.lock("run").write_text("a==2\n")
+    assert checkout.call("setup.sh", "test")[0] == 0
+    assert half.exists()  # nothing was interrupted
 
 
 def test_an_interrupted_way_back_from_a_gpu_goes_on(checkout: Checkout) -> None:
@@ -179,7 +187,7 @@ def test_an_interrupted_way_back_from_a_gpu_goes_on(checkout: Checkout) -> None:
     checkout.add_uv()
     assert checkout.call("setup.sh")[0] == 0
     leave = "pip uninstall --quiet --python .venv/bin/python nvidia-a tensorflow"
-    assert checkout.calls()[-2:] == [leave, install("run", over="--reinstall ")]
+    assert checkout.calls()[-2:] == [leave, install("run")]
 
 
 @pytest.mark.parametrize("python", ["", "#!/bin/bash\nexit 1\n"])
