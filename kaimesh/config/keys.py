@@ -231,7 +231,8 @@ class App(BaseModel):
     learner_threads: int = Field(0, ge=0, description="The same for the learner.")
     agent_device: Text = Field(
         "cpu",
-        description="`device` of actor and learner agents, such as `cuda`; TensorFlow takes a GPU that it finds anyway.",
+        description="`device` of actor and learner agents, such as `cuda`. TensorFlow takes a GPU that it finds, whatever "
+        "this says; it finds one only with its CUDA build: `KAIMESH_GPU=1 ./tools/setup.sh`.",
     )
     watchdog_seconds: float = Field(
         120, ge=5, description="A process whose main loop is silent for so long is ended and restarted."
