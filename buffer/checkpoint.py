@@ -1,8 +1,9 @@
-"""Checkpoints of a buffer that survive Reverb's own housekeeping and a damaged disk.
+"""Checkpoints of a buffer on disk, kept where Reverb cannot delete them and checked before they are restored.
 
-After each save Reverb deletes everything else in its checkpoint directory, foreign files included, and on start it restores
-whatever lies there, its table configuration winning over the wanted one. So Reverb gets a directory of its own (`reverb/`),
-empty except while it saves or restores; finished checkpoints are moved out to `kept/`, each beside a manifest of sizes.
+After each save Reverb deletes everything else in its checkpoint directory, and on start it restores whatever it finds
+there, with the table configuration that was saved instead of the wanted one. So Reverb gets a directory of its own
+(`reverb/`), which is empty except while it saves or restores. Finished checkpoints are moved to `kept/`, each with a
+manifest of file sizes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _DATA = "data"
 
 
 class Manifest(NamedTuple):
-    """What a checkpoint holds. items: at least so many. files: [relative path, bytes], all of them."""
+    """What a checkpoint holds. inserted: rows ever inserted. items: the least number of items. files: [path, bytes]."""
 
     specs: list[Any]
     spaces: dict[str, Any] | None
@@ -48,7 +49,7 @@ class Checkpoints:
         self._sweep()
 
     def candidates(self) -> Iterator[tuple[Manifest, Path]]:
-        """Whole checkpoints, newest first; logs what is damaged and why."""
+        """The intact checkpoints, newest first; logs which are damaged and why."""
         for folder in reversed(self._generations()):
             try:
                 manifest = Manifest(**json.loads(read_bytes(folder / _MANIFEST)))
@@ -64,9 +65,9 @@ class Checkpoints:
             yield manifest, folder
 
     def keep(self, saved: Path, manifest: Manifest) -> Path:
-        """Moves what Reverb saved at `saved` out of its reach, with a manifest; then the oldest beyond GENERATIONS goes.
+        """Moves what Reverb saved at `saved` to `kept/`, with a manifest; deletes all but the newest GENERATIONS.
 
-        Raises OSError: the disk does not take it; what was kept before stays, and nothing of the new one takes room.
+        Raises OSError: the disk is full or broken. Earlier checkpoints stay, and nothing is left of the new one.
         """
         try:
             target = self._keep(saved, manifest)
@@ -92,7 +93,7 @@ class Checkpoints:
         return target
 
     def lay_out(self, folder: Path) -> None:
-        """Puts a kept checkpoint where Reverb looks on start, as hard links: Reverb deletes them later, not the files."""
+        """Links a kept checkpoint into Reverb's directory. Hard links: Reverb deletes them later, but not the files."""
         self.clear_own()
         for source in sorted((folder / _DATA).rglob("*")):
             target = self.own / folder.name / source.relative_to(folder / _DATA)
@@ -103,7 +104,7 @@ class Checkpoints:
                 os.link(source, target)
 
     def clear_own(self) -> None:
-        """Empties Reverb's directory: a save that was cut short must not be restored."""
+        """Empties Reverb's directory, so that an unfinished save is not restored."""
         shutil.rmtree(self.own)
         self.own.mkdir()
 
@@ -113,7 +114,7 @@ class Checkpoints:
             shutil.rmtree(folder)
 
     def _sweep(self) -> None:
-        """Removes what a kill or a full disk left unfinished."""
+        """Removes checkpoints that a kill or a full disk left unfinished."""
         for leftover in self._kept.glob(".[0-9]*"):
             shutil.rmtree(leftover, ignore_errors=True)
 

@@ -1,6 +1,24 @@
-"""Rows in, Reverb items out: the core of the buffer, with no socket. The ingest port and train_test.py both drive it.
+"""The core of the buffer, without a socket: takes rows, packs them into items and writes these to Reverb.
 
-The Reverb server starts with the first `declare`, because only then is it known how large an item is.
+The ingest port and train_test.py both use it. The Reverb server starts with the first `declare`, because only then the
+size of an item is known.
+
+How a row is counted on its way. Time goes from left to right; `K` rows make an item:
+
+    insert()          the item is full,      Reverb confirms      the learner
+      |               or LINGER_S is over    the item             draws it
+      |                     |                     |                   |
+      |--- in open item ----|--- unconfirmed -----|---- in table -----|
+      ^                     ^                     ^                   ^
+      accepted, inserted    Progress.given        stored              sampled
+      |---------------- pending ------------------|------ size -------|
+
+accepted: rows taken since the table was started. inserted: the same, going on over restarts (it is saved in
+checkpoints). Progress.given: items handed to Reverb, which readers may now ask for. stored: accepted rows that are
+safe.
+pending: accepted - stored. sampled, size: rows drawn and rows in the table, by Reverb's own counts. While nothing is
+unconfirmed, the rows in the open item count as stored, for they are in this process and are written before every stop.
+While the table is full (`blocked`), unconfirmed items wait for the learner.
 """
 
 from __future__ import annotations
@@ -24,19 +42,18 @@ from kaimesh.contract.agent import TableSpec
 from kaimesh.contract.arrays import Batch, Specs, pack_rows
 from kaimesh.contract.columns import PRIORITY
 from kaimesh.contract.errors import MeshError, SampleError
-from kaimesh.contract.finite import first_not_finite
 from kaimesh.contract.spaces import Spaces
 from kaimesh.process.meter import Meter
 
-LINGER_S = {"queue": 0.1, "replay": 2.0}  # how long rows wait for others to share an item with, unseen by the learner
+LINGER_S = {"queue": 0.1, "replay": 2.0}  # how long rows wait in an open item for others; the learner cannot draw them
 
 
 class Ingest:
-    """One buffer's table. One thread calls it; only `checkpoint` may run beside, in another.
+    """One buffer's table. One thread calls it; only `checkpoint` may run in another one at the same time.
 
-    port: Reverb's; None picks a free one. checkpoints: where they are kept; None: nowhere.
-    `accepted` counts the rows taken since the start; when `stored` has reached it, all of them are safe.
-    Raises ConfigError: a table that could never deliver a batch.
+    port: Reverb's; None: a free one. checkpoints: where they are kept; None: nowhere.
+    on_items: called when `progress` changed, from inside `insert` and `flush`.
+    Raises ConfigError: the table could never deliver a batch.
     """
 
     def __init__(
@@ -50,7 +67,7 @@ class Ingest:
         logger: logging.Logger | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        tables.plan(table, Specs({}), app)  # contradictions show now, not when the first sample comes
+        tables.plan(table, Specs({}), app)  # raises for contradictions now, not when the first sample comes
         self._table, self._app, self._port, self._checkpoints, self._clock = table, app, port, checkpoints, clock
         self._meter = meter or Meter("ingest")
         self._log = logger or logging.getLogger("buffer")
@@ -58,58 +75,59 @@ class Ingest:
         self.specs: Specs | None = None
         self.spaces: Spaces | None = None
         self.accepted = 0
-        self.inserted = 0  # rows ever, over restarts
+        self.inserted = 0
         self._store: Store | None = None
         self._open = OpenItem(Specs({}), 1)
         self._open_since = 0.0
         self._drawn = 0
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._progress = Progress(0)
-        self.on_items: Callable[[], None] | None = None  # called when `progress` changed, from inside insert and flush
+        self.on_items: Callable[[], None] | None = None
 
     @property
     def progress(self) -> Progress:
-        """How many items went into this table so far: where that changed, there is something to draw."""
+        """How many items were given to Reverb; when that changes, there is something to draw."""
         return self._progress
 
     @property
     def plan(self) -> TablePlan | None:
-        """The table, or None before the first declare."""
+        """The table; None before the first declare."""
         return None if self._store is None else self._store.plan
 
     @property
     def port(self) -> int:
         """Reverb's port. Raises MeshError: nothing was declared yet."""
         if self._store is None:
-            raise MeshError("Reverb's port is not open: no writer has declared its samples yet")
+            raise MeshError(
+                "Reverb's port is not open: no writer has declared its samples yet, so nothing can be drawn. Ask again "
+                "after `declare`."
+            )
         return self._store.port
 
     @property
     def stored(self) -> int:
-        """Rows that are safe, in the order they were accepted: Reverb has confirmed them, or they stand in the item that is being
-        filled, which goes into the same process's Reverb in a moment and before every stop.
-        """
+        """Accepted rows that are safe; the oldest ones, for rows become safe in order."""
         if self._store is None:
             return 0
         return self._store.stored + (self._open.rows if self._store.settled else 0)
 
     @property
     def pending(self) -> int:
-        """Rows that were accepted and are not safe."""
+        """Rows that were accepted and are not safe yet."""
         return self.accepted - self.stored
 
     @property
     def blocked(self) -> bool:
-        """Whether the table takes no more for now: the learner is slower."""
+        """Whether the table takes no more now, because the learner draws more slowly than rows come."""
         return self._store is not None and self._store.blocked
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is under way but the rows of the item that is being filled."""
+        """Whether Reverb has confirmed all items; the open one is not counted."""
         return self._store is None or self._store.settled
 
     def restore(self) -> bool:
-        """Starts from the newest whole checkpoint, if there is one; True if it did."""
+        """Starts from the newest intact checkpoint, if there is one; returns whether it did."""
         if self._checkpoints is None:
             return False
         for manifest, folder in self._checkpoints.candidates():
@@ -119,31 +137,31 @@ class Ingest:
         return False
 
     def announce(self, spaces: Spaces | None) -> None:
-        """What the environments look like, which a learner needs for its first model, before there is any sample."""
+        """Keeps a description of the environments. A learner needs it for its first model, before there are samples."""
         self.spaces = self.spaces or spaces
 
     def declare(self, specs: Specs, spaces: Spaces | None) -> None:
-        """The first call creates the table for rows of `specs`; later ones must say the same. Raises SampleError."""
+        """Says that the rows to come are of `specs`; the first call starts Reverb with a table for them.
+
+        Raises SampleError: such rows cannot be stored, or others were declared before.
+        """
         if self.specs is None:
             plan = tables.plan(self._table, specs, self._app)
             declared.check(specs, plan)
             self._start(plan, specs, spaces)
-        elif specs != self.specs:
-            raise SampleError(
-                f"this buffer holds samples of {_words(self.specs)}; {_words(specs)} cannot join them. Give every sample of the "
-                "run the same fields, shapes and dtypes; after a change of the agent, start a new run."
-            )
+        else:
+            declared.check_same(specs, self.specs)
         self.announce(spaces)
 
     def insert(self, batch: Batch, item: memoryview | None = None) -> int:
         """Takes rows whose columns match the declared specs; returns `accepted`. Never waits for room in the table.
 
-        item: the bytes of a single row, where the caller has them in one piece; spares a copy of a large row.
-        Raises SampleError, and takes none: a value that is not finite; it would poison the training.
+        item: the bytes of a single row if the caller has them in one piece; saves a copy of a large row.
+        Raises SampleError, and takes no row: a value is not finite and would spoil the training.
         """
         assert self._store is not None
         assert self.specs is not None
-        refuse_not_finite(batch)
+        declared.refuse_not_finite(batch)
         with self._inserting:
             if self._store.plan.rows_per_item > 1:
                 self._fill(batch)
@@ -155,10 +173,10 @@ class Ingest:
         return self.accepted
 
     def flush(self, timeout_s: float, *, partial: bool = True, more: bool = False) -> bool:
-        """Waits until Reverb has confirmed what it was given; False if the table takes no more for now (try again).
+        """Waits until Reverb has confirmed its items; False if the table takes no more now (call again).
 
-        partial: also the item that is not full; otherwise that one waits until its rows have lingered long enough.
-        more: more is coming at once, so some of the newest items may stay under way.
+        partial: also writes the open item, though it is not full; otherwise that waits for LINGER_S.
+        more: more rows are coming at once, so some of the newest items may stay unconfirmed.
         """
         if self._store is None:
             return True
@@ -166,21 +184,22 @@ class Ingest:
             self._close_item()
         return self._store.flush(timeout_s, self._store.keep_items if more else 0)
 
-    def await_items(self, known: int, enough: int, left: bool, timeout_s: float) -> Progress:
-        """For a reader in another thread of this process: see buffer/drawing/control. It is told of each item."""
-        del enough  # whoever writes here stores all that there is before anything else goes on
-        with self._news:
-            self._news.wait_for(lambda: left or self._progress.given != known, timeout_s)
-            return self.counted() if left else self._progress
+    def await_items(self, known: int, enough: int, count_undrawn: bool, timeout_s: float) -> Progress:
+        """For a reader in another thread of this process: see buffer/drawing/control. Returns for each new item."""
+        del enough  # a writer in this process flushes all its rows at once
+        with self._changed:
+            self._changed.wait_for(lambda: count_undrawn or self._progress.given != known, timeout_s)
+            return self.with_undrawn() if count_undrawn else self._progress
 
-    def counted(self) -> Progress:
-        """`progress` with its `left`."""
-        left = 0 if self._store is None else self._store.left(self._progress.given)
-        return self._progress._replace(left=left)
+    def with_undrawn(self) -> Progress:
+        """`progress` with the number of items that are still to be drawn."""
+        undrawn = 0 if self._store is None else self._store.undrawn(self._progress.given)
+        return self._progress._replace(undrawn=undrawn)
 
     def describe(self) -> dict[str, Any]:
-        """What a reader needs, as JSON: spaces (None before an aisrv announced them), and from the first declare on the specs,
-        the plan, rows ever, now, and drawn since the start.
+        """What a reader needs, as JSON: `spaces` (None before `announce`) and `specs` (None before `declare`).
+
+        After `declare` also the plan, Reverb's port, and the rows inserted, sampled and now in the table (size).
         """
         spaces = None if self.spaces is None else self.spaces._asdict()
         if self._store is None or self.specs is None:
@@ -197,7 +216,7 @@ class Ingest:
         }
 
     def drop(self) -> None:
-        """Empties the table, with the item that is being filled and those that wait for room; their rows count as stored."""
+        """Empties the table and drops the open item and those that wait for room; their rows count as stored."""
         if self._store is None:
             return
         if self._open.rows:
@@ -205,7 +224,7 @@ class Ingest:
         self._store.reset()
 
     def publish(self) -> None:
-        """Gauges and counters of the table, for the meter; a queue's `inserted` are `sampled`, or in `size`, or in `pending`."""
+        """Updates the meter. In a queue, `inserted` is the sum of `sampled`, `size` and `pending`."""
         if self._store is None:
             return
         plan = self._store.plan
@@ -219,7 +238,7 @@ class Ingest:
         self._meter.gauge("sample_bytes", plan.item_bytes / plan.rows_per_item)
 
     def checkpoint(self) -> Path | None:
-        """Saves the table; returns where, or None where there is nothing to save or no place for it. Takes a while."""
+        """Saves the table and returns the folder; None if there is no table, or none is wanted. May take minutes."""
         if self._checkpoints is None or self._store is None or self.specs is None:
             return None
         inserted, before = self.inserted, self._store.info().current_size
@@ -231,7 +250,7 @@ class Ingest:
         return self._checkpoints.keep(saved, manifest)
 
     def close(self) -> None:
-        """Stops Reverb; what it held is gone unless it was checkpointed."""
+        """Stops Reverb; rows that are in no checkpoint are gone."""
         if self._store is not None:
             self._store.close()
         self._store = self.specs = self.spaces = None
@@ -259,10 +278,12 @@ class Ingest:
             return False
         plan = tables.plan(self._table, specs, self._app)
         wanted = tables.configuration(tables.build(plan).info)
-        if difference := _difference(manifest.configuration, wanted):
+        if difference := tables.difference(manifest.configuration, wanted):
             self._log.error(
-                "%s was saved with another table (%s). Reverb would keep that table whatever the keys say, so it is NOT restored and "
-                "this buffer starts empty. Set the keys back and start again to get it back, before newer checkpoints replace it.", folder, difference,
+                "%s was saved with another table (%s). Reverb would keep that table whatever the keys say, so it is "
+                "NOT restored and this buffer starts empty. To get it back, set the keys back and start again before "
+                "newer "
+                "checkpoints replace it.", folder, difference,
             )  # fmt: skip
             return False
         try:
@@ -270,7 +291,7 @@ class Ingest:
             self._start(plan, specs, spaces)
             assert self._store is not None
             info = self._store.info()
-            difference = _difference(tables.configuration(info), wanted)
+            difference = tables.difference(tables.configuration(info), wanted)
             if info.current_size < manifest.items or difference:
                 raise MeshError(
                     f"{info.current_size} of {manifest.items} items came back; {difference or 'the rest is damaged'}"
@@ -283,12 +304,12 @@ class Ingest:
         self._log.info(
             "restored %d items from %s; %d samples inserted so far", info.current_size, folder, self.inserted
         )
-        if plan.kind == "queue":  # used once: restored a second time, the same samples would be trained on again
+        if plan.kind == "queue":  # a queue's samples are used once, so they must not be restored a second time
             checkpoints.forget()
         return True
 
     def _append(self, items: Iterable[np.ndarray], batch: Batch) -> None:
-        """The rows of `batch`, an item each."""
+        """Writes each row of `batch` as an item of its own."""
         assert self._store is not None
         if not self._store.plan.prioritised or PRIORITY not in batch.columns:
             for item in items:
@@ -297,8 +318,8 @@ class Ingest:
         priorities = batch.columns[PRIORITY]
         if not (priorities > 0).all():
             raise SampleError(
-                f"{PRIORITY} of row {int(np.argmin(priorities))} is {priorities.min():g}; Reverb would never draw it. The frame of "
-                f"{len(batch)} samples was refused; priorities must be above 0."
+                f"{PRIORITY} of row {int(np.argmin(priorities))} is {priorities.min():g}; Reverb would never draw it. "
+                f"The frame of {len(batch)} samples was refused; priorities must be above 0."
             )
         for item, priority in zip(items, priorities.tolist(), strict=True):
             self._store.append(item, 1, priority)
@@ -313,13 +334,13 @@ class Ingest:
                 self._close_item()
 
     def _announce_items(self) -> None:
-        """Readers hear of all that was given; what finds no room gets into the table when they draw."""
+        """Tells readers how many items were given; those without room get into the table when the readers draw."""
         assert self._store is not None
         if self._store.given == self._progress.given:
             return
-        with self._news:
+        with self._changed:
             self._progress = Progress(self._store.given)
-            self._news.notify_all()
+            self._changed.notify_all()
         if self.on_items is not None:
             self.on_items()
 
@@ -327,24 +348,3 @@ class Ingest:
         assert self._store is not None
         rows = self._open.rows
         self._store.append(self._open.finish(), rows)
-
-
-def refuse_not_finite(batch: Batch) -> None:
-    """Raises SampleError where a float column holds NaN or infinity."""
-    if (found := first_not_finite(batch.columns)) is None:
-        return
-    name, row, wrong = found
-    raise SampleError(
-        f"field {name!r} of row {row} holds {wrong}; the frame of {len(batch)} samples was refused, nothing is trained on it. "
-        "Look at what makes this field: the reward, the observation, or the network's outputs."
-    )
-
-
-def _words(specs: Specs) -> str:
-    return ", ".join(f"{name} {spec.dtype}{list(spec.shape)}" for name, spec in specs)
-
-
-def _difference(found: dict[str, str], wanted: dict[str, str]) -> str:
-    return "; ".join(
-        f"{key} {found.get(key)} instead of {value}" for key, value in wanted.items() if found.get(key) != value
-    )

@@ -1,4 +1,4 @@
-"""The ingest port: rows from writers, answered when Reverb has them; questions from readers."""
+"""The ingest port: takes rows from writers and acknowledges them when they are stored; answers readers' questions."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from kaimesh.wire.connection import Connection, Hello
 from kaimesh.wire.frame import ACK, CONTROL, ERROR, from_json
 from kaimesh.wire.server import FrameServer
 
-_MOST_FLUSHES = 16  # of one peer, under way
+_MOST_FLUSHES = 16  # that one peer may have requested and not got
 _IDLE_S = 0.05
 _COMING_S = 0.005
-_PIECES_S = 0.1  # a frame that takes longer, or stops in the middle, withholds nobody's acknowledgement
-_UNDRAWN_S = 0.5
-_FULL_S = 0.01  # after which a table that takes nothing is full
-_FULL_POLL_S = 0.005  # while it is full the loop waits for readers' questions, not in Reverb
-_GLANCE_S = 0.001
+_PIECES_S = 0.1  # acknowledgements wait for a frame that is arriving, but no longer than this
+_UNDRAWN_S = 0.5  # how long `drain` waits for room in a full table while no reader is connected
+_FULL_S = 0.01  # a table that took nothing for this long counts as full
+_FULL_POLL_S = 0.005  # while it is full, the loop waits this long for readers' questions instead of waiting in Reverb
+_GLANCE_S = 0.001  # and this long in Reverb
 
 
 class IngestServer:
@@ -49,16 +49,17 @@ class IngestServer:
             logger=self._log,
         )
         self.port = self._server.port
-        self._unacknowledged: deque[tuple[int, Connection, int]] = deque()  # (what `stored` must reach, peer, tag)
-        self._flushes: list[tuple[Connection, int]] = []  # who asked for one, and its tag
+        self._unacknowledged: deque[tuple[int, Connection, int]] = deque()  # (value `stored` must reach, peer, tag)
+        self._flushes: list[tuple[Connection, int]] = []  # requested ones: the peer and the tag
         self._waiting = Waiting()
-        # What is left is counted by Reverb. Inside an insert, its silence would be a failure of the writer's frame.
+        # Called inside an insert, so readers that want the undrawn items counted must wait: Reverb is asked for that,
+        # and if it did not answer, the writer's frame would be refused.
         ingest.on_items = lambda: self._tell(counted=False)
         self._more = False
-        self._rows_came = 0.0  # when the last rows did
+        self._rows_came = 0.0  # when the last rows arrived
 
     def step(self) -> None:
-        """One round: takes what has come, writes it, acknowledges what is stored."""
+        """One round of the loop: takes the frames that have arrived, writes their rows, acknowledges stored ones."""
         ingest = self._ingest
         came, full = ingest.accepted, ingest.blocked
         wait_s = _FULL_POLL_S if full else _COMING_S if self._more else 0.0
@@ -66,8 +67,8 @@ class IngestServer:
             wait_s = self._waiting.most_s(_IDLE_S)
         self._server.serve(self._server.poll(wait_s), self._serve)
         self._tell()
-        # A large frame comes in pieces: what was stored meanwhile is no reason to wait for Reverb. Readers' questions bring no sample;
-        # a learner that asks again and again must not keep the last samples from being acknowledged.
+        # While a large frame arrives in pieces, more rows are coming, so no time is spent on waiting for Reverb. Only
+        # writers count here: a learner that keeps asking must not delay the acknowledgement of the last samples.
         writers = (c for c in self._server.connections if c.state is not None)
         now = time.monotonic()
         if ingest.accepted > came:
@@ -77,7 +78,7 @@ class IngestServer:
         timeout_s = _GLANCE_S if full else _FULL_S
         if self._flushes:
             self._answer_flushes(ingest.flush(timeout_s))
-        else:  # a full table takes more as soon as few wait for room: those are drawn while the next ones come
+        else:  # a full table accepts new frames as soon as only a few items wait for room, so that drawing never pauses
             ingest.flush(timeout_s, partial=False, more=self._more or full)
         self._acknowledge()
         self._tell()
@@ -88,10 +89,10 @@ class IngestServer:
         self._server.stop()
 
     def drain(self, timeout_s: float) -> bool:
-        """Before an end: writes what was taken, also a partly filled item, and acknowledges it.
+        """Before the end: writes and acknowledges all accepted rows, the open item too; False if the table is full.
 
-        Where the table is full and no learner is connected, nobody will make room, and it does not wait for that. A learner that is
-        connected goes on asking what there is, and is answered.
+        A learner that is connected goes on drawing and makes room, so its questions are answered meanwhile. Without one
+        nobody will make room, and the wait is short.
         """
         started = time.monotonic()
         for connection in self._server.connections:
@@ -116,13 +117,14 @@ class IngestServer:
         if hello.role == "reader":
             return {}
         spaces = None if hello.spaces is None else Spaces.from_json(hello.spaces)
-        if hello.specs is None:  # it has no sample yet
+        if hello.specs is None:  # the writer has no sample yet
             self._ingest.announce(spaces)
             return {}
         specs = Specs.from_json(hello.specs)
         if not specs.row_bytes:
             raise SampleError(
-                f"samples of {len(specs)} fields and no bytes cannot be stored; give `learn` at least one value"
+                f"samples of {len(specs)} fields and no bytes cannot be stored, so nothing can be learned; give "
+                "`learn` at least one value"
             )
         self._ingest.declare(specs, spaces)
         connection.state = specs
@@ -141,7 +143,10 @@ class IngestServer:
                     self._server.send_json(connection, CONTROL, answer, tag=header.tag)
                 return
             if connection.state is None:
-                raise SampleError(f"{header.rows} samples from a client that declared none")
+                raise SampleError(
+                    f"{header.rows} samples from a client that declared none; they cannot be read and were not stored. "
+                    "Send `specs` in HELLO."
+                )
             batch = view_columns(connection.payload, connection.state, header.rows)
             accepted = self._ingest.insert(batch, connection.payload if header.rows == 1 else None)
             self._unacknowledged.append((accepted, connection, header.tag))
@@ -152,7 +157,7 @@ class IngestServer:
             self._server.send_json(connection, ERROR, {"message": message, "traceback": ""}, tag=header.tag)
 
     def _answer(self, connection: Connection) -> dict[str, Any] | None:
-        """What to say at once, or None: later."""
+        """The answer to a request; None if it is sent later."""
         request = from_json(connection.payload)
         action = request.get("do")
         if action == "describe":
@@ -160,7 +165,9 @@ class IngestServer:
         if action == "flush":
             assert connection.header is not None
             if sum(asker is connection for asker, _ in self._flushes) >= _MOST_FLUSHES:
-                raise SampleError(f"{_MOST_FLUSHES} flushes were asked for and are not done yet; wait for those")
+                raise SampleError(
+                    f"{_MOST_FLUSHES} flushes were asked for and are not done yet; this one was refused: wait for those"
+                )
             self._flushes.append((connection, connection.header.tag))
             return None
         if action == "wait":
@@ -170,7 +177,10 @@ class IngestServer:
         if action == "drop":
             self._ingest.drop()
             return {}
-        raise SampleError(f"{clean(repr(action), 80)} cannot be done here; describe, flush, wait and drop can")
+        raise SampleError(
+            f"{clean(repr(action), 80)} cannot be done here, so nothing was; describe, flush, wait and drop can. Run "
+            "the same version of kaimesh at both ends."
+        )
 
     def _answer_flushes(self, done: bool) -> None:
         if done:
@@ -179,9 +189,9 @@ class IngestServer:
             self._flushes.clear()
 
     def _tell(self, counted: bool = True) -> None:
-        """Answers the readers that wait for something to draw."""
-        for connection, tag, left in self._waiting.due(self._ingest.progress, counted=counted):
-            answer = self._ingest.counted() if left else self._ingest.progress
+        """Answers the readers that wait for items, as far as `Waiting.due` says."""
+        for connection, tag, count_undrawn in self._waiting.due(self._ingest.progress, counted=counted):
+            answer = self._ingest.with_undrawn() if count_undrawn else self._ingest.progress
             self._server.send_json(connection, CONTROL, answer._asdict(), tag=tag)
 
     def _acknowledge(self) -> None:
@@ -190,7 +200,7 @@ class IngestServer:
             self._server.send(connection, ACK, [], tag=tag)
 
     def _hold_back(self) -> None:
-        """Stops reading from the writers while the table is full, and says so."""
+        """Stops reading from the writers while the table is full (back-pressure); sets the process's state."""
         blocked = self._ingest.blocked
         for connection in self._server.connections:
             if connection.state is not None:

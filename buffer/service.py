@@ -20,17 +20,18 @@ _DRAIN_S = 5.0
 class BufferService:
     """Serves until the process is asked to stop.
 
-    Raises MeshError: a port is taken. ConfigError: the table that the algorithm and the keys describe could never deliver.
+    Raises MeshError: a port is taken. ConfigError: the table that the algorithm and the keys describe could never
+    deliver.
     """
 
     def __init__(self, context: Context) -> None:
         self._context = context
         app, index = context.config.app, context.index
         port, ingest_port = (int(a[index].rpartition(":")[2]) for a in (app.buffer_addrs, app.buffer_ingest_addrs))
-        if not free(port):  # Reverb itself would end the process in C++, and only when the first sample comes
+        if not free(port):  # else Reverb would end the process in C++, and only when the first sample comes
             raise MeshError(
-                f"buffer_addrs[{index}]: port {port} is taken; the learner could not draw samples. Change buffer_addrs, or end what "
-                "uses the port."
+                f"buffer_addrs[{index}]: port {port} is taken; the learner could not draw samples. Change "
+                "buffer_addrs, or end the process that uses the port."
             )
         table = getattr(dotted(context.config.algo.learner_agent), "table", TableSpec())
         self._checkpoint_s = app.buffer_checkpoint_seconds
@@ -49,22 +50,24 @@ class BufferService:
             )
         except OSError as error:
             raise MeshError(
-                f"buffer_ingest_addrs[{index}]: {app.bind_host}:{ingest_port} cannot be opened ({error.strerror}); no aisrv could "
-                "send samples. Change buffer_ingest_addrs, or end what uses the port."
+                f"buffer_ingest_addrs[{index}]: {app.bind_host}:{ingest_port} cannot be opened ({error.strerror}); no "
+                "aisrv could send samples. Change buffer_ingest_addrs, or end the process that uses the port."
             ) from error
         self._saving: threading.Thread | None = None
         self._last_save = time.monotonic()
-        # A queue's samples are used once: one saved by the timer could be restored after they were trained on.
+        # A queue's samples are used once; those in a checkpoint made by the timer could be learned from again after a
+        # restart.
         self._by_timer = checkpoints is not None and table.kind != "queue"
         context.meter.info["port"] = port
         context.meter.info["ingest_port"] = self._server.port
         context.logger.warning(
-            "port %d is Reverb's: it has no authentication and listens on all interfaces. Keep it behind a firewall or in a private "
-            "network.", port,
+            "port %d is Reverb's: it has no authentication and listens on all interfaces. Keep it behind a firewall or "
+            "in a "
+            "private network.", port,
         )  # fmt: skip
 
     def run(self) -> None:
-        """The loop."""
+        """Restores a checkpoint, then serves the ingest port until the process is asked to stop."""
         self._ingest.restore()
         next_publish = 0.0
         while not self._context.stop.is_set():
@@ -76,7 +79,7 @@ class BufferService:
                 self._save_by_timer(now)
 
     def close(self) -> None:
-        """Writes what was taken, saves a checkpoint, then closes both ports."""
+        """Writes the accepted rows, saves a checkpoint, then closes both ports."""
         try:
             if not self._server.drain(_DRAIN_S):
                 self._context.logger.warning(
@@ -105,7 +108,7 @@ class BufferService:
             self._ingest.checkpoint()
         except (RuntimeError, OSError) as error:
             if self._checkpoints is not None:
-                self._checkpoints.clear_own()  # what is unfinished would keep a full disk full
+                self._checkpoints.clear_own()  # an unfinished save would keep a full disk full
             self._context.logger.error(
                 "no checkpoint was saved (%s); the last one stays, the next try is in %g s", error, self._checkpoint_s
             )

@@ -1,4 +1,4 @@
-"""One Reverb server with one table, and the writer that fills it from inside the same process."""
+"""One Reverb server with one table, and the writer that fills it from the same process."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from kaimesh.buffer import tables
 from kaimesh.buffer.tables import TablePlan
 from kaimesh.process.malloc import keep_freed_memory
 
-_KEEP_ITEMS = 16  # items left under way while more come, so that neither side waits for the other
-_MOST_PENDING = 40  # from 50 on Reverb warns of each item
+_KEEP_ITEMS = 16  # while more come, this many items may stay unconfirmed, so that writer and server need not wait
+_MOST_PENDING = 40  # unconfirmed items; from 50 on Reverb logs a warning for each
 _PENDING_BYTES = 1 << 26
 _THROTTLE_S = 0.005
 _CLOSE_S = 0.02
@@ -28,12 +28,12 @@ _MOST_SAVES = 8
 
 
 class Store:
-    """Starts Reverb on `port` (None: a free one); with `checkpoints`, its own folder, it restores what lies there.
+    """Starts Reverb on `port` (None: a free one) and restores what is in `checkpoints`, Reverb's own folder.
 
-    `given` counts the items that Reverb was handed, `stored` the rows of those that it has confirmed.
-    `blocked`: the table takes no more for now.
-    `keep_items`: for `flush`, while more is coming.
-    before_wait: called before it waits for Reverb: a reader that knows of what was given makes room for it.
+    given: items handed to Reverb. stored: rows of the items that it has confirmed. blocked: the table takes no more
+    now.
+    keep_items: how many items may stay unconfirmed in a `flush` while more rows are coming.
+    before_wait: called before each wait for Reverb; it should tell readers of the given items, whose draws make room.
     """
 
     def __init__(
@@ -47,21 +47,20 @@ class Store:
         self._server = reverb.Server([tables.build(plan)], port=port, checkpointer=checkpointer)
         self.port: int = self._server.port
         self._client = reverb.Client(f"127.0.0.1:{self.port}")
-        # Reverb's own Python writer costs as much per item as its C++; this is what it calls. Each step is a chunk.
-        options = pybind.ConstantChunkerOptions(1, plan.steps)
+        # The C++ writer that Reverb's Python writer calls; the latter doubles the cost of an item. Each piece of an
+        # item becomes one of Reverb's chunks.
+        options = pybind.ConstantChunkerOptions(1, plan.pieces)
         self._writer = pybind.Client(f"127.0.0.1:{self.port}").NewTrajectoryWriter(options, False)
         self._pending: deque[int] = deque()  # rows of each item that Reverb has not confirmed
-        self._last_step = np.zeros(plan.step_bytes, np.uint8)
+        self._last_piece = np.zeros(plan.piece_bytes, np.uint8)
         fit = _PENDING_BYTES // plan.item_bytes
         self.keep_items = max(1, min(_KEEP_ITEMS, fit // 2))
         self._most_pending = max(2, min(_MOST_PENDING, fit))
         self._row_counts: deque[int] = deque(maxlen=plan.capacity_items)  # of the newest items
         info = self.info()
         self._drawn_before = 0
-        self._drawn_before = self._drawn_items(info)  # a restored table's count goes on
-        self._surplus = int(
-            info.current_size
-        )  # items that were there without being given, less those that were dropped
+        self._drawn_before = self._drawn_items(info)  # a restored table's count includes the draws before it was saved
+        self._surplus = int(info.current_size)  # restored items, less given ones that `reset` dropped
 
     @property
     def settled(self) -> bool:
@@ -69,28 +68,31 @@ class Store:
         return not self._pending
 
     def append(self, item: np.ndarray, rows: int, priority: float = 1.0) -> None:
-        """Hands over one item, uint8 `[item_bytes]`, which is copied; waits a moment where many are under way."""
-        size = self.plan.step_bytes
-        steps = [self._writer.Append([item[start : start + size]])[0] for start in range(0, len(item) - size + 1, size)]
-        if rest := len(item) - size * len(steps):
-            self._last_step[:rest] = item[-rest:]
-            steps += self._writer.Append([self._last_step])
-        self._writer.CreateItem(self.plan.name, priority, [steps], [False])
+        """Copies one item, uint8 `[item_bytes]`, to Reverb; waits a moment if too many are unconfirmed."""
+        size = self.plan.piece_bytes
+        pieces = [
+            self._writer.Append([item[start : start + size]])[0] for start in range(0, len(item) - size + 1, size)
+        ]
+        if rest := len(item) - size * len(pieces):
+            self._last_piece[:rest] = item[-rest:]
+            pieces += self._writer.Append([self._last_piece])
+        self._writer.CreateItem(self.plan.name, priority, [pieces], [False])
         self.given += 1
         self._pending.append(rows)
         self._row_counts.append(rows)
         if len(self._pending) >= self._most_pending and not (self.blocked or self._crowded):
             self._before_wait()
-            self._crowded = not self._confirmed(self.keep_items, _THROTTLE_S)  # once until the next flush
+            self._crowded = not self._confirmed(self.keep_items, _THROTTLE_S)  # if True, no more waits until flush()
 
     def flush(self, timeout_s: float, keep_items: int = 0) -> bool:
-        """Waits until all but the newest `keep_items` items are confirmed; False if that did not happen in time."""
+        """Waits until all but the newest `keep_items` items are confirmed; False, and `blocked`, if it takes longer."""
         self._before_wait()
         self.blocked, self._crowded = not self._confirmed(keep_items, timeout_s), False
         if not self.blocked:
             return True
-        low, high = keep_items, len(self._pending)  # more than `low` are unconfirmed, at most `high`
-        if high - low > 1 and not self._confirmed(high - 1, _PROBE_S):  # the usual case: none came in
+        # A search for the number of unconfirmed items, which is above `low` and at most `high`.
+        low, high = keep_items, len(self._pending)
+        if high - low > 1 and not self._confirmed(high - 1, _PROBE_S):  # the usual case: none was confirmed
             return False
         high = len(self._pending)
         while high - low > 1:
@@ -110,9 +112,10 @@ class Store:
         return True
 
     def info(self) -> Any:
-        """Reverb's TableInfo; after a restore only the server's own answer is right.
+        """Reverb's TableInfo of the table, asked of the server.
 
-        It is asked twice: Reverb is in this process, and cannot answer while that is stopped (SIGSTOP, a paused container).
+        After a timeout it is asked again: Reverb runs in this process, and while that was stopped (SIGSTOP, a paused
+        container) it could not answer.
         """
         try:
             tables = self._client.server_info(timeout=_INFO_S)
@@ -121,7 +124,10 @@ class Store:
         return tables[self.plan.name]
 
     def size(self, info: Any = None) -> int:
-        """Rows in the table, now or when `info` was asked for. Where it is full or takes no more, partly filled items count as full: no more will come."""
+        """Rows in the table, now or at the time of `info`; an estimate from the rows of the newest items.
+
+        If the table is full or takes no more, partly filled items count as full: no more will come.
+        """
         items: int = (self.info() if info is None else info).current_size
         known = len(self._row_counts)
         if not known or self.blocked or items >= self.plan.capacity_items:
@@ -129,19 +135,20 @@ class Store:
         return round(items * sum(self._row_counts) / known)
 
     def drawn(self, info: Any) -> int:
-        """Rows drawn since the start, by Reverb's own count."""
+        """Rows drawn since the start; Reverb counts the items."""
         return self._drawn_items(info) * self.plan.rows_per_draw
 
-    def left(self, given: int) -> int:
-        """Of a queue's first `given` items, those that are still to be drawn; some of them may be waiting for room in the table."""
+    def undrawn(self, given: int) -> int:
+        """How many of a queue's first `given` items are still to be drawn; those that wait for room count too."""
         return max(0, given + self._surplus - self._drawn_items(self.info()))
 
     def _drawn_items(self, info: Any) -> int:
         return int(info.rate_limiter_info.sample_stats.completed) - self._drawn_before
 
     def reset(self) -> None:
-        """Empties the table; items that found no room are let in and forgotten. Reverb's count of what was drawn begins anew
-        with that; ours goes on.
+        """Empties the table and drops the items that wait for room.
+
+        Reverb's count of drawn items restarts at 0 with this; `drawn` goes on.
         """
         drawn = self._drawn_items(self.info())
         self._client.reset(self.plan.name)
@@ -155,9 +162,9 @@ class Store:
         self._surplus = drawn - self.given
 
     def checkpoint(self) -> Path:
-        """Saves the table; returns where. Takes seconds per gigabyte; call it from a side thread.
+        """Saves the table and returns the folder. Takes seconds per gigabyte, so call it in a thread of its own.
 
-        A queue from which items were drawn meanwhile is saved anew: restored, they would be drawn twice.
+        A queue is saved again if items were drawn meanwhile: otherwise they would be drawn again after a restore.
         """
         for _ in range(_MOST_SAVES):
             drawn = self._drawn_items(self.info())
@@ -167,7 +174,7 @@ class Store:
         return saved
 
     def close(self) -> None:
-        """Stops Reverb. Where items found no room, it is emptied: else the writer's end would wait for room for ever."""
+        """Stops Reverb. A full table is emptied first: the writer's destructor waits until its items have room."""
         if not self.flush(_CLOSE_S):
             self.reset()
         del self._writer, self._client

@@ -1,8 +1,8 @@
-"""From what an algorithm wants (TableSpec) and the config keys to a Reverb table, in two steps: `plan` decides, `build` obeys.
+"""Makes a Reverb table from what an algorithm wants (TableSpec) and the config keys: `plan` decides, `build` creates.
 
-Rows are what users count; Reverb counts items, each of `rows_per_item` rows, because its cost is per item and not per byte.
-Everything that has to fit together is decided here, on both sides of the table: what the reader may hold in flight bounds the
-rate limiter's slack.
+Users count rows, Reverb counts items of `rows_per_item` rows, because it costs time per item and not per byte. All
+sizes that depend on each other are decided here, those of the reader too: the rate limiter's slack depends on how many
+items the reader requests ahead.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from kaimesh.contract.arrays import Specs
 from kaimesh.contract.errors import ConfigError, MeshError
 from kaimesh.contract.untrusted import parsed
 
-LARGE_ROW_BYTES = 8192  # from here on a row is an item of its own
-ROWS_PER_DRAW = 4  # rows used of each item drawn from a replay table; more is faster, fewer correlates less
-POOL_BATCHES = 64  # rows of so many batches are mixed, see buffer/drawing/assemble
+LARGE_ROW_BYTES = 8192  # from this size on a row is an item of its own
+ROWS_PER_DRAW = 4  # rows used of each item drawn from a replay table; more: faster; fewer: less correlated
+POOL_BATCHES = 64  # rows of this many batches are mixed, see buffer/drawing/assemble
 POOL_BYTES = 1 << 26
-CHUNK_BYTES = 1 << 20  # items handed from Reverb to Python at once
-STEP_BYTES = 1 << 20  # larger pieces leave the processor's cache between the copies that Reverb makes
+CHUNK_BYTES = 1 << 20  # of the items that the reader takes from Reverb at once
+PIECE_BYTES = 1 << 20  # of an item; larger ones leave the processor's cache between the copies that Reverb makes
 _ITEM_LIMITS = {"queue": (64, 1 << 16), "replay": (16, 1 << 15)}  # most rows, most bytes
 _SELECTORS = {
     "reverb.selectors.Fifo": reverb.selectors.Fifo,
@@ -37,21 +37,21 @@ _SELECTORS = {
 
 
 class TablePlan(NamedTuple):
-    """One table in plain words. Sizes are in items unless the name says rows; ratios are per item.
+    """All that defines one table. Sizes are in items unless the name says rows; ratios are per item.
 
-    rows_per_draw: how many rows of an item the reader uses each time it draws one (all of them from a queue).
-    steps, step_bytes: an item is stored as so many pieces of so many bytes, zeros at the end of the last.
-    pool_rows: how many drawn rows the reader mixes before it makes batches of them; 0: no mixing.
-    chunk_items, in_flight_items: what the reader takes at once, and asks for ahead.
-    prioritised: as in TableSpec. priority_exponent: of a Prioritized sampler or remover.
+    rows_per_draw: rows of an item that the reader uses each time it draws it (from a queue: all).
+    pieces, piece_bytes: an item is stored as `pieces` arrays of `piece_bytes` each; the last one is padded with zeros.
+    pool_rows: drawn rows that the reader mixes before it makes batches from them; 0: no mixing.
+    chunk_items, in_flight_items: items that the reader takes at once, and that it requests ahead.
+    prioritised: as in TableSpec. priority_exponent: for a Prioritized sampler or remover.
     """
 
     name: str
     kind: str
     rows_per_item: int
     item_bytes: int
-    steps: int
-    step_bytes: int
+    pieces: int
+    piece_bytes: int
     capacity_items: int
     min_items: int
     sampler: str
@@ -72,36 +72,40 @@ _PLAN = TypeAdapter(TablePlan)
 
 
 def plan_of(data: Any) -> TablePlan:
-    """The plan that a buffer told, as JSON. Raises MeshError: it is none, or another version's."""
-    return parsed(_PLAN, data, "the buffer describes its table otherwise than this version does", MeshError)
+    """The plan that a buffer sent, as JSON. Raises MeshError: it is invalid, or of another version."""
+    what = "the buffer describes its table otherwise than this version does, so nothing is drawn; update the older side"
+    return parsed(_PLAN, data, what, MeshError)
 
 
 def plan(table: TableSpec, specs: Specs, app: App) -> TablePlan:
-    """The table for rows of `specs`; `Specs({})` before they are known, to have the configuration checked.
+    """The table for rows of `specs`. With `Specs({})`, before these are known, it only checks the configuration.
 
-    Raises ConfigError: a table that could never deliver a batch.
+    Raises ConfigError: the table could never deliver a batch.
     """
     if table.kind not in _ITEM_LIMITS:
         raise ConfigError(
-            f"TableSpec.kind = {table.kind!r}; a table is a 'queue' or a 'replay'. Correct the agent's `table`."
+            f"TableSpec.kind = {table.kind!r}; a table is a 'queue' or a 'replay', and no other can be made. Correct "
+            "the agent's `table`."
         )
     if app.replay_buffer_capacity < app.train_batch_size:
         raise ConfigError(
-            f"replay_buffer_capacity = {app.replay_buffer_capacity} is below train_batch_size = {app.train_batch_size}; a "
-            "batch could never be drawn and training would wait for ever. Raise the first or lower the second."
+            f"replay_buffer_capacity = {app.replay_buffer_capacity} is below train_batch_size = "
+            f"{app.train_batch_size}; a batch could never be drawn and training would wait for ever. Raise the first "
+            "or lower the second."
         )
     rows = rows_per_item(table, specs, app)
     size = item_bytes(specs, rows)
     capacity = math.ceil(app.replay_buffer_capacity / rows)
     if table.prioritised and rows != 1:
         raise ConfigError(
-            f"TableSpec.prioritised with rows_per_item = {rows}: a priority belongs to an item, so each sample must be one. Set "
-            "rows_per_item = 1 in the agent's `table`."
+            f"TableSpec.prioritised with rows_per_item = {rows}: Reverb has one priority per item, so the samples of "
+            "an item could not have their own. Set rows_per_item = 1 in the agent's `table`."
         )
     if table.kind != "queue" and app.replay_share:
         raise ConfigError(
-            f"replay_share = {app.replay_share:g} with algo = {app.algo}, whose samples lie in a replay table: all of each batch is "
-            "replayed already, and its samples would be kept twice. Set replay_share = 0, or an algorithm with a queue, such as impala."
+            f"replay_share = {app.replay_share:g} with algo = {app.algo}, whose samples lie in a replay table: all of "
+            "each batch is replayed already, and its samples would be kept twice. Set replay_share = 0, or an "
+            "algorithm with a queue, such as impala."
         )
     if table.kind == "queue":
         return _plan_queue(table, rows, size, capacity, app)
@@ -109,7 +113,9 @@ def plan(table: TableSpec, specs: Specs, app: App) -> TablePlan:
 
 
 def rows_per_item(table: TableSpec, specs: Specs, app: App) -> int:
-    """What the algorithm asks for, else as many as keep Reverb's cost per row small and the table finely divided."""
+    """The rows in an item: as the algorithm asks; else enough to make Reverb cheap per row, and few enough that the
+    table still has many items.
+    """
     if table.rows_per_item > 0:
         return min(table.rows_per_item, app.replay_buffer_capacity)
     if specs.row_bytes >= LARGE_ROW_BYTES:
@@ -122,23 +128,24 @@ def rows_per_item(table: TableSpec, specs: Specs, app: App) -> int:
 
 def _plan_queue(table: TableSpec, rows: int, size: int, capacity: int, app: App) -> TablePlan:
     warnings = [
-        f"{key} = {getattr(app, key)} has no effect: {table.name!r} is a queue, first in first out, each sample used once"
+        f"{key} = {getattr(app, key)} has no effect: {table.name!r} is a queue, first in first out, each sample used "
+        "once"
         for key in ("reverb_sampler", "reverb_remover", "reverb_rate_limiter")
         if getattr(app, key) not in (None, "reverb.selectors.Fifo")
     ]
-    # A quarter of a batch at once: what waits in the reader grows stale.
+    # A quarter of a batch at once: rows that wait in the reader grow old.
     chunk = max(1, min(64, app.train_batch_size // (4 * rows), CHUNK_BYTES // max(size, 1)))
     return TablePlan(
-        name=table.name, kind="queue", rows_per_item=rows, **_steps(size), capacity_items=capacity, min_items=1,
+        name=table.name, kind="queue", rows_per_item=rows, **_pieces(size), capacity_items=capacity, min_items=1,
         sampler="reverb.selectors.Fifo", remover="reverb.selectors.Fifo", limiter="Queue", samples_per_insert=1.0,
         error_buffer=0.0, rows_per_draw=rows, pool_rows=0, chunk_items=chunk, in_flight_items=chunk + 1,
         prioritised=False, priority_exponent=0.0, warnings=tuple(warnings),
     )  # fmt: skip
 
 
-def _steps(size: int) -> dict[str, int]:
-    steps = max(1, math.ceil(size / STEP_BYTES))
-    return {"item_bytes": size, "steps": steps, "step_bytes": math.ceil(size / steps)}
+def _pieces(size: int) -> dict[str, int]:
+    pieces = max(1, math.ceil(size / PIECE_BYTES))
+    return {"item_bytes": size, "pieces": pieces, "piece_bytes": math.ceil(size / pieces)}
 
 
 def _plan_replay(table: TableSpec, rows: int, size: int, capacity: int, app: App) -> TablePlan:
@@ -153,31 +160,33 @@ def _plan_replay(table: TableSpec, rows: int, size: int, capacity: int, app: App
     sampler = app.reverb_sampler or "reverb.selectors.Uniform"
     if sampler.endswith("Fifo"):
         warnings.append(
-            f"reverb_sampler = {sampler} on a table that keeps its samples draws the oldest one again and again: every batch "
-            "repeats it. Use reverb.selectors.Uniform, or an algorithm whose table is a queue."
+            f"reverb_sampler = {sampler} on a table that keeps its samples draws the oldest one again and again: every "
+            "batch repeats it. Use reverb.selectors.Uniform, or an algorithm whose table is a queue."
         )
     ratio = app.reverb_samples_per_insert * rows / draw
     slack = 0.0
     limiter = app.reverb_rate_limiter or "MinSize"
     if limiter == "SampleToInsertRatio" and app.algorithm_on_policy_or_off_policy == "on-policy":
         raise ConfigError(
-            f"on-policy with reverb_rate_limiter = SampleToInsertRatio and reverb_samples_per_insert = {app.reverb_samples_per_insert:g}: "
-            f"of each model's samples one batch of {batch} is drawn and the rest dropped, so the ratio is never reached and the buffer "
-            "would take no more. Set reverb_rate_limiter = MinSize, or off-policy."
+            "on-policy with reverb_rate_limiter = SampleToInsertRatio and reverb_samples_per_insert = "
+            f"{app.reverb_samples_per_insert:g}: of each model's samples one batch of {batch} is drawn and the rest "
+            "dropped, so the ratio is never reached and the buffer would take no more. Set reverb_rate_limiter = "
+            "MinSize, or off-policy."
         )
     if limiter == "SampleToInsertRatio":
-        # Enough for a batch of one-row items on one side, and for all that the reader may hold on the other.
+        # Inserts may be ahead by a batch of one-row items, draws by all that the reader may hold.
         needed = max(ratio * (batch + in_flight), 2 * pool / draw, 2.0)
         slack = needed if app.reverb_error_buffer is None else app.reverb_error_buffer / draw
         if slack < needed:
             warnings.append(
-                f"reverb_error_buffer = {app.reverb_error_buffer:g} samples is less than inserting and drawing may differ by "
-                f"with train_batch_size = {batch}, reverb_samples_per_insert = {app.reverb_samples_per_insert:g} and what the "
-                f"learner prefetches: each would wait for the other. {math.ceil(needed * draw)} is used instead."
+                f"reverb_error_buffer = {app.reverb_error_buffer:g} samples is less than inserting and drawing may "
+                f"differ by with train_batch_size = {batch}, reverb_samples_per_insert = "
+                f"{app.reverb_samples_per_insert:g} and what the learner prefetches: each would wait for the other. "
+                f"{math.ceil(needed * draw)} is used instead."
             )
             slack = needed
     return TablePlan(
-        name=table.name, kind="replay", rows_per_item=rows, **_steps(size), capacity_items=capacity,
+        name=table.name, kind="replay", rows_per_item=rows, **_pieces(size), capacity_items=capacity,
         min_items=min(min_items, capacity), sampler=sampler, remover=app.reverb_remover or "reverb.selectors.Fifo",
         limiter=limiter, samples_per_insert=ratio, error_buffer=float(slack), rows_per_draw=draw, pool_rows=pool,
         chunk_items=chunk, in_flight_items=in_flight, prioritised=table.prioritised,
@@ -186,14 +195,14 @@ def _plan_replay(table: TableSpec, rows: int, size: int, capacity: int, app: App
 
 
 def build(plan: TablePlan) -> reverb.Table:
-    """The Reverb table. Its signature is of bytes and fixed, so Reverb itself refuses items of another size."""
-    signature = tf.TensorSpec([plan.steps, plan.step_bytes], tf.uint8)
+    """The Reverb table. Its signature is a fixed number of bytes, so Reverb itself refuses items of another size."""
+    signature = tf.TensorSpec([plan.pieces, plan.piece_bytes], tf.uint8)
     if plan.kind == "queue":
         return reverb.Table.queue(plan.name, plan.capacity_items, signature=signature)
     if plan.min_items > plan.capacity_items:
         raise ConfigError(
-            f"table {plan.name!r} would wait for {plan.min_items} items and holds at most {plan.capacity_items}; nothing could "
-            "ever be drawn. Raise replay_buffer_capacity or lower preload_ratio."
+            f"table {plan.name!r} would wait for {plan.min_items} items and holds at most {plan.capacity_items}; "
+            "nothing could ever be drawn. Raise replay_buffer_capacity or lower preload_ratio."
         )
     if plan.limiter == "MinSize":
         limiter = reverb.rate_limiters.MinSize(plan.min_items)
@@ -216,7 +225,7 @@ def _selector(name: str, priority_exponent: float) -> Any:
 
 
 def configuration(info: Any) -> dict[str, str]:
-    """What of a table's `TableInfo` is configuration, by name; a restored table keeps the one it was saved with."""
+    """The part of a table's `TableInfo` that is its configuration, by name. A restored table keeps its saved one."""
     limiter = info.rate_limiter_info
     return {
         "sampler": str(info.sampler_options).strip(),
@@ -229,3 +238,10 @@ def configuration(info: Any) -> dict[str, str]:
         "min_size_to_sample": str(limiter.min_size_to_sample),
         "signature": str(info.signature),
     }
+
+
+def difference(found: dict[str, str], wanted: dict[str, str]) -> str:
+    """Where the configuration `found` is not the one `wanted`, for a message; "" if they agree."""
+    return "; ".join(
+        f"{key} {found.get(key)} instead of {value}" for key, value in wanted.items() if found.get(key) != value
+    )

@@ -12,7 +12,7 @@ import grpc
 from kaimesh.contract.errors import PeerError
 from kaimesh.model_pool import model_pool_pb2 as pb
 from kaimesh.model_pool import model_pool_pb2_grpc as pb_grpc
-from kaimesh.model_pool.transfer import BadModel, check, chunks, from_proto, open_files, take, to_proto
+from kaimesh.model_pool.transfer import BadModel, check, from_proto, open_files, pieces_of, take, to_proto
 from kaimesh.training.checkpoint import ModelInfo
 from kaimesh.wire.grpc_edge import Channel
 
@@ -40,7 +40,7 @@ class ModelPoolClient:
 
         def parts() -> Iterator[pb.Part]:
             yield pb.Part(model=to_proto(info))
-            for piece in chunks(files):
+            for piece in pieces_of(files):
                 yield pb.Part(data=piece)
 
         with self._channel.errors(f"push model {info.id}"):

@@ -13,7 +13,7 @@ from kaimesh.contract.untrusted import clean
 from kaimesh.model_pool import model_pool_pb2 as pb
 from kaimesh.model_pool import model_pool_pb2_grpc as pb_grpc
 from kaimesh.model_pool.store import NoSuchModel, Store
-from kaimesh.model_pool.transfer import BadAnnouncement, BadModel, chunks, from_proto, to_proto
+from kaimesh.model_pool.transfer import BadAnnouncement, BadModel, from_proto, pieces_of, to_proto
 from kaimesh.process.meter import Meter
 from kaimesh.wire import grpc_edge
 
@@ -87,7 +87,7 @@ class ModelPoolServer(pb_grpc.ModelPoolServicer):  # type: ignore[misc]
         except MeshError as error:
             self._refuse(context, error, _CODES.get(type(error), grpc.StatusCode.ABORTED))
         yield pb.Part(model=to_proto(info))
-        for piece in chunks(files):
+        for piece in pieces_of(files):
             yield pb.Part(data=piece)
         self._meter.count("pulls")
 

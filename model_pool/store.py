@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kaimesh.contract.errors import MeshError, PeerError
-from kaimesh.model_pool.transfer import Incoming, check, chunks, open_files, take
+from kaimesh.model_pool.transfer import Incoming, check, open_files, pieces_of, take
 from kaimesh.process import disk, documents
 from kaimesh.training import checkpoint
 from kaimesh.training.checkpoint import ModelInfo
@@ -83,13 +83,13 @@ class Store:
     def put(self, folder: Path, info: ModelInfo) -> None:
         """Takes over a copy of the model's files from `folder`. Raises BadModel, MeshError: not what `info` says, or no room."""
         with self.receive(info) as incoming:
-            for piece in chunks(open_files(folder, info)):
+            for piece in pieces_of(open_files(folder, info)):
                 incoming.write(piece)
 
     def get(self, id: int | str, into: Path) -> ModelInfo:
         """Copies a model's files, verified, to `into/model.ckpt-<id>.*`. Raises NoSuchModel."""
         info, files = self.open(id)
-        return take(into, info, chunks(files))
+        return take(into, info, pieces_of(files))
 
     @contextmanager
     def receive(self, info: ModelInfo) -> Iterator[Incoming]:

@@ -19,7 +19,7 @@ from kaimesh.model_pool import model_pool_pb2 as pb
 from kaimesh.training import checkpoint
 from kaimesh.training.checkpoint import FileInfo, ModelInfo
 
-CHUNK_BYTES = 1 << 20
+PIECE_BYTES = 1 << 20
 MAX_ID = 2**53  # beyond it a number in JSON is not exact
 _MAX_FILES = 256
 _MAX_NAME_BYTES = 200  # file systems take 255
@@ -82,13 +82,13 @@ def open_files(folder: Path, info: ModelInfo) -> list[BinaryIO]:
         return files
 
 
-def chunks(files: Sequence[BinaryIO]) -> Iterator[bytes]:
-    """The content of the opened files, one after the other, in pieces of at most CHUNK_BYTES; closes them."""
+def pieces_of(files: Sequence[BinaryIO]) -> Iterator[bytes]:
+    """The content of the opened files, one after the other, in pieces of at most PIECE_BYTES; closes them."""
     with contextlib.ExitStack() as stack:
         for file in files:
             stack.enter_context(file)
         for file in files:
-            while piece := file.read(CHUNK_BYTES):
+            while piece := file.read(PIECE_BYTES):
                 yield piece
 
 

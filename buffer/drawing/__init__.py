@@ -1,11 +1,11 @@
-"""The drawing side of the buffer, for the learner: batches, drawn and decoded one or two ahead.
+"""The learner's side of the buffer: draws items from Reverb and turns them into batches.
 
-reader        what a learner holds
-source        one server's replay table, as the reader sees it
-queue_source  the same for a queue, whose items come once
-probe         whether the server answers
-control       what the reader asks of the buffer's ingest port
-total         a server's counter, over its restarts
-assemble      batches out of drawn items
-priorities    new priorities, on their way back to Reverb
+reader        the learner's entrance: keeps one or two batches ready
+source        draws from one server's replay table
+queue_source  draws from one server's queue, whose items can be drawn once
+probe         whether a Reverb server answers
+control       questions to the buffers' ingest ports
+total         counters of servers that may restart
+assemble      makes batches from drawn items
+priorities    sends new priorities to Reverb
 """

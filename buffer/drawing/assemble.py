@@ -1,4 +1,4 @@
-"""Batches out of drawn items: in order for queues, well mixed for tables that pack several rows into an item.
+"""Makes batches from drawn items: in order for queues, mixed for replay tables that pack several rows into an item.
 
 Shape legend: I items drawn together, K rows per item, B rows in a batch, P rows in the pool.
 """
@@ -14,19 +14,19 @@ import numpy as np
 from kaimesh.contract.arrays import Batch, Columns, Specs
 
 _REUSED_BATCHES = 4
-_OURS_ALONE = 3  # references to an array of `_made`: its dict's, the loop's, the argument's
+_UNUSED_REFERENCES = 3  # to an array that only `_made` holds: from its dict, the loop variable and the call's argument
 
 
 class Completer(Protocol):
-    """Fills a batch that has its share of fresh rows with earlier ones (learner/replay_share)."""
+    """Fills the rest of a batch, after its fresh rows, with earlier rows (learner/replay_share)."""
 
     @property
     def columns(self) -> Specs:
-        """What batches have besides the samples' own columns."""
+        """The columns that it adds to those of the samples."""
 
     @property
     def wanted(self) -> int:
-        """Fresh rows that the batch which begins now needs."""
+        """The number of fresh rows that the next batch needs."""
 
     def complete(self, batch: Columns) -> None:
         """Fills a batch `[B, ...]`, whose first `wanted` rows are fresh."""
@@ -39,32 +39,33 @@ class Assembler(Protocol):
     """Turns items into batches of B rows."""
 
     def feed(self, columns: Columns, counts: np.ndarray) -> list[Batch]:
-        """Takes items as columns `[I, K, ...]` with `counts` int64 `[I]` rows each; returns the batches that became whole."""
+        """Takes items as columns `[I, K, ...]` that hold `counts` int64 `[I]` rows; returns the completed batches."""
 
     @property
     def missing(self) -> int:
-        """Rows that the batch under way lacks."""
+        """The number of rows that the batch being filled still needs."""
 
     def rest(self) -> Batch | None:
-        """What is held back although a learner could use it, when nothing more comes; else None."""
+        """A batch from the rows held back, if that is possible; called when no more rows arrive. Else None."""
 
     def clear(self) -> None:
-        """Forgets every row."""
+        """Drops every row."""
 
 
 class InOrder:
     """Every row once, in the order of the items: for queues, and for tables with one row per item (independent draws).
 
-    partial: `rest` gives what there is of a batch. On-policy some rows of a batch are stale, and their makers wait for the learn.
-    share: what fills the rest of a batch that has its share of fresh rows.
-    Each row is copied once, to its place in the batch. The memory of a batch is used again once nobody holds any of it: the
-    kernel takes longer to hand out fresh memory for a large batch than copying takes.
+    partial: `rest` returns a batch of fewer rows. On-policy needs this: rows of an older model were dropped, and the
+    environments wait for the next learn before they make more. share: fills the rest of each batch.
+
+    Each row is copied once, to its place in the batch. The memory of a batch is used again once nobody references it:
+    to get fresh memory for a large batch from the kernel takes longer than to copy the batch.
     """
 
     def __init__(self, specs: Specs, batch_size: int, *, partial: bool = False, share: Completer | None = None) -> None:
         self._batch_size, self._partial, self._share = batch_size, partial, share
         self._specs = Specs([*specs, *(share.columns if share else ())])
-        self._wanted = batch_size  # rows that the batch which is being filled takes of the items
+        self._wanted = batch_size  # rows of the batch being filled that come from items
         self._made: deque[Columns] = deque(maxlen=_REUSED_BATCHES)
         self._target: Columns = {}
         self._filled = 0
@@ -94,7 +95,7 @@ class InOrder:
         return self._wanted - self._filled
 
     def rest(self) -> Batch | None:
-        """The rows of the batch that is being filled, where `partial`; else None."""
+        """The rows of the batch being filled, if `partial`; else None."""
         if not (self._partial and self._filled):
             return None
         batch = Batch(self._target)[: self._filled]
@@ -107,19 +108,21 @@ class InOrder:
 
     def _memory(self) -> Columns:
         for columns in self._made:
-            if all(sys.getrefcount(column) == _OURS_ALONE for column in columns.values()):
+            if all(sys.getrefcount(column) == _UNUSED_REFERENCES for column in columns.values()):
                 return columns
         self._made.append(_empty(self._specs, self._batch_size))
         return self._made[-1]
 
 
 class Mixed:
-    """Rows as if each had been drawn by itself, out of items that hold K rows which were made together.
+    """Rows as if each had been drawn on its own, although items hold K rows that were made one after the other.
 
-    Of each drawn item, `rows_per_draw` of its K places are picked at random and those that hold a row go into a pool; so every row
-    of the table is equally likely, also those of partly filled items. A batch is B rows picked at random from the full pool,
-    without replacement. (rows_per_draw - 1) * B / P of a row's companions in a batch, 3/64 with the usual settings, come from the
-    same draw: even if such rows were equal, the variance of a mean over the batch would be larger by no more than that share.
+    From each drawn item, `rows_per_draw` of its K places are picked at random; those that hold a row go into a pool. So
+    every row of the table is equally likely, also in partly filled items. When the pool is full, a batch is B rows
+    picked from it at random, without replacement.
+
+    On average (rows_per_draw - 1) * B / P other rows of a batch, 3/64 with the usual settings, come from the same draw
+    as a given row. Even if those were equal to it, the variance of a mean over the batch would grow by that share only.
     """
 
     def __init__(self, specs: Specs, batch_size: int, rows_per_draw: int, pool_rows: int, seed: int) -> None:
@@ -155,7 +158,7 @@ class Mixed:
         return self._wanted - self._filled
 
     def rest(self) -> Batch | None:
-        """A batch out of a pool that is not full, if it holds one."""
+        """A batch from a pool that is not full, if it holds enough rows for one."""
         return self._take() if self._filled >= self._batch_size else None
 
     def clear(self) -> None:
@@ -163,10 +166,10 @@ class Mixed:
         self._filled = 0
 
     def _take(self) -> Batch:
-        """B rows at random; rows from the pool's end move into the gaps."""
+        """Removes B random rows from the pool; rows at its end move into the gaps."""
         chosen = self._rng.choice(self._filled, self._batch_size, replace=False)  # [B]
         left = self._filled - self._batch_size
-        stays = np.ones(self._batch_size, bool)  # of the last B places, those that were not chosen
+        stays = np.ones(self._batch_size, bool)  # which of the last B places were not chosen
         stays[chosen[chosen >= left] - left] = False
         gaps, movers = chosen[chosen < left], left + np.flatnonzero(stays)
         batch = {}

@@ -1,11 +1,13 @@
-"""What the reader asks of buffers besides rows: what they hold, when there is more, and to drop it."""
+"""What the reader asks of the buffers' ingest ports: what they hold, whether there are new items, to drop all."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any, Protocol
 
+from kaimesh.buffer.drawing.total import Total
 from kaimesh.buffer.items import Progress
 from kaimesh.contract.errors import PeerError
 from kaimesh.wire.client import FrameClient
@@ -14,26 +16,84 @@ _ANSWER_S = 5.0
 
 
 class Control(Protocol):
-    """What a reader asks a buffer's ingest side; `kaimesh.buffer.ingest.Ingest` itself can be one, in the same process."""
+    """What a reader asks one buffer.
+
+    `kaimesh.buffer.ingest.Ingest` implements it too, for a buffer in the same process.
+    """
 
     def describe(self) -> dict[str, Any]:
-        """See buffer/ingest. Raises PeerError: it does not answer."""
+        """See buffer/ingest. Raises PeerError: the buffer does not answer."""
 
     def drop(self) -> None:
-        """Empties the table. Raises PeerError: it does not answer."""
+        """Empties the table. Raises PeerError: the buffer does not answer."""
 
-    def await_items(self, known: int, enough: int, left: bool, timeout_s: float) -> Progress:
-        """How many items went in, once that are `enough` more than `known`, or fewer and no more come, or a new life's; after a second at
-        the latest, whatever it is then.
+    def await_items(self, known: int, enough: int, count_undrawn: bool, timeout_s: float) -> Progress:
+        """Waits until there are new items; returns how many were given to Reverb so far.
 
-        left: at once, and with how many are left to be drawn. Raises PeerError: it does not answer.
+        It returns when `enough` items more than `known` were given, when fewer were and no more come, when the count is
+        below `known` because the buffer has restarted, and after a second in any case.
+
+        count_undrawn: returns at once, with the number of items that are still to be drawn.
+        Raises PeerError: the buffer does not answer.
         """
 
 
-class RemoteControl:
-    """A buffer's ingest port, connected again where it was lost. One thread calls it; another one may call `end`.
+class Controls:
+    """All buffers of a learner, asked together. One thread calls it."""
 
-    answer_s: how long it waits for a connection and for an answer.
+    def __init__(self, controls: Sequence[Control]) -> None:
+        self.each = list(controls)
+        self._inserted = [Total() for _ in controls]
+        self._drawn = [Total() for _ in controls]
+
+    def describe(self) -> list[dict[str, Any]]:
+        """What each buffer that answers says of itself. Raises PeerError: none answers."""
+        answers, errors = [], []
+        for control, inserted, drawn in zip(self.each, self._inserted, self._drawn, strict=True):
+            try:
+                data = control.describe()
+            except PeerError as error:
+                errors.append(error)
+                continue
+            inserted.update(data.get("inserted", 0))
+            drawn.update(data.get("sampled", 0))
+            answers.append(data)
+        if not answers:
+            raise errors[0]
+        return answers
+
+    @property
+    def inserted(self) -> int:
+        """Rows ever inserted, by the last answers of all buffers, over their restarts."""
+        return sum(total.total for total in self._inserted)
+
+    @property
+    def drawn(self) -> int:
+        """Rows drawn since the first answer, in the same way."""
+        return sum(total.since_first for total in self._drawn)
+
+    def drop(self) -> None:
+        """Empties every table. Raises PeerError: a buffer does not answer."""
+        for control in self.each:
+            control.drop()
+
+    def limit_wait(self, seconds: float) -> None:
+        """From now on waits no longer than `seconds` for the answers of all buffers together."""
+        for control in self.each:
+            if isinstance(control, RemoteControl):
+                control.answer_s = seconds / len(self.each)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        for control in self.each:
+            if isinstance(control, RemoteControl):
+                control.close()
+
+
+class RemoteControl:
+    """The connection to a buffer's ingest port; connects again after it was lost.
+
+    One thread calls it; another one may call `end`. answer_s: how long it waits for a connection and for an answer.
     """
 
     def __init__(self, address: str, token: str, name: str) -> None:
@@ -51,18 +111,21 @@ class RemoteControl:
         """See Control."""
         self._call({"do": "drop"})
 
-    def await_items(self, known: int, enough: int, left: bool, timeout_s: float) -> Progress:
+    def await_items(self, known: int, enough: int, count_undrawn: bool, timeout_s: float) -> Progress:
         """See Control."""
-        del timeout_s  # the server's own is a second
-        answer = self._call({"do": "wait", "known": known, "enough": enough, "left": left})
+        del timeout_s  # the server answers within a second
+        answer = self._call({"do": "wait", "known": known, "enough": enough, "count_undrawn": count_undrawn})
         counts: list[Any] = [answer.get(name) for name in Progress._fields]
         progress = Progress(*counts)
-        if not all(type(count) is int for count in progress) or (left and progress.left < 0):
-            raise PeerError(f"{self._address} answered a wait with {answer!s:.80}, which are no counts of items")
+        if not all(type(count) is int for count in progress) or (count_undrawn and progress.undrawn < 0):
+            raise PeerError(
+                f"{self._address} answered a wait with {answer!s:.80}, which are no counts of items; it is asked "
+                "again. Run the same version of kaimesh at both ends."
+            )
         return progress
 
     def end(self) -> None:
-        """Ends, from another thread, a call that is under way: it raises."""
+        """Makes a call in another thread raise."""
         self._stop.set()
         if (client := self._client) is not None:
             client.shutdown()

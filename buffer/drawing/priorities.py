@@ -1,4 +1,4 @@
-"""New priorities on their way back to Reverb, beside the training: a thread for each server sends what has gathered."""
+"""Sends new priorities to Reverb in the background: a thread for each server sends what has gathered since."""
 
 from __future__ import annotations
 
@@ -11,34 +11,36 @@ import reverb
 
 from kaimesh.process.meter import Meter
 
-_MOST_WAITING = 1 << 17  # samples; a server that does not answer must not fill the memory
+_MOST_WAITING = 1 << 17  # samples per server; while a server does not answer, memory must not fill up
 _CLOSE_S = 0.5
 
 
 class PriorityWriter:
-    """Updates the table `name` at `addresses`. Counters: priorities_written, priorities_lost (their server did not answer).
+    """Updates the table `name` at `addresses`.
 
-    Of several priorities of one sample the last one counts. Samples that were removed meanwhile are passed over by Reverb.
+    Counters: priorities_written, priorities_lost (the server did not answer).
+
+    If a sample gets several priorities, the last one counts. Reverb ignores those of samples that it has removed.
     """
 
     def __init__(self, addresses: Sequence[str], name: str, meter: Meter, logger: logging.Logger) -> None:
         self._servers = [_Server(address, name, meter, logger) for address in addresses]
 
     def write(self, servers: np.ndarray, keys: np.ndarray, priorities: np.ndarray) -> None:
-        """Has samples updated, and returns at once: servers int64 `[B]`, indices into `addresses`; keys uint64 `[B]`."""
+        """Updates samples in the background. servers: int64 `[B]`, indices into `addresses`. keys: uint64 `[B]`."""
         for index, server in enumerate(self._servers):
             here = np.flatnonzero(servers == index)
             if len(here):
                 server.give(dict(zip(keys[here].tolist(), priorities[here].tolist(), strict=True)))
 
     def close(self) -> None:
-        """Sends what is waiting, but does not wait for a server that does not answer."""
+        """Sends what is waiting, but waits at most half a second for each server."""
         for server in self._servers:
             server.close()
 
 
 class _Server:
-    """Reverb's call has no deadline and retries until the server is back, so it has a thread of its own."""
+    """One server's thread: Reverb's call has no deadline and retries until the server is back."""
 
     def __init__(self, address: str, name: str, meter: Meter, logger: logging.Logger) -> None:
         self._address, self._name, self._meter, self._log = address, name, meter, logger
@@ -74,7 +76,7 @@ class _Server:
             self._meter.count("priorities_written", len(priorities))
 
     def _take(self) -> dict[int, float] | None:
-        """Everything that waits, as soon as there is something; None after `close`."""
+        """Waits for new priorities and returns them; None after `close`."""
         with self._changed:
             self._changed.wait_for(lambda: bool(self._waiting) or self._closed)
             taken, self._waiting = self._waiting, {}

@@ -1,4 +1,4 @@
-"""Whether a Reverb server answers: a draw that waits for one that died neither ends nor fails."""
+"""Whether a Reverb server answers. A draw cannot tell: if the server dies, it neither ends nor fails."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Probe:
         return 0.0 if since is None else time.monotonic() - since
 
     def close(self) -> None:
-        """Ends it; a question that is under way is not waited for."""
+        """Ends the thread soon; does not wait for an answer of the server."""
         self._closed.set()
 
     def _run(self) -> None:

@@ -1,8 +1,11 @@
-"""A Reverb queue as the learner sees it: every item comes once, so a draw must neither time out nor be left waiting.
+"""The source of a queue, from which every item can be drawn once. A queue has one reader.
 
-Reverb forgets the items of a draw that times out, and gives the next items to a draw whose reader was killed while it waited.
-So a draw asks for exactly the items that are in the table at that moment, has them at once, and is over:
-while the table is empty, nobody waits in Reverb, but for a word of the buffer's ingest port. A queue has one reader.
+A draw from Reverb that waits can lose items: those of a draw that times out are gone, and if a reader is killed while
+its draw waits, the next items still go to that draw. So no draw here ever waits: it asks for exactly the items that are
+in the table, gets them at once, and ends. Whether there are items, the source asks the buffer's ingest port:
+
+    ingest port   await_items ........ items came    await_items ........ items came
+    Reverb                                   draw                                draw
 """
 
 from __future__ import annotations
@@ -23,24 +26,25 @@ from kaimesh.buffer.drawing.source import RETRY_S, Drawn
 from kaimesh.buffer.items import Progress
 from kaimesh.contract.errors import MeshError, PeerError, Stopped
 
-_MOST_BYTES = 1 << 26  # of one draw, which `hold` lets come to its end
+_MOST_BYTES = 1 << 26  # of one draw: `hold` has to wait for its end
 _MOST_ITEMS = 1024
-_WAIT_S = 1.0  # then it looks for itself whether there is something
-_LATE_S = 0.03  # items of a draw that is stuck do not wait longer for a chunk's others
-_DOUBTFUL_S = 0.1  # after a draw that took longer, what is left is asked for: another reader's may have been in between
+_WAIT_S = 1.0  # the longest wait for items at the ingest port
+_LATE_S = 0.03  # items that waited this long for others of their chunk are taken without them
+_DOUBTFUL_S = 0.1  # after a slower draw the undrawn items are counted anew: another reader may have drawn meanwhile
 _INFO_S = 2
 _REVERB_RAISES = (RuntimeError, ValueError, IndexError, StopIteration)  # one for each sort of gRPC status
 _INFO_FIELDS = pybind.Sampler.NUM_INFO_TENSORS
 
 
 class QueueSource:
-    """Draws items of steps * step_bytes from the queue `name` at `address`, in order, and keeps at most two chunks until they are taken.
+    """Draws items from the queue `name` at `address`, in order, and keeps at most two chunks until they are taken.
 
-    news: its own link to the buffer's ingest port. missing: items that the reader's batch under way lacks; when they are there they
-    are drawn at once. changed: the reader's condition, notified when items came.
+    An item has pieces * piece_bytes bytes. control: the ingest port of the same buffer; nobody else uses this object.
+    missing: returns how many items the reader's current batch still needs; so many are drawn without waiting for a
+    whole chunk. changed: the reader's condition, notified when items came.
 
-    A server that dies in the middle of a draw leaves it waiting inside Reverb's client, which tries again for ever; the rest of its items
-    then comes from the server that is started on the same port. What came before is taken without it.
+    If the server dies during a draw, Reverb's client retries for ever, and the draw gets its remaining items from the
+    server that is started next on the same port. Items that came before can be taken meanwhile.
     """
 
     def __init__(
@@ -48,22 +52,22 @@ class QueueSource:
         address: str,
         *,
         name: str,
-        steps: int,
-        step_bytes: int,
+        pieces: int,
+        piece_bytes: int,
         chunk_items: int,
         in_flight_items: int,
-        news: Control,
+        control: Control,
         missing: Callable[[], int],
         changed: threading.Condition,
         logger: logging.Logger,
     ) -> None:
-        self.address, self._name, self._changed, self._log, self._news = address, name, changed, logger, news
+        self.address, self._name, self._changed, self._log, self._control = address, name, changed, logger, control
         self._chunk, self._in_flight, self._missing = chunk_items, in_flight_items, missing
-        self._most = max(chunk_items, min(_MOST_ITEMS, _MOST_BYTES // (steps * step_bytes)))
+        self._most = max(chunk_items, min(_MOST_ITEMS, _MOST_BYTES // (pieces * piece_bytes)))
         self._items: deque[np.ndarray] = deque()  # [1, nbytes] each
         self._came_at = 0.0
         self._drawing = self._held = self._closed = False
-        self._holds = 0  # what was known of the table before one of them holds no longer
+        self._holds = 0  # calls of hold and release; each makes what was known of the table out of date
         self._said = ""
         self._probe = Probe(address, logger)
         self._thread = threading.Thread(target=self._run, name=f"draw {address}", daemon=True)
@@ -75,7 +79,7 @@ class QueueSource:
         return self._probe.silent_s
 
     def take(self) -> Drawn | None:
-        """Up to a chunk of the oldest items; fewer only where a draw is over, or stuck."""
+        """The oldest items, up to a chunk of them; fewer only if no draw is under way, or it brings nothing."""
         count = min(len(self._items), self._chunk)
         if not count:
             return None
@@ -90,7 +94,7 @@ class QueueSource:
         self._changed.notify_all()
 
     def hold(self, timeout_s: float) -> bool:
-        """See Source. A table that is emptied between a look at it and the draw would leave the draw waiting."""
+        """See Source. Needed before a table is emptied: a draw that had counted its items would wait in Reverb."""
         with self._changed:
             self._held = True
             self._holds += 1
@@ -101,15 +105,15 @@ class QueueSource:
         """See Source."""
         with self._changed:
             self._held = False
-            self._holds += 1  # what was asked while it was held may be from before the table was emptied
+            self._holds += 1  # an answer that came during the hold may be from before the table was emptied
             self._changed.notify_all()
 
     def end(self) -> None:
         """See Source."""
         self._closed = True
         self._probe.close()
-        if isinstance(self._news, RemoteControl):
-            self._news.end()
+        if isinstance(self._control, RemoteControl):
+            self._control.end()
         with self._changed:
             self._changed.notify_all()
 
@@ -119,29 +123,29 @@ class QueueSource:
 
     def _run(self) -> None:
         client = pybind.Client(self.address)
-        known: int | None = None  # items that went in, of which none is left to be drawn; None: not sure
+        known: int | None = None  # of the items ever given, so many were all drawn; None: how many is not certain
         while not self._closed:
             holds = self._holds
             try:
-                progress = self._news.await_items(known or 0, self._enough(), known is None, _WAIT_S)
+                progress = self._control.await_items(known or 0, self._enough(), known is None, _WAIT_S)
             except Stopped:
                 break
-            except MeshError as error:  # Reverb may have something all the same
+            except MeshError as error:  # Reverb may have items all the same
                 self._say(error)
                 self._rest(RETRY_S)
                 known, progress = None, Progress(-1, self._size(client))
-            there = progress.left if known is None else progress.given - known
+            there = progress.undrawn if known is None else progress.given - known
             started = time.monotonic()
             count = self._draw_all(client, there, holds)
-            # Once a second, when nothing came, it asks what is left instead of counting on.
+            # When nothing came for a second (given == known), the undrawn items are counted anew, to be safe.
             sure = count == there and self._holds == holds and progress.given not in (-1, known)
             sure = sure and time.monotonic() - started < _DOUBTFUL_S
             known = progress.given if sure else None
-        if isinstance(self._news, RemoteControl):
-            self._news.close()
+        if isinstance(self._control, RemoteControl):
+            self._control.close()
 
     def _say(self, error: MeshError) -> None:
-        """Once, unless it is that nobody answers, which the probe says."""
+        """Logs an error once; a PeerError not at all: that nobody answers is logged by the probe."""
         if not isinstance(error, PeerError) and str(error) != self._said:
             self._said = str(error)
             self._log.warning("%s", error)
@@ -159,8 +163,8 @@ class QueueSource:
         return count
 
     def _enough(self) -> int:
-        """For how many items to wait: those that make the batch under way whole, at most a chunk."""
-        with self._changed:  # what is taken counts neither twice nor not at all
+        """The number of items to wait for: those that complete the reader's current batch, at most a chunk."""
+        with self._changed:  # between taking items and counting them as not missing
             missing = self._missing() - len(self._items)
         return min(missing, self._chunk) if missing > 0 else self._chunk
 
@@ -169,10 +173,10 @@ class QueueSource:
             self._changed.wait_for(lambda: self._closed, seconds)
 
     def _draw(self, client: pybind.Client, count: int, holds: int) -> int:
-        """Draws `count` items that are there; returns how many. Raises RuntimeError."""
+        """Draws `count` items, which must be in the table; returns how many came. Raises RuntimeError."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or not (self._held or self._full()))
-            if self._closed or self._holds != holds:  # they may be there no more
+            if self._closed or self._holds != holds:  # the table may have been emptied since they were counted
                 return 0
             self._drawing = True
         done = 0
@@ -187,15 +191,15 @@ class QueueSource:
                 self._changed.notify_all()
 
     def _size(self, client: pybind.Client) -> int:
-        """Items in the table, without the ingest port's word; 0 as well while the server does not answer."""
+        """Items in the table, asked of Reverb itself; 0 also if Reverb does not answer."""
         try:
             tables = map(schema_pb2.TableInfo.FromString, client.ServerInfo(_INFO_S))
-        except RuntimeError:  # the probe says so
+        except RuntimeError:  # the probe logs it
             return 0
         return next((table.current_size for table in tables if table.name == self._name), 0)
 
     def _keep(self, item: np.ndarray) -> bool:
-        """Takes in one item and waits for room for the next; False after the end."""
+        """Adds one drawn item and waits until there is room for another; False after `end`."""
         with self._changed:
             self._items.append(item)
             self._came_at = time.monotonic()

@@ -1,6 +1,6 @@
-"""What the learner trains on: batches drawn from the buffers, decoded in a thread, one or two ahead.
+"""The learner's side of the buffer: draws items, decodes them in a thread, and keeps one or two batches ready.
 
-Only buffer/drawing/source, queue_source, probe and priorities know Reverb.
+Of this package only source, queue_source, probe and priorities import Reverb.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 
 from kaimesh.buffer.drawing.assemble import Assembler, Completer, InOrder, Mixed
-from kaimesh.buffer.drawing.control import Control, RemoteControl
+from kaimesh.buffer.drawing.control import Control, Controls, RemoteControl
 from kaimesh.buffer.drawing.priorities import PriorityWriter
 from kaimesh.buffer.drawing.queue_source import QueueSource
 from kaimesh.buffer.drawing.source import Drawn, ReplaySource, Source
-from kaimesh.buffer.drawing.total import Total
 from kaimesh.buffer.items import item_bytes, row_counts, view_items
 from kaimesh.buffer.tables import TablePlan, plan_of
 from kaimesh.config import Config
@@ -35,20 +34,22 @@ from kaimesh.process.meter import Meter
 
 _POLL_S = 0.5
 _UNDECLARED_POLL_S = 0.02
-_HELD_BACK_S = 0.2  # when nothing came for so long, rows that wait for others go out
-_HOLD_S = 1.0  # how long `drop_all` waits for draws under way
+_HELD_BACK_S = 0.2  # when nothing came for so long, rows that wait for a whole batch may be handed out
+_HOLD_S = 1.0  # how long `drop_all` waits for draws to end
 _END_S = 0.5  # how long `close` waits for threads, and for the buffers' last counts
 _LARGE_BATCH_BYTES = 1 << 26
 _ABOUT = ((KEY, ArraySpec("<u8", ())), (PROBABILITY, ArraySpec("<f8", ())), (SERVER, ArraySpec("<i8", ())))
 
 
 class Reader:
-    """Draws from all buffers in turn.
+    """Draws from all buffers in turn. Drawing begins with the first `next_batch`.
 
-    addrs: Reverb's ports; ingest_addrs: the ingest ports of the same servers. controls: instead of both, buffers of this process.
-    completer: from the samples' specs to what fills a part of each batch, if anything does.
-    A queue's rows come every one once, and in the order of their insertion where there is one buffer; a replay table's rows come
-    as if drawn one by one (see buffer/drawing/assemble). Drawing begins with the first `next_batch`.
+    addrs: Reverb's ports; ingest_addrs: the ingest ports of the same servers. controls: instead of both, buffers of
+    this process. completer: called with the samples' specs; returns what fills a part of each batch (replay_share), or
+    None.
+
+    Each row of a queue is returned once, and in the order of insertion if there is only one buffer. The rows of a
+    replay table are returned as if each had been drawn on its own (buffer/drawing/assemble).
     """
 
     def __init__(
@@ -71,15 +72,12 @@ class Reader:
         self._on_policy = config.app.algorithm_on_policy_or_off_policy == "on-policy"
         self._log = logger or logging.getLogger("reader")
         self._local = controls is not None
-        self._controls: list[Control] = (
-            list(controls) if controls is not None else [RemoteControl(a, token, meter.name) for a in ingest_addrs]
-        )
-        self._totals = [Total() for _ in self._controls]
-        self._drawn = [Total() for _ in self._controls]
-        self._missing_items = 0  # for the batch under way
-        self._given = 0  # rows that `next_batch` returned
-        self._padding = 0  # rows that drawn items could have held and did not
-        self._dropped = 0  # rows that were drawn, and dropped by `drop_all`
+        remote = [RemoteControl(address, token, meter.name) for address in ingest_addrs] if controls is None else []
+        self._controls = Controls(remote if controls is None else controls)
+        self._missing_items = 0  # that the batch being filled still needs
+        self._returned = 0  # rows that `next_batch` returned
+        self._padding = 0  # places for rows that drawn items did not use
+        self._dropped = 0  # rows that were drawn, and then dropped by `drop_all`
         self._plan: TablePlan | None = None
         self._specs = Specs({})
         self._changed = threading.Condition()
@@ -88,15 +86,15 @@ class Reader:
         self._share: Completer | None = None
         self._ready: deque[Batch] = deque()
         self._ahead = 1
-        self._epoch = 0  # of drop_all
+        self._drops = 0  # calls of drop_all
         self._error: BaseException | None = None
         self._closed = False
         self._thread: threading.Thread | None = None
 
     def spaces(self, stop: threading.Event) -> Spaces:
-        """What the environments look like; waits until the first aisrv has said so. Raises Stopped."""
+        """The environments' observations and actions; waits until the first aisrv has told a buffer. Raises Stopped."""
         while True:
-            for control in self._controls:
+            for control in self._controls.each:
                 try:
                     spaces = control.describe()["spaces"]
                 except PeerError as error:
@@ -104,18 +102,19 @@ class Reader:
                     continue
                 if spaces is not None:
                     return Spaces.from_json(spaces)
-                self._meter.state("waiting", "the first aisrv, which tells what its environments look like")
+                self._meter.state("waiting", "the first aisrv, which describes its environments")
             if stop.wait(_POLL_S):
                 raise Stopped
 
     def next_batch(self, timeout_s: float) -> Batch | None:
-        """`batch_size` rows (on-policy: up to so many) as a Batch whose arrays are the caller's own, or None if none came in time.
+        """`batch_size` rows (on-policy: up to that many), or None if they did not come in time.
 
-        Raises PeerError: no buffer answers. Whatever went wrong in the reader's thread.
+        The arrays of the Batch are the caller's own. Raises PeerError: no buffer answers; and whatever the reader's
+        thread raised.
         """
         deadline = time.monotonic() + timeout_s
         while self._thread is None:
-            described = [data for _, data in self._ask() if data["specs"] is not None]
+            described = [data for data in self._controls.describe() if data["specs"] is not None]
             if described:
                 self._start(described[0])
                 break
@@ -134,10 +133,10 @@ class Reader:
             else:
                 self._changed.notify_all()
                 batch = self._ready.popleft()
-                self._given += len(batch) - int(np.count_nonzero(batch.columns.get(REPLAYED, 0)))
+                self._returned += len(batch) - int(np.count_nonzero(batch.columns.get(REPLAYED, 0)))
                 return batch
         silent = [
-            f"{source.address} does not answer since {source.silent_s:.0f} s"
+            f"{source.address} does not answer since {source.silent_s:.0f} s, so no samples come; see the buffer's log"
             for source in self._sources
             if source.silent_s
         ]
@@ -147,47 +146,49 @@ class Reader:
 
     def inserted(self) -> int:
         """Rows ever inserted, over all buffers and their restarts. Raises PeerError: no buffer answers."""
-        for total, data in self._ask():
-            total.now(data.get("inserted", 0))
-        return sum(total.sum for total in self._totals)
+        self._controls.describe()
+        return self._controls.inserted
 
     def size(self) -> int:
         """Rows in the tables now. Raises PeerError: no buffer answers."""
-        return sum(data.get("size", 0) for _, data in self._ask())
+        return sum(int(data.get("size", 0)) for data in self._controls.describe())
 
     def drop_all(self) -> int:
-        """Empties the tables and what was drawn ahead; returns how many rows that were. Those that come meanwhile are dropped too.
+        """Drops all rows in the tables and all that were drawn and not returned, also those that arrive meanwhile.
 
-        Raises PeerError: a buffer does not answer.
+        Returns how many rows that were. Raises PeerError: a buffer does not answer.
         """
         try:
             held = [source.hold(_HOLD_S) for source in self._sources]
             with self._changed:
-                self._epoch += 1
+                self._drops += 1
                 self._ready.clear()
                 for source in self._sources:
                     source.clear()
                 self._changed.notify_all()
-            left = sum(int(data.get("size", 0)) for _, data in self._ask())
+            stored = self.size()
             ahead = self._ahead_rows() if all(held) else 0
             self._dropped += ahead
-            for control in self._controls:
-                control.drop()
-            return left + ahead
+            self._controls.drop()
+            return stored + ahead
         finally:
             for source in self._sources:
                 source.release()
 
     def prioritise(self, batch: Batch, priorities: np.ndarray) -> None:
-        """Gives the samples of a batch of `next_batch` new priorities `[B]`, soon; of a table, or a replay share, that draws by them."""
+        """Sets new priorities `[B]` for the rows of a batch of `next_batch`, in the background.
+
+        They go to the table and to the replay share, as far as these draw by priorities.
+        """
         if self._share is not None:
             self._share.prioritise(batch, priorities)
         if self._priorities is not None:
             self._priorities.write(batch.columns[SERVER], batch.columns[KEY], priorities)
 
     def close(self) -> None:
-        """Ends the threads and connections, within two seconds. A queue's rows that were drawn and not given out are counted:
-        nobody has them now.
+        """Ends the threads and connections, within two seconds.
+
+        A queue's rows that were drawn and never returned are lost; they are counted (samples_unfinished).
         """
         self._closed = True
         if self._priorities is not None:
@@ -202,26 +203,24 @@ class Reader:
         if self._thread is not None:
             self._thread.join(_END_S)
             self._count_unfinished()
-        for control in self._controls:
-            if isinstance(control, RemoteControl):
-                control.close()
+        self._controls.close()
 
     def _start(self, data: dict[str, Any]) -> None:
-        """Begins to draw, now that the first samples were declared."""
+        """Begins to draw. data: the answer of a buffer for which samples were declared."""
         self._specs, self._plan = Specs.from_json(data["specs"]), (plan := plan_of(data["plan"]))
         if plan.kind != self._table.kind:
             raise MeshError(
-                f"the buffer holds a {plan.kind}, the learner's agent wants a {self._table.kind}: the two were started with "
-                "different algorithms. Stop all and start again."
+                f"the buffer holds a {plan.kind}, the learner's agent wants a {self._table.kind}: the two were started "
+                "with different algorithms, so nothing can be learned. Stop all and start again."
             )
         if self._local:
-            self._addrs = [f"127.0.0.1:{control.describe()['port']}" for control in self._controls]
+            self._addrs = [f"127.0.0.1:{control.describe()['port']}" for control in self._controls.each]
         keep_freed_memory()
         queue = plan.kind == "queue"
         large = self._batch_size * self._specs.row_bytes > _LARGE_BATCH_BYTES
-        self._ahead = 1 if queue or large else 2  # what waits here grows stale, or large
+        self._ahead = 1 if queue or large else 2  # rows of a queue grow old while they wait; large ones take memory
         self._share = self._completer(self._specs)
-        # With less than two batches in a chunk, a batch is made when the one before was taken: see ReplayShare.
+        # ReplayShare wants a batch to be begun only when the one before was taken, so a chunk must not fill two.
         most_items = fresh_samples(self._app) if self._share else plan.chunk_items
         chunk = min(plan.chunk_items, most_items)
         self._sources = [self._source(index, address, plan, chunk) for index, address in enumerate(self._addrs)]
@@ -233,8 +232,8 @@ class Reader:
     def _source(self, index: int, address: str, plan: TablePlan, chunk_items: int) -> Source:
         common: dict[str, Any] = {
             "name": plan.name,
-            "steps": plan.steps,
-            "step_bytes": plan.step_bytes,
+            "pieces": plan.pieces,
+            "piece_bytes": plan.piece_bytes,
             "chunk_items": chunk_items,
             "in_flight_items": plan.in_flight_items,
             "changed": self._changed,
@@ -242,12 +241,12 @@ class Reader:
         }
         if plan.kind != "queue":
             return ReplaySource(address, **common, depth=2, about=plan.prioritised)
-        news = (
-            self._controls[index]
+        control = (
+            self._controls.each[index]
             if self._local
             else RemoteControl(self._ingest_addrs[index], self._token, self._meter.name)
         )
-        return QueueSource(address, **common, news=news, missing=lambda: self._missing_items)
+        return QueueSource(address, **common, control=control, missing=lambda: self._missing_items)
 
     def _assembler(self) -> Assembler:
         assert self._plan is not None
@@ -261,25 +260,28 @@ class Reader:
     def _run(self) -> None:
         try:
             assembler = self._assembler()
-            turn = epoch = 0
+            turn = drops = 0
             while not self._closed:
                 with self._changed:
                     turn, drawn = self._wait_for_items(turn)
-                    if epoch != self._epoch:
-                        epoch = self._epoch
+                    if drops != self._drops:
+                        drops = self._drops
                         assembler.clear()
                 batches = self._decode(assembler, drawn, turn)
                 with self._changed:
-                    if epoch == self._epoch:
+                    if drops == self._drops:
                         self._ready.extend(batches)
                         self._changed.notify_all()
-        except Exception as error:  # handed to the caller of next_batch, which raises it
+        except Exception as error:  # next_batch raises it in its caller's thread
             with self._changed:
                 self._error = error
                 self._changed.notify_all()
 
     def _wait_for_items(self, turn: int) -> tuple[int, Drawn | None]:
-        """The next chunk, from the servers in turn, skipping those that have none; None when nothing comes. `_changed` is held."""
+        """The index of the next server after `turn` that has items, and its chunk; `turn` and None if none has any.
+
+        The caller holds `_changed`.
+        """
         waited_until = time.monotonic() + _HELD_BACK_S
         while not self._closed:
             if len(self._ready) >= self._ahead:
@@ -289,7 +291,7 @@ class Reader:
             for step in range(1, len(self._sources) + 1):
                 index = (turn + step) % len(self._sources)
                 if (drawn := self._sources[index].take()) is not None:
-                    self._missing_items -= len(drawn.pieces)  # of a queue, one each; _decode counts anew
+                    self._missing_items -= len(drawn.arrays)  # a queue's arrays hold one item each; _decode counts anew
                     return index, drawn
             left_s = waited_until - time.monotonic()
             if left_s <= 0:
@@ -314,37 +316,20 @@ class Reader:
         return [stacking.restored(batch) for batch in batches]
 
     def _ahead_rows(self) -> int:
-        """Rows of a queue that were drawn and not given out, by Reverb's own count, for part of them is inside its client."""
+        """Rows of a queue that were drawn and not returned. Reverb's count is used: some may be inside its client."""
         if self._table.kind != "queue":
             return 0
-        return max(0, sum(drawn.since for drawn in self._drawn) - self._padding - self._given - self._dropped)
+        return max(0, self._controls.drawn - self._padding - self._returned - self._dropped)
 
     def _count_unfinished(self) -> None:
         if self._table.kind != "queue":
             return
-        for control in self._controls:
-            if isinstance(control, RemoteControl):
-                control.answer_s = _END_S / len(self._controls)
+        self._controls.limit_wait(_END_S)
         try:
-            self._ask()
+            self._controls.describe()
         except PeerError as error:
             self._log.warning("how many samples were drawn and not learned from is not known: %s", error)
             return
         if (rows := self._ahead_rows()) > 0:
             self._meter.count("samples_unfinished", rows)
-            self._log.info("%d samples were drawn for batches that the end came before (samples_unfinished)", rows)
-
-    def _ask(self) -> list[tuple[Total, dict[str, Any]]]:
-        """What each buffer that answers says. Raises PeerError: none does."""
-        answers, errors = [], []
-        for total, drawn, control in zip(self._totals, self._drawn, self._controls, strict=True):
-            try:
-                data = control.describe()
-            except PeerError as error:
-                errors.append(error)
-                continue
-            drawn.now(data.get("sampled", 0))
-            answers.append((total, data))
-        if not answers:
-            raise errors[0]
-        return answers
+            self._log.info("%d samples were drawn for batches that never became whole (samples_unfinished)", rows)

@@ -1,4 +1,4 @@
-"""One Reverb table as the learner sees it: what was drawn and waits to be taken. A queue's is buffer/drawing/queue_source."""
+"""Draws from one Reverb server in the background. Here: what every source can do, and the source of a replay table."""
 
 from __future__ import annotations
 
@@ -16,24 +16,27 @@ from kaimesh.contract.arrays import Columns
 from kaimesh.contract.columns import KEY, PROBABILITY
 
 RETRY_S = 0.5
-_LATE_MS = 30  # when a chunk is not full by then, what there is of it is delivered
+_LATE_MS = 30  # a chunk that is not full by then is delivered as it is
 _IDLE_MS = 150  # the same after a draw that brought nothing
 
 
 class Drawn(NamedTuple):
-    """Items that were drawn together. pieces: uint8 `[some, nbytes]` each. about: KEY and PROBABILITY `[I]` of all, if asked for."""
+    """I items that were drawn together.
 
-    pieces: list[np.ndarray]
+    arrays: the items, uint8 `[some of I, nbytes]` each. about: the columns KEY and PROBABILITY `[I]`, if asked for.
+    """
+
+    arrays: list[np.ndarray]
     about: Columns
 
     @property
     def items(self) -> np.ndarray:
-        """All of them, uint8 `[I, nbytes]`; a copy where there are several pieces."""
-        return self.pieces[0] if len(self.pieces) == 1 else np.concatenate(self.pieces)
+        """All items, uint8 `[I, nbytes]`; copied if there are several arrays."""
+        return self.arrays[0] if len(self.arrays) == 1 else np.concatenate(self.arrays)
 
 
 class Source(Protocol):
-    """Draws from one server, in a thread of its own. `take` and `clear` are called with the reader's condition held."""
+    """Draws from one server in a thread of its own. The caller of `take` and `clear` holds the reader's condition."""
 
     address: str
 
@@ -42,31 +45,32 @@ class Source(Protocol):
         """Seconds since the server stopped answering; 0 while it answers."""
 
     def take(self) -> Drawn | None:
-        """The oldest items, or None while there are none, or more of them are just coming."""
+        """The oldest items; None if there are none, or if more are arriving to fill the chunk."""
 
     def clear(self) -> None:
-        """Drops what was drawn."""
+        """Drops what was drawn and not taken."""
 
     def hold(self, timeout_s: float) -> bool:
-        """Nothing more is drawn until `release`; True once no draw is under way."""
+        """Starts no more draws until `release`. Waits for the current draw to end; False if it did not in time."""
 
     def release(self) -> None:
         """Ends `hold`."""
 
     def end(self) -> None:
-        """Ends the threads soon; `join` waits for them, but not for one that is stuck in Reverb."""
+        """Ends the threads soon."""
 
     def join(self, timeout_s: float) -> None:
-        """See `end`."""
+        """Waits until they have ended, at most `timeout_s`: one may be stuck in Reverb."""
 
 
 class ReplaySource:
     """Draws items from the table `name` at `address` and keeps at most `depth` chunks of them until they are taken.
 
-    about: whether to tell which items they are. changed: the reader's condition, notified when a chunk came.
+    about: whether to return KEY and PROBABILITY of the items. changed: the reader's condition, notified for each chunk.
 
-    What a draw that times out loses (docs/architecture.md) is one of the draws that the table allows, not the item. A draw from a
-    server that died neither ends nor fails: Reverb retries inside C++, and goes on 5 to 8 s after the server is back on the same port.
+    A draw that times out loses one of the draws that the rate limiter allows, not the item (docs/architecture.md). A
+    draw from a server that dies neither ends nor fails: Reverb retries in C++, and goes on 5 to 8 s after the server is
+    back on the same port.
     """
 
     def __init__(
@@ -74,8 +78,8 @@ class ReplaySource:
         address: str,
         *,
         name: str,
-        steps: int,
-        step_bytes: int,
+        pieces: int,
+        piece_bytes: int,
         chunk_items: int,
         in_flight_items: int,
         depth: int,
@@ -85,9 +89,9 @@ class ReplaySource:
     ) -> None:
         self.address, self._depth, self._changed, self._log = address, depth, changed, logger
         self._about = about
-        self._stored_bytes = steps * step_bytes
+        self._stored_bytes = pieces * piece_bytes
         self._datasets = [
-            _dataset(address, name, (steps, step_bytes), chunk_items, in_flight_items, late_ms)
+            _dataset(address, name, (pieces, piece_bytes), chunk_items, in_flight_items, late_ms)
             for late_ms in (_LATE_MS, _IDLE_MS)
         ]
         self._chunks: deque[Drawn] = deque()
@@ -102,7 +106,7 @@ class ReplaySource:
         return self._probe.silent_s
 
     def take(self) -> Drawn | None:
-        """The oldest chunk, with items of steps * step_bytes, or None."""
+        """The oldest chunk, items of pieces * piece_bytes bytes; or None."""
         if not self._chunks:
             return None
         self._changed.notify_all()
@@ -114,7 +118,7 @@ class ReplaySource:
         self._changed.notify_all()
 
     def hold(self, timeout_s: float) -> bool:
-        """Items stay in the table when they are drawn, so nothing has to be held."""
+        """Does nothing: a replay table keeps the items that are drawn, so emptying it does not disturb a draw."""
         del timeout_s
         return True
 
@@ -138,7 +142,7 @@ class ReplaySource:
             came = False
             try:
                 for chunk in self._datasets[idle]:
-                    if not chunk.data.shape[0]:  # the last one: see _dataset
+                    if not chunk.data.shape[0]:  # the last element, see _dataset
                         break
                     came = True
                     items = np.asarray(memoryview(chunk.data))  # a view, read-only
@@ -163,15 +167,16 @@ class ReplaySource:
 
 
 def _about(info: Any) -> Columns:
-    """Reverb's SampleInfo of one item or several."""
+    """The columns KEY and PROBABILITY `[I]` from Reverb's SampleInfo of one item or several."""
     size = info.table_size.numpy().reshape(-1)
     return {KEY: info.key.numpy().reshape(-1), PROBABILITY: info.probability.numpy().reshape(-1) * size}
 
 
 def _dataset(address: str, name: str, shape: tuple[int, int], chunk: int, in_flight: int, late_ms: int) -> Any:
-    """Chunks of up to `chunk` items; when the table gives nothing for `late_ms` it ends, with a smaller chunk and then one without items.
+    """A dataset of chunks of up to `chunk` items. It ends when the table gives nothing for `late_ms`.
 
-    For asking an iterator that has ended leaves some 650 bytes behind, as every failing operation of TensorFlow 2.15 does.
+    The last chunk but one may be smaller; the last one has no items. That marks the end, because calling `next` on an
+    iterator that has ended leaks some 650 bytes, as every failing operation of TensorFlow 2.15 does.
     """
     dataset = reverb.TrajectoryDataset(
         server_address=address,
@@ -182,7 +187,7 @@ def _dataset(address: str, name: str, shape: tuple[int, int], chunk: int, in_fli
         num_workers_per_iterator=1,
         rate_limiter_timeout_ms=late_ms,
     )
-    if chunk > 1:  # else a copy for nothing
+    if chunk > 1:  # a batch of one would only be a copy
         dataset = dataset.batch(chunk, drop_remainder=False)
     dataset = dataset.concatenate(tf.data.Dataset.from_tensors(tf.nest.map_structure(_none_of, dataset.element_spec)))
     options = tf.data.Options()
@@ -192,5 +197,5 @@ def _dataset(address: str, name: str, shape: tuple[int, int], chunk: int, in_fli
 
 
 def _none_of(spec: tf.TensorSpec) -> tf.Tensor:
-    """A tensor as `spec` says, with nothing in it where it has a dimension."""
+    """A tensor for `spec` whose first dimension is 0; a zero if it is a scalar."""
     return tf.zeros([0, *spec.shape[1:]] if spec.shape.rank else [], spec.dtype)

@@ -1,18 +1,21 @@
-"""A counter of a server that may begin anew."""
+"""Counters of servers that may restart."""
 
 from __future__ import annotations
 
 
 class Total:
-    """`sum` goes on when the server that counts begins anew; `since` is what it grew by after the first look at it."""
+    """A running total of a remote counter that falls back to 0 when its server restarts.
+
+    total: everything counted, over all restarts. since_first: the same without the value of the first `update`.
+    """
 
     def __init__(self) -> None:
-        self.sum = self.since = self._last = 0
+        self.total = self.since_first = self._last = 0
         self._seen = False
 
-    def now(self, value: int) -> None:
-        """The server's counter is `value`."""
+    def update(self, value: int) -> None:
+        """Takes the present `value` of the server's counter."""
         grown = value - self._last if value >= self._last else value
-        self.sum += grown
-        self.since += grown if self._seen else 0
+        self.total += grown
+        self.since_first += grown if self._seen else 0
         self._last, self._seen = value, True

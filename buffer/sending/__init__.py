@@ -1,4 +1,4 @@
 """The sending side of the buffer, for aisrv: imports neither Reverb nor TensorFlow.
 
-sender  samples on their way to the ingest ports, with back-pressure and books
+sender  sends samples to the ingest ports, with back-pressure, and counts what becomes of each sample
 """

@@ -1,4 +1,4 @@
-"""The sending side of the buffer. No Reverb and no TensorFlow here: an aisrv imports this."""
+"""Sends samples from an aisrv to the buffers. Imports neither Reverb nor TensorFlow, which an aisrv does without."""
 
 from __future__ import annotations
 
@@ -24,19 +24,22 @@ from kaimesh.wire.frame import ACK, CONTROL, ERROR, REFUSED
 
 FRAME_BYTES = 1 << 20  # a longer batch travels as several frames
 _CONNECT_S = 5.0
-_END_S = 1.5  # how long `close` waits for a link's thread; longer takes only one whose server does not answer HELLO
+_END_S = 1.5  # how long `close` waits for a link's thread; only one whose server does not answer HELLO takes longer
 _USED_FRAMES = 4
 _RETRY_S = 0.5
-_BACK_PRESSURE_S = 7 * 24 * 3600.0  # how long a server may take nothing: as long as its learner pauses
+_BACK_PRESSURE_S = 7 * 24 * 3600.0  # how long a server may read nothing: as long as its learner may pause
 
 
 class SampleSender:
-    """Sends samples to the buffers at `addrs`, a frame to each in turn, from threads of its own.
+    """Sends samples to the buffers at `addrs`, a frame to each in turn, from a thread for each.
 
-    It connects at once, so that the learner hears of `spaces` and can make the first model before there is any sample.
-    At most `window` samples (and a frame of more) are under way, not yet acknowledged; then `put` blocks. An acknowledged sample is in Reverb; what
-    was not acknowledged when a connection died counts as lost, and what found no room before the stop as unfinished. Counters:
-    samples_made = samples_acked + samples_refused + samples_lost + samples_unfinished, once it is closed; and samples_sent.
+    It connects at once, so that the learner gets `spaces` and can make the first model before there is any sample.
+    At most `window` samples, or one frame, are not acknowledged; beyond that `put` blocks.
+
+    Counters. Every sample counts in samples_made, in samples_sent if it was sent, and in the end in one of
+    samples_acked: the buffer has stored it. samples_refused: the buffer did not take it (it holds NaN, for example).
+    samples_lost: the connection ended before the buffer acknowledged it. samples_unfinished: `put` found no room for it
+    before the stop.
     """
 
     def __init__(
@@ -56,20 +59,20 @@ class SampleSender:
         self._log = logger or logging.getLogger("samples")
         self._specs: Specs | None = None
         self._changed = threading.Condition()
-        self._under_way = 0  # samples, queued or sent, that nothing was heard of
-        self._asked = 0  # flushes that servers were asked for and have not done
+        self._under_way = 0  # samples, queued or sent, whose outcome is not known yet
+        self._asked = 0  # flushes that were requested and not confirmed
         self._error: MeshError | None = None
         self._links = [_Link(self, address) for address in addrs]
         self._turn = 0
-        self._used: list[Batch] = []  # frames that were sent
+        self._used: list[Batch] = []  # frames that were sent, whose memory is used again
         for link in self._links:
             link.start()
 
     def put(self, batch: Batch) -> None:
         """Copies `batch` and sends it in the background; the first call fixes the fields, shapes and dtypes.
 
-        Raises SampleError: other fields, shapes or dtypes. Stopped: `stop` was set while it waited; the rows that found no room are
-        counted. Refused, AgentError: a buffer said no to an earlier batch.
+        Raises SampleError: other fields, shapes or dtypes. Stopped: `stop` was set while it waited for room; the rows
+        that are left count as samples_unfinished. Refused, AgentError: a buffer refused an earlier batch.
         """
         if self._specs is None:
             self._specs = batch.specs
@@ -88,7 +91,7 @@ class SampleSender:
             self._next_link().give(self._copy(frame))
 
     def flush(self, timeout_s: float) -> bool:
-        """Waits until everything is in the tables, or lost; False if that did not happen in time. Raises what `put` raises."""
+        """Waits until every sample is stored or lost; False if it took too long. Raises what `put` raises."""
         if self._specs is None:
             return True
         deadline = time.monotonic() + timeout_s
@@ -107,12 +110,12 @@ class SampleSender:
         return True
 
     def close(self) -> None:
-        """Ends at once; what was not acknowledged is counted as lost."""
+        """Ends at once; samples without an acknowledgement count as lost."""
         for link in self._links:
             link.close()
 
     def _copy(self, batch: Batch) -> Batch:
-        """A copy, in memory that an earlier frame left: fresh memory for large rows costs as much as the copy."""
+        """A copy, in the memory of an earlier frame: for large rows, fresh memory costs as much time as the copy."""
         with self._changed:
             used = self._used.pop() if self._used and len(self._used[-1]) == len(batch) else None
         if used is None:
@@ -148,14 +151,14 @@ class SampleSender:
                 self._changed.wait(0.2)
 
     def _next_link(self) -> _Link:
-        """In turn, skipping servers that do not answer while others do."""
+        """The next link in turn; skips servers that do not answer, unless none does."""
         links = [link for link in self._links if not link.trouble] or self._links
         self._turn += 1
         return links[self._turn % len(links)]
 
     def _raise_error(self) -> None:
         if self._error is not None:
-            raise copy.copy(self._error)  # one each: threads that raised the same one would pile up its traceback
+            raise copy.copy(self._error)  # a copy for each: an error raised again and again collects tracebacks
 
     def _settled(self, counter: str, samples: int) -> None:
         self._meter.count(counter, samples)
@@ -192,13 +195,13 @@ class SampleSender:
 
 
 class _Link:
-    """One server's thread: connects, sends what it is given, hears the acknowledgements; connects again when the server died."""
+    """The thread for one server: connects, sends frames, takes acknowledgements; connects again when it was cut off."""
 
     def __init__(self, sender: SampleSender, address: str) -> None:
         self._sender, self.address = sender, address
         self.trouble = ""
-        self._queue: deque[Batch | None] = deque()  # None: ask the server to store partly filled items now
-        self._sent: deque[tuple[int, int]] = deque()  # (tag, rows), in order
+        self._queue: deque[Batch | None] = deque()  # None: request a flush, which stores partly filled items too
+        self._sent: deque[tuple[int, int]] = deque()  # tag and rows of each frame not answered yet; rows 0: a flush
         self._tag = 0
         self._closed = False
         self._client: FrameClient | None = None
@@ -226,15 +229,15 @@ class _Link:
         self._closed = True
         self._wake()
         if (client := self._client) is not None:
-            client.shutdown()  # a send that waits for the server ends with an error
+            client.shutdown()  # makes a send that waits for the server fail
         if self._thread.is_alive():
             self._thread.join(_END_S)
-        self._give_up()  # what came after the thread's end
+        self._give_up()  # on frames that were added after the thread had ended
         self._wake_in.close()
         self._wake_out.close()
 
     def _wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # then enough bytes stand there to wake it
+        with contextlib.suppress(BlockingIOError):  # the socket is full of bytes that wake the thread anyway
             self._wake_in.send(b"x")
 
     def _run(self) -> None:
@@ -252,9 +255,12 @@ class _Link:
             except PeerError as error:
                 if not self._closed:
                     self._wait_for_server(error)
-            except Exception as error:  # a thread that ends without a word would leave `put` waiting for ever
+            except Exception as error:  # `put` must raise it: it would wait for this thread for ever
                 self._sender._log.exception("sending samples to %s failed", self.address)
-                failed = MeshError(f"sending samples to {self.address} failed: {type(error).__name__}: {error}")
+                failed = MeshError(
+                    f"sending samples to {self.address} failed: {type(error).__name__}: {error}; no more are sent "
+                    "there. The log has the traceback; please report it."
+                )
                 self._sender._failed(error if isinstance(error, MeshError) else failed)
                 break
             finally:
@@ -262,7 +268,10 @@ class _Link:
         self._give_up()
 
     def _talk(self, client: FrameClient, specs: Specs | None) -> None:
-        """Until it is closed; or until the first sample, where the connection was made before: it needs one that declares it."""
+        """Sends and listens until `close`. specs: those declared in HELLO; None: returns at the first sample.
+
+        A connection that declared no specs cannot carry samples, so the caller connects again.
+        """
         while not self._closed:
             while self._queue:
                 if specs is None:
@@ -287,12 +296,15 @@ class _Link:
         header, payload = client.receive(_CONNECT_S)
         if header.kind == REFUSED:
             raise PeerError(str(refusal_of(payload, self.address)))
-        # An ERROR overtakes the acknowledgements of frames that are not stored yet.
+        # Answers come in order, but an ERROR comes before the ACKs of earlier frames that are not stored yet.
         rows = next((rows for tag, rows in self._sent if tag == header.tag), None)
         if rows is None:
-            raise PeerError(f"{self.address} acknowledged frame {header.tag}, which is not under way")
+            raise PeerError(f"{self.address} acknowledged frame {header.tag}, which is not under way; connecting again")
         if header.kind not in ((ACK if rows else CONTROL), ERROR):
-            raise PeerError(f"{self.address} sent a frame of kind {header.kind} where an acknowledgement was expected")
+            raise PeerError(
+                f"{self.address} sent a frame of kind {header.kind} where an acknowledgement was expected; connecting "
+                "again"
+            )
         error = error_of(payload) if header.kind == ERROR else None
         self._sent.remove((header.tag, rows))
         if error is not None:
@@ -308,7 +320,7 @@ class _Link:
                 self._sender._settled("samples_lost", len(batch))
 
     def _lose(self) -> None:
-        """What was under way on a connection that ended may or may not be stored; it is not sent twice."""
+        """Counts the frames without an answer as lost: the server may have stored them, so they are not sent again."""
         if self._client is not None:
             self._client.close()
             self._client = None

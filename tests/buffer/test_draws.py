@@ -239,7 +239,7 @@ class Peer:
 def test_a_reader_is_told_when_there_is_enough_or_late(progress: Progress, after_s: float, answered: bool) -> None:
     clock, peer = Clock(), Peer()
     waiting = Waiting(clock)
-    waiting.add(peer, 7, {"known": 5, "enough": 3, "left": False})  # type: ignore[arg-type]
+    waiting.add(peer, 7, {"known": 5, "enough": 3, "count_undrawn": False})  # type: ignore[arg-type]
     due = waiting.due(progress)
     clock.now_s += after_s
     assert (due or waiting.due(progress)) == ([(peer, 7, False)] if answered else [])
@@ -248,7 +248,7 @@ def test_a_reader_is_told_when_there_is_enough_or_late(progress: Progress, after
 
 def test_a_reader_that_is_gone_is_not_answered() -> None:
     peer, waiting = Peer(), Waiting()
-    waiting.add(peer, 1, {"known": 0, "enough": 1, "left": True})  # type: ignore[arg-type]
+    waiting.add(peer, 1, {"known": 0, "enough": 1, "count_undrawn": True})  # type: ignore[arg-type]
     peer.closed = True
     assert waiting.due(Progress(9)) == []
 
@@ -258,8 +258,8 @@ def test_a_reader_that_is_gone_is_not_answered() -> None:
     [
         {},
         {"known": "5"},
-        {"known": True, "enough": 1, "left": False},
-        {"known": 1, "enough": 1e9, "left": 0},
+        {"known": True, "enough": 1, "count_undrawn": False},
+        {"known": 1, "enough": 1e9, "count_undrawn": 0},
         {"known": None},
     ],
 )
@@ -268,8 +268,8 @@ def test_nonsense_in_a_wait_is_refused_and_the_next_one_served(local: Local, req
     client = FrameClient(buffer.address, token=TOKEN, role="reader", name="r")
     with pytest.raises(AgentError, match="a wait wants whole numbers"):
         client.call({"do": "wait", **request_})
-    answer = client.call({"do": "wait", "known": 10**30, "enough": -(10**30), "left": True}, WAIT_S)
-    assert answer == {"given": 0, "left": 0}
+    answer = client.call({"do": "wait", "known": 10**30, "enough": -(10**30), "count_undrawn": True}, WAIT_S)
+    assert answer == {"given": 0, "undrawn": 0}
     client.close()
 
 

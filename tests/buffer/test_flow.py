@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kaimesh.buffer.declared import refuse_not_finite
 from kaimesh.buffer.drawing.reader import Reader
-from kaimesh.buffer.ingest import Ingest, refuse_not_finite
+from kaimesh.buffer.ingest import Ingest
 from kaimesh.buffer.sending.sender import SampleSender
 from kaimesh.config import App
 from kaimesh.contract.agent import TableSpec

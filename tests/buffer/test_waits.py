@@ -33,13 +33,13 @@ NEVER_S = 1000.0
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[Progress]:
     """Every answer that told what is left to be drawn."""
     made: list[Progress] = []
-    counted = Ingest.counted
+    counted = Ingest.with_undrawn
 
     def noted(ingest: Ingest) -> Progress:
         made.append(counted(ingest))
         return made[-1]
 
-    monkeypatch.setattr(Ingest, "counted", noted)
+    monkeypatch.setattr(Ingest, "with_undrawn", noted)
     return made
 
 
@@ -105,7 +105,7 @@ def test_a_reader_is_told_before_the_loop_waits_for_room_that_only_it_can_make(
     confirmed, send_json = Store._confirmed, FrameServer.send_json
     monkeypatch.setattr(Store, "_confirmed", lambda *args: events.append("waits") or confirmed(*args))
     monkeypatch.setattr(FrameServer, "send_json", lambda *a, **k: events.append("tells") or send_json(*a, **k))
-    reader.send(Kind.CONTROL, [to_json({"do": "wait", "known": 0, "enough": 1, "left": False})], tag=1)
+    reader.send(Kind.CONTROL, [to_json({"do": "wait", "known": 0, "enough": 1, "count_undrawn": False})], tag=1)
     buffer.server.step()
     assert events[0] == "tells"
     reader.close()
@@ -133,7 +133,7 @@ def test_what_is_left_is_counted_outside_of_an_insert(local: Local, monkeypatch:
     buffer.end_loop()
     under_way: list[str] = []
     counted: list[list[str]] = []
-    insert, left = Ingest.insert, Store.left
+    insert, undrawn = Ingest.insert, Store.undrawn
 
     def noted(*args: Any) -> int:
         under_way.append("insert")
@@ -142,8 +142,8 @@ def test_what_is_left_is_counted_outside_of_an_insert(local: Local, monkeypatch:
         return accepted
 
     monkeypatch.setattr(Ingest, "insert", noted)
-    monkeypatch.setattr(Store, "left", lambda *args: counted.append(list(under_way)) or left(*args))
-    reader.send(Kind.CONTROL, [to_json({"do": "wait", "known": 0, "enough": 1, "left": True})], tag=1)
+    monkeypatch.setattr(Store, "undrawn", lambda *args: counted.append(list(under_way)) or undrawn(*args))
+    reader.send(Kind.CONTROL, [to_json({"do": "wait", "known": 0, "enough": 1, "count_undrawn": True})], tag=1)
     writer.send_rows(rows(60), rows(1).specs, tag=1)  # of which some 50 find no room: it waits inside
     buffer.server.step()
     assert counted == [[]]
@@ -226,9 +226,9 @@ def test_a_question_from_before_a_table_was_emptied_draws_nothing(
     wait_until(lambda: len(looks) > asked + 2, "it asks while it is held")
     sender.put(rows(3, 4))
     assert sender.flush(WAIT_S)
-    wait_until(lambda: looks[-1].left == 3 or looks[-1].given < 7, "it may know of them")
+    wait_until(lambda: looks[-1].undrawn == 3 or looks[-1].given < 7, "it may know of them")
     threading.Event().wait(0.1)
-    reader._controls[0].drop()
+    reader._controls.each[0].drop()
     source.release()
     assert reader.next_batch(0.2) is None
     assert source.hold(0.2), "a draw waits for what was dropped"
@@ -244,9 +244,9 @@ def test_what_is_left_counts_all_that_is_to_come_and_nothing_that_was_dropped(ca
     for count in (30, 3):
         ingest.insert(rows(count))
         ingest.flush(0.01)
-        assert ingest.counted().left == count
+        assert ingest.with_undrawn().undrawn == count
         ingest.drop()
-        assert ingest.counted().left == 0
+        assert ingest.with_undrawn().undrawn == 0
         assert ingest.pending == 0
     assert ingest.flush(WAIT_S)
     ingest.close()
@@ -260,7 +260,7 @@ def test_items_that_come_one_after_another_are_told_of_together() -> None:
 
     now, peer = [10.0], Peer()
     asked = Waiting(lambda: now[0])
-    asked.add(peer, 7, {"known": 0, "enough": 16, "left": False})  # type: ignore[arg-type]
+    asked.add(peer, 7, {"known": 0, "enough": 16, "count_undrawn": False})  # type: ignore[arg-type]
     for given in range(1, 16):
         assert asked.due(Progress(given)) == []
         assert asked.most_s(NEVER_S) == pytest.approx(LATE_S)
@@ -268,7 +268,7 @@ def test_items_that_come_one_after_another_are_told_of_together() -> None:
     assert asked.due(Progress(16)) == [(peer, 7, False)]
     assert asked.due(Progress(17)) == []
     now[0] += 2 * LATE_S
-    asked.add(peer, 8, {"known": 16, "enough": 16, "left": False})  # type: ignore[arg-type]
+    asked.add(peer, 8, {"known": 16, "enough": 16, "count_undrawn": False})  # type: ignore[arg-type]
     assert asked.due(Progress(17)) == [(peer, 8, False)]
 
 

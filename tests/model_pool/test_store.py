@@ -119,7 +119,7 @@ def test_a_reader_is_not_disturbed_when_its_model_is_dropped(store, ckpt):
     _, files = store.open("latest")
     for id in (2, 3, 4):
         store.put(ckpt, dump(ckpt, id))
-    assert b"".join(transfer.chunks(files)) == b"still here"
+    assert b"".join(transfer.pieces_of(files)) == b"still here"
 
 
 def test_putting_a_model_whose_file_is_gone(store, ckpt):
@@ -260,8 +260,8 @@ def test_info_json_is_the_models(store, ckpt, tmp_path):
 
 
 def test_chunks_are_bounded_and_files_closed():
-    files = [io.BytesIO(b"a" * (transfer.CHUNK_BYTES + 5)), io.BytesIO(b"b")]
-    assert [len(piece) for piece in transfer.chunks(files)] == [transfer.CHUNK_BYTES, 5, 1]
+    files = [io.BytesIO(b"a" * (transfer.PIECE_BYTES + 5)), io.BytesIO(b"b")]
+    assert [len(piece) for piece in transfer.pieces_of(files)] == [transfer.PIECE_BYTES, 5, 1]
     assert all(file.closed for file in files)
 
 
