@@ -226,7 +226,7 @@ def configured(algo: str, conf: str, seed: int | None, settings: dict[str, str])
     """The configuration, small enough for one process. Raises ConfigError."""
     given = {"algo": algo, **({} if seed is None else {"random_seed": str(seed)}), **settings}
     config = load(conf, {**SETTINGS, **REPLAY_SETTINGS, **given})
-    bypass(hosts_of(config.app))
+    bypass(hosts_of(config.addresses))
     table = getattr(dotted(config.algo.learner_agent), "table", TableSpec())
     if table.kind != "replay":
         config = load(conf, {**SETTINGS, **(OFF_POLICY if config.app.replay_share else {}), **given})

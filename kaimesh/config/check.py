@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterable
 
 from kaimesh.config.keys import App
+from kaimesh.config.roles import ROLES, Role, clashes
 
 
 def is_local(address: str) -> bool:
@@ -52,17 +54,14 @@ def _replayed(app: App) -> str:
     return f"; {count} of each batch of {app.train_batch_size} are replayed, after the first two (replay_share = {app.replay_share:g})"
 
 
-def problems(app: App) -> list[str]:
+def problems(app: App, roles: Iterable[Role] = tuple(ROLES.values())) -> list[str]:
     """Contradictions, each with the values, the consequence and the remedy."""
-    found = []
+    found = clashes(roles, app)
     if len(app.buffer_addrs) != len(app.buffer_ingest_addrs):
         found.append(
             f"buffer_addrs has {len(app.buffer_addrs)} servers, buffer_ingest_addrs {len(app.buffer_ingest_addrs)}; "
             "samples would go where nobody reads. Give each server one of both, in the same order."
         )
-    addresses = [*app.buffer_addrs, *app.buffer_ingest_addrs, *app.actor_addrs, app.learner_addr, app.model_pool_addr]
-    for address in sorted({a for a in addresses if addresses.count(a) > 1}):
-        found.append(f"{address} is given to two ports; the second would not start. Change one of them.")
     if app.replay_buffer_capacity < app.train_batch_size:
         found.append(
             f"replay_buffer_capacity = {app.replay_buffer_capacity} is below train_batch_size = {app.train_batch_size}; "
@@ -146,7 +145,8 @@ def warnings(app: App) -> list[str]:
     """What runs, but not as one may think."""
     found = []
     cores, shares = os.cpu_count() or 1, share_threads(app)
-    busy = shares["actor"] * len(app.actor_addrs) + shares["learner"] + app.aisrv_count + len(app.buffer_addrs)
+    computing = shares["actor_threads"] * len(app.actor_addrs) + shares["learner_threads"]
+    busy = computing + app.aisrv_count + len(app.buffer_addrs)
     if app.actor_threads + app.learner_threads > cores:
         found.append(
             f"actor_threads = {app.actor_threads} and learner_threads = {app.learner_threads} on {cores} cores "
@@ -187,8 +187,8 @@ def warnings(app: App) -> list[str]:
 
 
 def share_threads(app: App) -> dict[str, int]:
-    """Threads per process: the learner gets what the other processes leave of the cores, at least one."""
+    """Threads of a process by the key that sets them: a learner gets what the others leave of the cores, at least one."""
     cores = os.cpu_count() or 1
     actor = app.actor_threads or max(1, cores // (4 * len(app.actor_addrs)))
     rest = cores - actor * len(app.actor_addrs) - min(app.aisrv_count, cores // 2)
-    return {"actor": actor, "learner": app.learner_threads or max(1, rest)}
+    return {"actor_threads": actor, "learner_threads": app.learner_threads or max(1, rest)}

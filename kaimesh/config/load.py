@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ from kaimesh.config import check
 from kaimesh.config import hyper as hyper_module
 from kaimesh.config.keys import IGNORED, App
 from kaimesh.config.nearest import nearest
+from kaimesh.config.own_roles import TABLE, own_roles, take
 from kaimesh.config.packages import foreign
 from kaimesh.config.reading import Document, parse, read
 from kaimesh.config.registry import AlgoEntry, registry
+from kaimesh.config.roles import ROLES, Role, every_address
 from kaimesh.contract.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,18 +47,32 @@ class Config:
     warnings: tuple[str, ...]
     source: str
     parameters: hyper_module.Parameters | None = None
+    roles: Mapping[str, Role] = field(default_factory=lambda: ROLES)
 
-    def threads_of(self, role: str) -> int:
+    def threads_of(self, role: Role) -> int:
         """Threads of a process's numerical library."""
-        return check.share_threads(self.app).get(role, 1)
+        return check.share_threads(self.app).get(role.threads, int(role.own.get("threads", 1)))
+
+    @property
+    def roles_here(self) -> list[Role]:
+        """Those that a mesh of one machine has, under supervisord."""
+        local = self.app.wrapper_type == "local"
+        return [role for role in self.roles.values() if role.home != "containers" and (role.local or not local)]
+
+    @property
+    def addresses(self) -> list[str]:
+        """Every "host:port" of the mesh."""
+        return [address for _key, address in every_address(self.roles.values(), self.app)]
 
     def to_toml(self) -> str:
         """The resolved configuration, every key named: a file of it makes another process load exactly the same."""
-        data = {
+        data: dict[str, Any] = {
             RESOLVED: f"every key of {self.source}, the environment and --set; neither is applied to this file again",
             "app": {k: v for k, v in self.app.model_dump().items() if v is not None},
             self.algo.name: {k: list(v) if isinstance(v, tuple) else v for k, v in self.hyper.items()},
         }
+        if own := {name: dict(role.own) for name, role in self.roles.items() if role.own}:
+            data[TABLE] = own
         return toml.dumps(data, _Encoder())
 
 
@@ -79,8 +95,10 @@ def load(
     document = read(Path(path), problems)
     resolved = RESOLVED in document.data
     table, tables, origin = _tables(document, path, problems)
-    notes = [] if resolved else _from_environment(os.environ if environ is None else environ, table, origin)
+    variables = {} if resolved else os.environ if environ is None else environ
+    notes = _from_environment(variables, table, origin)
     _from_overrides(overrides or {}, table, tables, origin)
+    roles = {**ROLES, **own_roles(take(tables), str(path), variables, problems, notes)}
     file = _registry_file(table)
     known = registry(problems, file)
     entry = _entry(str(table.get("algo", App.model_fields["algo"].default)), known, file, problems)
@@ -90,7 +108,7 @@ def load(
         preset = _apply_layers(entry, table, tables, origin, file)
         notes += _strangers(entry, known, file)
     notes += _drop_ignored(table, problems, origin)
-    app = _validate(table, problems, origin)
+    app = _validate(table, roles, problems, origin)
     given: Mapping[str, Any] = tables.get(entry.name, {}) if entry is not None else {}
     parameters = None
     if entry is not None and entry.config:
@@ -99,7 +117,7 @@ def load(
         raise ConfigError(_report(path, problems))
     shown = {} if parameters is None else parameters.shown(given)
     notes += [] if parameters is None else hyper_module.overridden(parameters, preset, ROOT)
-    return Config(app, entry, shown, (*notes, *check.warnings(app)), str(path), parameters)
+    return Config(app, entry, shown, (*notes, *check.warnings(app)), str(path), parameters, roles)
 
 
 def _near(file: Path) -> Path:
@@ -266,7 +284,9 @@ def _drop_ignored(table: dict[str, Any], problems: list[str], origin: Mapping[st
     return notes
 
 
-def _validate(table: Mapping[str, Any], problems: list[str], origin: Mapping[str, str]) -> App | None:
+def _validate(
+    table: Mapping[str, Any], roles: Mapping[str, Role], problems: list[str], origin: Mapping[str, str]
+) -> App | None:
     try:
         app = App(**table)
     except ValidationError as error:
@@ -280,7 +300,8 @@ def _validate(table: Mapping[str, Any], problems: list[str], origin: Mapping[str
                 f"{key}: {App.model_fields[key].description}"
             )
         rest = App(**{key: value for key, value in table.items() if key not in wrong})
-        problems += [text for text in check.problems(rest) if not any(key in text for key in wrong)]
+        found = check.problems(rest, roles.values())
+        problems += [text for text in found if not any(key in text for key in wrong)]
         return None
-    problems += check.problems(app)
+    problems += check.problems(app, roles.values())
     return app

@@ -58,6 +58,7 @@ class Status(TypedDict, total=False):
     phase_seconds: Numbers
     recent_episodes: list[tuple[float, float, int]]
     model_version: int | None
+    work: str
     port: Annotated[int, Field(ge=0, le=65535)]
     exit_code: int
     previous_state: str | None
@@ -71,6 +72,7 @@ class Process(TypedDict):
 
     role: str
     address: NotRequired[str]
+    stop: NotRequired[int]
     pid: NotRequired[Pid | None]
     supervisor: NotRequired[str]
     restarts: NotRequired[list[FiniteFloat]]

@@ -20,6 +20,7 @@ import psutil
 
 from kaimesh.config import Config, load
 from kaimesh.config.packages import find_own_code
+from kaimesh.config.roles import Right, Role, role_of
 from kaimesh.contract.agent import Monitor, called_exit
 from kaimesh.contract.errors import (
     EXIT_AGENT,
@@ -57,6 +58,11 @@ class Context:
     logger: logging.Logger
     stop: threading.Event
     watchdog: Watchdog | None = None
+
+    @property
+    def role(self) -> Role:
+        """The kind of process that this one is; `own["settings"]` holds what a `[roles.<name>]` says for itself."""
+        return self.config.roles[role_of(self.name)]
 
     def make_agent(self, agent_type: str) -> Any:
         """The user's agent for this process: "aisrv", "actor" or "learner" (see kaimesh.agent). Raises as `make_agent`."""
@@ -98,7 +104,7 @@ def _program(role: str) -> str:
 
 
 def main(role: str, service: str) -> NoReturn:
-    """Runs one process: `role` is the package's name, `service` the dotted class, imported after the threads are set."""
+    """Runs one process: `role` is its name in the roles table, `service` the dotted class, imported after the threads are set."""
     faulthandler.enable(
         file=sys.stdout, all_threads=True
     )  # a crash in native code leaves every thread's traceback in the log
@@ -114,20 +120,23 @@ def main(role: str, service: str) -> NoReturn:
     _end_with_supervisor(logger)
     try:
         config = load(arguments.conf)
+        row = _row(config, role)
     except ConfigError as error:
         logger.error("%s", error)
         sys.exit(EXIT_CONFIG)
     run = _run_dir(arguments, config)
     run.prepare()
     os.environ["KAIMESH_RUN_DIR"] = str(run.root)  # where agents and workflows may write, in tensorboard/ for instance
-    threads = config.threads_of(role)
+    threads = config.threads_of(row)
     set_threads(threads)
-    bypass(hosts_of(config.app))
+    bypass(hosts_of(config.addresses))
     logger = configure_logging(name, config.app.log_level, config.app.log_format, run.root.name)
     meter = Meter(name, run.status / f"{name}.json", report_s=config.app.report_seconds, logger=logger)
     context = Context(name, arguments.index, config, run, run.token(), threads, meter, logger, threading.Event())
     _handle_signals(context)
-    heard = config.app.monitor_addr and role != "monitor"  # which hears itself without a connection
+    if row.work:
+        meter.info["work"] = row.work
+    heard = config.app.monitor_addr and Right.REPORT in row.rights
     reporter = Reporter(config.app.monitor_addr, context.token, meter, logger) if heard else None
     meter.start()
     context.watchdog = Watchdog(meter, context.stop, logger, config.app.watchdog_seconds)
@@ -139,6 +148,16 @@ def main(role: str, service: str) -> NoReturn:
     logging.shutdown()
     sys.stdout.flush()
     os._exit(code)  # no C++ destructor of Reverb or TensorFlow may hold the process
+
+
+def _row(config: Config, role: str) -> Role:
+    """Its row of the roles table. Raises ConfigError: there is none."""
+    if role not in config.roles:
+        raise ConfigError(
+            f"no role is called {role!r}, so nobody would start, watch or stop this process; there are: {', '.join(config.roles)}. "
+            f"Add [roles.{role}] to {config.source}: docs/how_to_add/process.md."
+        )
+    return config.roles[role]
 
 
 def _run_dir(arguments: argparse.Namespace, config: Config) -> RunDir:

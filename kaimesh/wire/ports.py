@@ -6,31 +6,22 @@ import socket
 
 import psutil
 
-from kaimesh.config import App
+from kaimesh.config import Config
 from kaimesh.config.check import is_local
+from kaimesh.config.roles import every_address
 from kaimesh.contract.errors import ConfigError
 
 
-def check_ports(app: App) -> None:
+def check_ports(config: Config) -> None:
     """Raises ConfigError: a port that a process on this machine needs is taken; names the key and who has the port."""
-    if app.wrapper_type == "local":
-        return
-    keys = {
-        "buffer_addrs": app.buffer_addrs,
-        "buffer_ingest_addrs": app.buffer_ingest_addrs,
-        "model_pool_addr": [app.model_pool_addr],
-        "learner_addr": [app.learner_addr],
-        "actor_addrs": app.actor_addrs,
-    }
     taken = []
-    for key, addresses in keys.items():
-        for address in filter(is_local, addresses):
-            host, _, port = address.rpartition(":")
-            if not free(int(port)):
-                taken.append(
-                    f"{key}: port {port} is taken{_holder(int(port))}. Change {key} (--set {key}={host}:<free port>), "
-                    "or end that process."
-                )
+    for key, address in every_address(config.roles_here, config.app):
+        host, _, port = address.rpartition(":")
+        if is_local(address) and not free(int(port)):
+            taken.append(
+                f"{key}: port {port} is taken{_holder(int(port))}. Change {key} (--set {key}={host}:<free port>), "
+                "or end that process."
+            )
     if taken:
         lines = "\n".join(f"  {number}. {text}" for number, text in enumerate(taken, 1))
         raise ConfigError(f"{len(taken)} port{'s' * (len(taken) > 1)} cannot be used; nothing was started.\n{lines}")

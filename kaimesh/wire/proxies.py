@@ -10,20 +10,16 @@ from __future__ import annotations
 import os
 import urllib.request
 from collections.abc import Iterable, MutableMapping
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from kaimesh.config import App
+from typing import Any
 
 VARIABLE = "no_grpc_proxy"
 _USERS = "no_proxy"  # gRPC reads it only if VARIABLE is not set
 _HERE = ("127.0.0.1", "localhost", "::1")
 
 
-def hosts_of(app: App) -> list[str]:
-    """Every host that a process of this mesh connects to."""
-    addresses = [*app.buffer_addrs, *app.buffer_ingest_addrs, *app.actor_addrs, app.learner_addr, app.model_pool_addr]
-    return [address.rpartition(":")[0] for address in (*addresses, app.monitor_addr) if address]
+def hosts_of(addresses: Iterable[str]) -> list[str]:
+    """The hosts of a mesh's addresses, "host:port" (kaimesh.config.Config.addresses)."""
+    return [address.rpartition(":")[0] for address in addresses]
 
 
 def bypass(hosts: Iterable[str] = (), environ: MutableMapping[str, str] = os.environ) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import sys
 import time
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from rich.console import Console
 
 from kaimesh.config.load import ROOT
 from kaimesh.config.packages import find_own_code
+from kaimesh.config.roles import ROLES
 from kaimesh.contract.errors import EXIT_CRASH, EXIT_OK, ConfigError, MeshError
 from kaimesh.operate.cli import logs as log_files
 from kaimesh.operate.cli import stop as stopping
@@ -39,17 +39,11 @@ app = typer.Typer(
 )
 
 
-class Target(StrEnum):
-    """What `stop` stops."""
-
-    ALL = "all"
-    BUFFER = "buffer"
-    LEARNER = "learner"
-    ACTOR = "actor"
-    MODEL_POOL = "model_pool"
-    AISRV = "aisrv"
-
-
+ALL = "all"
+_KINDS = ", ".join(role.name for role in ROLES.values() if not role.home)
+Target = Annotated[
+    str, typer.Argument(help=f"{ALL}, or one kind of processes: {_KINDS}, or a kind of your own.", metavar="all|KIND")
+]
 RunOption = Annotated[
     Path | None, typer.Option("--run", help="A run's directory.", show_default="runs/latest", metavar="DIR")
 ]
@@ -101,24 +95,24 @@ def start(
 
 
 @app.command()
-def stop(target: Annotated[Target, typer.Argument(help="What to stop.")], run: RunOption = None) -> None:
+def stop(target: Target, run: RunOption = None) -> None:
     """Stop a mesh or one kind of its processes, and wait for clean exits."""
     where = _run(run)
-    if target is Target.ALL:
+    if target == ALL:
         stopping.stop_all(where, print)
         if reason := read(where).get("reason"):
             print(f"{where.root.name} has ended: {reason}")
     else:
-        stopping.stop_role(where, target.value, print)
-        print(f"start it again with: tools/restart.sh {target.value}")
+        stopping.stop_role(where, target, print)
+        print(f"start it again with: tools/restart.sh {target}")
 
 
 @app.command()
-def restart(target: Annotated[Target, typer.Argument(help="What to restart.")], run: RunOption = None) -> None:
+def restart(target: Target, run: RunOption = None) -> None:
     """Stop one kind of processes, where they run, and start them again in the running mesh."""
-    if target is Target.ALL:
+    if target == ALL:
         raise ConfigError("a whole mesh is restarted by: tools/stop.sh all, then tools/start.sh --resume.")
-    stopping.restart_role(_run(run), target.value, print)
+    stopping.restart_role(_run(run), target, print)
 
 
 @app.command()

@@ -18,8 +18,10 @@ from typing import Any, NamedTuple
 from kaimesh.config import Config, load
 from kaimesh.config.check import is_local
 from kaimesh.config.load import DEFAULT_CONF, ROOT
+from kaimesh.config.own_roles import cannot_be_run
 from kaimesh.config.packages import leading_nowhere
 from kaimesh.config.reading import parse
+from kaimesh.config.roles import KEEPER, addresses_of
 from kaimesh.contract.errors import ConfigError, MeshError
 from kaimesh.operate.cli import logs as log_files
 from kaimesh.operate.cli.resume import check_fits, conf_of, latest
@@ -82,21 +84,18 @@ def _trainable(config: Config) -> Config:
             f"{config.app.algo_conf}, [{config.algo.name}] names what is not there, so nothing was started:\n  "
             + "\n  ".join(nowhere)
         )
+    if wrong := cannot_be_run(config.roles):
+        raise ConfigError(f"{config.source} names what cannot be run, so nothing was started:\n  " + "\n  ".join(wrong))
     return config
 
 
 def elsewhere(config: Config) -> list[str]:
     """What the configuration leaves to other machines, in words."""
-    app = config.app
-    addresses = {
-        "buffer_addrs": app.buffer_addrs,
-        "actor_addrs": app.actor_addrs,
-        "learner_addr": [app.learner_addr],
-        "model_pool_addr": [app.model_pool_addr],
-    }
+    app, roles = config.app, [role for role in config.roles.values() if role.home != "containers"]
+    mains = [next(iter(found.items())) for role in roles if (found := addresses_of(role, app))]
     return [
         f"{key}: {address} is another machine; that process must be started there"
-        for key, group in addresses.items()
+        for key, group in mains
         for address in group
         if app.wrapper_type != "local" and not is_local(address)
     ]
@@ -120,7 +119,7 @@ def start(config: Config, resumed: RunDir | None, wish: Wish, say: Say) -> RunDi
         try:
             with _alone(runs, say):
                 _make_way(runs, say)
-                check_ports(config.app)
+                check_ports(config)
                 limits = {"max_env_steps": wish.max_env_steps, "max_seconds": wish.max_seconds}
                 order = {"start": secrets.token_hex(8), "commit": commit, "started": time.time(), "limits": limits}
                 return _begin(config, resumed, order)
@@ -140,13 +139,13 @@ def _begin(config: Config, resumed: RunDir | None, order: dict[str, Any]) -> Run
         write_text(run.conf, config.to_toml())
         if run.result.exists():
             run.result.rename(run.result.with_name(f"result-{time.strftime('%Y%m%d-%H%M%S')}.json"))
-        mesh = mesh_file.new(run, config.app, order)
+        mesh = mesh_file.new(run, config, order)
         write_json(
             run.mesh, mesh, durable=True
         )  # the keeper, which supervisord starts, reads it and from then on writes it
         environ = {mesh_file.START_VARIABLE: json.dumps(order)}
         run.become_latest()  # before: a start that is killed leaves a mesh that `stop` finds
-        supervisord = supervise.launch(config.app, run, supervise.socket_path(run), environ)
+        supervisord = supervise.launch(config, run, supervise.socket_path(run), environ)
         _wait_for_the_keeper(run, supervisord)
     except BaseException:
         with in_peace():
@@ -167,7 +166,7 @@ def _wait_for_the_keeper(run: RunDir, supervisord: subprocess.Popen[bytes]) -> N
         if code is not None or time.monotonic() > deadline:
             why = f"did not come up within {KEEPER_S:.0f} s" if code is None else f"ended (exit code {code})"
             said = read_text(run.logs / SUPERVISORD_OUT)[-2000:].splitlines()
-            said += log_files.failure(run.logs / f"{supervise.KEEPER}.log")
+            said += log_files.failure(run.logs / f"{KEEPER.first}.log")
             raise MeshError(f"the keeper or supervisord {why}; nothing was started. They said:\n" + "\n".join(said))
         time.sleep(0.02)
 

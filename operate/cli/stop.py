@@ -8,10 +8,11 @@ from typing import Any
 
 import psutil
 
+from kaimesh.config.roles import KEEPER, ROLES, role_of
 from kaimesh.contract.errors import MeshError, PeerError
 from kaimesh.operate.local import mesh_file
 from kaimesh.operate.local.mesh_file import SUPERVISOR, is_ours, supervisor_pid
-from kaimesh.operate.local.supervise import PRIORITIES, ShuttingDown, Supervisor, socket_path
+from kaimesh.operate.local.supervise import ShuttingDown, Supervisor, socket_path
 from kaimesh.process.run_dir import RunDir
 
 Say = Callable[[str], None]
@@ -44,12 +45,18 @@ def stop_all(run: RunDir, say: Say) -> None:
 
 def end_leftovers(run: RunDir, living: dict[str, int], say: Say) -> None:
     """Ends processes (name to pid) whose supervisord is gone: in order, then by force."""
-    order = sorted(living, key=lambda name: -PRIORITIES.get(name.rpartition("_")[0], 0))
-    for name in order:
+    for name in sorted(living, key=lambda name: _place(run, name), reverse=True):
         _signal(living[name], run, psutil.Process.terminate)
     for name in _wait(run, living, say, LEFTOVER_S):
         say(f"{name} did not end within {LEFTOVER_S:.0f} s; killing it (pid {living[name]})")
         _signal(living[name], run, psutil.Process.kill)
+
+
+def _place(run: RunDir, name: str) -> int:
+    """Where a process stands in the order of the end; the highest is first. A role that nothing tells of comes last."""
+    known: dict[str, Any] = mesh_file.read(run).get("processes", {})
+    row = ROLES.get(role_of(name))
+    return int(known.get(name, {}).get("stop", row.stop if row else 0))
 
 
 def stop_role(run: RunDir, role: str, say: Say) -> None:
@@ -88,9 +95,9 @@ def _socket_of(run: RunDir) -> Supervisor:
 
 def _members(run: RunDir, role: str) -> list[str]:
     processes: dict[str, Any] = mesh_file.read(run).get("processes", {})
-    names = [name for name, process in processes.items() if process["role"] == role]
+    names = [name for name, process in processes.items() if process["role"] == role != KEEPER.name]
     if not names:
-        have = sorted({process["role"] for process in processes.values()} - {"keeper"})
+        have = sorted({process["role"] for process in processes.values()} - {KEEPER.name})
         raise MeshError(
             f"{run.root.name} has no {role}; it has: {', '.join(have) or 'nothing that its mesh.json names'}."
         )

@@ -15,6 +15,7 @@ import docker
 from docker.errors import DockerException
 from docker.models.containers import Container
 
+from kaimesh.config.roles import MONITOR
 from kaimesh.contract.errors import MeshError, PeerError
 
 COMPOSE, STACK = "com.docker.compose.project", "com.docker.stack.namespace"
@@ -89,7 +90,7 @@ class Engine:
 
     def report(self) -> dict[str, Any]:
         """What the monitor knows (operate/view/cluster.as_json); {} while there is none."""
-        for container in self.containers("monitor", running=True):
+        for container in self.containers(MONITOR.name, running=True):
             code, output = container.exec_run([*CLUSTER, "status"], demux=True)
             if code == 0 and output[0]:
                 found: dict[str, Any] = json.loads(output[0])

@@ -13,9 +13,18 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from kaimesh.config.roles import MONITOR, role_of
 from kaimesh.contract.errors import MeshError, Refused, SampleError
 from kaimesh.contract.untrusted import parsed
-from kaimesh.operate.cluster.status import MAX_PROCESSES, MAX_REPORT_BYTES, Name, kept_in, report_of
+from kaimesh.operate.cluster.status import (
+    MAX_PROCESSES,
+    MAX_REPORT_BYTES,
+    Name,
+    check_role,
+    kept_in,
+    report_of,
+    reporting,
+)
 from kaimesh.operate.view import page
 from kaimesh.operate.view.cluster import View, look
 from kaimesh.operate.view.ledger import Ledger
@@ -38,7 +47,8 @@ class Monitor:
     def __init__(self, context: Context) -> None:
         self._context, self._run = context, context.run
         app = context.config.app
-        self._statuses = _kept(context.run.status, context.name, context.logger)
+        self._roles = reporting(context.config.roles.values())
+        self._statuses = _kept(context.run.status, self._roles, context.logger)
         self._own: dict[str, dict[str, Any]] = {}
         context.meter.listeners.append(self._hear_itself)
         self._ledger = Ledger(self._statuses)
@@ -49,7 +59,7 @@ class Monitor:
                 (app.bind_host, int(app.monitor_addr.rpartition(":")[2])),
                 token=context.token,
                 roles=(ROLE, "reader"),
-                on_hello=_greet,
+                on_hello=self._greet,
                 meter=context.meter,
                 logger=context.logger,
             )
@@ -97,13 +107,21 @@ class Monitor:
             raise SampleError(
                 f"a report is a frame of kind {Kind.CONTROL:d}, of at most {MAX_REPORT_BYTES} bytes, not of {size}"
             )
-        status = report_of(from_json(connection.payload).get("status"))
+        status = report_of(from_json(connection.payload).get("status"), self._roles)
         if status["name"] != name:
             raise SampleError(f"{name} cannot report for {status['name']}")
         if name not in self._statuses and len(self._statuses) >= MAX_PROCESSES:
             raise SampleError(f"{MAX_PROCESSES} processes are known already; start another run for more")
         status["time"] = min(status["time"], time.time())  # another machine's clock may be ahead
         return status
+
+    def _greet(self, connection: Connection, hello: Hello) -> dict[str, Any]:
+        """Who reports says who it is, once; `state` is its name, or None: a reader. Raises Refused."""
+        if hello.role == ROLE:
+            name = parsed(_NAME, hello.name, "no process of a mesh is called so", Refused)
+            check_role(name, self._roles, Refused)
+            connection.state = name
+        return {}
 
     def _look(self) -> View:
         return look(self._run.root.name, {**self._statuses, **self._own}, time.time())
@@ -122,21 +140,14 @@ class Monitor:
             self._record.write(now, current, _rates(current, earlier, now - before), _learned(self._statuses))
 
 
-def _greet(connection: Connection, hello: Hello) -> dict[str, Any]:
-    """Who reports says who it is, once; `state` is its name, or None: a reader. Raises Refused."""
-    if hello.role == ROLE:
-        connection.state = parsed(_NAME, hello.name, "no process of a mesh is called so", Refused)
-    return {}
-
-
-def _kept(folder: Path, own: str, log: logging.Logger) -> dict[str, dict[str, Any]]:
+def _kept(folder: Path, roles: frozenset[str], log: logging.Logger) -> dict[str, dict[str, Any]]:
     """What an earlier life of the monitor kept. A file that is damaged counts as none, and is replaced by the next report."""
     statuses = {}
     for path in sorted(folder.glob("[!.]*.json")):
-        if path.stem == own:
+        if role_of(path.stem) == MONITOR.name:
             continue
         try:
-            statuses[path.stem] = kept_in(path)
+            statuses[path.stem] = kept_in(path, roles)
         except (OSError, SampleError) as error:
             log.warning("%s is not used, and that process's earlier lives are not counted: %s", path, error)
     return statuses
@@ -155,4 +166,4 @@ def _learned(statuses: dict[str, dict[str, Any]]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main("monitor", "kaimesh.operate.cluster.monitor.Monitor")
+    main(MONITOR.name, "kaimesh.operate.cluster.monitor.Monitor")

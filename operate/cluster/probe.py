@@ -9,9 +9,12 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from kaimesh.config.roles import BUFFER, MONITOR, ROLES, Ask
 from kaimesh.operate.cluster import places
 from kaimesh.operate.view.totals import number
 from kaimesh.process.documents import read_json
@@ -42,11 +45,12 @@ def probe(role: str) -> int:
 
 def check(role: str) -> str:
     """What was found. Raises NotReady, OSError, ValueError."""
-    if role == "tensorboard":
+    if role == places.TENSORBOARD:
         return http(places.CURVES_PORT)
     said = [status(places.RUNS, str(read_json(places.CHILD).get("name", "")), time.time())]
-    for key, ask in _PORTS.get(role, ()):
-        said.append(f"{key}: {ask(port_of(key))}")
+    row = ROLES.get(role) or places.roles()[role]
+    for key, ask in row.probes:
+        said.append(f"{key}: {ASK[ask](port_of(key, row.own.get('addresses')))}")
     return "; ".join(said)
 
 
@@ -69,9 +73,9 @@ def last_status(runs: Path, name: str) -> dict[str, Any]:
     return read_json(files[-1]) if files and name else {}
 
 
-def port_of(key: str) -> int:
-    """The port in an address key's environment variable."""
-    value = os.environ[key]
+def port_of(key: str, addresses: Sequence[str] | None = None) -> int:
+    """The port of an address key: of the first one in `addresses`, else in the key's environment variable."""
+    value = addresses[0] if addresses else os.environ[key]
     address = json.loads(value)[0] if value.startswith("[") else value
     return int(str(address).rpartition(":")[2])
 
@@ -87,7 +91,7 @@ def handshake(role: str, port: int) -> str:
         return "welcome"
 
 
-def buffer(port: int) -> str:
+def ingest(port: int) -> str:
     """The ingest port, and Reverb behind it once the first aisrv has declared its samples. Raises NotReady."""
     with _greet("reader", port) as sock:
         payload = wire.to_json({"do": "describe"})
@@ -95,7 +99,7 @@ def buffer(port: int) -> str:
         _, answer = _frame(sock)
     if wire.from_json(memoryview(answer))["specs"] is None:
         return "welcome; no aisrv has declared its samples yet"
-    return f"welcome; Reverb {grpc_call(REVERB_INFO, port_of('buffer_addrs'))}"
+    return f"welcome; Reverb {grpc_call(REVERB_INFO, port_of(BUFFER.keys[0]))}"
 
 
 def grpc_call(method: str, port: int) -> str:
@@ -116,9 +120,15 @@ def http(port: int) -> str:
         return f"HTTP {answer.status}"
 
 
+def tcp(port: int) -> str:
+    """Whether somebody accepts connections."""
+    with socket.create_connection(("127.0.0.1", port), TIMEOUT_S):
+        return "accepts connections"
+
+
 def status_json() -> str:
     """What the monitor in this container shows."""
-    url = f"http://127.0.0.1:{port_of('monitor_page_port')}/status.json"
+    url = f"http://127.0.0.1:{port_of(MONITOR.probes[-1][0])}/status.json"
     with open_here(url, TIMEOUT_S) as answer:
         return str(answer.read().decode())
 
@@ -152,11 +162,11 @@ def _read(sock: socket.socket, size: int) -> bytes:
     return data
 
 
-# By role: the key of each port, and how it is asked.
-_PORTS: dict[str, tuple[tuple[str, Any], ...]] = {
-    "actor": (("actor_addrs", lambda port: handshake("player", port)),),
-    "buffer": (("buffer_ingest_addrs", buffer),),
-    "learner": (("learner_addr", lambda port: grpc_call(HEALTH, port)),),
-    "model_pool": (("model_pool_addr", lambda port: grpc_call(HEALTH, port)),),
-    "monitor": (("monitor_addr", lambda port: handshake("reader", port)), ("monitor_page_port", http)),
+ASK: dict[Ask, Callable[[int], str]] = {
+    "player": partial(handshake, "player"),
+    "reader": partial(handshake, "reader"),
+    "ingest": ingest,
+    "grpc": partial(grpc_call, HEALTH),
+    "http": http,
+    "tcp": tcp,
 }

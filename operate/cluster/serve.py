@@ -18,29 +18,38 @@ import time
 from pathlib import Path
 from typing import IO
 
-from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_OK
+from kaimesh.config.roles import ROLES, Role
+from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_OK, ConfigError
 from kaimesh.operate.cluster import places
 from kaimesh.operate.cluster.probe import last_status
 from kaimesh.operate.cluster.replica import index
 from kaimesh.operate.local.keeper.rules import SILENT
 from kaimesh.process.logs import JsonLines
 
-ROLES = ("buffer", "model_pool", "learner", "actor", "aisrv", "monitor")
-CURVES = "tensorboard"
 FINAL = (EXIT_OK, EXIT_CONFIG, EXIT_AGENT)  # as for supervisord: done, or the same again after a restart
 _PERIOD_S = 0.5
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def command(role: str, replica: int) -> list[str]:
-    """The process's command line."""
-    if role == CURVES:
+    """The process's command line. Raises ConfigError: there is no such role."""
+    if role == places.TENSORBOARD:
         where = ["--logdir", str(places.CURVES), "--host", "0.0.0.0", "--port", str(places.CURVES_PORT)]
         return [sys.executable, "-m", "tensorboard.main", *where, "--load_fast", "false"]
-    package = "kaimesh.operate.cluster.monitor" if role == "monitor" else f"kaimesh.{role}"
-    conf = places.MESH_CONF if places.MESH_CONF.exists() else places.CONF
-    paths = ["--conf", str(conf), "--runs", str(places.RUNS)]
-    return [sys.executable, "-m", package, *paths, "--index", str(replica)]
+    paths = ["--conf", str(places.conf()), "--runs", str(places.RUNS)]
+    return [sys.executable, "-m", _row(role).package, *paths, "--index", str(replica)]
+
+
+def _row(name: str) -> Role:
+    """A role that runs in containers; kaimesh's own are known without reading the configuration. Raises ConfigError: there is none."""
+    row = ROLES.get(name) or places.roles().get(name)
+    if row is None or row.home == "supervisord":
+        have = ", ".join([role for role, row in places.roles().items() if row.home != "supervisord"])
+        raise ConfigError(
+            f"no process is called {name!r}, so this container has nothing to run; there are: {have}, {places.TENSORBOARD}. Correct "
+            f"its `command`, or add [roles.{name}] to the configuration."
+        )
+    return row
 
 
 def cpus(quota: Path = _QUOTA) -> int | None:
@@ -55,8 +64,8 @@ def cpus(quota: Path = _QUOTA) -> int | None:
 def environment(role: str) -> dict[str, str]:
     """The process's own: where the container may use fewer cores than the machine has, as many threads as it may use."""
     found, cores = dict(os.environ), cpus()
-    key = f"{role}_threads"
-    if role in ("learner", "actor") and cores and cores < (os.cpu_count() or 1) and key not in found:
+    key = ROLES[role].threads if role in ROLES else ""
+    if key and cores and cores < (os.cpu_count() or 1) and key not in found:
         found[key] = str(cores)
     return found
 
@@ -130,7 +139,7 @@ class Container:
         assert self._child is not None
         said = last_status(places.RUNS, self.name)
         of_this_life = said.get("pid") == self._child.pid
-        return self.role == CURVES or (of_this_life and (said.get("state") == "done" or "signal" in said))
+        return self.role == places.TENSORBOARD or (of_this_life and (said.get("state") == "done" or "signal" in said))
 
     def _is_renewed(self) -> bool:
         generation = _generation()
@@ -156,8 +165,10 @@ class Container:
 
 def serve(role: str) -> int:
     """Runs `role` until the container is told to stop."""
-    if role not in (*ROLES, CURVES):
-        print(f"no process is called {role!r}; there are: {', '.join((*ROLES, CURVES))}", file=sys.stderr)
+    try:
+        command(role, 0)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
         return EXIT_CONFIG
     return Container(role, index()).run()
 

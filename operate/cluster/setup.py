@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from kaimesh.config import Config, load
+from kaimesh.config.own_roles import cannot_be_run
 from kaimesh.config.packages import find_own_code
 from kaimesh.contract.errors import EXIT_CONFIG, EXIT_OK, ConfigError
 from kaimesh.operate.cluster import places
@@ -50,6 +51,10 @@ def make_token(path: Path) -> None:
 def check(config: Config) -> None:
     """Raises ConfigError: this configuration is none of a cluster."""
     app = config.app
+    if wrong := cannot_be_run(config.roles):
+        raise ConfigError(
+            f"{config.source} names what is not in the image, so nothing was started:\n  " + "\n  ".join(wrong)
+        )
     if app.wrapper_type != "remote":
         raise ConfigError(
             f"wrapper_type = {app.wrapper_type}: containers would wait for each other for ever; nothing was started. Set "

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 
 from docker.models.services import Service
 
+from kaimesh.config.roles import AISRV, Role
 from kaimesh.contract.errors import MeshError
 from kaimesh.operate.cluster.engine import Engine, wait_for
 from kaimesh.operate.cluster.upgrade import Say, rank
@@ -18,16 +20,16 @@ def scale(engine: Engine, count: int) -> None:
 
     By the command line: the SDK's `Service.scale` writes the defaults into the specification, which replaces every task.
     """
-    words = ["docker", "service", "scale", "--detach", f"{engine.name}_aisrv={count}"]
+    words = ["docker", "service", "scale", "--detach", f"{engine.name}_{AISRV.name}={count}"]
     done = subprocess.run(words, text=True, capture_output=True)
     if done.returncode:
         raise MeshError(f"{' '.join(words)} failed:\n{done.stderr}")
 
 
-def upgrade(engine: Engine, image: str, say: Say) -> int:
+def upgrade(engine: Engine, roles: Mapping[str, Role], image: str, say: Say) -> int:
     """Replaces the tasks of one service after the other; returns how many services. Raises MeshError, PeerError: one could not be."""
     services = engine.client.services.list(filters={"label": f"{engine.label}={engine.name}"})
-    for service in sorted(services, key=lambda s: rank(s.name.removeprefix(f"{engine.name}_"))):
+    for service in sorted(services, key=lambda s: rank(s.name.removeprefix(f"{engine.name}_"), roles)):
         say(f"{service.name}: rolling update to {image}")
         service.reload()  # an update needs the version that it changes
         service.update(image=image, force_update=True, fetch_current_spec=True)

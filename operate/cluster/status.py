@@ -7,14 +7,15 @@ is NaN, a long error message), that part alone is left out or cut. Parts that no
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
-from kaimesh.contract.errors import SampleError
+from kaimesh.config.roles import ROLES, Right, Role, role_of
+from kaimesh.contract.errors import MeshError, SampleError
 from kaimesh.contract.untrusted import json_of, parsed
-from kaimesh.operate.local.supervise import ROLES
 
 MAX_REPORT_BYTES = 1 << 18
 MAX_PROCESSES = 512  # names that a monitor keeps
@@ -38,8 +39,9 @@ def _finite_rows(rows: list[list[float]]) -> list[list[float]]:
     return [row for row in rows if all(math.isfinite(value) and abs(value) <= _MOST_GAUGE for value in row)]
 
 
-# A file is called so, and a line of the page begins with it.
-Name = Annotated[str, StringConstraints(pattern=rf"^({'|'.join(ROLES)})_(0|[1-9][0-9]{{0,3}})$")]
+# A file is called so, and a line of the page begins with it. Which roles there are, the configuration says: `reporting`.
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}_(0|[1-9][0-9]{0,3})$")]
+Counter = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_./ -]{0,64}$")]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 Text = Annotated[str, AfterValidator(_line)]
 Moment = Annotated[float, Field(ge=0, le=_YEAR_5138, allow_inf_nan=False)]
@@ -75,6 +77,7 @@ class Report(BaseModel):
     phases: Values = {}
     phase_seconds: Values = {}
     recent_episodes: Episodes = []
+    work: Counter = ""
     port: Annotated[int, Field(ge=0, le=65535)] | None = None
     ingest_port: Annotated[int, Field(ge=0, le=65535)] | None = None
     model_version: Annotated[int, Field(ge=-1, le=2**53)] | None = None
@@ -96,12 +99,28 @@ class Kept(Report):
 _REPORT, _KEPT = TypeAdapter(Report), TypeAdapter(Kept)
 
 
-def report_of(status: Any) -> dict[str, Any]:
-    """A peer's status, checked. Raises SampleError: it cannot be kept, and why."""
-    return parsed(_REPORT, status, "this status cannot be kept", SampleError).model_dump(exclude_none=True)
+def reporting(roles: Iterable[Role] = tuple(ROLES.values())) -> frozenset[str]:
+    """The names of the roles whose processes report to a monitor."""
+    return frozenset(role.name for role in roles if Right.REPORT in role.rights)
 
 
-def kept_in(path: Path) -> dict[str, Any]:
+def report_of(status: Any, roles: frozenset[str] = reporting()) -> dict[str, Any]:
+    """A peer's status, checked. roles: whose processes report. Raises SampleError: it cannot be kept, and why."""
+    report = parsed(_REPORT, status, "this status cannot be kept", SampleError)
+    check_role(report.name, roles, SampleError)
+    return report.model_dump(exclude_none=True)
+
+
+def check_role(name: str, roles: frozenset[str], error: type[MeshError]) -> None:
+    """Raises `error`: no process that reports is called so."""
+    if role_of(name) not in roles:
+        raise error(
+            f"no process of a mesh is called {name!r}, so its status cannot be kept. The roles that report are {', '.join(sorted(roles))}; "
+            f"one of your own needs [roles.{role_of(name)}] in the monitor's configuration, too"
+        )
+
+
+def kept_in(path: Path, roles: frozenset[str] = reporting()) -> dict[str, Any]:
     """The status in a file that an earlier life of the monitor wrote. Raises OSError, SampleError: it is damaged, or no status."""
     try:
         data = json_of(path.read_bytes())
@@ -110,4 +129,5 @@ def kept_in(path: Path) -> dict[str, Any]:
     status = parsed(_KEPT, data, "it is no status that a monitor keeps", SampleError).model_dump(exclude_none=True)
     if status["name"] != path.stem:
         raise SampleError(f"it is the status of {status['name']}")
+    check_role(status["name"], roles, SampleError)
     return status

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -13,10 +14,13 @@ from docker.errors import DockerException
 from rich.console import Console
 from rich.table import Table
 
-from kaimesh.config.load import ROOT
+from kaimesh.config.load import DEFAULT_CONF, ROOT
+from kaimesh.config.own_roles import read_roles
+from kaimesh.config.roles import AISRV, ROLES, Role
 from kaimesh.contract.errors import MeshError
 from kaimesh.operate.cluster import stack
 from kaimesh.operate.cluster.engine import COMPOSE, STACK, Engine, compose
+from kaimesh.operate.cluster.upgrade import GPU
 from kaimesh.operate.cluster.upgrade import upgrade as replace_all
 from kaimesh.operate.view.progress import COLOURS
 
@@ -28,6 +32,7 @@ app = typer.Typer(
     help="The mesh in containers on this machine's Docker engine. docs/cluster.md has the rest.",
 )
 NAME_VARIABLE = "COMPOSE_PROJECT_NAME"
+_KINDS = ", ".join(role.name for role in ROLES.values() if role.home != "supervisord")
 
 
 def _name() -> str:
@@ -36,6 +41,12 @@ def _name() -> str:
 
 def _compose(*words: str, **variables: str) -> str:
     return compose(*words, root=str(ROOT), environ={**os.environ, **variables}, say=_say)
+
+
+def _roles() -> Mapping[str, Role]:
+    """The roles of the configuration that the containers get. Raises ConfigError."""
+    folder = os.environ.get("KAIMESH_CONF", "")
+    return read_roles(ROOT / folder / DEFAULT_CONF.name if folder else DEFAULT_CONF, {})
 
 
 def _say(text: str) -> None:
@@ -91,12 +102,14 @@ def scale(count: Annotated[int, typer.Argument(min=0, help="Containers of enviro
     if engine.label == STACK:
         stack.scale(engine, count)
         return
-    _compose("up", "-d", "--wait", "--no-deps", "--no-recreate", "--no-build", "--scale", f"aisrv={count}", "aisrv")
+    _compose(
+        "up", "-d", "--wait", "--no-deps", "--no-recreate", "--no-build", "--scale", f"{AISRV.name}={count}", AISRV.name
+    )
 
 
 @app.command()
 def kill(
-    service: Annotated[str, typer.Argument(help="buffer, learner, actor, model_pool, aisrv or monitor.")],
+    service: Annotated[str, typer.Argument(help=f"{_KINDS}, or one of your own.")],
     number: Annotated[int | None, typer.Option(help="Which replica: 1, 2, ...", show_default="all")] = None,
 ) -> None:
     """Kill a service's process as a fault would; the engine starts it again and training goes on."""
@@ -133,11 +146,11 @@ def upgrade(
     if engine.label == COMPOSE:
         if build:
             _compose("build")
-        count = replace_all(engine, _compose, _say)
+        count = replace_all(engine, _roles(), _compose, _say)
     elif image is None:
         raise MeshError("a Swarm's nodes fetch the image by its name; give the new one: upgrade --image NAME:TAG")
     else:
-        count = stack.upgrade(engine, image, _say)
+        count = stack.upgrade(engine, _roles(), image, _say)
     _say(f"replaced {count} in {time.monotonic() - began:.0f} s" if count else "everything runs that image already")
 
 
@@ -161,7 +174,7 @@ def _table(pieces: list[Any], processes: list[dict[str, Any]]) -> Table:
         rows.add_column(column, justify="right" if column in ("restarts", "throughput", "model") else "left")
     by_name = {process["name"]: process for process in processes}
     for piece in pieces:
-        process = by_name.pop(f"{piece.service.removesuffix('-gpu')}_{piece.number - 1}", {})
+        process = by_name.pop(f"{piece.service.removesuffix(GPU)}_{piece.number - 1}", {})
         restarts = max(piece.restarts, process.get("restarts", 0))  # Swarm counts none; the monitor none of its own
         rows.add_row(piece.container, piece.health, str(restarts), *_words(process))
     for process in by_name.values():

@@ -6,14 +6,15 @@ replicas of a service go one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from docker.models.containers import Container
 
-from kaimesh.operate.cluster.engine import Engine, wait_for
+from kaimesh.config.roles import Role
+from kaimesh.operate.cluster.engine import ONE_SHOT, Engine, wait_for
 
-ORDER = ("monitor", "tensorboard", "model_pool", "buffer", "learner", "learner-gpu", "actor", "actor-gpu", "aisrv")
 READY_S = 180.0
+GPU = "-gpu"  # a service's other form, on a GPU: docker-compose.override.yml
 
 Compose = Callable[..., str]
 Say = Callable[[str], None]
@@ -25,10 +26,11 @@ def outdated(engine: Engine, container: Container) -> bool:
     return bool(container.attrs["Image"] != wanted)
 
 
-def upgrade(engine: Engine, compose: Compose, say: Say) -> int:
+def upgrade(engine: Engine, roles: Mapping[str, Role], compose: Compose, say: Say) -> int:
     """Replaces every outdated container; returns how many. Raises MeshError, PeerError."""
     done = 0
-    for service in sorted({engine.service_of(c) for c in engine.containers()} & set(ORDER), key=rank):
+    services = {engine.service_of(c) for c in engine.containers()} - {ONE_SHOT}
+    for service in sorted(services, key=lambda service: rank(service, roles)):
         containers = engine.containers(service, running=True)
         for old in containers:
             if outdated(engine, old):
@@ -46,9 +48,10 @@ def _replace(engine: Engine, compose: Compose, old: Container, service: str, cou
     wait_for(lambda: _healthy(engine, service) >= count, READY_S, f"{service} is healthy")
 
 
-def rank(service: str) -> int:
-    """Where a service stands in the order; what is not known comes first."""
-    return ORDER.index(service) if service in ORDER else -1
+def rank(service: str, roles: Mapping[str, Role]) -> tuple[int, int, str]:
+    """Where a service stands in the order: by stages, as a mesh starts; what is no role of the mesh's comes first."""
+    row = roles.get(service.removesuffix(GPU))
+    return (row.stage, -row.stop, service) if row else (-1, 0, service)
 
 
 def _healthy(engine: Engine, service: str) -> int:

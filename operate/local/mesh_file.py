@@ -2,7 +2,7 @@
 
 Fields: run, commit, start (the id of this life, in the environment of all its processes), state ("starting", "running",
 "stopping", "ended"), reason, started, up, ended, limits {max_env_steps, max_seconds}, supervisor {socket, pid}, processes
-{name: {role, address, pid, supervisor, restarts}}, disk (what is wrong with the run's disk, while it is).
+{name: {role, address, stop, pid, supervisor, restarts}}, disk (what is wrong with the run's disk, while it is).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from kaimesh.config import App
+from kaimesh.config import Config
 from kaimesh.config.load import ROOT
 from kaimesh.operate.local.supervise import SUPERVISORD, programs, socket_path
 from kaimesh.process import documents
@@ -33,14 +33,14 @@ def read(run: RunDir) -> dict[str, Any]:
     return documents.read_json(run.mesh, documents.MESH)
 
 
-def new(run: RunDir, app: App, order: dict[str, Any]) -> dict[str, Any]:
+def new(run: RunDir, config: Config, order: dict[str, Any]) -> dict[str, Any]:
     """What `start` writes. order: start (its id), commit, started (wall time, s), limits."""
     return {
         "run": str(run.root),
         "state": "starting",
         "reason": "",
         "supervisor": {"socket": str(socket_path(run))},
-        "processes": {program.name: {"role": program.role, "address": program.address} for program in programs(app)},
+        "processes": {program.name: program.entry for program in programs(config)},
         **order,
     }
 

@@ -1,7 +1,7 @@
 """supervisord, which runs the local processes: its configuration, its start, and its XML-RPC.
 
-supervisord restarts what ends unexpectedly, with back-off, rotates the logs, and at its own end stops the groups one
-after another: aisrv, learner, actor, model_pool, buffer, keeper. It starts only the keeper; the keeper starts the others.
+supervisord restarts what ends unexpectedly, with back-off, rotates the logs, and at its own end stops the processes of one role
+after the other, in the order of the roles table. It starts only the keeper; the keeper starts the others.
 """
 
 from __future__ import annotations
@@ -16,61 +16,61 @@ import subprocess
 import sys
 import tempfile
 import xmlrpc.client
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kaimesh.config import App
+from kaimesh.config import App, Config
 from kaimesh.config.check import is_local
 from kaimesh.config.load import ROOT
+from kaimesh.config.roles import KEEPER, Role, addresses_of
 from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_OK, MeshError, PeerError
 from kaimesh.process import documents
 from kaimesh.process.run_dir import SUPERVISORD_OUT, RunDir
 
-START_ORDER = (("buffer", "model_pool"), ("learner", "actor"), ("aisrv",))  # each stage once the one before is healthy
-# supervisord stops the highest number first: samples cease, then what is there is learned from, dumped, pooled and kept.
-PRIORITIES = {"keeper": 1, "buffer": 10, "model_pool": 20, "actor": 30, "learner": 40, "aisrv": 50}
-ROLES = tuple(role for role in PRIORITIES if role != "keeper")
 EXPECTED_EXITS = (EXIT_OK, EXIT_CONFIG, EXIT_AGENT)  # not restarted: done, or the same again after a restart
-KEEPER = "keeper_0"
 SUPERVISORD = "supervisord.conf"
 RPC_TIMEOUT_S = 10.0
 SHUTDOWN_FAULT = 6  # supervisord answers every call with it while it shuts down
 
 
 class Program(NamedTuple):
-    """One process: `name` is role_index, `address` its main port ("" where it has none)."""
+    """One process: `name` is role_number, `address` its main port ("" where it has none)."""
 
     name: str
-    role: str
+    role: Role
     number: int
     address: str = ""
 
+    @property
+    def entry(self) -> dict[str, Any]:
+        """What mesh.json says of it from the start on."""
+        return {"role": self.role.name, "address": self.address, "stop": self.role.stop}
 
-def programs(app: App) -> list[Program]:
+
+def programs(config: Config) -> list[Program]:
     """The processes of this machine, keeper first. An address of another machine has its process there."""
-    found = [Program(KEEPER, "keeper", 0)]
-    if app.wrapper_type != "local":
-        addresses = {
-            "buffer": app.buffer_addrs,
-            "model_pool": [app.model_pool_addr],
-            "learner": [app.learner_addr],
-            "actor": app.actor_addrs,
-        }
-        found += [
-            Program(f"{role}_{number}", role, number, address)
-            for role, group in addresses.items()
-            for number, address in enumerate(group)
-            if is_local(address)
-        ]
-    return found + [Program(f"aisrv_{number}", "aisrv", number) for number in range(app.aisrv_count)]
+    local = config.app.wrapper_type == "local"
+    here = [role for role in config.roles.values() if role.home != "containers" and (role.local or not local)]
+    return [
+        Program(f"{role.name}_{number}", role, number, at) for role in here for number, at in _each(role, config.app)
+    ]
+
+
+def _each(role: Role, app: App) -> Iterator[tuple[int, str]]:
+    """The numbers and main addresses of a role's processes on this machine."""
+    if addresses := addresses_of(role, app):
+        main = next(iter(addresses.values()))
+        yield from ((number, address) for number, address in enumerate(main) if is_local(address))
+    else:
+        count = getattr(app, role.count) if isinstance(role.count, str) else role.count
+        yield from ((number, "") for number in range(count))
 
 
 def command(program: Program, run: RunDir) -> list[str]:
     """The command line of one process; it names the run's directory, which is how `stop` knows its own."""
-    package = "kaimesh.operate.local.keeper" if program.role == "keeper" else f"kaimesh.{program.role}"
     paths = ["--conf", str(run.conf), "--run-dir", str(run.root)]
-    return [sys.executable, "-m", package, *paths, "--index", str(program.number)]
+    return [sys.executable, "-m", program.role.package, *paths, "--index", str(program.number)]
 
 
 def socket_path(run: RunDir) -> Path:
@@ -89,9 +89,9 @@ def socket_path(run: RunDir) -> Path:
 Command = Callable[[Program, RunDir], list[str]]
 
 
-def configuration(app: App, run: RunDir, socket_file: Path, command_of: Command = command) -> str:
+def configuration(config: Config, run: RunDir, socket_file: Path, command_of: Command = command) -> str:
     """The text of the run's supervisord.conf."""
-    everything = programs(app)
+    everything = programs(config)
     sections = [
         _section("unix_http_server", file=socket_file, chmod="0700"),
         _section("rpcinterface:supervisor", **{"supervisor.rpcinterface_factory": _RPC_FACTORY}),
@@ -106,10 +106,10 @@ def configuration(app: App, run: RunDir, socket_file: Path, command_of: Command 
             **({"user": "root"} if os.getuid() == 0 else {}),
         ),
     ]
-    for role in PRIORITIES:
+    for role in sorted(config.roles.values(), key=lambda role: role.stop):  # the highest priority is stopped first
         if members := [program.name for program in everything if program.role == role]:
-            sections.append(_section(f"group:{role}", programs=",".join(members), priority=PRIORITIES[role]))
-    sections += [_program(app, run, program, command_of) for program in everything]
+            sections.append(_section(f"group:{role.name}", programs=",".join(members), priority=role.stop))
+    sections += [_program(config.app, run, program, command_of) for program in everything]
     return "\n".join(sections)
 
 
@@ -117,7 +117,7 @@ _RPC_FACTORY = "supervisor.rpcinterface:make_main_rpcinterface"
 
 
 def _program(app: App, run: RunDir, program: Program, command_of: Command) -> str:
-    keeper = program.role == "keeper"
+    keeper = program.role == KEEPER
     return _section(
         f"program:{program.name}",
         process_name=program.name,
@@ -149,14 +149,14 @@ def _section(name: str, **values: Any) -> str:
 
 
 def launch(
-    app: App, run: RunDir, socket_file: Path, environ: Mapping[str, str], command_of: Command = command
+    config: Config, run: RunDir, socket_file: Path, environ: Mapping[str, str], command_of: Command = command
 ) -> subprocess.Popen[bytes]:
     """Starts supervisord in a session of its own, so that no Ctrl-C reaches it, and does not wait for it.
 
     environ: what its processes find in their environment besides the user's. Raises OSError.
     """
     conf = run.root / SUPERVISORD
-    documents.write_text(conf, configuration(app, run, socket_file, command_of))
+    documents.write_text(conf, configuration(config, run, socket_file, command_of))
     words = [sys.executable, "-m", "kaimesh.operate.local.supervisord", "--nodaemon", "--silent", "-c", str(conf)]
     with (run.logs / SUPERVISORD_OUT).open("wb") as out:
         return subprocess.Popen(

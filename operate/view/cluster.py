@@ -46,7 +46,6 @@ def _row(name: str, status: Mapping[str, Any], now: float) -> Row:
     health = _health(state, _age_s(status, now))
     row = row_of(
         name,
-        name.rpartition("_")[0],
         status,
         health=health,
         state=state,

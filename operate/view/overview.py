@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from kaimesh.config.roles import KEEPER, role_of
 from kaimesh.operate.local import mesh_file
 from kaimesh.operate.local.mesh_file import LIVE_STATES, is_ours, supervisor_pid
-from kaimesh.operate.local.supervise import KEEPER
 from kaimesh.operate.view import row as rows_of
 from kaimesh.operate.view.row import SILENT_S, Row, row_of
 from kaimesh.operate.view.totals import Totals, number, totals, values_of
@@ -38,10 +38,10 @@ def look(run: RunDir, now: float | None = None) -> Overview:
     state = mesh.get("state", "starting")
     if state in LIVE_STATES and not supervisor_pid(run):
         state = "dead"
-    known = mesh.get("processes") or {name: {"role": name.rpartition("_")[0]} for name in statuses}
+    known = mesh.get("processes") or {name: {"role": role_of(name)} for name in statuses}
     rows = [_row(name, process, statuses.get(name, {}), run, state, now) for name, process in known.items()]
     gauges = {name: value for status in statuses.values() for name, value in values_of(status, "gauges").items()}
-    without_keeper = {name: status for name, status in statuses.items() if name != KEEPER}
+    without_keeper = {name: status for name, status in statuses.items() if name != KEEPER.first}
     trouble = _trouble(run, mesh, state, now)
     return Overview(run, state, mesh, totals(without_keeper, now), rows, gauges, trouble)
 
@@ -71,7 +71,6 @@ def _row(
     port = str(status.get("port") or (process.get("address") or ":").rpartition(":")[2])
     return row_of(
         name,
-        process["role"],
         status,
         health=health,
         state=state,

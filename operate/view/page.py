@@ -53,7 +53,7 @@ def html(view: View) -> str:
 
 
 def _row(row: Row, now: float) -> str:
-    rate = "-" if row.throughput is None else f"{row.throughput:,.0f} {row.throughput_unit}"
+    rate = "-" if row.throughput is None else f"{row.throughput:,.0f} {escape(row.throughput_unit)}"
     model = "-" if row.model_version is None else str(row.model_version)
     return (
         f"<tr><td>{escape(row.name)}<td>{escape(row.host)}<td class={row.health}>{row.health}<td class=n>{row.restarts}"

@@ -8,13 +8,6 @@ from typing import Any, NamedTuple
 from kaimesh.operate.view.totals import number, values_of
 from kaimesh.wire.internal import INTERNAL_ERRORS
 
-# What a role's throughput is counted in.
-WORK = {
-    "aisrv": "env_steps",
-    "actor": "predictions",
-    "learner": "learner_steps",
-    "buffer": "inserted",
-}
 SILENT_S = 5.0
 
 
@@ -40,7 +33,6 @@ class Row(NamedTuple):
 
 def row_of(
     name: str,
-    role: str,
     status: Mapping[str, Any],
     *,
     health: str,
@@ -50,8 +42,8 @@ def row_of(
     port: int | None,
     restarts: int,
 ) -> Row:
-    """The row of a process that published `status`. works: the rates in it are of now."""
-    unit = WORK.get(role, "")
+    """The row of a process that published `status`; its `work` names the counter whose rate is its throughput. works: that is of now."""
+    unit = str(status.get("work", ""))
     rate = number(values_of(status, "rates").get(unit)) if works else None
     return Row(
         name=name,

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kaimesh.config import load
+from kaimesh.config.roles import ROLES
 from kaimesh.contract.errors import ConfigError
 from kaimesh.operate.cluster import places, probe, serve, setup
 from kaimesh.operate.cluster.replica import name_of, number
@@ -98,7 +99,7 @@ def test_totals_never_fall_and_are_the_sum_of_the_lives(lives: list[list[int]]) 
 
 def test_the_page_shows_what_is_silent_and_escapes_what_processes_say() -> None:
     statuses = {
-        "aisrv_0": status("a", 5, time=1000.0, host="<b>", rates={"env_steps": 7.0}, blocked_on=""),
+        "aisrv_0": status("a", 5, time=1000.0, host="<b>", rates={"env_steps": 7.0}, work="env_steps", blocked_on=""),
         "learner_0": status("b", 0, name="learner_0", time=900.0, host="h", since=900.0),
     }
     text = page.html(look("catch_ppo", statuses, 1001.0))
@@ -265,7 +266,12 @@ signal.pause()
 
 
 def test_every_role_has_a_probe_and_a_command() -> None:
-    for role in serve.ROLES:
-        assert serve.command(role, 1)[-2:] == ["--index", "1"]
-    assert set(probe._PORTS) == set(serve.ROLES) - {"aisrv"}
+    contained = {name: role for name, role in ROLES.items() if role.home != "supervisord"}
+    for name in contained:
+        assert serve.command(name, 1)[-2:] == ["--index", "1"]
+    assert {name for name, role in contained.items() if role.probes} == set(contained) - {"aisrv"}
+    assert {ask for role in contained.values() for _key, ask in role.probes} <= set(probe.ASK)
     assert str(places.CURVES) in serve.command("tensorboard", 0)
+    for name in ("keeper", "emperor"):
+        with pytest.raises(ConfigError, match=f"no process is called '{name}'.*model_pool.*Correct its `command`"):
+            serve.command(name, 0)

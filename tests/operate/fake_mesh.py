@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from kaimesh.config.roles import KEEPER
 from kaimesh.operate.cli.commands import main
 from kaimesh.operate.local import supervise
 from kaimesh.process.run_dir import RunDir
@@ -13,7 +14,8 @@ _real = supervise.command
 
 def fake_command(program: supervise.Program, run: RunDir) -> list[str]:
     words = _real(program, run)
-    return words if program.role == "keeper" else [words[0], str(FAKE), program.role, *words[3:]]
+    own = program.role == KEEPER or program.role.own  # these are the real ones
+    return words if own else [words[0], str(FAKE), program.role.name, *words[3:]]
 
 
 if __name__ == "__main__":

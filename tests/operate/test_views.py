@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 import sys
@@ -13,7 +14,9 @@ import pytest
 from rich.console import Console
 from supervisor import options
 
-from kaimesh.config import App
+from kaimesh.config import App, Config, load
+from kaimesh.config.load import DEFAULT_CONF
+from kaimesh.config.roles import ROLES
 from kaimesh.operate.local import supervise
 from kaimesh.operate.local.supervisord import Literal, as_it_stands
 from kaimesh.operate.view import overview, progress
@@ -24,6 +27,10 @@ from kaimesh.process.documents import write_json
 from kaimesh.process.run_dir import RunDir
 
 NOW = 1000.0
+
+
+def config(**keys: Any) -> Config:
+    return dataclasses.replace(load(DEFAULT_CONF, environ={}), app=App(**keys))
 
 
 def row(**values: Any) -> Row:
@@ -136,21 +143,25 @@ def test_a_row_never_shows_an_earlier_lifes_state(tmp_path: Path) -> None:
 
 
 def test_the_processes_are_those_of_this_machine() -> None:
-    app = App(actor_addrs=["127.0.0.1:1", "192.0.2.7:2", "127.0.0.1:3"], aisrv_count=2)
-    names = [program.name for program in supervise.programs(app)]
+    three = config(actor_addrs=["127.0.0.1:1", "192.0.2.7:2", "127.0.0.1:3"], aisrv_count=2)
+    names = [program.name for program in supervise.programs(three)]
     assert names == ["keeper_0", "buffer_0", "model_pool_0", "learner_0", "actor_0", "actor_2", "aisrv_0", "aisrv_1"]
-    assert [p.name for p in supervise.programs(App(wrapper_type="local", aisrv_count=1))] == ["keeper_0", "aisrv_0"]
+    local = config(wrapper_type="local", aisrv_count=1)
+    assert [program.name for program in supervise.programs(local)] == ["keeper_0", "aisrv_0"]
 
 
 def test_the_supervisors_configuration(tmp_path: Path) -> None:
     run = RunDir(tmp_path / "a run")
-    text = supervise.configuration(App(max_restarts=3, log_backups=2), run, tmp_path / "s.sock")
+    text = supervise.configuration(config(max_restarts=3, log_backups=2), run, tmp_path / "s.sock")
     assert f"command={sys.executable} -m kaimesh.learner --conf '{run.conf}'" in text
     assert "startretries=3" in text
     assert "stdout_logfile_backups=2" in text
     assert text.count("autostart=true") == 1
-    priorities = {role: text.index(f"[group:{role}]") for role in supervise.PRIORITIES}
-    assert list(priorities) == sorted(priorities, key=priorities.__getitem__)
+    groups = [section.splitlines()[0].rstrip("]") for section in text.split("[group:")[1:]]
+    assert groups == ["keeper", "buffer", "model_pool", "actor", "learner", "aisrv"]  # the last is stopped first
+    assert [int(line.partition("=")[2]) for line in text.splitlines() if line.startswith("priority=")] == [
+        ROLES[name].stop for name in groups
+    ]
 
 
 @pytest.mark.parametrize(
@@ -174,20 +185,20 @@ def test_supervisord_reads_every_path_as_it_stands(
     run = RunDir(tmp_path / folder)
     run.prepare()
     conf = run.root / supervise.SUPERVISORD
-    conf.write_text(supervise.configuration(App(), run, tmp_path / folder / "s.sock"), encoding="utf-8")
+    conf.write_text(supervise.configuration(config(), run, tmp_path / folder / "s.sock"), encoding="utf-8")
     read = options.ServerOptions()
     read.realize(["-c", str(conf), "--nodaemon"])
     assert (read.logfile, read.pidfile) == (str(run.logs / "supervisord.log"), str(run.root / "supervisord.pid"))
     programs = {program.name: program for group in read.process_group_configs for program in group.process_configs}
-    assert set(programs) == {program.name for program in supervise.programs(App())}
-    for wanted in supervise.programs(App()):
+    assert set(programs) == {program.name for program in supervise.programs(config())}
+    for wanted in supervise.programs(config()):
         assert shlex.split(programs[wanted.name].command) == supervise.command(wanted, run)
         assert programs[wanted.name].stdout_logfile == str(run.logs / f"{wanted.name}.log")
 
 
 def test_a_path_with_a_lines_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(supervise.MeshError, match="line's end"):
-        supervise.configuration(App(), RunDir(tmp_path / "a\n[program:evil]"), tmp_path / "s.sock")
+        supervise.configuration(config(), RunDir(tmp_path / "a\n[program:evil]"), tmp_path / "s.sock")
 
 
 def test_the_socket_lies_in_a_folder_that_only_its_user_may_enter(

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaimesh.config import App
+from kaimesh.config.roles import ROLES, every_address
 from kaimesh.operate.cluster import probe
 from kaimesh.wire.proxies import bypass, hosts_of, open_here
 from tests.harness import ROOT
@@ -51,15 +52,21 @@ def test_no_entry_is_lost_or_empty(users: list[str], hosts: list[str]) -> None:
     assert {*hosts, "127.0.0.1"} <= set(entries)
 
 
+def hosts(app: App) -> list[str]:
+    return hosts_of(address for _key, address in every_address(ROLES.values(), app))
+
+
 def test_every_address_of_the_configuration_is_one_of_ours() -> None:
     app = App(
         buffer_addrs=["b1:1", "b2:1"], buffer_ingest_addrs=["i1:2", "i2:2"], actor_addrs=["a:3"], learner_addr="l:4",
         model_pool_addr="10.0.0.7:5", monitor_addr="m:6",
     )  # fmt: skip
-    assert hosts_of(app) == ["b1", "b2", "i1", "i2", "a", "l", "10.0.0.7", "m"]
-    assert set(hosts_of(App())) == {"127.0.0.1"}
+    assert sorted(hosts(app)) == sorted(["b1", "b2", "i1", "i2", "a", "l", "10.0.0.7", "m"])
+    assert set(hosts(App())) == {"127.0.0.1"}
     keys = [key for key in App.model_fields if key.endswith(("_addr", "_addrs"))]
-    assert len(keys) == 6, f"{keys}: is one missing in hosts_of?"
+    assert sorted(keys) == sorted(key for role in ROLES.values() for key in role.keys), (
+        "is one missing in the roles table?"
+    )
 
 
 @pytest.mark.parametrize("kind", ["silent", "refusing"])

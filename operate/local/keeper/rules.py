@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from kaimesh.config.roles import ROLES
 from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_OK
 from kaimesh.process.exits import signal_words
 
@@ -89,9 +90,9 @@ def ended_by_a_stranger(info: Info, status: Status) -> bool:
 
 def waited_for(processes: Mapping[str, Mapping[str, Any]], statuses: Mapping[str, Status], wrapper_type: str) -> str:
     """What training waits for, in words; "" where none is done here: the learner is another machine's, or wrapper_type is none."""
-    role = {"remote": "learner", "local": "aisrv"}.get(wrapper_type, "")
+    learning = {role.name for role in ROLES.values() if wrapper_type in role.learns_in}
     words = []
-    for name in (name for name, process in processes.items() if process["role"] == role):
+    for name in (name for name, process in processes.items() if process["role"] in learning):
         status = statuses.get(name, {})
         state, what = status.get("state", "not started"), status.get("blocked_on")
         words.append(f"{name} {f'waited for {what}' if state == 'waiting' and what else f'was {state}'}")

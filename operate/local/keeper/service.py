@@ -6,10 +6,11 @@ import os
 import time
 from typing import Any
 
+from kaimesh.config.roles import KEEPER, LAST_STAGE
 from kaimesh.contract.errors import PeerError
 from kaimesh.operate.local import mesh_file
 from kaimesh.operate.local.keeper import rules
-from kaimesh.operate.local.supervise import KEEPER, START_ORDER, ShuttingDown, Supervisor, programs
+from kaimesh.operate.local.supervise import ShuttingDown, Supervisor, programs
 from kaimesh.operate.view.record import Record, write_result
 from kaimesh.operate.view.totals import Totals, totals
 from kaimesh.process import disk
@@ -90,19 +91,18 @@ class Keeper:
 
     def _found(self) -> dict[str, Any]:
         """mesh.json; made anew from the configuration and the start's order where it is damaged, or of another start."""
-        app, order = self.context.config.app, mesh_file.order_of_this_life()
+        config, order = self.context.config, mesh_file.order_of_this_life()
         mesh = mesh_file.read(self.run_dir)
         if not mesh or (order and mesh.get("start") != order["start"]):
             self.context.logger.warning("%s is damaged or of another start; it is made anew", self.run_dir.mesh)
             nothing = {"started": time.time(), "limits": {"max_env_steps": 0, "max_seconds": 0}}
-            mesh = mesh_file.new(self.run_dir, app, order or nothing)
+            mesh = mesh_file.new(self.run_dir, config, order or nothing)
         mesh.setdefault("reason", "")
         if mesh["state"] == "running" and not mesh.get("up"):
             mesh["up"] = time.time()
         known = mesh["processes"]
         mesh["processes"] = {
-            program.name: {**known.get(program.name, {}), "role": program.role, "address": program.address}
-            for program in programs(app)
+            program.name: {**known.get(program.name, {}), **program.entry} for program in programs(config)
         }
         return mesh
 
@@ -140,7 +140,7 @@ class Keeper:
 
     def _read(self) -> None:
         self.now = time.time()
-        self.statuses = {name: status for name, status in self.run_dir.statuses().items() if name != KEEPER}
+        self.statuses = {name: status for name, status in self.run_dir.statuses().items() if name != KEEPER.first}
         self.current = totals(self.statuses, self.now)
         first = self.current.learner_steps > self.mesh.get("learner_steps_before", self.current.learner_steps)
         if first and not self.mesh.get("first_learn"):
@@ -168,7 +168,7 @@ class Keeper:
         reason = ""
         for name, process in self.mesh["processes"].items():
             info, status = infos[name], self.statuses.get(name, {})
-            if name == KEEPER:
+            if name == KEEPER.first:
                 status = {"previous_state": self.meter.info.get("previous_state")}
             if self.restarts.observe(name, info, status, self.now, counts=not self._trouble):
                 how = self._how(name)
@@ -177,7 +177,7 @@ class Keeper:
                     "%s ended unexpectedly%s and was started again (pid %s)", name, told, info["pid"]
                 )
             process.update(pid=info["pid"], supervisor=info["statename"], restarts=self.restarts.times.get(name, []))
-            if name == KEEPER:
+            if name == KEEPER.first:
                 continue
             if why := self._fatal(name, info, status):
                 if self._disk_is_to_blame():
@@ -214,7 +214,7 @@ class Keeper:
         self._held.clear()
 
     def _finished(self, name: str, process: dict[str, Any], info: rules.Info) -> None:
-        if process["role"] != "aisrv":  # a service has no end of its own
+        if not self.context.config.roles[process["role"]].ends:
             self.context.logger.warning("%s ended without a reason; starting it again", name)
             self.supervisor.start(name, process["role"])
         elif name not in self.mesh.setdefault("finished", []):
@@ -225,10 +225,11 @@ class Keeper:
 
     def _start_next(self, infos: dict[str, dict[str, Any]]) -> None:
         """Starts the next stage once every process of the stages before is healthy; "running" after the last."""
-        for stage in START_ORDER:
+        roles = self.context.config.roles
+        for stage in range(LAST_STAGE + 1):
             late = []
             for name, process in self.mesh["processes"].items():
-                if process["role"] not in stage or name in self.mesh.get("finished", []):
+                if roles[process["role"]].stage != stage or name in self.mesh.get("finished", []):
                     continue
                 if rules.never_started(infos[name]):
                     self.supervisor.start(name, process["role"])
@@ -252,7 +253,8 @@ class Keeper:
         return ""
 
     def _all_finished(self) -> str:
-        workers = {name for name, process in self.mesh["processes"].items() if process["role"] == "aisrv"}
+        roles = self.context.config.roles
+        workers = {name for name, process in self.mesh["processes"].items() if roles[process["role"]].ends}
         return "finished" if workers and workers <= set(self.mesh.get("finished", [])) else ""
 
     def _end(self, reason: str) -> None:
@@ -277,7 +279,7 @@ class Keeper:
         self.mesh["reason"] = rules.nothing_learned(self.mesh["reason"], learns, waited) or self.mesh["reason"]
 
     def _wait_for_last_exits(self) -> None:
-        mesh_file.wait_for_the_last(self.run_dir, LAST_EXITS_S, but=(KEEPER,))
+        mesh_file.wait_for_the_last(self.run_dir, LAST_EXITS_S, but=(KEEPER.first,))
 
     def _record(self, last: bool = False) -> None:
         before, earlier = self._last_record

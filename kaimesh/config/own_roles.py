@@ -1,0 +1,229 @@
+"""`[roles.<name>]` of the configuration: processes of one's own, which a mesh starts, shows and stops beside its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from kaimesh.config.keys import Address, App
+from kaimesh.config.nearest import nearest
+from kaimesh.config.reading import parse, read
+from kaimesh.config.roles import LAST_STAGE, ROLES, Right, Role
+from kaimesh.contract.errors import ConfigError
+
+TABLE = "roles"
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}[a-z0-9]")
+_TAKEN = frozenset({"all", "setup", "tensorboard", "supervisord"})  # other things of a mesh are called so
+
+
+def _package(value: str) -> str:
+    if not value or not all(part.isidentifier() for part in value.split(".")):
+        raise ValueError("it is no dotted name of a module")
+    return value
+
+
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class OwnRole(BaseModel):
+    """What a `[roles.<name>]` may say; each description is what a message about a wrong value goes on with."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    package: Annotated[str, AfterValidator(_package)] = Field(
+        description="`python -m <package>` runs the process, so nothing could be started. Name its package, such as mine.evaluator."
+    )
+    stage: int = Field(
+        LAST_STAGE,
+        ge=0,
+        le=LAST_STAGE,
+        description=(
+            f"Outside of 0 to {LAST_STAGE} it would never be started. 0: first, with buffer and model_pool. 1: with learner and actor. "
+            f"2: with aisrv. {LAST_STAGE}: when all of these are healthy."
+        ),
+    )
+    stop: int = Field(
+        60,
+        ge=2,
+        le=99,
+        description="Its place in the order in which a mesh stops would be unknown. The highest of 2 to 99 is first; aisrv has 50, buffer 10.",
+    )
+    addresses: Annotated[list[Address], BeforeValidator(_one_or_more)] = Field(
+        [],
+        description="Nobody could reach its port. Write host:port, one for each process; the port is the process's to open.",
+    )
+    count: int = Field(1, ge=1, le=256, description="So many processes cannot be started. Write 1 to 256.")
+    agent_type: Literal["", "aisrv", "actor", "learner"] = Field(
+        "", description="No algorithm has such an agent. Write aisrv, actor or learner, or leave it out."
+    )
+    rights: list[Annotated[Right, BeforeValidator(lambda value: Right(value) if value in list(Right) else value)]] = (
+        Field(
+            [Right.REPORT],
+            description=f"A port would refuse what it cannot name. Write a list of {', '.join(Right)}.",
+        )
+    )
+    work: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9_./ -]{0,64}$",
+        description="`status` could not show its throughput. Name a counter of its meter, such as evaluations.",
+    )
+    probe: Literal["", "tcp", "grpc", "http"] = Field(
+        "",
+        description="A container's health check could not ask its port. Write tcp, grpc or http, or leave it out: its own word is enough then.",
+    )
+    threads: int = Field(
+        1, ge=1, le=1024, description="Its numerical library would not start. Write a number of threads, 1 to 1024."
+    )
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="It holds what the process itself wants to know: write a table."
+    )
+
+
+def take(tables: dict[str, Any]) -> Any:
+    """Takes `[roles]` out of a configuration's tables, with what `--set roles.<name>.<key>=value` put beside them."""
+    found = tables.pop(TABLE, {})
+    for section in [section for section in tables if section.startswith(f"{TABLE}.")]:
+        values, name = tables.pop(section), section.removeprefix(f"{TABLE}.")
+        if isinstance(found, dict):
+            before = found.get(name, {})
+            found = {**found, name: {**before, **values} if isinstance(before, dict) else before}
+    return found
+
+
+def own_roles(
+    tables: Any, where: str, environ: Mapping[str, str], problems: list[str], notes: list[str]
+) -> dict[str, Role]:
+    """The rows that `[roles.<name>]` tables describe, by name; what is wrong there is added to `problems`.
+
+    environ: `<name>_addrs` in it replaces a role's addresses, as a key's variable does; `notes` tells of it.
+    """
+    if not isinstance(tables, Mapping):
+        problems.append(f"{where}: roles = {tables!r} is no table; no process could be started. Write [roles.<name>].")
+        return {}
+    found = {}
+    for name, table in tables.items():
+        place = f"{where}, [{TABLE}.{name}]"
+        if wrong := _wrong_name(name):
+            problems.append(f"{place}: {wrong}")
+            continue
+        if not isinstance(table, Mapping):
+            problems.append(
+                f"{where}: {TABLE}.{name} = {table!r} is no table; no process could be started. Write [{TABLE}.{name}]."
+            )
+            continue
+        given = dict(table)
+        if (variable := f"{name}_addrs") in environ:
+            given["addresses"] = parse(environ[variable], list)
+            notes.append(
+                f"{TABLE}.{name}.addresses = {given['addresses']!r} comes from the environment variable {variable}"
+            )
+        if (role := _row(name, given, place, problems)) is not None:
+            found[name] = role
+    return found
+
+
+def _wrong_name(name: str) -> str:
+    """Why a role cannot be called so, or ""."""
+    if name in ROLES or name in _TAKEN or f"{name}_addrs" in App.model_fields:
+        taken = ", ".join(sorted({*ROLES, *_TAKEN}))
+        return f"{name} is taken, so the two could not be told apart. Choose another name than {taken}."
+    if not _NAME.fullmatch(name):
+        return (
+            f"{name!r} cannot be the name of files and containers; nothing could be started. Write 2 to 32 small letters, digits "
+            "and _, a letter first and no _ at the end."
+        )
+    return ""
+
+
+def _row(name: str, table: dict[str, Any], place: str, problems: list[str]) -> Role | None:
+    try:
+        own = OwnRole(**table)
+    except ValidationError as error:
+        problems += [_told(item, place) for item in error.errors()]
+        return None
+    if own.package.rpartition(".")[2] != name:
+        problems.append(
+            f"{place}: package = {own.package!r} does not end in {name}, by which a process's command line is known; stop and status "
+            f"would not find it. Name the table [{TABLE}.{own.package.rpartition('.')[2]}], or the package {name}."
+        )
+        return None
+    if own.addresses and own.count != 1:
+        problems.append(
+            f"{place}: count = {own.count} beside {len(own.addresses)} addresses, each of which is one process; which number holds "
+            "would be a guess. Leave count out."
+        )
+        return None
+    if own.probe and not own.addresses:
+        problems.append(
+            f"{place}: probe = {own.probe!r} without addresses; there is no port to ask, so its container would never be healthy. "
+            "Give addresses, or leave probe out."
+        )
+        return None
+    return Role(
+        name=name,
+        package=own.package,
+        stage=own.stage,
+        stop=own.stop,
+        count=own.count,
+        agent_type=own.agent_type or None,
+        rights=frozenset(own.rights),
+        work=own.work,
+        probes=((f"{name}_addrs", own.probe),) if own.probe else (),
+        own=own.model_dump(mode="json"),
+    )
+
+
+def _told(item: Any, place: str) -> str:
+    """One of pydantic's errors, with the value, the consequence and the remedy."""
+    key = str(item["loc"][0])
+    if key not in OwnRole.model_fields:
+        return f"{place}: unknown key {key!r}{nearest(key, OwnRole.model_fields)}. It would have no effect."
+    meaning = OwnRole.model_fields[key].description
+    if item["type"] == "missing":
+        return f"{place}: {key} is missing. {meaning}"
+    return f"{place}: {key} = {item['input']!r}: {item['msg'].removeprefix('Value error, ')}. {meaning}"
+
+
+def read_roles(path: Path, environ: Mapping[str, str]) -> dict[str, Role]:
+    """Every role of the configuration in `path`, without reading the rest of it. Raises ConfigError."""
+    problems: list[str] = []
+    tables = read(path, problems).data.get(TABLE, {})
+    own = own_roles(tables, str(path), environ, problems, [])
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return {**ROLES, **own}
+
+
+def cannot_be_run(roles: Mapping[str, Role]) -> list[str]:
+    """Packages of one's own that `python -m` would not find, in words. It imports the packages above them."""
+    return [
+        f"[{TABLE}.{role.name}] package = {role.package!r}: {why}"
+        for role in roles.values()
+        if role.own and (why := _why_not(role.package))
+    ]
+
+
+def _why_not(package: str) -> str:
+    try:
+        spec = importlib.util.find_spec(package)
+        if spec is not None and spec.submodule_search_locations is not None:
+            package = f"{package}.__main__"
+            spec = importlib.util.find_spec(package)
+    except ModuleNotFoundError as error:
+        missing = error.name or package
+        return (
+            f"there is no module {missing!r}, so it could not be started. Correct it, or put its folder on PYTHONPATH."
+        )
+    except Exception as error:  # what a user's __init__ raises
+        return f"importing it raised {type(error).__name__}: {error}, so it could not be started. Mend that."
+    if spec is not None:
+        return ""
+    if package.endswith(".__main__"):
+        return "it has no __main__.py, so `python -m` cannot run it. Write one, or name a module."
+    return f"there is no module {package!r}, so it could not be started. Correct it, or put its folder on PYTHONPATH."
