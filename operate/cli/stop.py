@@ -8,8 +8,9 @@ from typing import Any
 
 import psutil
 
+from kaimesh.config.nearest import nearest
 from kaimesh.config.roles import KEEPER, ROLES, role_of
-from kaimesh.contract.errors import MeshError, PeerError
+from kaimesh.contract.errors import ConfigError, MeshError, PeerError
 from kaimesh.operate.local import mesh_file
 from kaimesh.operate.local.mesh_file import SUPERVISOR, is_ours, supervisor_pid
 from kaimesh.operate.local.supervise import ShuttingDown, Supervisor, socket_path
@@ -98,8 +99,9 @@ def _members(run: RunDir, role: str) -> list[str]:
     names = [name for name, process in processes.items() if process["role"] == role != KEEPER.name]
     if not names:
         have = sorted({process["role"] for process in processes.values()} - {KEEPER.name})
-        raise MeshError(
-            f"{run.root.name} has no {role}; it has: {', '.join(have) or 'nothing that its mesh.json names'}."
+        raise ConfigError(
+            f"{run.root.name} has no {role}{nearest(role, have)}, so nothing was changed. It has: "
+            f"{', '.join(have) or 'nothing that its mesh.json names'}."
         )
     return names
 
