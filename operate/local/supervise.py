@@ -50,10 +50,10 @@ class Program(NamedTuple):
 
 def programs(config: Config) -> list[Program]:
     """The processes of this machine, keeper first. An address of another machine has its process there."""
-    local = config.app.wrapper_type == "local"
-    here = [role for role in config.roles.values() if role.home != "containers" and (role.local or not local)]
     return [
-        Program(f"{role.name}_{number}", role, number, at) for role in here for number, at in _each(role, config.app)
+        Program(f"{role.name}_{number}", role, number, address)
+        for role in config.roles_here
+        for number, address in _each(role, config.app)
     ]
 
 
