@@ -1,8 +1,10 @@
-"""Your agent: a complete PPO in the layout that Kaiwu users know. `./tools/start.sh --algo diy` runs it. Edit it, or copy it:
-`cp -r diy mine`, two lines in conf/algo_conf.toml (`[mine]` and `copy_of = "diy"`), and `--algo mine` runs the copy.
+"""Your agent: a complete PPO in the layout that Kaiwu users know. `./tools/start.sh --algo diy` runs it.
+
+Edit it, or copy it: after `cp -r diy mine` and two lines in conf/algo_conf.toml, `[mine]` and `copy_of = "diy"`,
+`--algo mine` runs the copy.
 
 feature/definition.py   what travels: observations, actions, samples, and how they are made from the environment's
-feature/realm.py        the same for the Realm: features, and rewards explained term by term
+feature/realm.py        the same for the game "Back to the Realm": features, and rewards explained term by term
 train_workflow.py       the loop over episodes
 algorithm/agent.py      predict, exploit, learn, save_model, load_model
 algorithm/gae.py        advantages
@@ -17,6 +19,6 @@ Which process runs what, with `wrapper_type = "remote"`:
 | actor | `Agent.predict`, `exploit` and `load_model`, for all aisrv at once |
 | learner | `Agent.learn`, `save_model` |
 
-With `wrapper_type = "local"` one process runs everything and `agent` is the Agent itself: put a breakpoint where you like.
-An attribute that you set on `agent` in the workflow stays in aisrv: in remote mode predict and learn run elsewhere.
+With `wrapper_type = "local"` one process runs everything and `agent` is the Agent itself: put a breakpoint where you
+like. In remote mode, an attribute that the workflow sets on `agent` stays in aisrv; predict and learn run elsewhere.
 """

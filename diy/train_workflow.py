@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from kaimesh.agent import Frame, attached
+from kaimesh.agent import Frame, KaiwuEnv, Monitor, Observation, attached
 
-from .algorithm.agent import NAME, init_writer, run_folder
+from .algorithm.agent import NAME, Agent, init_writer, run_folder
 from .config import Config
-from .feature.definition import action_process, observation_process, reward_process, sample_process
+from .feature.definition import (
+    Rewards,
+    SampleData,
+    action_process,
+    observation_process,
+    reward_process,
+    sample_process,
+)
+from .feature.realm import Shaping
 
 
 @attached
-def workflow(envs: list[Any], agents: list[Any], logger: Any = None, monitor: Any = None) -> None:
-    """Plays episodes until the mesh stops, which ends this function from inside env or agent.
+def workflow(
+    envs: list[KaiwuEnv], agents: list[Agent], logger: logging.Logger | None = None, monitor: Monitor | None = None
+) -> None:
+    """Plays episodes until the mesh stops; then env or agent raises what ends this function.
 
-    envs, agents: of length 1, this thread's own. logger has info, warning, error, debug. monitor.put_data reports numbers.
+    envs, agents: of length 1, this thread's own. monitor: its put_data reports numbers.
     """
     env, agent = envs[0], agents[0]
     batch = 1 if agent.agent_type == "aisrv" else Config.STEPS_PER_LEARN  # the remote learner makes its own batches
-    samples: list[Any] = []
+    samples: list[SampleData] = []
     steps = episodes = 0
     last_save = last_report = time.monotonic()
     while True:
-        # What an episode asks for is env_conf of the configuration. A curriculum gives Kaiwu's usr_conf instead, such as
-        # env.reset({"diy": {"treasure_num": [1, 5]}}).
+        # What an episode asks for is env_conf of the configuration. A curriculum gives Kaiwu's usr_conf instead, such
+        # as env.reset({"diy": {"treasure_num": [1, 5]}}).
         raw_obs = env.reset()
         if raw_obs is None:
             raise RuntimeError(
-                "env.reset returned None: it refused its usr_conf, see this process's log for the reason"
+                "env.reset returned None, so there is no episode to play: it refused its usr_conf. This process's log "
+                "has the reason; correct the usr_conf."
             )
         rewards = reward_process(raw_obs)
         for part in run_episode(env, agent, raw_obs, rewards):
@@ -54,37 +66,42 @@ def workflow(envs: list[Any], agents: list[Any], logger: Any = None, monitor: An
             if logger:
                 logger.info(f"episode {episodes}: score {env.score:g}")
         if now - last_save >= Config.SAVE_SECONDS:
-            agent.save_model()  # a save of your own, into user_ckpt; the mesh dumps every dump_model_freq learns besides
+            # A save of your own, into user_ckpt. The mesh's own dumps, every dump_model_freq learns, do not need it.
+            agent.save_model()
             keep_newest(run_folder() / "user_ckpt", Config.KEEP_SAVES)
             last_save = now
 
 
-def run_episode(env: Any, agent: Any, raw_obs: Any, rewards: Any) -> Any:
-    """Plays the episode that begins with raw_obs; yields its Frames in lists of Config.TRAJECTORY, the last list shorter."""
+def run_episode(env: KaiwuEnv, agent: Agent, raw_obs: Observation, rewards: Rewards | Shaping) -> Iterator[list[Frame]]:
+    """Plays the episode that begins with raw_obs.
+
+    Yields its Frames, one for each step, in lists of Config.TRAJECTORY; the last list may be shorter.
+    """
     limit = int(os.environ.get("max_step_no") or os.environ.get("max_frame_no") or 0)  # noqa: SIM112 - Kaiwu's names
     obs_data = observation_process(raw_obs)
     act_data = agent.predict([obs_data])[0]
-    frames: list[Any] = []
+    frames: list[Frame] = []
     done = False
     while not done:
         frame_no, raw_obs, score, terminated, truncated, env_info = env.step(action_process(act_data))
         reward = rewards.reward(raw_obs, score, terminated, truncated, env_info)
         done = bool(terminated or truncated or (limit and frame_no >= limit))
-        # An episode that was cut off might have gone on: its value counts. One that ended is worth nothing any more.
-        next_obs_data = observation_process(raw_obs)
-        next_act_data = None if terminated else agent.predict([next_obs_data])[0]
+        seen, chosen = obs_data, act_data  # what the step was made with
+        if not terminated:
+            obs_data = observation_process(raw_obs)
+            act_data = agent.predict([obs_data])[0]
         frames.append(
             Frame(
-                feature=obs_data.feature,
-                legal_act=obs_data.legal_act,
-                action=act_data.action,
-                log_prob=act_data.log_prob,
-                value=act_data.value,
+                feature=seen.feature,
+                legal_act=seen.legal_act,
+                action=chosen.action,
+                log_prob=chosen.log_prob,
+                value=chosen.value,
                 reward=reward,
-                next_value=0.0 if next_act_data is None else next_act_data.value,
+                # After the end nothing follows. An episode that was cut off might have gone on: the critic's estimate.
+                next_value=0.0 if terminated else act_data.value,
             )
         )
-        obs_data, act_data = next_obs_data, next_act_data
         if done or len(frames) == Config.TRAJECTORY:
             yield frames
             frames = []
@@ -93,7 +110,8 @@ def run_episode(env: Any, agent: Any, raw_obs: Any, rewards: Any) -> Any:
 def keep_newest(folder: Path, count: int) -> None:
     """Deletes all but the `count` newest models of `folder`.
 
-    Only for your own saves: the mesh's dumps, in ckpt, it cleans itself (max_save_model_file_count, max_save_model_bytes).
+    For your own saves alone. The mesh cleans up its dumps, in ckpt, by itself (max_save_model_file_count,
+    max_save_model_bytes).
     """
     ids = sorted({int(file.name.split("-")[1].split(".")[0]) for file in folder.glob("model.ckpt-*.*")})
     for old in ids[:-count]:

@@ -38,7 +38,7 @@ kaiwu         the environment as Kaiwu's workflows (generation G1) see it
 
 from kaimesh.envs import realm  # registers kaimesh/Realm-v0 and kaimesh/RealmMini-v0
 from kaimesh.envs.exchanged import unfamiliar
-from kaimesh.envs.interface import EvaluationOption, KaiwuEnv, MeshEnv, Offers
+from kaimesh.envs.interface import EvaluationOption, MeshEnv, Offers
 from kaimesh.envs.registry import ENVIRONMENTS, facade, make, make_vector, offers, spaces_of
 from kaimesh.envs.reports import episode_report, for_evaluation, notes
 from kaimesh.envs.vector import featured
@@ -46,7 +46,6 @@ from kaimesh.envs.vector import featured
 __all__ = [
     "ENVIRONMENTS",
     "EvaluationOption",
-    "KaiwuEnv",
     "MeshEnv",
     "Offers",
     "episode_report",

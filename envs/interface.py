@@ -1,4 +1,6 @@
-"""What the mesh uses of an environment: `MeshEnv` in native workflows, `KaiwuEnv` in Kaiwu's, and what it may offer besides.
+"""What the mesh uses of an environment: `MeshEnv`, as native workflows step it, and `Offers`, what it may offer besides.
+
+The environment as Kaiwu's workflows use it is `kaimesh.contract.kaiwu.KaiwuEnv`.
 
 What an environment offers beside gymnasium's own interface is all optional. It stands in gymnasium's `metadata`, of the class or of
 an instance, and is read once, by `Offers.of`; nothing else looks for it:
@@ -28,13 +30,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv
 
 from kaimesh.contract.agent import Features
 from kaimesh.contract.errors import ConfigError
 from kaimesh.contract.face import Face
+from kaimesh.contract.kaiwu import KaiwuEnv
 from kaimesh.contract.spaces import Part, Spaces
 from kaimesh.contract.story import Story
 
@@ -93,40 +95,6 @@ class MeshEnv(Protocol):
 
     def render(self) -> Any:
         """One picture a slot, uint8 `[H, W, 3]`, or text; what it is depends on the render mode."""
-
-    def close(self) -> None:
-        """Frees what the environment holds."""
-
-
-class KaiwuEnv(Protocol):
-    """One environment as Kaiwu's workflows of generation G1 use it; `envs.facade` returns one.
-
-    score: the return of the episode so far, in the environment's true rewards. spaces: what a network sees that reads the
-    observation as the environment gives it. env: the gymnasium environment behind this.
-    """
-
-    app: str
-
-    @property
-    def score(self) -> float:
-        """The episode's return so far."""
-
-    @property
-    def spaces(self) -> Spaces:
-        """What a network sees."""
-
-    @property
-    def env(self) -> gymnasium.Env | VectorEnv:
-        """The environment itself; a vector environment has one slot."""
-
-    def reset(self, usr_conf: Mapping[str, Any] | None = None) -> Any:
-        """Starts an episode; returns its first observation, or None if the environment refuses `usr_conf`."""
-
-    def step(self, act: Any, stop_game: bool = False) -> tuple[Any, Any, Any, Any, Any, Any]:
-        """One step: `(frame_no, obs, score, terminated, truncated, env_info)`."""
-
-    def render(self) -> Any:
-        """The picture, uint8 `[H, W, 3]`, if the environment was made with a render mode."""
 
     def close(self) -> None:
         """Frees what the environment holds."""

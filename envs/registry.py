@@ -12,9 +12,10 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import VectorEnv
 
 from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.kaiwu import KaiwuEnv
 from kaimesh.contract.spaces import Spaces
 from kaimesh.envs import gym
-from kaimesh.envs.interface import KaiwuEnv, Offers
+from kaimesh.envs.interface import Offers
 from kaimesh.envs.kaiwu import Facade
 from kaimesh.envs.minigrid import PREFIX, make_minigrid, vector_minigrid
 from kaimesh.envs.procgen import Procgen

@@ -16,6 +16,7 @@ from kaimesh.contract.agent import Agent, BaseAgent, Features, Monitor, TableSpe
 from kaimesh.contract.arrays import ArraySpec, Batch, Specs
 from kaimesh.contract.columns import PRIORITY, PROBABILITY
 from kaimesh.contract.errors import AgentError, ConfigError
+from kaimesh.contract.kaiwu import KaiwuEnv, Observation
 from kaimesh.contract.spaces import Part, Spaces
 from kaimesh.contract.structs import Frame, attached, create_cls
 
@@ -30,7 +31,9 @@ __all__ = [
     "ConfigError",
     "Features",
     "Frame",
+    "KaiwuEnv",
     "Monitor",
+    "Observation",
     "Part",
     "Spaces",
     "Specs",

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tensorboardX import SummaryWriter
 
-from kaimesh.agent import BaseAgent, Batch, Spaces, TableSpec
+from kaimesh.agent import BaseAgent, Batch, Monitor, Spaces, TableSpec
 
 from ..config import Config
-from ..feature.definition import ActData
+from ..feature.definition import ActData, ObsData, SampleData
 from .gae import gae
+
+if TYPE_CHECKING:  # for the types alone, see Agent.network
+    from ..model.model import Model
 
 NAME = __name__.split(".")[-3]  # this folder's, for TensorBoard
 
@@ -31,40 +36,48 @@ def init_writer(name: str) -> SummaryWriter:
 
 
 class Agent(BaseAgent):
-    """PPO. The mesh calls the constructor, `setup`, and the five methods below; all else is yours."""
+    """PPO. The mesh calls the constructor and the methods below, as far as they exist; all else is yours."""
 
-    # What the buffer keeps: every sample is learned from once, in order. An off-policy agent would say kind="replay".
+    # The buffer keeps each sample until it is learned from, once and in order. An off-policy agent says kind="replay".
     table = TableSpec(kind="queue", rows_per_item=1)
 
-    def __init__(self, agent_type: str = "player", device: Any = None, logger: Any = None, monitor: Any = None) -> None:
+    def __init__(
+        self,
+        agent_type: str = "player",
+        device: str | None = None,
+        logger: logging.Logger | None = None,
+        monitor: Monitor | None = None,
+    ) -> None:
         super().__init__(agent_type, device, logger, monitor)
-        self.model: Any = None  # until it is known how wide observations are, see `network`
+        self.model: Model | None = None  # until it is known how wide observations are, see `network`
         self.learn_count = 0
         self._rng = np.random.default_rng([Config.seed, os.getpid()])  # actors must not all explore alike
 
     def setup(self, spaces: Spaces) -> None:
-        """Called once, before anything else, with what the environment looks like. This agent needs nothing
-        of it; but with this method here, the actor predicts nothing before its first model."""
+        """Called once, before anything else, with what the environment looks like.
 
-    def network(self, feature_dim: int, action_dim: int) -> Any:
-        """The network, made when it is first needed: by then the first observation, sample or model file says its widths."""
+        This agent needs nothing of it. But where this method exists, the actor predicts nothing before its first model.
+        """
+
+    def network(self, feature_dim: int, action_dim: int) -> Model:
+        """The network, made when it is first needed: the first observation, sample or model file gives its widths."""
         if self.model is None:
             from ..model.model import Model  # here, because aisrv only forwards calls: that process needs no TensorFlow
 
             self.model = Model(feature_dim, action_dim)
         return self.model
 
-    # ---- in the actor -------------------------------------------------------------------------------------------------
+    # ---- in the actor ----------------------------------------------------------------------------------
 
-    def predict(self, list_obs_data: Any) -> list[Any]:
+    def predict(self, list_obs_data: Sequence[ObsData]) -> list[ActData]:
         """One ActData per ObsData, drawn from the policy. The list may hold observations of many environments."""
         return self._act(list_obs_data, explore=True)
 
-    def exploit(self, list_obs_data: Any) -> list[Any]:
+    def exploit(self, list_obs_data: Sequence[ObsData]) -> list[ActData]:
         """The same with the likeliest action; what tools/evaluate.sh calls."""
         return self._act(list_obs_data, explore=False)
 
-    def _act(self, list_obs_data: Any, explore: bool) -> list[Any]:
+    def _act(self, list_obs_data: Sequence[ObsData], explore: bool) -> list[ActData]:
         # A Batch reads as the list of ObsData, and also has each field of all of them as one array: fast and short.
         batch = Batch.of(list_obs_data)
         model = self.network(batch.feature.shape[-1], batch.legal_act.shape[-1])
@@ -76,9 +89,9 @@ class Agent(BaseAgent):
             for row, action in enumerate(actions)
         ]
 
-    # ---- in the learner -----------------------------------------------------------------------------------------------
+    # ---- in the learner --------------------------------------------------------------------------------
 
-    def learn(self, list_sample_data: Any) -> dict[str, float]:
+    def learn(self, list_sample_data: Sequence[SampleData]) -> dict[str, float]:
         """Several epochs of PPO on the samples; what it returns becomes metrics of the mesh."""
         batch = Batch.of(list_sample_data)
         model = self.network(batch.feature.shape[-1], batch.legal_act.shape[-1])
@@ -86,7 +99,7 @@ class Agent(BaseAgent):
         advantage, returns = gae(batch.reward, batch.value, mask, Config.GAMMA, Config.LAMBDA)  # [B, T] each
         real = advantage[mask]
         advantage = (advantage - real.mean()) / (real.std() + 1e-8)
-        # From here on there are no trajectories any more, only N real steps in any order.
+        # What follows needs no trajectories: N real steps in any order.
         columns = [batch.feature, batch.legal_act, batch.action, batch.log_prob, advantage, returns]
         steps = [column[mask] for column in columns]  # [N, ...] each
         metrics: list[dict[str, float]] = []
@@ -102,12 +115,13 @@ class Agent(BaseAgent):
             init_writer("learner").add_scalar(f"{NAME}/{name}", value, self.learn_count)
         return means
 
-    # ---- in both ------------------------------------------------------------------------------------------------------
+    # ---- in both ---------------------------------------------------------------------------------------
 
     def save_model(self, path: str | None = None, id: str | int = "1") -> None:
-        """Writes `{path}/model.ckpt-{id}.npz`; in the learner. The mesh chooses path and id, and deletes old models itself.
+        """Writes `{path}/model.ckpt-{id}.npz`; in the learner. The mesh chooses path and id, and deletes old models.
 
-        The first model, 0, is saved before the first sample: it is empty, and stands for the network that Config.seed gives.
+        The first model, 0, is saved before the first sample has told the network's widths. So its file is empty; it
+        stands for the network that Config.seed gives.
         """
         folder = Path(path) if path else run_folder() / "user_ckpt"
         folder.mkdir(parents=True, exist_ok=True)

@@ -10,8 +10,8 @@ def gae(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Advantages and returns, float32 `[B, T]`; 0 in the padding.
 
-    reward float32 `[B, T]`; value float32 `[B, T+1]`, the bootstrap right after the last real step, 0 if the episode ended there;
-    mask bool `[B, T]`, True for the real steps, which come first.
+    reward float32 `[B, T]`; value float32 `[B, T+1]`, the bootstrap right after the last real step, 0 if the episode
+    ended there; mask bool `[B, T]`, True for the real steps, which come first.
     """
     advantage = np.zeros_like(reward)  # [B, T]
     following = np.zeros(len(reward), np.float32)  # [B]: the advantage of step t + 1

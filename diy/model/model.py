@@ -1,15 +1,13 @@
 """The network, in TensorFlow: what the actor and the learner share.
 
-Any library will do: arrays in and out are numpy. In PyTorch this file would hold an `nn.Module` and an optimizer, `forward` would
-run under `torch.no_grad()` and end in `.numpy()`, and save_model would `torch.save` its state_dict. Only actor and learner
-import this file, so aisrv starts without either library.
+Any library will do: arrays in and out are numpy. In PyTorch this file would hold an `nn.Module` and an optimizer,
+`forward` would run under `torch.no_grad()` and end in `.numpy()`, and save_model would `torch.save` its state_dict.
+Only actor and learner import this file, so aisrv starts without either library.
 
 Shape legend: N steps; F features; A actions.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +21,7 @@ class Model:
     """A policy and a critic, two layers each, and the optimizer. widths: F and A."""
 
     def __init__(self, feature_dim: int, action_dim: int) -> None:
-        def tower(outputs: int, scale: float, seed: int) -> Any:
+        def tower(outputs: int, scale: float, seed: int) -> tf.Tensor:
             hidden = feature
             for layer in range(2):
                 start = tf.keras.initializers.Orthogonal(np.sqrt(2), seed=seed + layer)
@@ -57,7 +55,10 @@ class Model:
         self, feature: np.ndarray, legal_act: np.ndarray, action: np.ndarray, log_prob: np.ndarray,
         advantage: np.ndarray, returns: np.ndarray,
     ) -> dict[str, float]:  # fmt: skip
-        """One gradient step on N steps; log_prob is the acting network's. Returns the losses. Raises ValueError: other widths."""
+        """One gradient step on N steps; returns the losses. log_prob: of the network that acted.
+
+        Raises ValueError: other widths.
+        """
         self._check(feature, legal_act)
         numbers = self._compiled_train(feature, legal_act, action, log_prob, advantage, returns)
         return {name: float(number) for name, number in numbers.items()}
@@ -72,22 +73,28 @@ class Model:
         self.network.set_weights(weights)
 
     def _check(self, feature: np.ndarray, legal_act: np.ndarray) -> None:
-        """Before TensorFlow sees them: after an argument that does not fit, it keeps every other thread waiting for ever."""
+        """Before TensorFlow sees them: once it got an argument that does not fit, every other thread waits for ever."""
         widths = (feature.shape[-1], legal_act.shape[-1])
         if widths != self.widths:
             raise ValueError(
-                f"{widths[0]} features and {widths[1]} actions came to a network for {self.widths[0]} and {self.widths[1]}. The first "
-                "observation, or the model that was loaded, set these numbers: every observation must have as many. After a change of "
-                "the features, start a new run."
+                f"{widths[0]} features and {widths[1]} actions came to a network for {self.widths[0]} and "
+                f"{self.widths[1]}. The first observation, or the model that was loaded, set these numbers: every "
+                "observation must have as many. After a change of the features, start a new run."
             )
 
-    def _forward(self, feature: Any, legal_act: Any) -> tuple[Any, Any]:
+    def _forward(self, feature: tf.Tensor, legal_act: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         logits, value = self.network(feature)
         return tf.nn.log_softmax(tf.where(legal_act, logits, _FORBIDDEN)), value[:, 0]
 
     def _train(
-        self, feature: Any, legal_act: Any, action: Any, log_prob: Any, advantage: Any, returns: Any
-    ) -> dict[str, Any]:
+        self,
+        feature: tf.Tensor,
+        legal_act: tf.Tensor,
+        action: tf.Tensor,
+        log_prob: tf.Tensor,
+        advantage: tf.Tensor,
+        returns: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
             log_probs, value = self._forward(feature, legal_act)  # [N, A], [N]
             chosen = tf.gather(log_probs, action, batch_dims=1)  # [N]

@@ -12,6 +12,7 @@ stacking    stacked frames, stored once
 recurrence  a recurrent network's state
 face        what an environment shows to a person
 story       an episode as data, for a page
+kaiwu       one environment as Kaiwu's workflows use it
 untrusted   data of strangers, parsed with bounds
 errors      what may go wrong, and the exit codes
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,10 @@ class Frame:
 
     def __init__(self, **fields: Any) -> None:
         self.__dict__.update(fields)
+
+    if TYPE_CHECKING:  # any name may be a field
+
+        def __getattr__(self, name: str) -> Any: ...
 
 
 def create_cls(name: str, **defaults: Any) -> type:
