@@ -1,4 +1,4 @@
-"""The other end of the model pool: what the learner and the actors call."""
+"""The client of the model pool, for the learner and the actors."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from kaimesh.model_pool.transfer import BadModel, check, from_proto, open_files,
 from kaimesh.training.checkpoint import ModelInfo
 from kaimesh.wire.grpc_edge import Channel
 
-_WATCH_S = 86_400.0  # a watch is renewed after that; every call has a deadline
+_WATCH_S = 86_400.0  # the deadline of a watch, after which it is renewed
 _STOP_POLL_S = 0.1
 _RETRY_S = 0.2
 
 
 class ModelPoolClient:
-    """A connection to the pool at `addr` ("host:port"), made on the first call and made again when it is lost.
+    """A connection to the pool at `addr` ("host:port"). Connects on the first call, and again after it was lost.
 
-    Every method may be called from any thread and raises PeerError when the pool is gone, late or refuses.
-    timeout_s: deadline of one call.
+    Any thread may call any method. All raise PeerError if the pool is gone, too slow, or refuses.
+    timeout_s: the deadline of one call.
     """
 
     def __init__(self, addr: str, token: str, *, timeout_s: float = 60.0, logger: logging.Logger | None = None) -> None:
@@ -47,7 +47,7 @@ class ModelPoolClient:
             self._stub.Push(parts(), timeout=self._timeout_s, metadata=self._metadata)
 
     def list(self) -> list[ModelInfo]:
-        """What the pool has, oldest first."""
+        """The models in the pool, oldest first."""
         with self._channel.errors("list"):
             answer = self._stub.List(pb.Nothing(), timeout=self._timeout_s, metadata=self._metadata)
         return [_checked(model) for model in answer.models]
@@ -55,7 +55,8 @@ class ModelPoolClient:
     def pull(self, id: int | str, into: Path) -> ModelInfo:
         """Fetches a model ("latest", "random" or its id) to `into/model.ckpt-<id>.*`; the files appear once verified.
 
-        `into` is the caller's to clean. Raises Refused: there is no such model. BadModel: what came is another, or none.
+        The caller deletes old files in `into`. Raises Refused: there is no such model. BadModel: the pool sent another
+        model, or none.
         """
         into.mkdir(parents=True, exist_ok=True)
         with self._channel.errors(f"pull model {id}"):
@@ -63,18 +64,25 @@ class ModelPoolClient:
             try:
                 first = next(call, pb.Part())
                 if first.WhichOneof("part") != "model":
-                    raise BadModel("the pool's answer does not begin with a model")
+                    raise BadModel(
+                        "the pool's answer does not begin with a model, so none was loaded; run the same version of "
+                        "kaimesh at both ends"
+                    )
                 info = _checked(first.model)
                 if str(id) not in ("latest", "random", str(info.id)):
-                    raise BadModel(f"the pool sent model {info.id} when it was asked for {id}")
+                    raise BadModel(
+                        f"the pool sent model {info.id} when it was asked for {id}, so none was loaded; run the same "
+                        "version of kaimesh at both ends"
+                    )
                 return take(into, info, (part.data for part in call))
             finally:
                 call.cancel()
 
     def watch(self, stop: threading.Event) -> Iterator[ModelInfo]:
-        """The newest model at once if there is one, then each newer; ends within 0.2 s of `stop`.
+        """Yields the newest model at once, if there is one, and then each newer one; ends within 0.2 s of `stop`.
 
-        Models that were superseded before the caller came back are skipped. Reconnects for ever, saying so once.
+        If several models arrive before the caller asks for the next, only the newest is yielded. Reconnects for ever,
+        and logs once that it does.
         """
         known: ModelInfo | None = None
         complained = False
@@ -94,19 +102,19 @@ class ModelPoolClient:
                 stop.wait(_RETRY_S)
 
     def close(self) -> None:
-        """Ends what is under way."""
+        """Closes the connection; calls that wait for an answer end."""
         self._channel.close()
 
 
 def _checked(model: pb.Model) -> ModelInfo:
-    """What the pool says. Raises BadModel: it can be no model."""
+    """The model that the pool describes. Raises BadModel: the description is invalid."""
     info = from_proto(model)
     check(info)
     return info
 
 
 class _Watch:
-    """One watching call. A thread reads it, so that the caller can notice `stop`, and skips what nobody fetched in time."""
+    """One Watch call. A thread reads it, so that the caller can notice `stop`; a model not taken yet is replaced."""
 
     def __init__(self, channel: Channel, stub: pb_grpc.ModelPoolStub) -> None:
         self._channel, self._stub = channel, stub
@@ -142,5 +150,7 @@ class _Watch:
         except PeerError as error:
             ended = error
         with self._changed:
-            self._ended = ended or PeerError(f"model_pool at {self._channel.address} ended the watch")
+            self._ended = ended or PeerError(
+                f"model_pool at {self._channel.address} ended the watch; no models come now"
+            )
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""gRPC around the store. Whatever a peer sends ends in the store or in a logged refusal."""
+"""The gRPC server around the store. What a peer sends is stored, or refused and logged."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from kaimesh.model_pool.transfer import BadAnnouncement, BadModel, from_proto, p
 from kaimesh.process.meter import Meter
 from kaimesh.wire import grpc_edge
 
-MAX_WATCHERS = grpc_edge.THREADS - 16  # each holds a thread; the rest stays free for calls
+MAX_WATCHERS = grpc_edge.THREADS - 16  # each occupies a thread; the other threads stay free for calls
 MAX_TRANSFER_S = 600.0
-MAX_TRANSFERS = 12  # pushes at a time: each holds a thread
+MAX_TRANSFERS = 12  # pushes at a time; each occupies a thread
 MAX_MESSAGE_BYTES = 4 << 20  # a piece of a model has 1 MiB
 _CODES: dict[type[MeshError], grpc.StatusCode] = {
     BadAnnouncement: grpc.StatusCode.INVALID_ARGUMENT,
@@ -53,24 +53,31 @@ class ModelPoolServer(pb_grpc.ModelPoolServicer):  # type: ignore[misc]
         return port
 
     def stop(self, grace_s: float = 1.0) -> None:
-        """Ends the watches, lets other calls finish for `grace_s`."""
+        """Ends the watches, and gives other calls `grace_s` to finish."""
         self._stopping.set()
         self._store.wake()
         self._server.stop(grace_s).wait()
 
     def Push(self, parts: Iterator[pb.Part], context: grpc.ServicerContext) -> pb.Nothing:
-        """A model's announcement, then its bytes."""
+        """Takes a model: its announcement, then its bytes."""
         _want_deadline(context, "push")
         if not self._pushes.acquire(blocking=False):
-            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MAX_TRANSFERS} models are being pushed already")
+            busy = f"{MAX_TRANSFERS} models are being pushed already, so this one was not taken; push it again"
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, busy)
         try:
             first = next(parts, pb.Part())
             if first.WhichOneof("part") != "model":
-                raise BadAnnouncement("a push begins with the model's announcement")
+                raise BadAnnouncement(
+                    "a push begins with the model's announcement; this one did not, and nothing was stored. Send "
+                    "`model` before `data`."
+                )
             with self._store.receive(from_proto(first.model)) as incoming:
                 for part in parts:
-                    if not part.data:  # it would hold a thread, and never end
-                        raise BadModel(f"model {first.model.id}: a piece without bytes")
+                    if not part.data:  # an endless stream of these would occupy a thread for ever
+                        raise BadModel(
+                            f"model {first.model.id}: a piece without bytes; the model was not stored. Send only "
+                            "pieces with bytes."
+                        )
                     incoming.write(part.data)
         except MeshError as error:
             self._refuse(context, error, _CODES.get(type(error), grpc.StatusCode.RESOURCE_EXHAUSTED))
@@ -80,7 +87,7 @@ class ModelPoolServer(pb_grpc.ModelPoolServicer):  # type: ignore[misc]
         return pb.Nothing()
 
     def Pull(self, which: pb.Which, context: grpc.ServicerContext) -> Iterator[pb.Part]:
-        """The announcement, then the bytes."""
+        """Sends a model: its announcement, then its bytes."""
         _want_deadline(context, "pull")
         try:
             info, files = self._store.open(which.id)
@@ -92,13 +99,14 @@ class ModelPoolServer(pb_grpc.ModelPoolServicer):  # type: ignore[misc]
         self._meter.count("pulls")
 
     def List(self, _request: pb.Nothing, _context: grpc.ServicerContext) -> pb.Models:
-        """What is there."""
+        """Lists the models, oldest first."""
         return pb.Models(models=[to_proto(info) for info in self._store.list()])
 
     def Watch(self, _request: pb.Nothing, context: grpc.ServicerContext) -> Iterator[pb.Model]:
-        """The newest model, and every newer one; those that are superseded before they could be sent are skipped."""
+        """Sends the newest model, then each newer one; if several come before one could be sent, only the newest."""
         if not self._watchers.acquire(blocking=False):
-            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MAX_WATCHERS} watchers are connected already")
+            busy = f"{MAX_WATCHERS} watchers are connected already, the most that one pool serves; start fewer actors"
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, busy)
         self._count_watchers(1)
         try:
             known = None
@@ -122,6 +130,9 @@ class ModelPoolServer(pb_grpc.ModelPoolServicer):  # type: ignore[misc]
 
 
 def _want_deadline(context: grpc.ServicerContext, what: str) -> None:
-    """A peer that stalls holds a thread until its call's deadline; refuses a call that has none."""
+    """Refuses a call without a deadline: a peer that stops sending occupies a thread until then."""
     if context.time_remaining() > MAX_TRANSFER_S:
-        context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"a {what} needs a deadline of at most {MAX_TRANSFER_S:g} s")
+        context.abort(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"a {what} needs a deadline of at most {MAX_TRANSFER_S:g} s, so this one was refused; set a timeout",
+        )

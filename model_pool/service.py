@@ -8,7 +8,7 @@ from kaimesh.process.life import Context
 
 
 class ModelPoolService:
-    """Wires the store to its port; works until the process is asked to stop."""
+    """The store behind its port. Serves until the process is asked to stop."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -20,7 +20,7 @@ class ModelPoolService:
         context.logger.info("%d models on disk; port %s", len(self._store.list()), context.meter.info["port"])
 
     def run(self) -> None:
-        """Reports what is there once a second; the work is done in the server's threads."""
+        """Updates the process's status each second; the calls are served by the server's threads."""
         meter = self._context.meter
         meter.state("ready")
         known = None
@@ -33,5 +33,5 @@ class ModelPoolService:
             known = self._store.wait_newer(known, 0.5) or known
 
     def close(self) -> None:
-        """Ends the calls."""
+        """Stops the server."""
         self._server.stop()

@@ -1,7 +1,7 @@
-"""Models on the pool's disk: one folder an id, which appears and goes as a whole.
+"""Models on the pool's disk: one folder for each id, which is complete or absent.
 
-Nothing is fsynced: the learner's own dumps are the durable copy, and what a power cut damages here fails its digest at the
-next start and is dropped.
+Nothing is fsynced, because the learner's dumps are the durable copy: a model that a power cut damaged fails its digest
+at the next start and is dropped.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class NoSuchModel(PeerError):
 
 
 class Store:
-    """The newest `max_count` models, by id. Every method may be called from any thread.
+    """The newest `max_count` models, by id. Any thread may call any method.
 
-    folder: the pool's own; leftovers of a killed process are cleaned away, damaged models dropped with a log line.
-    rng: picks for "random".
+    folder: the pool's own. Unfinished models in it are deleted at the start, damaged ones are logged and deleted.
+    rng: chooses the model for "random".
     """
 
     def __init__(
@@ -53,22 +53,22 @@ class Store:
         self._restore()
 
     def list(self) -> list[ModelInfo]:
-        """What is there, oldest (lowest id) first."""
+        """The models, oldest (lowest id) first."""
         with self._changed:
             return [self._models[id] for id in sorted(self._models)]
 
     def latest(self) -> ModelInfo | None:
-        """The model of the highest id, or None while there is none."""
+        """The model with the highest id; None while there is none."""
         with self._changed:
             return self._models[max(self._models)] if self._models else None
 
     def random(self) -> ModelInfo | None:
-        """Any of the models, uniformly, or None while there is none."""
+        """One of the models, chosen uniformly; None while there is none."""
         models = self.list()
         return self._rng.choice(models) if models else None
 
     def find(self, id: int | str) -> ModelInfo:
-        """The model meant by a number, "latest" or "random". Raises NoSuchModel."""
+        """The model for a number, "latest" or "random". Raises NoSuchModel."""
         info = self.latest() if id == "latest" else self.random() if id == "random" else None
         with self._changed:
             if info is None and _ID.fullmatch(str(id)):
@@ -76,12 +76,13 @@ class Store:
         if info is None:
             have = ", ".join(str(info.id) for info in self.list()) or "none yet"
             raise NoSuchModel(
-                f"no model {id!r:.40}; there are: {have} (modelpool_max_save_model_count = {self._max_count})"
+                f"no model {id!r:.40}, so none was sent; there are: {have}. Ask for one of these, or raise "
+                f"modelpool_max_save_model_count = {self._max_count}."
             )
         return info
 
     def put(self, folder: Path, info: ModelInfo) -> None:
-        """Takes over a copy of the model's files from `folder`. Raises BadModel, MeshError: not what `info` says, or no room."""
+        """Copies a model's files from `folder`. Raises BadModel: they are not what `info` says. MeshError: no room."""
         with self.receive(info) as incoming:
             for piece in pieces_of(open_files(folder, info)):
                 incoming.write(piece)
@@ -93,16 +94,16 @@ class Store:
 
     @contextmanager
     def receive(self, info: ModelInfo) -> Iterator[Incoming]:
-        """Write the model's bytes to what this yields; on leaving it is checked and takes its place, or nothing of it stays.
+        """Yields an Incoming to write the model's bytes to; at the end the model is checked and added, or deleted.
 
-        Raises BadModel, MeshError: it is none, or there is no room for as many bytes as it has.
+        Raises BadModel: the bytes are not what `info` says. MeshError: there is no room for them.
         """
         check(info)
         free = shutil.disk_usage(self._folder).free
         if info.bytes > free:
             raise MeshError(
-                f"no room for the {info.bytes:,} bytes of model {info.id}: {free:,} are free in {self._folder}; it was not pooled, "
-                "the others stay. Free some space or lower modelpool_max_save_model_count."
+                f"no room for the {info.bytes:,} bytes of model {info.id}: {free:,} are free in {self._folder}; it was "
+                "not pooled, the others stay. Free some space or lower modelpool_max_save_model_count."
             )
         working = self._folder / f"{_INCOMING}{info.id}-{next(self._serial)}"
         try:
@@ -114,31 +115,31 @@ class Store:
         except OSError as error:
             if trouble := disk.trouble(error, self._folder):
                 raise MeshError(
-                    f"no room for model {info.id} in {self._folder}: {trouble} ({error}); it was not pooled, the others stay. Free some "
-                    "space or lower modelpool_max_save_model_count."
+                    f"no room for model {info.id} in {self._folder}: {trouble} ({error}); it was not pooled, the "
+                    "others stay. Free some space or lower modelpool_max_save_model_count."
                 ) from error
             raise
 
     def open(self, id: int | str) -> tuple[ModelInfo, Sequence[BinaryIO]]:
-        """A model and its opened files, which stay readable when the model is dropped meanwhile. Raises NoSuchModel."""
-        with self._changed:  # re-entrant; keeps `_trim` away between finding and opening
+        """A model and its opened files, which stay readable if the model is removed meanwhile. Raises NoSuchModel."""
+        with self._changed:  # re-entrant; no model is removed between finding and opening
             info = self.find(id)
             return info, open_files(self._folder / str(info.id), info)
 
     def wait_newer(self, known: ModelInfo | None, timeout_s: float) -> ModelInfo | None:
-        """The newest model as soon as it is another than `known`; None after `timeout_s`."""
+        """Waits until the newest model is not `known` and returns it; None after `timeout_s`."""
         with self._changed:
             self._changed.wait_for(lambda: self.latest() not in (None, known), timeout_s)
             newest = self.latest()
             return newest if newest != known else None
 
     def wake(self) -> None:
-        """Makes every `wait_newer` look again, for a server that stops."""
+        """Wakes the threads in `wait_newer`, so that a server that stops need not wait for them."""
         with self._changed:
             self._changed.notify_all()
 
     def _admit(self, incoming: Incoming) -> None:
-        """The working folder becomes the model's; older ones beyond the count go."""
+        """Turns the working folder into the model's folder; removes the oldest models beyond `max_count`."""
         info = incoming.info
         with self._changed:
             if info.id in self._models:
@@ -152,7 +153,7 @@ class Store:
     def _remove(self, id: int) -> None:
         del self._models[id]
         gone = self._folder / f"{_OUTGOING}{id}-{next(self._serial)}"
-        (self._folder / str(id)).rename(gone)  # first: half a folder must never stand under an id
+        (self._folder / str(id)).rename(gone)  # first, so that a folder with an id is never half deleted
         shutil.rmtree(gone, ignore_errors=True)
 
     def _restore(self) -> None:
@@ -164,7 +165,7 @@ class Store:
                     info = ModelInfo.from_json(json.loads(documents.read_bytes(path / _INFO)))
                     check(info)
                     if str(info.id) != path.name:
-                        raise MeshError(f"it says that it is model {info.id}")
+                        raise MeshError(f"its {_INFO} says that it is model {info.id}")
                     checkpoint.verify(path, info)
                 except (
                     OSError,

@@ -1,4 +1,4 @@
-"""A model as one run of bytes, and back into files that are verified before anyone sees them; its protobuf form."""
+"""Turns a model's files into a stream of bytes, and such a stream into verified files; a model's protobuf form."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class BadModel(PeerError):
-    """What was announced or sent is not a whole model."""
+    """The announcement or the bytes of a model are invalid or incomplete."""
 
 
 class BadAnnouncement(BadModel):
-    """What was announced can be no model, whatever is sent after it."""
+    """The announcement of a model is invalid, so its bytes are not read."""
 
 
 def to_proto(info: ModelInfo) -> pb.Model:
-    """The message for a model."""
+    """The protobuf message for a model."""
     return pb.Model(id=info.id, time=info.time, files=[pb.File(**file._asdict()) for file in info.files])
 
 
@@ -45,19 +45,28 @@ def from_proto(model: pb.Model) -> ModelInfo:
 
 
 def check(info: ModelInfo) -> None:
-    """Refuses what a stranger could announce: foreign file names, absurd numbers. Raises BadAnnouncement."""
+    """Checks a description that may come from anyone: file names and numbers. Raises BadAnnouncement: it is invalid."""
     if not 0 <= info.id <= MAX_ID or not 0 < len(info.files) <= _MAX_FILES:
         raise BadAnnouncement(
-            f"a model has an id of 0 to 2^53 and 1 to {_MAX_FILES} files; this one: id {info.id}, {len(info.files)} files"
+            f"a model has an id of 0 to 2^53 and 1 to {_MAX_FILES} files; this one: id {info.id}, {len(info.files)} "
+            "files. It was not taken; write fewer files in save_model."
         )
     if not math.isfinite(info.time):
-        raise BadAnnouncement(f"model {info.id} was made at {info.time}; that is no time")
+        raise BadAnnouncement(
+            f"model {info.id} was made at {info.time}, which is no time, so it was not taken; send Unix seconds"
+        )
     if len({file.name for file in info.files}) < len(info.files):
-        raise BadAnnouncement(f"two files of model {info.id} have the same name")
+        raise BadAnnouncement(
+            f"two files of model {info.id} have the same name, so one would overwrite the other and it was not taken; "
+            "rename one"
+        )
     for file in info.files:
         _check_name(file.name, info.id)
         if file.bytes < 0 or not _SHA256.fullmatch(file.sha256):
-            raise BadAnnouncement(f"{file.name}: size {file.bytes} or sha256 {file.sha256!r:.80} is impossible")
+            raise BadAnnouncement(
+                f"{file.name}: size {file.bytes} or sha256 {file.sha256!r:.80} is impossible, so model {info.id} was "
+                "not taken; send the size in bytes and 64 hexadecimal digits"
+            )
 
 
 def _check_name(name: str, id: int) -> None:
@@ -65,25 +74,29 @@ def _check_name(name: str, id: int) -> None:
     plain = name.isprintable() and "/" not in name and len(name.encode("utf-8", "replace")) <= _MAX_NAME_BYTES
     if not plain or not name.startswith(prefix) or name == prefix:
         raise BadAnnouncement(
-            f"{name!r:.300} is no file of model {id}; the names are {prefix}<ext>, of at most {_MAX_NAME_BYTES} printable bytes"
+            f"{name!r:.300} is no file of model {id}, which was not taken; the names are {prefix}<ext>, of at most "
+            f"{_MAX_NAME_BYTES} printable bytes: rename it"
         )
 
 
 def open_files(folder: Path, info: ModelInfo) -> list[BinaryIO]:
-    """The model's files, all opened: whoever removes them later does not disturb the reader. Raises MeshError: one is gone."""
+    """The model's files, all opened, so that they can be read even if they are removed.
+
+    Raises MeshError: one is gone.
+    """
     with contextlib.ExitStack() as stack:
         try:
             files: list[BinaryIO] = [stack.enter_context((folder / file.name).open("rb")) for file in info.files]
         except FileNotFoundError as error:
             raise MeshError(
-                f"{error.filename} is gone; model {info.id} cannot be sent. A newer one may be there."
+                f"{error.filename} is gone; model {info.id} cannot be sent. Ask for `latest`: a newer one may be there."
             ) from error
         stack.pop_all()
         return files
 
 
 def pieces_of(files: Sequence[BinaryIO]) -> Iterator[bytes]:
-    """The content of the opened files, one after the other, in pieces of at most PIECE_BYTES; closes them."""
+    """The content of the opened files, one after the other, in pieces of at most PIECE_BYTES; closes the files."""
     with contextlib.ExitStack() as stack:
         for file in files:
             stack.enter_context(file)
@@ -93,9 +106,9 @@ def pieces_of(files: Sequence[BinaryIO]) -> Iterator[bytes]:
 
 
 class Incoming:
-    """A model on its way in: bytes go to a working folder of its own, which vanishes unless the owner moves it.
+    """Receives a model into a working folder, which is deleted at the end of the context unless it was moved.
 
-    Use as a context; `write` all bytes, then `finish`, then take the files out of `working`.
+    Use as a context: `write` all bytes, call `finish`, then move `working` or the files in it.
     """
 
     def __init__(self, working: Path, info: ModelInfo) -> None:
@@ -117,11 +130,14 @@ class Incoming:
         shutil.rmtree(self.working, ignore_errors=True)
 
     def write(self, data: bytes) -> None:
-        """The next bytes. Raises BadModel: more than announced, or a file that is not what its digest says."""
+        """Writes the next bytes. Raises BadModel: more came than announced, or a file's digest is wrong."""
         view = memoryview(data)
         while len(view):
             if self._file is None:
-                raise BadModel(f"model {self.info.id}: more bytes came than the {self.info.bytes:,} announced")
+                raise BadModel(
+                    f"model {self.info.id}: more bytes came than the {self.info.bytes:,} announced; it was not kept. "
+                    "Send the files that were announced."
+                )
             piece = view[: self._left]
             self._file.write(piece)
             self._digest.update(piece)
@@ -131,10 +147,13 @@ class Incoming:
                 self._next_file()
 
     def finish(self) -> None:
-        """All bytes were written. Raises BadModel: some are missing."""
+        """Call it after the last `write`. Raises BadModel: bytes are missing."""
         if self._file is not None:
             name = self.info.files[self._index].name
-            raise BadModel(f"model {self.info.id}: {self._left:,} bytes of {name} never came")
+            raise BadModel(
+                f"model {self.info.id}: {self._left:,} bytes of {name} never came; it was not kept. Send it again, "
+                "whole."
+            )
 
     def _next_file(self) -> None:
         """Closes the finished file and opens the next one that has bytes."""
@@ -146,7 +165,7 @@ class Incoming:
                 if self._digest.hexdigest() != expected.sha256:
                     raise BadModel(
                         f"{expected.name} arrived damaged: sha256 {self._digest.hexdigest()[:12]}..., announced "
-                        f"{expected.sha256[:12]}...; it was not kept"
+                        f"{expected.sha256[:12]}...; it was not kept. Send it again."
                     )
             self._index += 1
             if self._index == len(self.info.files):
@@ -160,7 +179,7 @@ class Incoming:
 def take(into: Path, info: ModelInfo, pieces: Iterator[bytes]) -> ModelInfo:
     """Writes a model's bytes to `into/model.ckpt-<id>.*`; the files appear only when all of them are verified.
 
-    Raises BadModel: the bytes are not what `info` says.
+    Raises BadModel: the bytes are not what `info` announces.
     """
     working = into / f".pull-{info.id}-{threading.get_ident()}-{time.monotonic_ns()}"
     with Incoming(working, info) as incoming:

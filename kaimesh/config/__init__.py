@@ -1,17 +1,17 @@
-"""The configuration of a run: one file in, one validated value or one report of everything that is wrong.
+"""The configuration of a run: reads one file; returns one validated value, or one list of everything that is wrong.
 
 keys       the `[app]` keys
-load       reading, environment, overrides, the report
-reading    TOML files and the text of single values
-registry   which classes an algorithm consists of, and what suits each environment
+load       reads the file, applies environment variables and overrides, lists all problems
+reading    reads TOML files and the text of single values
+registry   the registry of algorithms: their classes, their defaults, presets for environments
 roles      the kinds of processes, one row each
-own_roles  the user's own, from `[roles.<name>]`
-packages   whose code an algorithm runs
+own_roles  the user's own kinds of processes, from `[roles.<name>]`
+packages   which packages an algorithm's code comes from
 hyper      an algorithm's hyper-parameters
-check      what must hold between keys
+check      conditions between several keys
 trust      what files from somebody else may name
 nearest    "did you mean"
-document   docs/config.md, made from all of these
+document   generates docs/config.md from all of these
 """
 
 from kaimesh.config.keys import App

@@ -1,4 +1,4 @@
-"""docs/config.md from the sources of truth: the pydantic model, the algorithms' config classes and the registry."""
+"""Generates docs/config.md from the pydantic model, the algorithms' configuration classes and the registry."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _HEAD = """# Configuration
 
 <!-- Made by `python -m kaimesh.config > docs/config.md` from kaimesh/config/keys.py; do not edit. -->
 
-`conf/configure_app.toml` holds what you set; every other key takes the algorithm's default (`conf/algo_conf.toml`), else the
-default below. An environment variable with a key's name overrides the file, and `tools/start.sh --set key=value` overrides both.
-`--set <algo>.<name>=value` sets a hyper-parameter. A preset wins over the number in the algorithm's own file, and the start names it.
-Nothing is converted: `"32"` is not the integer 32.
-All that is wrong is reported at once, with file and line, and then nothing is started (exit code 2).
+`conf/configure_app.toml` holds what you set; every other key takes the algorithm's default (`conf/algo_conf.toml`),
+else the default below. An environment variable with a key's name overrides the file, and
+`tools/start.sh --set key=value` overrides both. `--set <algo>.<name>=value` sets a hyper-parameter. A preset overrides
+the number in the algorithm's own file; the start says which preset holds. Values are not converted: `"32"` is not the
+integer 32. All mistakes are reported together, with file and line, and then nothing is started (exit code 2).
 
-A run keeps what it was started with in `runs/<run>/conf.toml`: every key named, neither the environment nor defaults applied
-again. `--resume` goes on with that file.
+A run keeps its configuration in `runs/<run>/conf.toml`, with every key; `--resume` uses that file as it is and applies
+neither environment variables nor defaults again.
 
 Kaiwu's names and meanings are kept. These Kaiwu keys are accepted and have no effect: {ignored}.
 """
 
 
 class Attribute(NamedTuple):
-    """One assignment of a class's body: its name, the comment lines directly above it, the comment beside it."""
+    """One assignment in a class's body: its name, the comment lines directly above it, the comment on its line."""
 
     name: str
     above: str
@@ -74,7 +74,8 @@ def _algorithm(name: str, entry: AlgoEntry) -> Iterator[str]:
     for pattern, preset in entry.presets.items():
         hyper = preset.get(name, {})
         keys = {key: value for key, value in preset.items() if key != name}
-        yield f'Preset for `app = "{pattern}"`: {_settings({**keys, **{f"{name}.{k}": v for k, v in hyper.items()}})}.\n'
+        keys |= {f"{name}.{key}": value for key, value in hyper.items()}
+        yield f'Preset for `app = "{pattern}"`: {_settings(keys)}.\n'
     if not entry.config:
         yield "It has no configuration class."
         return

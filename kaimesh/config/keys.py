@@ -1,6 +1,6 @@
-"""Every key of `[app]` in conf/configure_app.toml: type, range, default and meaning. docs/config.md is made from this file.
+"""All keys of `[app]` in conf/configure_app.toml: type, range, default, meaning. docs/config.md is generated from them.
 
-The names are Kaiwu's where Kaiwu has the key. None means "as the algorithm declares" (algo_conf, `defaults`).
+If Kaiwu has a key, its name here is Kaiwu's. None means: as the algorithm says (algo_conf, `defaults`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 
 def _addresses(value: Any) -> Any:
-    """Kaiwu writes `{train_one = ["ip:port"]}`; we also take the bare list, or one address."""
+    """Accepts Kaiwu's form `{train_one = ["ip:port"]}`, a plain list, or one address; returns a list."""
     if isinstance(value, dict):
         groups = [[group] if isinstance(group, str) else group for group in value.values()]
         value = [address for group in groups for address in (group if isinstance(group, list) else [group])]
@@ -22,9 +22,12 @@ def _addresses(value: Any) -> Any:
 def _address(value: str) -> str:
     host, _, port = value.rpartition(":")
     if not re.fullmatch(r"[^:\s\[\]/]+", host):
-        raise ValueError("an address is host:port, such as 127.0.0.1:8888 (IPv6 needs a host name)")
+        raise ValueError(
+            "an address is host:port, such as 127.0.0.1:8888 (IPv6 needs a host name); this one cannot be used, "
+            "correct it"
+        )
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
-        raise ValueError(f"the port must be 1 to 65535, not {port!r}")
+        raise ValueError(f"the port must be 1 to 65535, not {port!r}, which nothing can listen on; correct it")
     return value
 
 
@@ -38,7 +41,7 @@ def _address_or_none(value: str) -> str:
 
 def _filled(value: str) -> str:
     if not value.strip():
-        raise ValueError("must not be empty")
+        raise ValueError("must not be empty: name something, or leave the key out for its default")
     return value
 
 
@@ -52,24 +55,33 @@ Selector = Literal[
 
 
 class App(BaseModel):
-    """The `[app]` table. Nothing is converted: "32", 32.0 and true are not the integer 32."""
+    """The `[app]` table. Values are not converted: "32", 32.0 and true are not the integer 32."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     # What runs
     app: Text = Field(
         "gym:CartPole-v1",
-        description="The environment: `gym:<id>`, `ale:<game>`, `procgen:<game>`, `minigrid:<id>`, `realm`, `realm-mini`, `catch`, or your own as `<module>:<name>`.",
+        description=(
+            "The environment: `gym:<id>`, `ale:<game>`, `procgen:<game>`, `minigrid:<id>`, `realm`, `realm-mini`, "
+            "`catch`, or your own as `<module>:<name>`."
+        ),
     )
     algo: Text = Field("ppo", description="The algorithm: a table of algo_conf.")
     algo_conf: Text = Field(
         "conf/algo_conf.toml",
-        description="The registry of algorithms, relative to the checkout: dotted names of the agents and workflows. Kaiwu's .yaml is ignored.",
+        description=(
+            "The registry of algorithms, a file relative to the checkout with the dotted names of agents and "
+            "workflows. Kaiwu's .yaml is ignored."
+        ),
     )
     run_mode: Literal["train", "eval"] = Field("train", description="`train`, or `eval` (tools/evaluate.sh).")
     wrapper_type: Literal["remote", "local", "none"] = Field(
         "remote",
-        description="`remote`: five kinds of processes. `local`: one aisrv process, the agent unwrapped. `none`: agent calls return None.",
+        description=(
+            "`remote`: all kinds of processes. `local`: one aisrv process, whose workflow gets the agent itself. "
+            "`none`: agent calls return None."
+        ),
     )
     random_seed: int = Field(1, ge=0, description="Seeds environments, networks and sampling.")
     runs_dir: Text = Field("runs", description="Where run directories are made.")
@@ -81,14 +93,20 @@ class App(BaseModel):
         2,
         ge=1,
         le=8,
-        description="Native workflows: groups that an aisrv's environments are split into, at most one for each; one group steps while the others' predictions travel.",
+        description=(
+            "Native workflows: the groups that an aisrv's environments are split into, at most one for each "
+            "environment. While one group steps, the others wait for their predictions."
+        ),
     )
     env_conf: dict[str, Any] = Field(
         default_factory=dict,
-        description="Keyword arguments of the environment, besides those of its preset; Kaiwu-style workflows find it as `usr_conf`.",
+        description=(
+            "Keyword arguments of the environment, in addition to those of its preset; Kaiwu-style workflows get them "
+            "as `usr_conf`."
+        ),
     )
     max_episode_steps: int = Field(
-        0, ge=0, description="Truncates episodes after so many steps; 0: as the environment does."
+        0, ge=0, description="Truncates episodes after this many steps; 0: as the environment does."
     )
     send_sample_size: int = Field(
         10000, ge=1, description="A longer list given to `learn` is sent in pieces of this many samples."
@@ -96,27 +114,30 @@ class App(BaseModel):
     sample_window: int = Field(
         0,
         ge=0,
-        description="Samples that an aisrv may have under way, not yet acknowledged; then `learn` blocks (back-pressure). 0: train_batch_size.",
+        description=(
+            "Samples that an aisrv may have sent without an acknowledgement; beyond that, `learn` blocks "
+            "(back-pressure). 0: train_batch_size."
+        ),
     )
 
     # actor
     actor_addrs: Addresses = Field(
         ["127.0.0.1:8888"],
         validate_default=True,
-        description="The actors; an aisrv picks one by hash and moves on when it dies.",
+        description="The actors. Each aisrv uses one of them, and the next one when it dies.",
     )
     predict_batch_size: int = Field(256, ge=1, le=65536, description="Most rows in one prediction batch.")
     predict_max_wait_us: int = Field(
         0,
         ge=0,
         le=1_000_000,
-        description="How long the actor waits for more requests before it predicts; 0: it takes what is there (greedy).",
+        description="How long the actor waits for more requests before it predicts; 0: not at all (greedy).",
     )
     model_file_load_per_minutes: float = Field(
-        0, ge=0, description="Minutes between an actor's looks for a newer model; 0: at once when there is one."
+        0, ge=0, description="Minutes between an actor's loads of the newest model; 0: each as soon as it exists."
     )
     predict_timeout_seconds: float = Field(
-        30, gt=0, description="An aisrv's deadline for one answer; then it moves to another actor."
+        30, gt=0, description="How long an aisrv waits for one answer before it uses another actor."
     )
 
     # buffer
@@ -132,28 +153,41 @@ class App(BaseModel):
     preload_ratio: float = Field(
         1.0,
         gt=0,
-        description="Training starts at capacity x ratio samples where ratio <= 1, at capacity / ratio where it is > 1, and never below train_batch_size. Applies to replay tables.",
+        description=(
+            "Replay tables: training starts at capacity x ratio samples if ratio <= 1, at capacity / ratio samples if "
+            "it is > 1, and never below train_batch_size."
+        ),
     )
     reverb_remover: Selector | None = Field(
-        None, description="Which sample goes when a replay table is full (default Fifo)."
+        None, description="Which sample is removed when a replay table is full (default Fifo)."
     )
     reverb_sampler: Selector | None = Field(
         None, description="Which sample is drawn from a replay table (default Uniform)."
     )
     reverb_priority_exponent: float = Field(
-        0.6, ge=0, description="Of reverb.selectors.Prioritized: samples are drawn in proportion to priority ^ this."
+        0.6, ge=0, description="reverb.selectors.Prioritized draws samples in proportion to priority ^ this exponent."
     )
     reverb_rate_limiter: Literal["MinSize", "SampleToInsertRatio"] | None = Field(
-        None, description="When drawing may go on (default MinSize)."
+        None,
+        description=(
+            "When samples may be drawn. MinSize (default): once the table holds enough. SampleToInsertRatio: drawing "
+            "and inserting wait for each other, so that each sample is drawn reverb_samples_per_insert times on "
+            "average."
+        ),
     )
     reverb_samples_per_insert: float = Field(
         8, gt=0, description="SampleToInsertRatio: how often each sample is drawn, on average."
     )
     reverb_error_buffer: float | None = Field(
-        None, gt=0, description="SampleToInsertRatio: slack, in samples drawn; default wide enough not to deadlock."
+        None,
+        gt=0,
+        description=(
+            "SampleToInsertRatio: how many drawn samples the ratio may be off by; the default is large enough that "
+            "nothing deadlocks."
+        ),
     )
     buffer_checkpoint_seconds: float = Field(
-        600, ge=0, description="Seconds between buffer checkpoints; one more is made at the end. 0: none at all."
+        600, ge=0, description="Seconds between buffer checkpoints; one more is made at the end. 0: no checkpoints."
     )
 
     # learner
@@ -163,37 +197,57 @@ class App(BaseModel):
         0,
         ge=0,
         lt=1,
-        description="The share of each batch that is replayed, beside fresh samples: drawn from the last `replay_share_capacity`, which the learner keeps. For tables that are queues, off-policy, and algorithms that correct for the samples' age, as impala does. 0: each sample of a queue is used once.",
+        description=(
+            "The share of each batch that is replayed: drawn again from the last `replay_share_capacity` samples, "
+            "which the learner keeps; the other samples of the batch are fresh. For algorithms whose table is a queue "
+            "and that correct for the samples' age, as impala does, and off-policy. 0: each sample of a queue is used "
+            "once."
+        ),
     )
     replay_share_capacity: int = Field(
         1000,
         ge=1,
-        description="Samples that the learner keeps for that, in its memory; at least 2 x train_batch_size. When it restarts they are gone, and come anew.",
+        description=(
+            "The samples that the learner keeps in memory for `replay_share`; at least 2 x train_batch_size. After a "
+            "restart of the learner it begins with none."
+        ),
     )
     replay_share_exponent: float = Field(
         0.6,
         ge=0,
         le=1,
-        description="They are drawn in proportion to the priority that their last `learn` gave them ^ this; 0: uniformly.",
+        description=(
+            "These samples are drawn in proportion to priority ^ this exponent; the priority is what the last `learn` "
+            "with the sample returned. 0: uniformly."
+        ),
     )
     learner_train_by_while_true: bool = Field(
         True,
-        description="true: learn whenever a batch can be drawn. false: learn once per train_batch_size x (1 - replay_share) / production_consume_ratio new samples.",
+        description=(
+            "true: learn whenever a batch can be drawn. false: learn once per train_batch_size x (1 - replay_share) / "
+            "production_consume_ratio new samples."
+        ),
     )
     learner_train_sleep_seconds: float = Field(0, ge=0, description="Pause between two learns.")
     production_consume_ratio: float = Field(
         1,
         gt=0,
-        description="With learner_train_by_while_true = false: how often each sample is used, on average; what `replay_share` replays comes on top.",
+        description=(
+            "With learner_train_by_while_true = false: how often each sample is used, on average; replays by "
+            "`replay_share` are not counted."
+        ),
     )
     algorithm_on_policy_or_off_policy: Annotated[Literal["on-policy", "off-policy"], BeforeValidator(_hyphen)] = Field(
         "off-policy",
-        description="`on-policy`: only samples of the current model are used, and aisrv waits for the next one. `off-policy`: neither waits for the other.",
+        description=(
+            "`on-policy`: only samples of the current model are learned from, and aisrv waits for the next model. "
+            "`off-policy`: neither waits for the other."
+        ),
     )
-    dump_model_freq: int = Field(100, ge=1, description="Learns between two dumps.")
-    max_save_model_file_count: int = Field(20, ge=1, description="Dumps kept.")
+    dump_model_freq: int = Field(100, ge=1, description="A model is dumped after every so many learns.")
+    max_save_model_file_count: int = Field(20, ge=1, description="Most dumps kept.")
     max_save_model_bytes: int = Field(
-        2_000_000_000, ge=0, description="Most bytes of dumps kept (the newest always stays); 0: no limit."
+        2_000_000_000, ge=0, description="Most bytes of dumps kept; the newest is always kept. 0: no limit."
     )
     preload_model: bool = Field(False, description="Start from an existing model.")
     preload_model_dir: str = Field("", description="Its folder; `{agent_name}` stands for the agent's folder.")
@@ -205,7 +259,9 @@ class App(BaseModel):
     # model_pool
     model_pool_addr: Address = Field("127.0.0.1:10014", description="The model pool's gRPC port.")
     model_file_sync_per_minutes: float = Field(
-        0, ge=0, description="Minutes between the learner's pushes of its newest dump; 0: every dump at once."
+        0,
+        ge=0,
+        description="Minutes between the learner's pushes of its newest dump to the pool; 0: each dump at once.",
     )
     modelpool_max_save_model_count: int = Field(
         10, ge=1, le=10000, description="Models the pool keeps, for `latest`, `random` and ids."
@@ -218,11 +274,14 @@ class App(BaseModel):
     # the process
     bind_host: Text = Field(
         "127.0.0.1",
-        description="The address that every port binds to. Reverb's own port ignores it and listens on all interfaces.",
+        description="The address that every port binds to; but Reverb's own port always listens on all interfaces.",
     )
     monitor_addr: MaybeAddress = Field(
         "",
-        description="A cluster's monitor, which every process reports to each second; empty: the status files are enough, as on one machine.",
+        description=(
+            "A cluster's monitor, to which every process sends its status each second. Empty: status files are "
+            "written, which is enough on one machine."
+        ),
     )
     monitor_page_port: int = Field(0, ge=0, le=65535, description="The monitor's status page (HTTP); 0: none.")
     actor_threads: int = Field(
@@ -231,19 +290,24 @@ class App(BaseModel):
     learner_threads: int = Field(0, ge=0, description="The same for the learner.")
     agent_device: Text = Field(
         "cpu",
-        description="`device` of actor and learner agents, such as `cuda`. TensorFlow takes a GPU that it finds, whatever "
-        "this says; it finds one only with its CUDA build: `KAIMESH_GPU=1 ./tools/setup.sh`.",
+        description=(
+            "The `device` argument of actor and learner agents, such as `cuda`. TensorFlow uses a GPU that it finds, "
+            "whatever this says; it finds one only with its CUDA build: `KAIMESH_GPU=1 ./tools/setup.sh`."
+        ),
     )
     watchdog_seconds: float = Field(
-        120, ge=5, description="A process whose main loop is silent for so long is ended and restarted."
+        120, ge=5, description="A process whose main loop makes no progress for this time is killed and restarted."
     )
     env_build_seconds: float = Field(
         600,
         ge=5,
-        description="While an aisrv starts, watchdog_seconds does not hold: building one environment may take so long, and so may the first reset of all.",
+        description=(
+            "While an aisrv starts, this holds instead of watchdog_seconds, for building each environment and for the "
+            "first reset of all."
+        ),
     )
     max_restarts: int = Field(
-        5, ge=0, description="Unexpected ends of one process within ten minutes after which the run fails."
+        5, ge=0, description="The run fails if one process ends unexpectedly more often than this within ten minutes."
     )
     report_seconds: float = Field(
         10, gt=0, description="Seconds between log lines and lines of the plain progress view."
@@ -261,36 +325,12 @@ class App(BaseModel):
     )
 
 
-# Kaiwu's own keys that mean nothing here: accepted, and named once in the log.
-IGNORED = frozenset(
-    [
-        "selfplay_app_conf",
-        "noselfplay_app_conf",
-        "self_play",
-        "set_name",
-        "self_play_set_name",
-        "rainbow_env_name",
-        "predict_local_or_remote",
-        "aisrv_framework",
-        "framework_integration_patterns",
-        "use_which_deep_learning_framework",
-        "copy_dir",
-        "log_dir",
-        "level",
-        "tensorflow_log_level",
-        "learner_addrs",
-        "need_to_sync",
-        "alloc_process_address",
-        "learning_rate",
-        "var_beta",
-        "ppo_clip_range",
-        "feature_process_lib_interface_configure",
-        "torch_num_threads",
-        "queue_size",
-        "use_prometheus",
-        "prometheus_pushgateway",
-        "reverb_table_name",
-        "reverb_table_size",
-        "replay_buffer_type",
-    ]
-)
+# Keys of Kaiwu that have no effect here: accepted, and named once in the log.
+IGNORED = frozenset([
+    "selfplay_app_conf", "noselfplay_app_conf", "self_play", "set_name", "self_play_set_name", "rainbow_env_name",
+    "predict_local_or_remote", "aisrv_framework", "framework_integration_patterns",
+    "use_which_deep_learning_framework", "copy_dir", "log_dir", "level", "tensorflow_log_level", "learner_addrs",
+    "need_to_sync", "alloc_process_address", "learning_rate", "var_beta", "ppo_clip_range",
+    "feature_process_lib_interface_configure", "torch_num_threads", "queue_size", "use_prometheus",
+    "prometheus_pushgateway", "reverb_table_name", "reverb_table_size", "replay_buffer_type",
+])  # fmt: skip

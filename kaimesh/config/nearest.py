@@ -7,6 +7,6 @@ from collections.abc import Iterable
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """` (did you mean 'x'?)`, or nothing where no name is near."""
+    """` (did you mean 'x'?)`, or "" if no known name is similar."""
     match = difflib.get_close_matches(name, list(known), 1, 0.6)
     return f" (did you mean {match[0]!r}?)" if match else ""

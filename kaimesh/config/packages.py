@@ -1,6 +1,7 @@
-"""Agents' packages: which one an algorithm's dotted names lie in, which of them lead nowhere, and what its files import of others.
+"""The packages that an algorithm's code comes from: which of its dotted names do not exist, what belongs to others.
 
-A copy of an agent that still imports the original runs the original, and nothing fails; so it is said at the start.
+A copy of an agent that still imports the original runs the original's code without any error. So imports from another
+algorithm's package are reported at the start.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from types import ModuleType
 from kaimesh.config.nearest import nearest
 
 _KAIMESH = Path(__file__).resolve().parents[1]
-_MESH, _ALGORITHMS = "kaimesh", "kaimesh.algorithms"  # agents may share workflows of the one that are not in the other
+_MESH, _ALGORITHMS = "kaimesh", "kaimesh.algorithms"  # what is in kaimesh and not in algorithms, any agent may use
 
 
 def find_own_code() -> None:
-    """From now on modules of one's own are found: those on PYTHONPATH first, then those in the working folder.
+    """Makes the user's own modules importable: those on PYTHONPATH first, then those in the working folder.
 
-    The working folder is the checkout, whose folders are called `envs` or `buffer`, as a user's own may be: what is called so and lies
-    elsewhere is found, as a package with or without `__init__.py` or as a module. The checkout's own are kaimesh.envs and so on alone.
+    The working folder is the checkout. A user's module may have the name of one of its folders, such as `envs` or
+    `buffer`; then the user's is imported, be it a package (also without `__init__.py`) or a file. The checkout's
+    folders are imported as `kaimesh.envs` and so on, and never by their bare names.
     """
     here = str(Path.cwd())
     given = [os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
@@ -36,7 +38,7 @@ def find_own_code() -> None:
 
 
 class _Elsewhere(MetaPathFinder):
-    """Finds modules that are called like a folder of the checkout anywhere but in the checkout."""
+    """Finds modules that have the name of a folder of the checkout, but lie elsewhere."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, _target: ModuleType | None = None
@@ -47,7 +49,7 @@ class _Elsewhere(MetaPathFinder):
         spec = PathFinder.find_spec(fullname, [entry for entry in sys.path if os.path.realpath(entry) != root])
         if spec is None:
             raise ModuleNotFoundError(
-                f"No module named {fullname!r}; kaimesh's own is imported as kaimesh.{fullname}", name=fullname
+                f"No module named {fullname!r}; import kaimesh's own as kaimesh.{fullname}", name=fullname
             )
         return spec
 
@@ -59,7 +61,7 @@ def _rooms() -> frozenset[str]:
 
 
 def package_of(names: Iterable[str]) -> str:
-    """The package that all of the dotted names lie in, the mesh's own aside; "" where there is none."""
+    """The package that contains all of the dotted names, apart from those of the mesh itself; "" if there is none."""
     modules = [name.split(".")[:-1] for name in names if not _is_the_meshs(name)]
     shared = modules[0] if modules else []
     while any(module[: len(shared)] != shared for module in modules) or (
@@ -70,7 +72,7 @@ def package_of(names: Iterable[str]) -> str:
 
 
 def is_ours(package: str) -> bool:
-    """Whether it is a delivered algorithm's."""
+    """Whether `package` belongs to an algorithm that comes with kaimesh."""
     return _within(package, _ALGORITHMS)
 
 
@@ -79,7 +81,7 @@ def _is_the_meshs(name: str) -> bool:
 
 
 def below_kaimesh(module: str) -> str:
-    """The whole name of a module of kaimesh's that is written without `kaimesh.`; "" for every other one."""
+    """The full name of a module of kaimesh that is written without `kaimesh.`; "" for any other module."""
     first = module.partition(".")[0]
     if first not in _rooms():
         return ""
@@ -89,7 +91,7 @@ def below_kaimesh(module: str) -> str:
 
 
 def foreign(names: Mapping[str, str], others: Mapping[str, str]) -> list[str]:
-    """What an algorithm takes from other agents' packages, in words: its own dotted names, and what its files import.
+    """Descriptions of everything that an algorithm uses from other algorithms' packages, by name or by import.
 
     names: its dotted names by key. others: packages of the other algorithms, by algorithm.
     """
@@ -106,9 +108,9 @@ def foreign(names: Mapping[str, str], others: Mapping[str, str]) -> list[str]:
 
 
 def leading_nowhere(names: Mapping[str, str]) -> list[str]:
-    """Which of the dotted names (by key) name no module, or nothing in it, in words; found without importing a module.
+    """Descriptions of the dotted names (by key) whose module, or whose name in it, does not exist. Imports no module.
 
-    What a module makes at run time cannot be seen so: where it may, nothing is said.
+    A module that may define names at run time is not checked.
     """
     return [f"{key} = {name!r}: {why}" for key, name in names.items() if (why := _why_nowhere(name))]
 
@@ -116,15 +118,17 @@ def leading_nowhere(names: Mapping[str, str]) -> list[str]:
 def _why_nowhere(dotted: str) -> str:
     module, _, name = dotted.rpartition(".")
     if not module or not all(part.isidentifier() for part in dotted.split(".")):
-        return "it is no dotted name, such as package.module.Name"
+        return "it is no dotted name; write package.module.Name"
     if below_kaimesh(module):
-        return f"everything of kaimesh's is imported by its whole name: write {below_kaimesh(dotted)}"
+        return f"modules of kaimesh are imported by their full names: write {below_kaimesh(dotted)}"
     try:
         spec = importlib.util.find_spec(module)
     except ModuleNotFoundError as error:
         missing = error.name or module
-        return f"there is no module {missing!r}" if _within(module, missing) else ""  # or a package needs another
-    except Exception:  # what a user's __init__ raises: whoever loads it says so
+        return (
+            f"there is no module {missing!r}" if _within(module, missing) else ""
+        )  # else a package of it imports that
+    except Exception:  # raised by a user's __init__; reported when the module is imported
         return ""
     if spec is None:
         return f"there is no module {module!r}"
@@ -135,7 +139,7 @@ def _why_nowhere(dotted: str) -> str:
 
 
 def _bound(file: Path) -> set[str] | None:
-    """The names that a module's source binds; None: it cannot be told without running it."""
+    """The names that a module's source defines; None: that cannot be known without running it."""
     try:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError, OSError, RecursionError):
@@ -170,10 +174,10 @@ def _within(name: str, package: str) -> bool:
 
 
 def _spec(name: str) -> ModuleSpec | None:
-    """Where a module lies; None: nowhere, or the packages above it cannot be imported, which whoever loads it says."""
+    """The spec of a module; None: there is none, or a package above it cannot be imported, which is reported later."""
     try:
         return importlib.util.find_spec(name)
-    except Exception:  # what a user's __init__ raises
+    except Exception:  # raised by a user's __init__
         return None
 
 
@@ -183,7 +187,7 @@ def _is_package(name: str) -> bool:
 
 
 def _imports(package: str, theirs: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Every module of `theirs` that a file of the package imports, also inside functions: the file, and the module."""
+    """Each import of a module of `theirs` in a file of the package, also inside functions: the file and the module."""
     spec = _spec(package)
     if spec is None:
         return
@@ -195,7 +199,7 @@ def _imports(package: str, theirs: Mapping[str, str]) -> Iterator[tuple[str, str
         try:
             tree = ast.parse(path.read_bytes())
         except (SyntaxError, ValueError, OSError):
-            continue  # importing it says so
+            continue  # reported when it is imported
         here = [*package.split("."), *path.relative_to(root).parts[:-1]]
         for module in _modules(tree, here, theirs):
             yield (str(path.relative_to(root.parent)) if folders else path.name), module

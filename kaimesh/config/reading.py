@@ -1,6 +1,7 @@
-"""Reading a TOML file and the text of single values, with every problem told by file and line.
+"""Reads TOML files and the text of single values; every problem is reported with file and line.
 
-tomllib reads and toml writes: toml accepts unfinished arrays and tells no place, tomllib cannot write.
+tomllib is used for reading, and toml elsewhere for writing: toml accepts unfinished arrays and names no line of an
+error, and tomllib cannot write.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from kaimesh.contract.errors import ConfigError
 
 _SECTION = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(#.*)?$")
 _KEY = re.compile(r"^\s*([A-Za-z0-9_\-]+)\s*=")
-# Kaiwu's platform appends these when it packs a model, whether they are there or not.
+# Kaiwu's platform appends these keys when it packs a model, even if the file has them already.
 _APPENDED_BY_KAIWU = frozenset(["eval_model_dir", "eval_model_id"])
 
 
 class Document(NamedTuple):
-    """A file's tables, and in which line each (section, key) stands."""
+    """A file's tables, and the line number of each (section, key)."""
 
     data: dict[str, Any]
     lines: Mapping[tuple[str, str], int]
@@ -31,11 +32,13 @@ CONF_REMEDY = "Name the file with --conf, or copy conf/configure_app.toml."
 
 
 def read(path: Path, problems: list[str], remedy: str = CONF_REMEDY) -> Document:
-    """The file; what is wrong with it is added to `problems`. Raises ConfigError: it cannot be read at all, with `remedy`."""
+    """The content of a file; mistakes in it are added to `problems`.
+
+    Raises ConfigError: it cannot be read at all; the message ends with `remedy`.
+    """
     try:
-        if path.is_fifo() and not path.is_relative_to(
-            "/dev"
-        ):  # but `--conf <(command)` is one that somebody writes into
+        # Reading a pipe may wait for ever. One below /dev comes from `--conf <(command)`, which writes into it.
+        if path.is_fifo() and not path.is_relative_to("/dev"):
             raise OSError(errno.ESPIPE, "it is a pipe, which would be waited for")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -72,7 +75,10 @@ def _without_duplicates(path: Path, text: str, problems: list[str]) -> tuple[lis
 
 
 def parse(text: str, wanted: Any = None) -> Any:
-    """A value given as text: TOML, or the text itself; `wanted` str keeps text, and True and False are taken as Python writes them."""
+    """A value given as text: read as TOML, else the text itself. Python's True and False are accepted.
+
+    wanted: with `str`, text that would be another TOML value stays text.
+    """
     if wanted is not str and text in ("True", "False"):
         return text == "True"
     try:
@@ -83,7 +89,7 @@ def parse(text: str, wanted: Any = None) -> Any:
 
 
 def as_toml(value: Any) -> str:
-    """A value as it stands in a file: the inverse of `parse`."""
+    """A value as TOML text: the inverse of `parse`."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

@@ -1,6 +1,7 @@
-"""The registry of algorithms (`algo_conf`): which classes each process loads, and what suits an environment.
+"""The registry of algorithms (`algo_conf`): which classes each process loads, default keys, presets for environments.
 
-A table is written out, or is a copy: `copy_of = "diy"` takes what `[diy]` says, with the package `diy` replaced by the copy's.
+A table may be a copy of another: `copy_of = "diy"` takes everything from `[diy]`, with the package `diy` replaced by
+the copy's own package.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ NAMES = ("actor_agent", "learner_agent", "aisrv_agent", "train_workflow", "confi
 
 @dataclass(frozen=True)
 class AlgoEntry:
-    """One table of the registry (`algo_conf`): dotted names of what each process loads. copy_of: the table that it is a copy of."""
+    """One table of the registry: the dotted names of what each process loads.
+
+    copy_of: the table that it is a copy of.
+    """
 
     name: str
     actor_agent: str
@@ -36,7 +40,7 @@ class AlgoEntry:
     copy_of: str = ""
 
     def layers(self, app: str) -> list[tuple[str, Mapping[str, Any]]]:
-        """What holds where the user is silent, strongest first: the presets whose pattern matches `app`, then the defaults."""
+        """The values for keys that the user does not set, strongest first: presets that match `app`, then defaults."""
         matching = [
             (f"presets.{pattern!r}", preset) for pattern, preset in self.presets.items() if fnmatch(app, pattern)
         ]
@@ -49,12 +53,12 @@ class AlgoEntry:
 
     @property
     def package(self) -> str:
-        """The package of its agent, such as `diy` or `kaimesh.algorithms.ppo`; "" where the names have none in common."""
+        """The package of its agent, such as `diy` or `kaimesh.algorithms.ppo`; "" if its names share none."""
         return package_of(self.names.values())
 
 
 class _Table(BaseModel):
-    """What a table's keys may hold; which of them there must be is told apart."""
+    """The types of a table's keys. Which of them are required is checked elsewhere."""
 
     model_config = ConfigDict(strict=True)
 
@@ -70,7 +74,10 @@ class _Table(BaseModel):
 
 
 def registry(problems: list[str], file: Path) -> dict[str, AlgoEntry]:
-    """The algorithms in `file` by name; what is wrong there is added to `problems`. Raises ConfigError: no such file."""
+    """The algorithms in `file` by name; mistakes in it are added to `problems`.
+
+    Raises ConfigError: it cannot be read.
+    """
     known = {item.name for item in fields(AlgoEntry)} - {"name"} | {PACKAGE}
     tables = dict(read(file, problems, "Correct algo_conf, or leave it out.").data)
     entries = {}
@@ -80,10 +87,12 @@ def registry(problems: list[str], file: Path) -> dict[str, AlgoEntry]:
         if table is None:
             continue
         for key in [key for key in table if key not in known]:
-            problems.append(f"{where}: unknown key {key!r}{nearest(key, known)}. It would have no effect.")
+            problems.append(
+                f"{where}: unknown key {key!r}{nearest(key, known)}. It would have no effect. Correct or delete it."
+            )
             del table[key]
         if missing := [key for key in NAMES[:3] if key not in table]:
-            problems.append(f"{where}: {', '.join(missing)} is missing; that process would load nothing.")
+            problems.append(f"{where}: {', '.join(missing)} is missing; that process would load nothing. Name a class.")
             continue
         if "train_workflow" not in table:
             problems.append(f"{where}: train_workflow is missing; aisrv would do nothing. Name a function.")
@@ -96,20 +105,27 @@ def registry(problems: list[str], file: Path) -> dict[str, AlgoEntry]:
 def _written_out(
     name: str, tables: Mapping[str, Any], where: str, problems: list[str], above: tuple[str, ...] = ()
 ) -> dict[str, Any] | None:
-    """The table `name`, and where it is a copy, with what it has from the other one; None: a problem was told."""
+    """The table `name`; if it is a copy, completed with the other table's keys. None: a problem was added.
+
+    above: the copies that lead to this table, to find circles.
+    """
     if wrong := _malformed(tables[name]):
-        problems += [f"{where}{text}; nothing could be loaded." for text in wrong]
+        problems += [f"{where}{text}; nothing could be loaded. Correct it." for text in wrong]
         return None
     own = dict(tables[name])
     if COPY_OF not in own:
         if PACKAGE in own:
-            problems.append(f"{where}: {PACKAGE} says where a copy lies; without {COPY_OF} it would have no effect.")
+            problems.append(
+                f"{where}: {PACKAGE} says where a copy lies; without {COPY_OF} it would have no effect. Add {COPY_OF}, "
+                f"or delete {PACKAGE}."
+            )
         return own
     origin = own[COPY_OF]
     if origin not in tables or origin in (name, *above):
         problems.append(
             f"{where}: {COPY_OF} = {origin!r} is {'this table itself' if origin in tables else 'no table of this file'}"
-            f"{nearest(str(origin), [other for other in tables if other != name])}; nothing could be loaded. Name another table."
+            f"{nearest(str(origin), [other for other in tables if other != name])}; nothing could be loaded. Name "
+            "another table."
         )
         return None
     base = _written_out(origin, tables, where, problems, (name, *above))
@@ -141,14 +157,15 @@ def _malformed(table: Any) -> list[str]:
 
 
 def _moved(dotted: str, before: str, after: str) -> str:
-    """`dotted`, and where it lies in the package `before`, the same in `after`."""
+    """`dotted`, with its package `before` replaced by `after`; unchanged if it lies in another one."""
     return after + dotted.removeprefix(before) if before and dotted.startswith(f"{before}.") else dotted
 
 
 def _of_others(name: str, presets: Mapping[str, Any], tables: Mapping[str, Any], where: str) -> list[str]:
-    """A preset of a table that was copied by hand, in which hyper-parameters still stand under the other table's name."""
+    """Problems of presets that were copied by hand: hyper-parameters still stand under the other table's name."""
     return [
-        f"{where}, presets.{pattern!r}: {key} = {{...}} is another algorithm's; it would have no effect. Write {name} = {{...}}."
+        f"{where}, presets.{pattern!r}: {key} = {{...}} is another algorithm's; it would have no effect. Write {name} "
+        f"= {{...}}."
         for pattern, preset in presets.items()
         for key, value in preset.items()
         if isinstance(value, dict) and key in tables and key != name

@@ -1,10 +1,10 @@
-"""One agent's training, wherever it runs: the learner's process, an aisrv in local mode, train_test.py.
+"""The training of one agent, used by the learner's process, by an aisrv in local mode, and by train_test.py.
 
-training     learns counted and checked, dumps with training state, resume, user saves
-state        what an agent needs besides its weights to go on exactly
+training     counts and checks learns, dumps models with training state, resumes, saves models for the user
+state        training state on disk: optimizer and counters, for an exact resume
 checkpoint   models on disk
-scalars      the curves of a training
-tensorboard  writes curves
+scalars      writes the learner's curves from time to time
+tensorboard  writes TensorBoard files
 """
 
 from kaimesh.training.training import Training

@@ -1,9 +1,9 @@
-"""Models on disk: whole or not there at all, listed with their digests, kept by count and by bytes.
+"""Models on disk: each is complete or absent, listed with its digests, and kept up to a count and a size.
 
-A folder of models holds `model.ckpt-<id>.<ext>` (one file or several an id, written by the user's `save_model`), Kaiwu's
-`id_list`, and `manifest.json`, which is the truth about the folder: what it does not list is not a model. User code
-cleans such folders by itself, so any model file may be gone at any moment; what is under way stands in hidden folders,
-without the prefix that those cleaners look for.
+A folder of models holds `model.ckpt-<id>.<ext>` (one file or several for an id, written by the user's `save_model`),
+Kaiwu's `id_list`, and `manifest.json`: only what this lists is a model. Users' code deletes files from such folders by
+itself, so a model file may disappear at any moment. Unfinished models are in hidden folders, whose names that code does
+not look for.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from kaimesh.process.disk import DiskTrouble, sync
 
 MANIFEST = "manifest.json"
 ID_LIST = "id_list"
-_DURABLE = ".manifest.durable.json"  # the manifest as of the last fsync; a power cut may empty a newer one
+_DURABLE = ".manifest.durable.json"  # the last manifest that was fsynced: a power cut may damage a newer one
 _WORKING = ".dump-"
 _MODEL_FILE = re.compile(r"model\.ckpt-(\d+)\..+")
 _log = logging.getLogger("kaimesh.training.checkpoint")
 
 
 class FileInfo(NamedTuple):
-    """One file of a model. name: without folder. bytes: its size. sha256: hexadecimal digest of its content."""
+    """One file of a model. name: without its folder. bytes: its size. sha256: the hexadecimal digest."""
 
     name: str
     bytes: int
@@ -41,7 +41,7 @@ class FileInfo(NamedTuple):
 
 
 class ModelInfo(NamedTuple):
-    """One model: `id` is the learner's train_count, `time` when it was dumped (Unix seconds)."""
+    """One model. id: the number of learns before its dump. time: when it was dumped, Unix seconds."""
 
     id: int
     files: tuple[FileInfo, ...]
@@ -49,29 +49,32 @@ class ModelInfo(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """The size of all files."""
+        """The size of all files together."""
         return sum(file.bytes for file in self.files)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """The model as JSON data."""
         return {"id": self.id, "time": self.time, "files": [file._asdict() for file in self.files]}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ModelInfo:
-        """The inverse of `to_json`. Raises KeyError, TypeError, ValueError: it is something else."""
+        """The inverse of `to_json`. Raises KeyError, TypeError, ValueError: `data` is something else."""
         files = (FileInfo(str(f["name"]), int(f["bytes"]), str(f["sha256"])) for f in data["files"])
         return cls(int(data["id"]), tuple(files), float(data["time"]))
 
 
 class Keep(NamedTuple):
-    """Which models stay: the newest `models`, of at most `bytes` in all (0: no limit); the newest and `spare` in any case."""
+    """Which models are kept: the newest `models`, up to `bytes` in all (0: no limit).
+
+    The newest one and the ids `spare` are kept in any case.
+    """
 
     models: int
     bytes: int = 0
     spare: tuple[int, ...] = ()
 
     def of(self, infos: list[ModelInfo]) -> list[ModelInfo]:
-        """Those of `infos` (oldest first) that stay."""
+        """The models of `infos` (oldest first) to keep."""
         kept = infos[-self.models :]
         while len(kept) > 1 and 0 < self.bytes < sum(info.bytes for info in kept):
             kept = kept[1:]
@@ -86,17 +89,17 @@ def prefix(id: int) -> str:
 def dump(
     folder: Path, id: int, save: Callable[[str, int], None], *, durable: bool = True, keep: Keep | None = None
 ) -> ModelInfo:
-    """Lets `save(path, id)` write a model into a working folder and takes it over as a whole; its entry comes last.
+    """Lets `save(path, id)` write a model into a working folder, moves the files to `folder`, and lists the model last.
 
-    keep: which models stay, as `retain` does it; None: all.
-    durable: fsync the files, so that a power cut leaves them too. Without, a kill at any moment leaves only whole models
-    just the same, and what a power cut damaged fails its digest; it saves some ten milliseconds on a busy disk.
-    Raises DiskTrouble: the disk is full (the models that were there stay). AgentError: `save` wrote no
-    `model.ckpt-<id>.*`. What `save` raises passes through.
+    keep: which models to keep, as in `retain`; None: all.
+    durable: fsync the files, so that they survive a power cut. Without it, a kill at any moment still leaves only
+    complete models, and files that a power cut damaged fail their digest; that saves some 10 ms on a busy disk.
+    Raises DiskTrouble: the disk is full; earlier models stay. AgentError: `save` wrote no `model.ckpt-<id>.*`.
+    Exceptions of `save` pass through.
     """
     folder.mkdir(parents=True, exist_ok=True)
     documents.sweep(folder)
-    for leftover in folder.glob(f"{_WORKING}*"):  # of a process that was killed; a folder has one writer
+    for leftover in folder.glob(f"{_WORKING}*"):  # of a killed process; only one process writes to a folder
         shutil.rmtree(leftover, ignore_errors=True)
     working = folder / f"{_WORKING}{id}"
     try:
@@ -133,7 +136,10 @@ def models(folder: Path) -> list[ModelInfo]:
 
 
 def listed(folder: Path) -> list[ModelInfo]:
-    """What the manifest lists, whether or not the files are still there; lowest id first. Raises MeshError as `models`."""
+    """The models that the manifest lists, also if their files are gone; lowest id first.
+
+    Raises MeshError as `models`.
+    """
     path = folder / MANIFEST
     try:
         return _read_manifest(path)
@@ -147,7 +153,7 @@ def listed(folder: Path) -> list[ModelInfo]:
                 f"{path} is damaged ({error}); it is not known which models are whole, so none is loaded. Delete it to "
                 "start from nothing, or restore it."
             ) from error
-        _log.warning("%s is damaged (%s); taking what the last durable dump listed", path, error)
+        _log.warning("%s is damaged (%s); using the list of the last dump that was written durably", path, error)
         return entries
 
 
@@ -159,7 +165,7 @@ def _read_manifest(path: Path) -> list[ModelInfo]:
 
 
 def verify(folder: Path, info: ModelInfo) -> None:
-    """Compares a model's files with their digests. Raises MeshError naming the file and the remedy."""
+    """Compares a model's files with their digests. Raises MeshError: one is gone or damaged."""
     for file in info.files:
         path = folder / file.name
         try:
@@ -168,13 +174,14 @@ def verify(folder: Path, info: ModelInfo) -> None:
             raise MeshError(f"{path} is gone; model {info.id} cannot be loaded. Load another id.") from error
         if (size, digest) != (file.bytes, file.sha256):
             raise MeshError(
-                f"{path} is damaged: {size} bytes, sha256 {digest[:12]}..., but {file.bytes} bytes, {file.sha256[:12]}... "
-                f"were written. Model {info.id} will not be loaded. Delete the file, or load another id."
+                f"{path} is damaged: {size} bytes, sha256 {digest[:12]}..., but {file.bytes} bytes, "
+                f"{file.sha256[:12]}... were written. Model {info.id} will not be loaded. Delete the file, or load "
+                "another id."
             )
 
 
 def retain(folder: Path, max_count: int, max_bytes: int) -> None:
-    """Removes the oldest models beyond `max_count`, and beyond `max_bytes` in all (0: no limit); the newest always stays."""
+    """Removes the oldest models beyond `max_count` and `max_bytes` in all (0: no limit); never the newest one."""
     kept = Keep(max_count, max_bytes).of(models(folder))
     if kept != listed(folder):
         _write_manifest(folder, kept, durable=False)
@@ -182,9 +189,10 @@ def retain(folder: Path, max_count: int, max_bytes: int) -> None:
 
 
 def _remove_unlisted(folder: Path, kept: list[ModelInfo]) -> None:
-    """Removes older files than the newest model's that nobody lists.
+    """Removes model files that no entry lists and whose id is below the newest one's.
 
-    It comes after the manifest: a kill in between leaves files that nobody lists, not entries without files.
+    Called after the manifest was written, so that a kill in between leaves files without entries, and never entries
+    without files.
     """
     names = {file.name for info in kept for file in info.files}
     for path in folder.iterdir():
@@ -200,7 +208,7 @@ def digest_of(path: Path) -> str:
 
 
 def no_room(error: BaseException, folder: Path, what: str) -> DiskTrouble | None:
-    """The words for `error` where a disk makes it: which, what is free, which model is the last good one; else None."""
+    """A DiskTrouble that explains `error`, if a full or broken disk caused it; else None. what: what was written."""
     trouble = disk.trouble(error, folder)
     if not trouble:
         return None
@@ -210,19 +218,19 @@ def no_room(error: BaseException, folder: Path, what: str) -> DiskTrouble | None
         last = []
     good = f"the last good model stays: {last[0]}" if last else "there is no model yet"
     return DiskTrouble(
-        f"no room for {what} in {folder}: {trouble}; it was not kept, {good}. Free some space, or lower max_save_model_file_count "
-        "or max_save_model_bytes."
+        f"no room for {what} in {folder}: {trouble}; it was not kept, {good}. Free some space, or lower "
+        "max_save_model_file_count or max_save_model_bytes."
     )
 
 
 def _take_files(working: Path, id: int) -> Iterable[FileInfo]:
-    """Describes what the agent wrote."""
+    """The model's files among those that the agent wrote. Raises AgentError: there is none."""
     paths = sorted(path for path in working.iterdir())
     taken = [path for path in paths if path.name.startswith(prefix(id)) and path.is_file()]
     if not taken:
         raise AgentError(
-            f"Agent.save_model(path, id={id}) wrote {[path.name for path in paths] or 'nothing'}; a model is one file or several "
-            f"in `path` named {prefix(id)}<ext>, or nothing can be loaded again. Name them so."
+            f"Agent.save_model(path, id={id}) wrote {[path.name for path in paths] or 'nothing'}; a model is one file "
+            f"or several in `path` named {prefix(id)}<ext>, or nothing can be loaded again. Name them so."
         )
     _warn_left_out(tuple(path.name.replace(str(id), "<id>") for path in paths if path not in taken))
     for path in taken:
@@ -248,7 +256,7 @@ def _write_manifest(folder: Path, infos: list[ModelInfo], *, durable: bool) -> N
 
 
 def _write_text(path: Path, text: str, durable: bool) -> None:
-    """Writes a file whole or not at all."""
+    """Writes a file completely, or leaves the old one."""
     temporary = path.with_name(f".{path.name.lstrip('.')}.tmp")
     temporary.write_text(text)
     if durable:

@@ -1,6 +1,6 @@
-"""Training state on disk: what the agent needs besides its weights to go on exactly (optimizer, generators), and counters.
+"""Training state on disk: what an exact resume needs besides the weights (optimizer, random generators, counters).
 
-One folder an id under `training_state/`, written before the model of that id is listed.
+There is one folder for each id under `training_state/`. It is written before the model of that id is listed.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from kaimesh.process.disk import sync
 from kaimesh.training import checkpoint
 from kaimesh.training.checkpoint import ModelInfo
 
-KEPT = 2  # the newest may be of a dump that was killed before its model was listed
+KEPT = 2  # two: the process may be killed after a state was written and before its model was listed
 _RECORD, _AGENT = "trainer.json", "agent"
 _WORKING = ".state-"
 
 
 class State(NamedTuple):
-    """What was saved with a model: `folder` is what `load_training_state` of the agent gets."""
+    """A saved training state. folder: the argument for the agent's `load_training_state`."""
 
     folder: Path
     counters: dict[str, Any]
@@ -38,7 +38,7 @@ def save(
     *,
     durable: bool = True,
 ) -> None:
-    """Writes the state of `id` whole or not at all, and forgets all but the last two.
+    """Writes the state of `id`, completely or not at all, and deletes all but the last two.
 
     save_agent: the agent's own `save_training_state(folder)`, if it has one. durable: as for `checkpoint.dump`.
     Raises DiskTrouble: the disk is full.
@@ -71,7 +71,7 @@ def save(
 
 
 def ids(root: Path) -> list[int]:
-    """Whose state is there, oldest first."""
+    """The ids whose state is there, oldest first."""
     return sorted(int(path.name) for path in root.glob("[0-9]*") if path.name.isdecimal())
 
 
@@ -85,17 +85,23 @@ def load(root: Path, id: int) -> State | None:
         whole = record["digests"] == _digests(path / _AGENT)
         counters = dict(record["counters"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise MeshError(f"{path / _RECORD} is damaged ({error}); the training state of {id} is not loaded.") from error
+        raise MeshError(
+            f"{path / _RECORD} is damaged ({error}), so the training state of {id} is not loaded. Delete {path} to do "
+            "without it."
+        ) from error
     if not whole:
-        raise MeshError(f"{path / _AGENT} is damaged: files changed or are missing; it is not loaded.")
+        raise MeshError(
+            f"{path / _AGENT} is damaged: files changed or are missing, so it is not loaded. Restore them, or delete "
+            f"{path} to do without it."
+        )
     return State(path / _AGENT, counters)
 
 
 def newest_pair(ckpt: Path, root: Path, exact: bool, logger: logging.Logger) -> tuple[ModelInfo, State | None]:
-    """What to resume from: the newest whole model of `ckpt` and its state; damaged ones are passed over with a log line.
+    """What to resume from: the newest intact model of `ckpt`, and its state; damaged ones are logged and skipped.
 
-    exact: the agent wants its state, so a model that has one goes before a newer one without.
-    Raises MeshError: no model is whole.
+    exact: the agent can load a state, so a model with a state is preferred to a newer one without.
+    Raises MeshError: no model is intact.
     """
     alone: ModelInfo | None = None
     for info in reversed(checkpoint.models(ckpt)):
@@ -111,8 +117,8 @@ def newest_pair(ckpt: Path, root: Path, exact: bool, logger: logging.Logger) -> 
     if alone is not None:
         return alone, None
     raise MeshError(
-        f"no model in {ckpt} is whole; the run cannot be resumed. Start a new one, or delete {ckpt / checkpoint.MANIFEST} to "
-        "train from nothing in this one."
+        f"no model in {ckpt} is whole; the run cannot be resumed. Start a new one, or delete "
+        f"{ckpt / checkpoint.MANIFEST} to train from nothing in this one."
     )
 
 

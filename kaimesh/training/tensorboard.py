@@ -1,7 +1,8 @@
-"""A TensorBoard file of scalars that a full disk neither ends nor damages; tensorboardX's own thread dies of it.
+"""Writes scalars to a TensorBoard file, also through times in which the disk is full.
 
-TensorBoard reads such a file to its first damaged record: what was written halfway is cut off, and the writing goes on
-there once the disk takes it. The points in between are missing.
+tensorboardX's own writer thread would end on a full disk. TensorBoard reads a file up to its first damaged record, so a
+record that was written only in part is cut off again. Once there is room, writing continues; points in between are
+missing.
 """
 
 from __future__ import annotations
@@ -21,17 +22,20 @@ from tensorboardX.summary import scalar
 
 
 class Curves:
-    """Scalars in `folder`, by step. purge: TensorBoard forgets what other files of the folder hold from that step on; 0: nothing."""
+    """A file of scalars in `folder`.
+
+    purge: TensorBoard hides the points of the folder's other files from this step on.
+    """
 
     def __init__(self, folder: Path, purge: int = 0) -> None:
         self._folder, self._purge = folder, purge
         self._file: BinaryIO | None = None
-        self._whole = 0  # bytes of the file that are whole records
-        self.lost = 0  # points that the disk did not take
+        self._whole = 0  # bytes of complete records in the file
+        self.lost = 0  # points that could not be written
         self.write(0, {})
 
     def write(self, step: int, values: Mapping[str, float], when: float | None = None) -> None:
-        """One point per curve, at once. when: wall time, s; None: now."""
+        """Writes one point for each curve, at once. when: Unix seconds; None: now."""
         wall = time.time() if when is None else when
         events = [Event(wall_time=wall, step=step, summary=scalar(name, value)) for name, value in values.items()]
         try:
@@ -66,7 +70,7 @@ class Curves:
         return [Event(wall_time=now, step=self._purge, file_version=version), *purge]
 
     def _cut(self) -> None:
-        """Back to the last whole record; a file that cannot be cut is left for a new one."""
+        """Cuts the file after its last complete record; if that fails, closes it: the next write begins another one."""
         if self._file is not None:
             try:
                 self._file.truncate(self._whole)

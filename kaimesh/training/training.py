@@ -1,7 +1,7 @@
-"""The training of one agent: learns are counted and checked, models dumped with what it takes to go on, user saves limited.
+"""The training of one agent: counts and checks learns, dumps models with training state, limits the user's own saves.
 
-Model ids are `train_count`, the number of learns. Each dump writes the training state first and lists the model last, so
-the newest listed model and its state are a consistent pair whenever the process is killed.
+A model's id is `train_count`, the number of learns so far. Each dump writes the training state first and lists the
+model last. So whenever the process is killed, the newest listed model and its state belong together.
 """
 
 from __future__ import annotations
@@ -25,19 +25,22 @@ from kaimesh.training import checkpoint, state
 from kaimesh.training.checkpoint import Keep, ModelInfo
 from kaimesh.training.scalars import Scalars
 
-_STATE_S = 1.0  # of training that a kill may cost where dumps come faster than that
-_SYNC_S = 10.0  # the same for a power cut
+_STATE_S = 1.0  # dumps in quick succession save the training state this often: a kill costs no more than this
+_SYNC_S = 10.0  # and call fsync this often: a power cut costs no more than this
 _ROOM_S = 1.0  # between two tries on a full disk
 
 Publish = Callable[[Path, ModelInfo], None]
 
 
 class Training:
-    """Trains `agent` and keeps what it becomes; one thread owns both. Call `start` once, `learn` and `dump_if_due`, then `close`.
+    """Trains `agent` and dumps its models; used by one thread.
 
-    The agent's methods are taken as they are now; from then on its own `save_model`, called from inside `learn`, is a user save.
+    Call `start`, then `learn` and `dump_if_due`, then `close`.
+
+    The agent's `save_model` is replaced: called from inside `learn`, it makes a user save.
     where: names the process in errors. publish: called with the folder and the model after each dump.
-    clock: seconds, monotonic. stop: with it a full disk is waited out, until it is set; None: it ends the training.
+    clock: seconds, monotonic. stop: while the disk is full, training pauses until there is room or `stop` is set; None:
+    a full disk ends the training.
     """
 
     def __init__(
@@ -61,19 +64,19 @@ class Training:
         self._learning, self._dumping = meter.phase("learn"), meter.phase("dump")
         self._scalars: Scalars | None = None
         self._values: dict[str, float] = {}
-        # False while a learn or a dump is under way, and after one that failed: such weights are not dumped at the end.
+        # False during a learn or a dump, and after one that failed: then the weights are not dumped at the end.
         self._intact = True
         self._samples_learned = 0
         self._sync_due = self._state_due = clock()
-        self._state_id = -1  # whose training state was saved last
+        self._state_id = -1  # the model id whose training state was saved last
         self.train_count = 0
         self.dumped_id = -1
 
     def start(self) -> None:
-        """Resumes the run from its newest model, else loads `preload_model`, else dumps the fresh agent as id 0.
+        """Resumes from the run's newest model; if it has none, dumps a first one: `preload_model`, or the fresh agent.
 
-        Raises AgentError: the agent's save or load raised. ConfigError: no such preload model. MeshError: no model of the
-        run is whole, or the disk is full.
+        Raises AgentError: the agent's save or load raised. ConfigError: no such preload model. MeshError: no model of
+        the run is whole, or the disk is full.
         """
         if checkpoint.listed(self._run.ckpt):
             self._resume()
@@ -90,10 +93,11 @@ class Training:
     def learn(self, rows: Any, lag: float | None = None, replayed_lag: float | None = None) -> Any:
         """One learn of the agent on `rows`; returns its metrics.
 
-        lag: model versions that the fresh rows are behind, on average. replayed_lag: the same of the replayed ones, if there are any.
+        lag: how many model versions the fresh rows are behind, on average. replayed_lag: the same for the replayed
+        rows, if there are any.
 
-        Raises AgentError: `learn` raised or returned a metric that is not finite; nothing of it is dumped. Stopped: an earlier
-        one did; another thread's workflow must not go on with what it left.
+        Raises AgentError: `learn` raised, or returned a metric that is not finite; the weights are not dumped. Stopped:
+        an earlier learn failed so; the workflow of another thread must not use the weights that it left.
         """
         if not self._intact:
             raise Stopped
@@ -117,7 +121,7 @@ class Training:
         return metrics
 
     def dump_if_due(self) -> None:
-        """Dumps every `dump_model_freq` learns; writes the curves. Raises DiskTrouble: see `stop`."""
+        """Dumps the model after every `dump_model_freq` learns; writes the curves. Raises DiskTrouble: see `stop`."""
         if self.train_count % self._app.dump_model_freq == 0:
             self._dump()
         if self._scalars is not None:
@@ -129,8 +133,8 @@ class Training:
         done = int(self._meter.counters.get("user_saves", 0))
         if 0 < most <= done:
             raise Refused(
-                f"save_model: {done} models were saved in this run, user_save_mode_max_count = {most}; this one was not. "
-                "Raise it, or set 0 for no limit."
+                f"save_model: {done} models were saved in this run, user_save_mode_max_count = {most}; this one was "
+                "not. Raise it, or set 0 for no limit."
             )
         with self._dumping:
             info = checkpoint.dump(self._run.user_ckpt, self.train_count, self._save)
@@ -139,7 +143,7 @@ class Training:
         return info.id
 
     def close(self) -> None:
-        """Dumps what was learned since the last dump, unless a learn or a dump failed."""
+        """Dumps the model if it has learned since the last dump, unless a learn or a dump failed."""
         try:
             if self._intact and 0 <= self.dumped_id < self.train_count:
                 self._sync_due = self._clock()
@@ -156,14 +160,14 @@ class Training:
             number = float(value)
         if not math.isfinite(number):
             raise AgentError(
-                f"Agent.learn returned {name} = {number} at learn {self.train_count + 1}; training ends here, nothing after "
-                f"learn {self.dumped_id} was dumped. Look at the samples and the learning rate; the last good model is "
-                f"{self._run.ckpt}/model.ckpt-{self.dumped_id}."
+                f"Agent.learn returned {name} = {number} at learn {self.train_count + 1}; training ends here, nothing "
+                f"after learn {self.dumped_id} was dumped. Look at the samples and the learning rate; the last good "
+                f"model is {self._run.ckpt}/model.ckpt-{self.dumped_id}."
             )
         return number
 
     def _dump(self) -> None:
-        """Training state if it is due, then the model, out with old ones, and on to the pool."""
+        """Saves the training state if it is due, dumps the model, removes old ones, and publishes it."""
         now, app = self._clock(), self._app
         durable = now >= self._sync_due
         self._intact = False
@@ -183,7 +187,10 @@ class Training:
         self._announce(info)
 
     def _patiently(self, write: Callable[[], ModelInfo]) -> ModelInfo:
-        """Tries until the disk takes it: training pauses and says why. Raises DiskTrouble: the process is to end first."""
+        """Calls `write` until the disk has room; training pauses meanwhile.
+
+        Raises DiskTrouble: the process is stopping.
+        """
         said = False
         while True:
             try:
@@ -215,7 +222,7 @@ class Training:
         self._publish(self._run.ckpt, info)
 
     def _resume(self) -> None:
-        """Loads the newest whole model and its training state; the count goes on from the highest id that ever was listed."""
+        """Loads the newest intact model and its training state; counts on from the highest id that was ever listed."""
         highest = checkpoint.listed(self._run.ckpt)[-1].id
         exact = hasattr(self._agent, "load_training_state")
         info, saved = state.newest_pair(self._run.ckpt, self._states, exact, self._log)
@@ -227,13 +234,13 @@ class Training:
             with user_code(f"{self._where}: Agent.load_training_state"):
                 self._agent.load_training_state(str(saved.folder))
         elif exact:
-            self._log.warning("no training state of model %d; the optimizer begins anew", info.id)
+            self._log.warning("no training state of model %d; the optimizer starts from scratch", info.id)
         self._log.info("resumed from model %d of %s, where %d was the newest", info.id, self._run.ckpt, highest)
         if info.id == highest:
             self.train_count = highest
             self._state_id = -1 if saved is None else highest
             self._announce(info)
-        else:  # ids never come twice: the pool and the actors take the highest for the newest
+        else:  # an id is never used twice, because the pool and the actors take the highest for the newest
             self.train_count = highest + 1
             self._dump()
 
@@ -244,8 +251,9 @@ class Training:
         folder = Path(app.preload_model_dir.replace("{agent_name}", "/".join(package)))
         if not any(folder.glob(f"{checkpoint.prefix(app.preload_model_id)}*")):
             raise ConfigError(
-                f"preload_model_dir = {app.preload_model_dir} ({folder.resolve()}) has no model.ckpt-{app.preload_model_id}.*; "
-                "nothing was trained. Correct preload_model_dir or preload_model_id, or set preload_model = false."
+                f"preload_model_dir = {app.preload_model_dir} ({folder.resolve()}) has no "
+                f"model.ckpt-{app.preload_model_id}.*; nothing was trained. Correct preload_model_dir or "
+                "preload_model_id, or set preload_model = false."
             )
         with user_code(f"{self._where}: Agent.load_model"):
             self._load_model(path=str(folder), id=app.preload_model_id)
@@ -271,7 +279,7 @@ class Training:
         return save
 
     def _save_from_learn(self, *_arguments: Any, **_named: Any) -> None:
-        """What `agent.save_model(...)` does inside `learn`; path and id are the mesh's, as in Kaiwu."""
+        """What `agent.save_model(...)` does inside `learn`: a user save; path and id are ignored, as in Kaiwu."""
         try:
             self.user_save()
         except (Refused, DiskTrouble) as error:
@@ -283,5 +291,8 @@ def _items(metrics: Any) -> list[tuple[str, Any]]:
     if metrics is None:
         return []
     if not isinstance(metrics, Mapping):
-        raise AgentError(f"Agent.learn returned {type(metrics).__name__}; return a dict of numbers, or None")
+        raise AgentError(
+            f"Agent.learn returned {type(metrics).__name__}, which has no metrics to show; training ends here. Return "
+            "a dict of numbers, or None."
+        )
     return [(str(name), value) for name, value in metrics.items() if name != PRIORITY]
