@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kaimesh.actor.batcher import Batcher, Lane, check_finite
+from kaimesh.actor.batcher import Batcher, Lane
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import MeshError
 from kaimesh.contract.finite import rows_not_finite
+from kaimesh.contract.predicting import check_finite
 
 Outcome = Batch | MeshError
 

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from kaimesh.contract.agent import user_code
-from kaimesh.contract.answers import check_numbers, columns_of
 from kaimesh.contract.arrays import Batch, Layout, Specs, layout
-from kaimesh.contract.errors import SampleError
-from kaimesh.contract.finite import first_not_finite
+from kaimesh.contract.predicting import Predictor
 from kaimesh.contract.spaces import Spaces
 from kaimesh.contract.structs import protocol
+from kaimesh.contract.user_agent import UserAgent
 from kaimesh.process.meter import Meter
 
 NO_MODEL = -1  # the version until a model was loaded
@@ -119,30 +118,31 @@ class Lane:
 class Batcher:
     """Predicts for many at once. One thread owns it, and with it the agent's numerical library.
 
-    What the agent's class may say: `pad_batches = True`: P is a power of two (or max_rows), so that a network compiled for
-    fixed shapes has few of them. `sequential_predict = True`: one observation a call, for Kaiwu agents that look at
-    `list_obs_data[0]` only. `setup(spaces)`: it is native, and predicts nothing before its first model.
-
-    max_rows: most rows of one call. meter: counts `predictions` (rows) and `batches` (calls).
+    max_rows: most rows of one call. meter: counts `predictions` (rows) and `batches` (calls). Of an agent that wants padding, P is a
+    power of two, or max_rows, so that a network compiled for fixed shapes has few of them.
     """
 
-    def __init__(self, agent: Any, *, max_rows: int, meter: Meter) -> None:
-        self.agent, self.max_rows, self._meter = agent, max_rows, meter
+    def __init__(self, user: UserAgent, *, max_rows: int, meter: Meter) -> None:
+        self.user, self.max_rows, self._meter = user, max_rows, meter
         self.version = NO_MODEL
-        self.native = hasattr(agent, "setup")
-        self._sequential = bool(getattr(agent, "sequential_predict", False))
-        self._padded = bool(getattr(agent, "pad_batches", False)) and not self._sequential
+        self._predictor = Predictor(user, "actor")
         self._lanes: dict[tuple[bool, Specs], Lane] = {}
 
+    @property
+    def wants_spaces(self) -> bool:
+        """Whether the agent is to be prepared for an environment, and then predicts nothing before its first model."""
+        return self.user.prepared is not None
+
     def setup(self, spaces: Spaces) -> None:
-        """Lets a native agent build its network. Raises AgentError."""
+        """Prepares the agent. Raises AgentError."""
+        assert self.user.prepared is not None
         with user_code("actor: Agent.setup"):
-            self.agent.setup(spaces)
+            self.user.prepared.setup(spaces)
 
     def load(self, folder: Path, id: int) -> None:
         """Predicts with model `id` in `folder` from now on. Raises AgentError: load_model raised; `version` stays."""
         with user_code(f"actor: Agent.load_model(path={str(folder)!r}, id={id})"):
-            self.agent.load_model(path=str(folder), id=id)
+            self.user.agent.load_model(path=str(folder), id=id)
         self.version = id
 
     def lane(self, specs: Specs, exploit: bool) -> Lane:
@@ -160,26 +160,10 @@ class Batcher:
     def run(self, lane: Lane) -> Batch:
         """Predicts the rows that wait in `lane`: act columns `[B, ...]`, valid until the next call. The lane is empty then.
 
-        Raises AgentError: the agent raised, or returned what an answer cannot be. SampleError: rows are not finite; the agent was
-        not called.
+        Raises AgentError, SampleError as Predictor.answer.
         """
-        batch, count = lane.take(self._padded)
-        check_finite(batch)  # padding is
-        method = "exploit" if lane.exploit else "predict"
-        where = f"{type(self.agent).__name__}.{method}"
-        call = getattr(self.agent, method)
-        with user_code(f"actor: {where}"):
-            if self._sequential:
-                results = [call(batch[i : i + 1]) for i in range(len(batch))]
-            else:
-                result = call(batch)
-        if self._sequential:
-            answer = Batch.concatenate([columns_of(result, 1, where) for result in results])
-        else:
-            answer = columns_of(result, len(batch), where)
-        if len(answer) > count:
-            answer = answer[:count]
-        check_numbers(answer, where)
+        batch, count = lane.take(self._predictor.padded)
+        answer = self._predictor.answer(batch, count, lane.exploit)
         lane.describe(answer)
         self._meter.count("predictions", count)
         self._meter.count("batches")
@@ -200,13 +184,3 @@ class Batcher:
         whole = Batch.concatenate(answers) if len(answers) > 1 else answers[0]
         ends = np.cumsum([len(batch) for batch in batches])
         return [whole[end - len(batch) : end] for batch, end in zip(batches, ends, strict=True)]
-
-
-def check_finite(rows: Batch) -> None:
-    """Raises SampleError: a float column of observations holds NaN or infinity; the network would answer NaN."""
-    if (found := first_not_finite(rows.columns)) is not None:
-        field, row, value = found
-        raise SampleError(
-            f"observation field {field!r} of row {row} holds {value}; nothing can be predicted from it, and this "
-            "request was refused. Look at what makes this field: the environment, or observation_process."
-        )

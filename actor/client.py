@@ -13,6 +13,7 @@ import numpy as np
 
 from kaimesh.contract.arrays import Batch, Specs
 from kaimesh.contract.errors import AgentError, MeshError, PeerError, Refused, SampleError, Stopped
+from kaimesh.contract.predicting import LATEST, ModelId, only_latest
 from kaimesh.contract.spaces import Spaces
 from kaimesh.contract.untrusted import clean
 from kaimesh.process.meter import Meter
@@ -42,7 +43,7 @@ class ActorClient:
     actor answers it waits for ever (a supervisor starts them again), and the meter says for how long. Not thread-safe.
 
     name: of the caller, unique in the mesh. turn: its number among all callers, so that they share the actors out evenly (a
-    hash would not: four callers often meet on one of two actors); None: by the hash of `name`. spaces: of its environment; native agents need them. timeout_s: the deadline of
+    hash would not: four callers often meet on one of two actors); None: by the hash of `name`. spaces: of its environment; agents with `setup` need them. timeout_s: the deadline of
     one answer; then it moves on.
     Every call raises Stopped when `stop` is set, Refused when an actor does not take this client (token, observations), and
     AgentError, with the original traceback, when the agent raised.
@@ -77,11 +78,14 @@ class ActorClient:
         """The actor that it is connected to."""
         return self._client.address if self._client is not None else None
 
-    def send(self, batch: Batch, exploit: bool = False) -> None:
+    def send(self, batch: Batch, exploit: bool = False, model: ModelId = LATEST) -> None:
         """Asks for the rows of `batch` and returns; `receive` brings the answers, in the order of the requests.
 
-        `batch` must stay as it is until its answer has come: it may have to be sent again.
+        `batch` must stay as it is until its answer has come: it may have to be sent again. model: "latest"; an actor predicts with one
+        model for all its clients, see `load_model`. Raises MeshError: it is another one.
         """
+        if model is not LATEST:
+            only_latest(model, "an actor")
         if self._stop.is_set():
             raise Stopped
         if not _fits(batch, self._columns):

@@ -1,4 +1,4 @@
-"""Who may ask this actor: what a HELLO declares, and what must agree between the clients of a native agent."""
+"""Who may ask this actor: what a HELLO declares, and what must agree between the clients of an agent that is prepared."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Peer:
 class Admission:
     """Gives every connection its Peer.
 
-    A native agent has one network, so its clients must agree: `spaces` is what the first one named, and stays once a model was loaded
+    An agent with `setup` has one network, so its clients must agree: `spaces` is what the first one named, and stays once a model was loaded
     for it; before that, and for the rows' specs, only while somebody is connected who declared them. `is_set_up`: the network is built.
     """
 
@@ -47,7 +47,7 @@ class Admission:
         if specs is not None and not specs.row_bytes:
             raise Refused(f"observations of {len(specs)} fields and no bytes; nothing can be predicted from them")
         spaces = None
-        if self._batcher.native:
+        if self._batcher.wants_spaces:
             spaces = None if hello.spaces is None else Spaces.from_json(hello.spaces)
             self._compare(spaces, specs)
         lanes = () if specs is None else tuple(self._batcher.lane(specs, exploit) for exploit in (False, True))
@@ -78,7 +78,7 @@ class Admission:
 
     def _compare(self, spaces: Spaces | None, specs: Specs | None) -> None:
         """Every client must have the same spaces and observations."""
-        agent = type(self._batcher.agent).__name__
+        agent = self._batcher.user.name
         if spaces is None and specs is not None:
             raise Refused(f"{agent} builds its network from the environment's spaces, and this client named none")
         if spaces is not None and self.spaces not in (None, spaces):

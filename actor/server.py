@@ -178,14 +178,14 @@ class ActorServer:
     # Weights
 
     def _can_serve(self) -> bool:
-        """A native agent without weights would play noise that nobody learns from; another may have its own beginning."""
-        return not self._batcher.native or (
+        """An agent with `setup` and no weights would play noise that nobody learns from; another may have its own beginning."""
+        return not self._batcher.wants_spaces or (
             self._admission.is_set_up and (self._batcher.version >= 0 or self._models is None)
         )
 
     def _follow(self) -> None:
         """Between two batches: builds the network, loads what was asked for, or what is newest."""
-        if self._batcher.native and not self._admission.is_set_up and not self._set_up():
+        if self._batcher.wants_spaces and not self._admission.is_set_up and not self._set_up():
             return
         done = [asked for asked in self._asked if asked[2].done()]
         self._asked = [asked for asked in self._asked if asked not in done]

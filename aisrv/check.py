@@ -45,23 +45,24 @@ def check_models(ckpt: Path, conf: Path, overrides: dict[str, str]) -> None:
     Only agents that have `check_model` are asked (see kaimesh/contract/agent); others say at `load_model` what does not fit.
     """
     from kaimesh.config import load
-    from kaimesh.process.agents import dotted, make_agent
+    from kaimesh.process.agents import make_agent, workflow_of
     from kaimesh.training import checkpoint  # a new run needs none of these, and its user waits
 
     config = load(conf, overrides)
-    agent_class = dotted(config.algo.aisrv_agent)
-    if not hasattr(agent_class, "check_model") or not getattr(dotted(config.algo.train_workflow), "vectorised", False):
+    if not workflow_of(config).vectorised:
         return
-    agent = make_agent(config, "aisrv", logger=logging.getLogger("check"))
+    user = make_agent(config, "aisrv", logger=logging.getLogger("check"))
+    if user.checking is None:
+        return
     app = config.app
-    env = envs.featured(
-        envs.make_vector(app.app, 1, env_conf=app.env_conf, max_episode_steps=app.max_episode_steps), agent
-    )
+    made = envs.make_vector(app.app, 1, env_conf=app.env_conf, max_episode_steps=app.max_episode_steps)
+    env = envs.featured(made, user.featured)
     try:
-        agent.setup(env.spaces)
+        if user.prepared is not None:
+            user.prepared.setup(env.spaces)
         for info in reversed(checkpoint.models(ckpt)[-_TRIES:]):
             if (ckpt / info.files[0].name).stat().st_size == info.files[0].bytes:
-                agent.check_model(str(ckpt), info.id)
+                user.checking.check_model(str(ckpt), info.id)
                 return
     except AgentError as error:
         raise ConfigError(str(error)) from error

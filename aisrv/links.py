@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from kaimesh.actor.client import ActorClient
+from kaimesh.aisrv.policy import Policy
 from kaimesh.buffer.sending.sender import SampleSender
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.spaces import Spaces
@@ -12,32 +13,6 @@ from kaimesh.learner.client import LearnerClient
 from kaimesh.process.life import Context
 
 _STATUS_S = 2.0
-
-
-class Policy(Protocol):
-    """Predictions, one request under way at a time. Answers are valid until the next `receive`."""
-
-    def send(self, batch: Batch, exploit: bool = False) -> None:
-        """Asks for the rows of `batch`."""
-
-    def receive(self) -> tuple[Batch, int]:
-        """The answer, and the version of the model that made it."""
-        ...
-
-    def predict(self, batch: Batch, exploit: bool = False) -> tuple[Batch, int]:
-        """`send` and `receive`."""
-        ...
-
-    def load_model(self, id: int | str) -> int:
-        """Asks for a model ("latest", "random" or a number); returns the version that then predicts."""
-        ...
-
-    def version(self) -> int:
-        """The version that predicts now."""
-        ...
-
-    def close(self) -> None:
-        """Ends the connection."""
 
 
 class Sender(Protocol):

@@ -8,21 +8,28 @@ in one is every later one's.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from kaimesh.aisrv.policy import AgentPolicy
+from kaimesh.contract import stacking
 from kaimesh.contract.agent import user_code
+from kaimesh.contract.answers import check_numbers, columns_of
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.columns import for_learn
+from kaimesh.contract.user_agent import UserAgent
 from kaimesh.process.life import Context
 from kaimesh.process.turn import Turn
 from kaimesh.training import Training, checkpoint
 
 
-def train_in_place(agent: Any, context: Context) -> Training:
-    """Extends `agent` as above and resumes, preloads or begins anew; the caller closes what it returns."""
+def train_in_place(user: UserAgent, context: Context) -> Training:
+    """Extends the agent as above and resumes, preloads or begins anew; the caller closes what it returns."""
+    agent: Any = user.agent
     load = agent.load_model
     training = Training(
-        agent,
+        user,
         where="aisrv (local)",
         config=context.config,
         run=context.run,
@@ -33,10 +40,15 @@ def train_in_place(agent: Any, context: Context) -> Training:
     )
     predicting, training_turn = Turn(), Turn()  # every slot's workflow is a thread of its own
 
-    def in_turn(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
+    def checked(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        """`method` in its turn; what it returns is checked as an actor checks it, and is the user's own."""
+        where = f"{user.name}.{name}"
+
+        def call(list_obs_data: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
             with predicting(name):
-                return method(*args, **kwargs)
+                answer = method(list_obs_data, *args, **kwargs)
+            check_numbers(columns_of(answer, len(list_obs_data), where), where)
+            return answer
 
         return call
 
@@ -62,5 +74,43 @@ def train_in_place(agent: Any, context: Context) -> Training:
 
     training.start()
     agent.learn, agent.load_model, agent.train_count = learn, load_model, training.train_count
-    agent.predict, agent.exploit = in_turn("predict", agent.predict), in_turn("exploit", agent.exploit)
+    agent.predict, agent.exploit = checked("predict", agent.predict), checked("exploit", agent.exploit)
     return training
+
+
+class LocalLinks:
+    """kaimesh.aisrv.links.Links of a vectorised agent that trains in this process: its policy, its sender and its learner in one."""
+
+    def __init__(self, user: UserAgent, training: Training) -> None:
+        self._user, self._training = user, training
+
+    @property
+    def sender(self) -> LocalLinks:
+        """Samples come to `put`."""
+        return self
+
+    def policy(self, slot: int) -> AgentPolicy:
+        """Predictions of the agent itself."""
+        del slot
+        return AgentPolicy(self._user, lambda: self._training.train_count)
+
+    def save_model(self) -> int:
+        """A user save, at once."""
+        return self._training.user_save()
+
+    def samples_short(self, version: int) -> int:
+        """None: `put` returns after the learn."""
+        del version
+        return 0
+
+    def put(self, batch: Batch) -> None:
+        """Trains at once."""
+        self._user.agent.learn(for_learn(stacking.restored(batch)))
+
+    def flush(self, timeout_s: float) -> bool:
+        """Nothing is ever under way."""
+        del timeout_s
+        return True
+
+    def close(self) -> None:
+        """Nothing to close: the caller closes the training."""

@@ -1,4 +1,4 @@
-"""The agent that a workflow sees in remote mode, and the gate that keeps on-policy training in step."""
+"""The agent that a workflow sees, and the gate that keeps on-policy training in step."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from kaimesh.aisrv.links import Links, Policy
+from kaimesh.aisrv.links import Links
+from kaimesh.aisrv.policy import Policy
 from kaimesh.contract.arrays import Batch, Specs
-from kaimesh.contract.columns import MODEL_VERSION, RUN_ID
+from kaimesh.contract.columns import MODEL_VERSION, with_origin, with_run_id
 from kaimesh.contract.errors import PeerError, Stopped
 from kaimesh.contract.structs import protocol, sample_columns
+from kaimesh.contract.user_agent import UserAgent
 from kaimesh.process.meter import Meter
 
 _POLL_S = 0.002
@@ -86,20 +88,22 @@ class OnPolicyGate:
             return 0
 
 
-class RemoteAgent:
-    """predict, exploit and load_model go to the actor, learn to the buffer, save_model to the learner; the rest is local.
+class WorkflowAgent:
+    """predict, exploit and load_model go to the policy, learn to the sender, save_model to the learner; the rest is `user`'s own.
+
+    In remote mode these are an actor, the buffer and the learner's process; in local mode all are in this one.
 
     Attributes that a workflow reads or sets are the local instance's: they never reach the actor's or the learner's.
     """
 
     _OWN = frozenset(
-        {"_gate", "_links", "_local", "_policy", "_run_id", "_send_size", "_specs", "_version", "on_policy"}
+        {"_gate", "_links", "_local", "_policy", "_run_id", "_send_size", "_specs", "_version", "on_policy", "user"}
     )
 
     def __init__(
-        self, local: Any, links: Links, policy: Policy, *, run_id: int, send_size: int, gate: OnPolicyGate | None
+        self, user: UserAgent, links: Links, policy: Policy, *, run_id: int, send_size: int, gate: OnPolicyGate | None
     ) -> None:
-        self._local, self._links, self._policy = local, links, policy
+        self.user, self._local, self._links, self._policy = user, user.agent, links, policy
         self._run_id, self._send_size, self._gate = run_id, send_size, gate
         self._specs: Specs | None = None
         self._version = -1
@@ -115,7 +119,7 @@ class RemoteAgent:
             setattr(self._local, name, value)
 
     def send(self, batch: Batch) -> None:
-        """Asks the actor for the rows of `batch` and goes on; `receive` fetches the answer."""
+        """Asks for predictions of the rows of `batch` and goes on; `receive` fetches the answer."""
         self._policy.send(batch)
 
     def receive(self) -> tuple[Batch, int]:
@@ -136,9 +140,10 @@ class RemoteAgent:
         if list_sample_data is None or len(list_sample_data) == 0:
             return
         batch = sample_columns(list_sample_data)
-        for name, value in ((MODEL_VERSION, self._version), (RUN_ID, self._run_id)):
-            if name not in batch.columns:
-                batch.columns[name] = np.full(len(batch), value, np.int64)
+        if MODEL_VERSION not in batch.columns:  # an unroll has its own
+            batch = with_origin(
+                batch.columns, self._full(len(batch), self._version), self._full(len(batch), self._run_id)
+            )
         stopped = False
         for start in range(0, len(batch), self._send_size):
             try:
@@ -165,6 +170,10 @@ class RemoteAgent:
         batch = Batch.of(rows, self._specs)
         if self._specs is None:
             self._specs = batch.specs
-        columns = {**batch.columns, RUN_ID: np.full(len(batch), self._run_id, np.int64)}
-        answer, self._version = self._policy.predict(Batch(columns), exploit)
+        self._policy.send(with_run_id(batch.columns, self._full(len(batch), self._run_id)), exploit)
+        answer, self._version = self._policy.receive()
         return list(Batch({name: column.copy() for name, column in answer.columns.items()}, protocol("ActData")))
+
+    @staticmethod
+    def _full(count: int, value: int) -> np.ndarray:
+        return np.full(count, value, np.int64)

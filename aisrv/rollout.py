@@ -1,4 +1,4 @@
-"""The native workflow: groups of vectorised environments, stepped in turn while the other groups' predictions travel.
+"""The vectorised workflow: groups of environments, stepped in turn while the other groups' predictions travel.
 
 Shape legend: N environments of one group, T steps of an unroll; `...` one observation.
 
@@ -12,7 +12,7 @@ network's state the sample has the one before step 0, see kaimesh/contract/recur
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -21,58 +21,44 @@ from kaimesh.aisrv.guard import environment
 from kaimesh.contract import stacking
 from kaimesh.contract.agent import user_code
 from kaimesh.contract.arrays import Batch
-from kaimesh.contract.columns import MODEL_VERSION, PRIORITY, RUN_ID
+from kaimesh.contract.columns import with_origin, with_run_id
 from kaimesh.contract.errors import ConfigError
 from kaimesh.contract.recurrence import RecurrentState
+from kaimesh.contract.user_agent import UserAgent
+from kaimesh.contract.workflow import vectorised
 from kaimesh.process.meter import Meter
 
 ENDLESS_STEPS = 30_000  # of one episode, from the start on: then somebody should know
 
 
-class Direct:
-    """Predictions of an agent in this process, with the two halves (`send`, `receive`) that a remote one has."""
+class Rolling(Protocol):
+    """What a group needs of its agent: kaimesh.aisrv.proxy.WorkflowAgent. on_policy: `learn` may return with a new model."""
 
-    on_policy = False
-
-    def __init__(self, agent: Any) -> None:
-        self._agent = agent
-        self.unroll_length: int = agent.unroll_length
-        self.initial_state = getattr(agent, "initial_state", None)
-        self.slot_columns = getattr(agent, "slot_columns", None)
-        self.sample_of = getattr(agent, "sample_of", None)
-        self._answer: Batch | None = None
+    user: UserAgent
+    on_policy: bool
 
     def send(self, batch: Batch) -> None:
-        """Predicts at once."""
-        with user_code("aisrv: Agent.predict"):
-            answer = self._agent.predict(batch)
-        self._answer = (
-            answer if isinstance(answer, Batch) else Batch(answer) if isinstance(answer, dict) else Batch.of(answer)
-        )
+        """Asks for predictions."""
 
     def receive(self) -> tuple[Batch, int]:
-        """What `send` found."""
-        assert self._answer is not None
-        return self._answer, self._agent.train_count
+        """Act columns `[N, ...]`, valid until the next `receive`, and the model's version."""
+        ...
 
-    def learn(self, samples: Batch) -> None:
-        """Trains at once, without the columns that are the mesh's own."""
-        own = (MODEL_VERSION, RUN_ID, PRIORITY)
-        whole = stacking.restored(samples).columns
-        self._agent.learn(Batch({name: column for name, column in whole.items() if name not in own}))
+    def learn(self, list_sample_data: Batch) -> None:
+        """Takes samples away."""
 
 
 class Group:
     """N environments and their unroll under way.
 
-    agent: RemoteAgent, or Direct around a local one. unroll_length: T, steps in a sample. first_slot: number of the first
-    environment among the `total_slots` of all aisrv; 0: these are all.
+    unroll_length: T, steps in a sample. first_slot: number of the first environment among the `total_slots` of all aisrv; 0: these
+    are all.
     """
 
     def __init__(
         self,
         env: gym.vector.VectorEnv,
-        agent: Any,
+        agent: Rolling,
         unroll_length: int,
         meter: Meter,
         run_id: int,
@@ -83,8 +69,12 @@ class Group:
         self.env, self.agent, self.length, self._meter = env, agent, unroll_length, meter
         n = env.num_envs
         slots = first_slot + np.arange(n)
-        columns_of, self._sample_of = (getattr(agent, name, None) for name in ("slot_columns", "sample_of"))
-        self._constants: dict[str, np.ndarray] = columns_of(slots, total_slots or n) if columns_of else {}
+        user = agent.user
+        self._sampling = user.sampling
+        self._constants: dict[str, np.ndarray] = {}
+        if user.slotted is not None:
+            with user_code("aisrv: Agent.slot_columns"):
+                self._constants = dict(user.slotted.slot_columns(slots, total_slots or n))
         self._run_id = run_id + np.arange(n, dtype=np.int64)
         self._t = 0
         self._done = np.zeros(n, bool)
@@ -92,7 +82,7 @@ class Group:
         self._steps = np.zeros(n, np.int64)
         self._version = np.zeros(n, np.int64)  # of the unroll's first action
         self._latest = 0
-        self._state = RecurrentState(agent, n)
+        self._state = RecurrentState(user.recurrent, n)
         self._state_before = self._state.columns  # of the unroll's first step
         self._env_phase, self._predict_phase, self._send_phase = (meter.phase(p) for p in ("env", "predict", "send"))
         with environment("reset"):
@@ -180,7 +170,7 @@ class Group:
 
     def _request(self) -> Batch:
         columns = {name: np.ascontiguousarray(column) for name, column in self._seen.items()}
-        return Batch({**columns, **self._state.columns, **self._constants, RUN_ID: self._run_id})
+        return with_run_id({**columns, **self._state.columns, **self._constants}, self._run_id)
 
     def _write_prediction(self, acts: Batch, version: int) -> None:
         acts = self._state.take(acts)
@@ -214,14 +204,13 @@ class Group:
         return int(np.count_nonzero(valid))
 
     def _unroll(self) -> Batch:
-        meta = {MODEL_VERSION: self._version, RUN_ID: self._run_id}
         observed = {**self._observed, **self._state_before}
-        unrolls = Batch({**observed, **self._predicted, "reward": self._reward, **self._flags, **meta})
-        if self._sample_of is None:
+        columns = {**observed, **self._predicted, "reward": self._reward, **self._flags}
+        unrolls = with_origin(columns, self._version, self._run_id)
+        if self._sampling is None:
             return unrolls
         with user_code("aisrv: Agent.sample_of"):
-            samples: Batch = self._sample_of(unrolls)
-        return samples
+            return self._sampling.sample_of(unrolls)
 
     def _carry_over(self) -> None:
         self._store()
@@ -231,7 +220,8 @@ class Group:
         self._state_before = self._state.columns
 
 
-def workflow(envs: Sequence[gym.vector.VectorEnv], agents: Sequence[Any], logger: Any, monitor: Any) -> None:
+@vectorised
+def workflow(envs: Sequence[gym.vector.VectorEnv], agents: Sequence[Rolling], logger: Any, monitor: Any) -> None:
     """Rolls out until the mesh stops. `agents[i]` predicts for the group `envs[i]`.
 
     monitor: kaimesh.aisrv.service.WorkflowMonitor, for the meter, the stop event, the seed and the slots' numbers.
@@ -242,7 +232,9 @@ def workflow(envs: Sequence[gym.vector.VectorEnv], agents: Sequence[Any], logger
         meter.state("starting", f"the first reset of {sum(env.num_envs for env in envs)} environments")
     for i, (env, agent) in enumerate(zip(envs, agents, strict=True)):
         run_id, seed = monitor.run_id + 1000 * i, monitor.seed + 1000 * i
-        groups.append(Group(env, agent, agent.unroll_length, meter, run_id, seed, slot, monitor.total_slots))
+        assert agent.user.vectorised is not None  # or the service had refused it
+        length = agent.user.vectorised.unroll_length
+        groups.append(Group(env, agent, length, meter, run_id, seed, slot, monitor.total_slots))
         slot += env.num_envs
     logger.info(
         "rolling out %s environments in %d groups, unrolls of %d steps",
@@ -266,6 +258,3 @@ def workflow(envs: Sequence[gym.vector.VectorEnv], agents: Sequence[Any], logger
                 )
     finally:  # steps that were made and will never be learned from
         meter.count("env_steps_unfinished", sum(group.unfinished for group in groups))
-
-
-workflow.vectorised = True  # type: ignore[attr-defined]

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from kaimesh import envs
 from kaimesh.aisrv.guard import environment
 from kaimesh.aisrv.links import Links, RemoteLinks
-from kaimesh.aisrv.local import train_in_place
-from kaimesh.aisrv.proxy import OnPolicyGate, RemoteAgent
-from kaimesh.aisrv.rollout import Direct
+from kaimesh.aisrv.local import LocalLinks, train_in_place
+from kaimesh.aisrv.proxy import OnPolicyGate, WorkflowAgent
 from kaimesh.aisrv.slots import CountedEnv, run_slots
 from kaimesh.contract.agent import Monitor, user_code
-from kaimesh.contract.errors import Stopped
+from kaimesh.contract.errors import AgentError, Stopped
 from kaimesh.contract.spaces import Spaces
-from kaimesh.process.agents import dotted
+from kaimesh.contract.user_agent import UserAgent
+from kaimesh.process.agents import workflow_of
 from kaimesh.process.life import Context
 from kaimesh.training import Training
 
@@ -52,27 +53,27 @@ class AisrvService:
         self._context = context
         app = context.config.app
         self._monitor = WorkflowMonitor(context)
-        self._workflow = dotted(context.config.algo.train_workflow)
-        self._vectorised = getattr(self._workflow, "vectorised", False)
-        self._local = context.make_agent("learner" if app.wrapper_type == "local" else "aisrv")
+        self._workflow = workflow_of(context.config)
+        self._user = self._fitting(context.make_agent("learner" if app.wrapper_type == "local" else "aisrv"))
         if context.watchdog is not None:
             context.watchdog.be_patient(app.env_build_seconds, "env_build_seconds")
         with environment("its constructor"):
             self._envs, spaces = self._make_envs()
-        if hasattr(self._local, "setup"):
+        if self._user.prepared is not None:
             with user_code("aisrv: Agent.setup"):
-                self._local.setup(spaces)
+                self._user.prepared.setup(spaces)
         self._links: Links | None = None
         self._training: Training | None = None
         if app.wrapper_type == "local":
-            self._training = train_in_place(self._local, context)
-            agents: list[Any] = [Direct(self._local) if self._vectorised else self._local for _ in self._envs]
+            self._training = train_in_place(self._user, context)
+            links = LocalLinks(self._user, self._training)
+            vectorised = self._workflow.vectorised
+            self._agents: list[Any] = self._linked(links) if vectorised else [self._user.agent for _ in self._envs]
         elif app.wrapper_type == "none":
-            agents = [NoAgent(self._local) for _ in self._envs]
+            self._agents = [NoAgent(self._user.agent) for _ in self._envs]
         else:
             self._links = make_links(context, spaces)
-            agents = list(self._proxies(self._links))
-        self._agents = agents
+            self._agents = self._linked(self._links)
 
     def run(self) -> None:
         """Runs the workflow until it returns, raises, or the mesh stops."""
@@ -80,12 +81,12 @@ class AisrvService:
         context.logger.info(
             "workflow %s, wrapper_type %s", context.config.algo.train_workflow, context.config.app.wrapper_type
         )
-        if self._vectorised:
+        if self._workflow.vectorised:
             with user_code("aisrv: workflow"):
-                self._workflow(self._envs, self._agents, context.logger, self._monitor)
+                self._workflow.run(self._envs, self._agents, context.logger, self._monitor)
         else:
             context.meter.state("working")
-            run_slots(self._workflow, self._envs, self._agents, context.logger, self._monitor, context.stop)
+            run_slots(self._workflow.run, self._envs, self._agents, context.logger, self._monitor, context.stop)
 
     def close(self) -> None:
         """Dumps what a local agent learned; waits for the last acknowledgements; ends connections and environments."""
@@ -102,7 +103,7 @@ class AisrvService:
         context, app = self._context, self._context.config.app
         count, limit = app.aisrv_connect_to_kaiwu_env_count, app.max_episode_steps
         arguments: dict[str, Any] = {"env_conf": app.env_conf, "max_episode_steps": limit}
-        if self._vectorised:
+        if self._workflow.vectorised:
             groups = 1 if app.algorithm_on_policy_or_off_policy == "on-policy" else min(app.aisrv_env_groups, count)
             sizes = [count // groups + (i < count % groups) for i in range(groups)]
             made = [
@@ -112,7 +113,7 @@ class AisrvService:
                 for i, n in enumerate(sizes)
             ]
             context.meter.state("starting")
-            seen = [envs.featured(env, self._local) for env in made]
+            seen = [envs.featured(env, self._user.featured) for env in made]
             return seen, seen[0].spaces
         facades = []
         for i in range(count):
@@ -133,20 +134,30 @@ class AisrvService:
 
         return tell
 
-    def _proxies(self, links: Links) -> list[RemoteAgent]:
+    def _fitting(self, user: UserAgent) -> UserAgent:
+        """`user`. Raises AgentError: the workflow cannot use such an agent."""
+        path = self._context.config.algo.train_workflow
+        if self._workflow.vectorised and user.vectorised is None:
+            raise AgentError(
+                f"train_workflow = {path} is vectorised, but {user.name} has no unroll_length, so nobody knows how many steps a sample "
+                "has. Give it one (Vectorised in kaimesh.agent), or name a workflow that plays one environment at a time."
+            )
+        return user
+
+    def _linked(self, links: Links) -> list[WorkflowAgent]:
         app, context = self._context.config.app, self._context
         gate = None
-        if app.algorithm_on_policy_or_off_policy == "on-policy":
+        if app.algorithm_on_policy_or_off_policy == "on-policy" and app.wrapper_type == "remote":
             gate = OnPolicyGate(
                 -(-app.train_batch_size // app.aisrv_count), context.stop, context.meter, logger=context.logger
             )
         return [
-            RemoteAgent(
-                self._local,
+            WorkflowAgent(
+                self._user,
                 links,
                 links.policy(i),
                 run_id=self._monitor.run_id + i,
-                send_size=app.send_sample_size,
+                send_size=app.send_sample_size if app.wrapper_type == "remote" else sys.maxsize,
                 gate=gate,
             )
             for i in range(len(self._envs))

@@ -52,7 +52,7 @@ class Learner(Protocol):
         """Goes on where `state` was taken."""
 
 
-class NativeAgent(agent.Agent):
+class NativeAgent(agent.BaseAgent):
     """The network, its weights, and in the learner the update.
 
     An algorithm sets `config_class`, its hyper-parameters; `model`, the module of its network (`architecture`, `initial_weights`, `forward`);

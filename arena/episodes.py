@@ -1,4 +1,4 @@
-"""Playing episodes with a trained model, for native and for Kaiwu-style agents.
+"""Playing episodes with a trained model, for vectorised and for Kaiwu-style agents.
 
 Every episode has an environment of its own and a seed of its own. So what comes out does not depend on how many play at once, two
 models meet the same episodes, short ones have no advantage, and each can be played again from its seed and actions.
@@ -14,8 +14,10 @@ import numpy as np
 
 from kaimesh.contract.agent import user_code
 from kaimesh.contract.arrays import Batch, Specs
+from kaimesh.contract.predicting import Predictor
 from kaimesh.contract.recurrence import RecurrentState
 from kaimesh.contract.structs import protocol
+from kaimesh.contract.user_agent import UserAgent
 
 AT_ONCE = 32  # episodes, and rows of a prediction: a network's rounding may depend on their number
 
@@ -97,7 +99,7 @@ def play(
             one.close()
 
 
-class NativePlay:
+class VectorisedPlay:
     """One slot of a vector environment, env.MeshVectorEnv or what an agent's features make of it. state: of the agent, for one slot."""
 
     def __init__(self, env: Any, seed: int, report: Callable[[Any], Report], state: RecurrentState) -> None:
@@ -130,21 +132,21 @@ class NativePlay:
         self._env.close()
 
 
-class Native:
-    """Plays with a native agent. make: makes one slot. report: what an environment says of an episode that is over."""
+class Vectorised:
+    """Plays with a vectorised agent. make: makes one slot. report: what an environment says of an episode that is over."""
 
-    def __init__(self, agent: Any, make: Callable[[], Any], report: Callable[[Any], Report]) -> None:
-        self._agent, self._make, self._report = agent, make, report
+    def __init__(self, user: UserAgent, make: Callable[[], Any], report: Callable[[Any], Report]) -> None:
+        self._user, self._make, self._report = user, make, report
+        self._predictor = Predictor(user, "evaluate")
 
-    def start(self, seed: int) -> NativePlay:
+    def start(self, seed: int) -> VectorisedPlay:
         """As Player's."""
-        return NativePlay(self._make(), seed, self._report, RecurrentState(self._agent, 1))
+        return VectorisedPlay(self._make(), seed, self._report, RecurrentState(self._user.recurrent, 1))
 
-    def act(self, plays: Sequence[NativePlay]) -> list[Batch]:
+    def act(self, plays: Sequence[VectorisedPlay]) -> list[Batch]:
         """As Player's."""
         batch = Batch.concatenate([Batch(one.row()) for one in plays])
-        with user_code("evaluate: Agent.exploit"):
-            acts = Batch.of(self._agent.exploit(_padded(batch, self._agent)))
+        acts = self._predictor.answer(_padded(batch, self._user), len(batch), exploit=True)
         return [acts[i : i + 1] for i in range(len(plays))]
 
 
@@ -175,10 +177,10 @@ class KaiwuPlay:
 class Kaiwu:
     """Plays with a Kaiwu-style agent: observation_process, exploit, action_process. make: makes a facade whose first reset has a seed."""
 
-    def __init__(self, agent: Any, make: Callable[[int], Any], report: Callable[[Any], Report]) -> None:
-        self._agent, self._make, self._report = agent, make, report
-        self._observe: Callable[[Any], Any] = _function(agent, "observation_process") or (lambda raw_obs: raw_obs)
-        self._act: Callable[[Any], Any] = _function(agent, "action_process") or (lambda act_data: act_data.action)
+    def __init__(self, user: UserAgent, make: Callable[[int], Any], report: Callable[[Any], Report]) -> None:
+        self._user, self._make, self._report = user, make, report
+        self._observe: Callable[[Any], Any] = user.observe or (lambda raw_obs: raw_obs)
+        self._act: Callable[[Any], Any] = user.act or (lambda act_data: act_data.action)
         self._specs: Specs | None = None
 
     def start(self, seed: int) -> KaiwuPlay:
@@ -192,19 +194,15 @@ class Kaiwu:
         self._specs = self._specs or Specs.of_object(rows[0])
         batch = Batch(Batch.of(rows, self._specs).columns, protocol("ObsData"))
         with user_code("evaluate: Agent.exploit"):
-            answer = self._agent.exploit(_padded(batch, self._agent))
+            answer = self._user.agent.exploit(_padded(batch, self._user))
         acts = answer[0] if isinstance(answer, tuple) else answer  # (list, model version) in generation G2
         with user_code("evaluate: action_process"):
             return [self._act(acts[i]) for i in range(len(plays))]
 
 
-def _function(agent: Any, name: str) -> Any:
-    return getattr(agent, name, None) or protocol(name)
-
-
-def _padded(batch: Batch, agent: Any) -> Batch:
+def _padded(batch: Batch, user: UserAgent) -> Batch:
     """With rows repeated up to AT_ONCE, for agents that want one size of batch."""
-    if not getattr(agent, "pad_batches", False):
+    if not user.pad_batches:
         return batch
     return batch.take(np.arange(AT_ONCE) % len(batch))
 

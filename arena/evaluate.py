@@ -19,7 +19,7 @@ from typing import Any
 
 from kaimesh import envs
 from kaimesh.arena import Episode, Model, find_model
-from kaimesh.arena.episodes import Kaiwu, Native, Player, Watch, play
+from kaimesh.arena.episodes import Kaiwu, Player, Vectorised, Watch, play
 from kaimesh.arena.figures import statistics, words
 from kaimesh.arena.progress import follow
 from kaimesh.arena.recording import Recording
@@ -29,7 +29,8 @@ from kaimesh.config.packages import find_own_code
 from kaimesh.config.reading import parse, read
 from kaimesh.contract.agent import called_exit, user_code
 from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, ConfigError, MeshError
-from kaimesh.process.agents import dotted, make_agent
+from kaimesh.contract.user_agent import UserAgent
+from kaimesh.process.agents import make_agent, workflow_of
 from kaimesh.process.guarded import guarded
 from kaimesh.process.life import set_threads
 from kaimesh.process.logs import configure as configure_logging
@@ -60,16 +61,16 @@ class Evaluation:
             if key in trained and value != trained[key] and key not in changes
         ]
         self.notes += envs.notes(self.app)
-        self._agent = self._new_agent()
+        self._user = self._new_agent()
         self._prepare()
 
     def play(self, episodes: int, seed: int, most_steps: int, watch: Watch) -> Iterator[Episode]:
         """Plays the episodes of so many seeds from `seed` on; they come in the order in which they end. See kaimesh.arena.episodes."""
         player: Player
-        if self._is_native():
-            player = Native(self._agent, self._make_slot, envs.episode_report)
+        if workflow_of(self.config).vectorised:
+            player = Vectorised(self._user, self._make_slot, envs.episode_report)
         else:
-            player = Kaiwu(self._agent, self._make_facade, envs.episode_report)
+            player = Kaiwu(self._user, self._make_facade, envs.episode_report)
         yield from play(player, range(seed, seed + episodes), most_steps, watch)
 
     def recording(self, episode: Episode) -> Recording:
@@ -85,27 +86,24 @@ class Evaluation:
         declared = env.metadata.get("success_return", registered)
         return None if declared is None else float(declared)
 
-    def _is_native(self) -> bool:
-        return bool(getattr(dotted(self.config.algo.train_workflow), "vectorised", False))
-
     def _make_slot(self) -> Any:
         made = envs.make_vector(self.app, 1, env_conf=self.env_conf, max_episode_steps=self.limit)
-        return envs.featured(made, self._agent)
+        return envs.featured(made, self._user.featured)
 
     def _make_facade(self, seed: int) -> Any:
         return envs.facade(self.app, env_conf=self.env_conf, seed=seed, max_episode_steps=self.limit)
 
-    def _new_agent(self) -> Any:
+    def _new_agent(self) -> UserAgent:
         return make_agent(self.config, "actor", device="cpu", logger=configure_logging("evaluate", "WARNING"))
 
     def _prepare(self) -> None:
-        if hasattr(self._agent, "setup"):
+        if self._user.prepared is not None:
             slot = self._make_slot()
             slot.close()
             with user_code("evaluate: Agent.setup"):
-                self._agent.setup(slot.spaces)
+                self._user.prepared.setup(slot.spaces)
         with user_code(f"evaluate: Agent.load_model({str(self.model.folder)!r}, {self.model.id})"):
-            self._agent.load_model(path=str(self.model.folder), id=self.model.id)
+            self._user.agent.load_model(path=str(self.model.folder), id=self.model.id)
 
 
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:

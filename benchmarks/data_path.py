@@ -27,6 +27,7 @@ from kaimesh.config import Config, load
 from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.contract import stacking
 from kaimesh.contract.arrays import Batch
+from kaimesh.contract.user_agent import UserAgent
 from kaimesh.operate.cli.start import overrides_of
 from kaimesh.process.agents import make_agent
 from kaimesh.process.life import set_threads
@@ -63,34 +64,43 @@ def main() -> None:
 
 def unrolls(config: Config) -> list[Batch]:
     """Batches of train_batch_size samples, as aisrv sends them."""
-    from kaimesh.aisrv.rollout import Direct, Group
+    from kaimesh.aisrv.policy import AgentPolicy
+    from kaimesh.aisrv.rollout import Group
 
     app = config.app
     kept: list[Batch] = []
 
-    class Keeper(Direct):
+    class Keeper(AgentPolicy):
+        on_policy = False
+
+        def __init__(self, user: UserAgent) -> None:
+            super().__init__(user, version=lambda: 0)
+            self.user = user
+
         def learn(self, samples: Batch) -> None:
             kept.append(Batch({name: column.copy() for name, column in samples.columns.items()}))
 
-    agent, env = agent_of(config)
-    agent.train_count = 0
-    group = Group(env, Keeper(agent), agent.unroll_length, Meter("aisrv_0"), run_id=0, seed=app.random_seed)
+    user, env = agent_of(config)
+    assert user.vectorised is not None
+    length = user.vectorised.unroll_length
+    group = Group(env, Keeper(user), length, Meter("aisrv_0"), run_id=0, seed=app.random_seed)
     while len(kept) < _BATCHES:
         group.advance()
     env.close()
     return kept
 
 
-def agent_of(config: Config) -> tuple[Any, Any]:
+def agent_of(config: Config) -> tuple[UserAgent, Any]:
     """An untrained agent that can do everything, and environments for a batch of samples as it sees them."""
     app = config.app
-    agent = make_agent(config, "learner", logger=logging.getLogger("agent"))
+    user = make_agent(config, "learner", logger=logging.getLogger("agent"))
     env = envs.make_vector(
         app.app, app.train_batch_size, env_conf=app.env_conf, seed=1, max_episode_steps=app.max_episode_steps
     )
-    seen = envs.featured(env, agent)
-    agent.setup(seen.spaces)
-    return agent, seen
+    seen = envs.featured(env, user.featured)
+    assert user.prepared is not None  # as every algorithm of ours
+    user.prepared.setup(seen.spaces)
+    return user, seen
 
 
 def measure(config: Config, samples: list[Batch], learns: int) -> dict[str, float]:
@@ -99,20 +109,26 @@ def measure(config: Config, samples: list[Batch], learns: int) -> dict[str, floa
     from kaimesh.buffer.ingest import Ingest
     from kaimesh.learner.trainer import Trainer
 
-    agent, env = agent_of(config)
+    user, env = agent_of(config)
     env.close()
     meter, logger = Meter("learner_0"), logging.getLogger("learner")
-    ingest = Ingest(agent.table, config.app, meter=Meter("buffer_0"))
+    ingest = Ingest(user.table, config.app, meter=Meter("buffer_0"))
     ingest.declare(samples[0].specs, None)
     done = threading.Event()
     feeder = threading.Thread(target=_feed, args=(ingest, samples, done), daemon=True)
     batch_size = config.app.train_batch_size
-    reader = Reader([], [], "", batch_size=batch_size, table=agent.table, config=config, meter=meter, controls=[ingest])
+    reader = Reader([], [], "", batch_size=batch_size, table=user.table, config=config, meter=meter, controls=[ingest])
     with tempfile.TemporaryDirectory() as folder:
         run = RunDir(Path(folder))
         run.prepare()
         trainer = Trainer(
-            agent, reader, config=config, run=run, meter=meter, logger=logger, publish=lambda _path, _info: None
+            user,
+            reader,
+            config=config,
+            run=run,
+            meter=meter,
+            logger=logger,
+            publish=lambda _path, _info: None,
         )
         trainer.start()
         feeder.start()

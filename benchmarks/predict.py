@@ -103,7 +103,7 @@ def serve(network: str, port: Connection, stop: Event) -> None:
     from kaimesh.actor.server import ActorServer
 
     meter = Meter("actor_0")
-    batcher = Batcher(AGENTS[network](), max_rows=256, meter=meter)
+    batcher = Batcher(_read(AGENTS[network]()), max_rows=256, meter=meter)
     server = ActorServer(("127.0.0.1", 0), token=TOKEN, batcher=batcher, models=None, meter=meter)
     port.send(server.port)
     began_s = time.process_time()
@@ -113,6 +113,15 @@ def serve(network: str, port: Connection, stop: Event) -> None:
     cpu_s = time.process_time() - began_s
     port.send({"rows_per_batch": predictions / batches, "actor_cpu_us_per_prediction": cpu_s / predictions * 1e6})
     server.close()
+
+
+def _read(agent: Any) -> Any:
+    """`agent` as a batcher takes it; before version 0.2 that was the agent itself."""
+    try:
+        from kaimesh.contract.user_agent import read_agent
+    except ImportError:
+        return agent
+    return read_agent(agent)
 
 
 def ask(port: int, rows: int, start: Event, seconds: float, answer: Connection) -> None:

@@ -13,6 +13,7 @@ from gymnasium.vector import VectorEnv
 from kaimesh.aisrv import rollout
 from kaimesh.algorithms.impala import agent, config
 from kaimesh.contract.arrays import Batch
+from kaimesh.contract.workflow import vectorised
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +50,8 @@ class SlowEnv:
         return self._env.step(actions)
 
 
+@vectorised
 def workflow(envs: Sequence[VectorEnv], agents: Sequence[Any], logger: Any, monitor: Any) -> None:
-    """The native workflow on slow environments."""
+    """The rollout on slow environments."""
     slow: list[Any] = [SlowEnv(env, agents[0].config.step_seconds) for env in envs]
     rollout.workflow(slow, agents, logger, monitor)
-
-
-workflow.vectorised = True  # type: ignore[attr-defined]

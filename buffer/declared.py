@@ -5,32 +5,31 @@ from __future__ import annotations
 import os
 
 from kaimesh.buffer.tables import TablePlan
-from kaimesh.contract.arrays import ArraySpec, Batch, Specs
-from kaimesh.contract.columns import KEY, MODEL_VERSION, PRIORITY, PROBABILITY, REPLAYED, RUN_ID, SERVER
+from kaimesh.contract.arrays import Batch, Specs
+from kaimesh.contract.columns import MESH_COLUMNS
 from kaimesh.contract.errors import SampleError
 from kaimesh.contract.finite import first_not_finite
 
 MOST_ITEM_BYTES = 1 << 30
 _MOST_MEMORIES = 64  # a table larger than this machine's memory times this is a mistake, even if it never fills up
-_COUNT, _PRIORITY = ArraySpec("<i8", ()), (ArraySpec("<f4", ()), ArraySpec("<f8", ()))
-_OWN = {MODEL_VERSION: (_COUNT,), RUN_ID: (_COUNT,), PRIORITY: _PRIORITY}
-_LEARNERS = (PROBABILITY, KEY, SERVER, REPLAYED)  # columns that the learner's side adds to what it draws
 
 
 def check(specs: Specs, plan: TablePlan) -> None:
     """Raises SampleError: samples of `specs` cannot be stored in the table `plan`."""
     for name, spec in specs:
-        if name in _LEARNERS:
+        column = MESH_COLUMNS.get(name)
+        if column is None:
+            continue
+        if column.drawn:
             raise SampleError(
                 f"samples have a field {name!r}, which the mesh itself adds when they are drawn; none was stored. Give "
                 "the field another name."
             )
-        wanted = _OWN.get(name)
-        if wanted is not None and spec not in wanted:
+        if spec not in column.specs:
+            usual = column.specs[0]
             raise SampleError(
-                f"field {name!r} is {spec.dtype}{list(spec.shape)}; it must be "
-                f"{wanted[0].dtype}{list(wanted[0].shape)}, or the mesh could not read it; no sample was stored. "
-                "Correct the field."
+                f"field {name!r} is {spec.dtype}{list(spec.shape)}; it must be {usual.dtype}{list(usual.shape)}, or "
+                "the mesh could not read it; no sample was stored. Correct the field."
             )
     if plan.item_bytes > MOST_ITEM_BYTES:
         raise SampleError(

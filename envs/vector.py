@@ -10,7 +10,7 @@ from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
-from kaimesh.contract.agent import Features, user_code
+from kaimesh.contract.agent import Featured, Features, user_code
 from kaimesh.contract.errors import AgentError, ConfigError
 from kaimesh.envs.interface import LEGAL_ACTIONS, Infos, MeshEnv, Offers, Stepped
 from kaimesh.envs.translation import Translation
@@ -128,16 +128,15 @@ class FeaturedVectorEnv(VectorWrapper):
         return seen, shaped, terminated, truncated, infos
 
 
-def featured(env: MeshVectorEnv, agent: object) -> MeshEnv:
-    """`env` as `agent` wants to see it: through its `features`, or as it is, if the agent has no such method.
+def featured(env: MeshVectorEnv, agent: Featured | None) -> MeshEnv:
+    """`env` as `agent` wants to see it: through its `features`, or as it is, if it has none.
 
     Raises AgentError: the features do not fit `env`. ConfigError: the agent wants some by a name that `env` does not offer.
     """
-    make = getattr(agent, "features", None)
-    if make is None:
+    if agent is None:
         return env
     with user_code("Agent.features"):
-        features: Features | str | None = make(env.num_envs, env.spaces)
+        features = agent.features(env.num_envs, env.spaces)
         if isinstance(features, str):
             features = env.offers.features(features)(env.num_envs, env.spaces)
     return env if features is None else FeaturedVectorEnv(env, features)

@@ -12,13 +12,30 @@ One Agent instance lives in every process that needs it, with `agent_type` sayin
 The names and meanings are Kaiwu's, generation G1.
 """
 
-from kaimesh.contract.agent import Agent, BaseAgent, Features, Monitor, TableSpec, env_factory
+from kaimesh.contract.agent import (
+    BaseAgent,
+    Checking,
+    Featured,
+    Features,
+    Monitor,
+    Prepared,
+    Recurrent,
+    Resumable,
+    Sampling,
+    Slotted,
+    TableSpec,
+    Vectorised,
+    env_factory,
+)
 from kaimesh.contract.arrays import ArraySpec, Batch, Specs
 from kaimesh.contract.columns import PRIORITY, PROBABILITY
 from kaimesh.contract.errors import AgentError, ConfigError
 from kaimesh.contract.kaiwu import KaiwuEnv, Observation
 from kaimesh.contract.spaces import Part, Spaces
 from kaimesh.contract.structs import Frame, attached, create_cls
+from kaimesh.contract.workflow import vectorised
+
+Agent = BaseAgent  # users write either name
 
 __all__ = [
     "PRIORITY",
@@ -28,17 +45,26 @@ __all__ = [
     "ArraySpec",
     "BaseAgent",
     "Batch",
+    "Checking",
     "ConfigError",
+    "Featured",
     "Features",
     "Frame",
     "KaiwuEnv",
     "Monitor",
     "Observation",
     "Part",
+    "Prepared",
+    "Recurrent",
+    "Resumable",
+    "Sampling",
+    "Slotted",
     "Spaces",
     "Specs",
     "TableSpec",
+    "Vectorised",
     "attached",
     "create_cls",
     "env_factory",
+    "vectorised",
 ]

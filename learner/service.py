@@ -25,7 +25,7 @@ class LearnerService:
     def __init__(self, context: Context) -> None:
         self._context = context
         app = context.config.app
-        self._agent = context.make_agent("learner")  # before any heavy library: users' modules set theirs up on import
+        self._user = context.make_agent("learner")  # before any heavy library: users' modules set theirs up on import
         self._set_threads()
         from kaimesh.buffer.drawing.reader import Reader  # imports Reverb and TensorFlow
 
@@ -34,11 +34,11 @@ class LearnerService:
             app.buffer_ingest_addrs,
             context.token,
             batch_size=app.train_batch_size,
-            table=self._agent.table,
+            table=self._user.table,
             config=context.config,
             meter=context.meter,
             completer=partial(
-                replay_share, app=app, table=self._agent.table, meter=context.meter, logger=context.logger
+                replay_share, app=app, table=self._user.table, meter=context.meter, logger=context.logger
             ),
             logger=context.logger,
         )
@@ -51,7 +51,7 @@ class LearnerService:
         )
         self._on_policy = app.algorithm_on_policy_or_off_policy == "on-policy"
         self._trainer = Trainer(
-            self._agent,
+            self._user,
             self._reader,
             config=context.config,
             run=context.run,
@@ -67,11 +67,11 @@ class LearnerService:
     def run(self) -> None:
         """Resumes or begins, then trains until the stop; an agent with `setup` first waits to hear of the environments."""
         stop, meter = self._context.stop, self._context.meter
-        if hasattr(self._agent, "setup"):
+        if self._user.prepared is not None:
             meter.state("waiting", "the first aisrv, which tells what its environments look like")
             spaces = self._reader.spaces(stop)
             with user_code("learner: Agent.setup"):
-                self._agent.setup(spaces)
+                self._user.prepared.setup(spaces)
         self._trainer.start()
         while not stop.is_set():
             self._server.serve_saves(self._trainer.user_save)

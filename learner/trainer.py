@@ -14,9 +14,10 @@ from kaimesh.config import Config
 from kaimesh.config.check import active_trigger, fresh_samples
 from kaimesh.contract.agent import user_code
 from kaimesh.contract.arrays import Batch
-from kaimesh.contract.columns import KEY, MODEL_VERSION, PRIORITY, REPLAYED, RUN_ID, SERVER
+from kaimesh.contract.columns import KEY, MODEL_VERSION, PRIORITY, REPLAYED, for_learn
 from kaimesh.contract.errors import AgentError, PeerError
 from kaimesh.contract.structs import sample_list
+from kaimesh.contract.user_agent import UserAgent
 from kaimesh.learner.on_policy import CurrentRows
 from kaimesh.learner.trigger import Reader, Trigger
 from kaimesh.process.meter import Meter
@@ -27,11 +28,10 @@ from kaimesh.training.training import Publish
 _POLL_S = 0.01  # between two looks at a trigger that does not hold
 _NO_ANSWER_S = 0.5  # before asking a buffer again that does not answer
 _SHORT_S = 20.0  # on-policy: when none of the samples that a batch lacks came for so long, it says why that may be
-_OWN = (MODEL_VERSION, RUN_ID, KEY, SERVER, PRIORITY, REPLAYED)  # columns that are not for `learn`
 
 
 class Trainer:
-    """Trains `agent` on what `reader` delivers; call `start` once, then `step` for ever, then `close`.
+    """Trains the agent of `user` on what `reader` delivers; call `start` once, then `step` for ever, then `close`.
 
     publish: called with the folder and the model after each dump; on-policy it returns when the pool has the model.
     clock: seconds, monotonic; sleep: waits so many seconds. stop: as Training's.
@@ -39,7 +39,7 @@ class Trainer:
 
     def __init__(
         self,
-        agent: Any,
+        user: UserAgent,
         reader: Reader,
         *,
         config: Config,
@@ -54,7 +54,7 @@ class Trainer:
         self._reader, self._app, self._meter, self._log = reader, config.app, meter, logger
         self._clock, self._sleep = clock, sleep
         self._training = Training(
-            agent,
+            user,
             where="learner",
             config=config,
             run=run,
@@ -64,7 +64,7 @@ class Trainer:
             clock=clock,
             stop=stop,
         )
-        self._trigger = Trigger(self._app, agent.table, reader, clock)
+        self._trigger = Trigger(self._app, user.table, reader, clock)
         on_policy = self._app.algorithm_on_policy_or_off_policy == "on-policy"
         self._current = CurrentRows(self._app.train_batch_size) if on_policy else None
         self._waiting = meter.phase("wait")
@@ -106,9 +106,8 @@ class Trainer:
         self._short = None
         self._meter.state("working")
         lags = self._lags(batch)
-        columns = {name: column for name, column in batch.columns.items() if name not in _OWN}
         with user_code("learner: NumpyData2SampleData"):
-            rows = sample_list(Batch(columns))
+            rows = sample_list(for_learn(batch))
         metrics = self._training.learn(rows, *lags)
         if metrics and PRIORITY in metrics and KEY in batch.columns:
             self._reader.prioritise(batch, _checked(metrics[PRIORITY], len(batch)))

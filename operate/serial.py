@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 from kaimesh.config import load
 from kaimesh.config.check import fresh_samples
 from kaimesh.config.packages import find_own_code
-from kaimesh.contract.agent import TableSpec
 from kaimesh.contract.columns import MODEL_VERSION
 from kaimesh.contract.errors import EXIT_OK, ConfigError, MeshError, Stopped
+from kaimesh.contract.predicting import only_latest
+from kaimesh.contract.user_agent import table_of
 from kaimesh.process.agents import dotted
 from kaimesh.process.documents import write_text
 from kaimesh.process.life import Context, set_threads
@@ -76,10 +77,10 @@ class SerialMesh:
 
         app = context.config.app
         self._context, self._spaces, self._learns = context, spaces, learns
-        learner_agent, actor_agent = context.make_agent("learner"), context.make_agent("actor")
-        for agent in (learner_agent, actor_agent):
-            if hasattr(agent, "setup"):
-                agent.setup(spaces)
+        learner_agent, actor_agent = (context.make_agent(kind) for kind in ("learner", "actor"))
+        for user in (learner_agent, actor_agent):
+            if user.prepared is not None:
+                user.prepared.setup(spaces)
         self.batcher = Batcher(actor_agent, max_rows=app.predict_batch_size, meter=context.meter)
         self.store = Store(context.run.model_pool, app.modelpool_max_save_model_count)
         self.ingest = Ingest(learner_agent.table, app, meter=context.meter)
@@ -190,24 +191,21 @@ class SerialMesh:
 
 
 class SerialPolicy:
-    """kaimesh.aisrv.links.Policy on a SerialMesh."""
+    """kaimesh.aisrv.policy.Policy on a SerialMesh."""
 
     def __init__(self, mesh: SerialMesh) -> None:
         self._mesh = mesh
         self._answer: tuple[Any, int] | None = None
 
-    def send(self, batch: Batch, exploit: bool = False) -> None:
+    def send(self, batch: Batch, exploit: bool = False, model: int | str = "latest") -> None:
         """Predicts at once."""
+        only_latest(model, "the actor in this process")
         self._answer = self._mesh.predict(batch, exploit)
 
     def receive(self) -> tuple[Batch, int]:
         """What `send` found."""
         assert self._answer is not None
         return self._answer
-
-    def predict(self, batch: Batch, exploit: bool = False) -> tuple[Batch, int]:
-        """`send` and `receive`."""
-        return self._mesh.predict(batch, exploit)
 
     def load_model(self, id: int | str) -> int:
         """The actor here always has the newest."""
@@ -227,7 +225,7 @@ def configured(algo: str, conf: str, seed: int | None, settings: dict[str, str])
     given = {"algo": algo, **({} if seed is None else {"random_seed": str(seed)}), **settings}
     config = load(conf, {**SETTINGS, **REPLAY_SETTINGS, **given})
     bypass(hosts_of(config.addresses))
-    table = getattr(dotted(config.algo.learner_agent), "table", TableSpec())
+    table = table_of(dotted(config.algo.learner_agent))
     if table.kind != "replay":
         config = load(conf, {**SETTINGS, **(OFF_POLICY if config.app.replay_share else {}), **given})
     if config.app.wrapper_type != "remote":

@@ -145,6 +145,32 @@ def test_only_users_import_the_public_face() -> None:
     assert taken == {"kaimesh.agent"}
 
 
+def test_an_agent_is_read_in_one_place() -> None:
+    """Whether an agent has an optional member of the contract is asked in kaimesh/contract/user_agent and nowhere else."""
+    reader = "kaimesh.contract.user_agent"
+    members = {
+        node.name
+        for source in sources()
+        if source.module == "kaimesh.contract.agent"
+        for node in ast.walk(ast.parse(source.text))
+        if isinstance(node, ast.FunctionDef)
+    } | {"unroll_length", "table", "pad_batches", "sequential_predict", "observation_process", "action_process"}
+    offenders = [
+        f"{source.path.relative_to(ROOT)}:{node.lineno}"
+        for source in sources()
+        if source.module != reader
+        for node in ast.walk(ast.parse(source.text))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("getattr", "hasattr")
+        and (
+            any(isinstance(word, ast.Constant) and word.value in members for word in node.args)
+            or (node.func.id == "hasattr" and "agent" in ast.unparse(node.args[0]))
+        )
+    ]
+    assert not offenders
+
+
 def test_the_root_holds_one_program() -> None:
     """What a user starts at the root is train_test.py; it wires nothing by itself."""
     programs = {path.name for path in ROOT.glob("*.py")}

@@ -13,38 +13,46 @@ from benchmarks.soak import slopes
 from benchmarks.train import transition_bytes
 from benchmarks.turns import Side
 from kaimesh import envs
-from kaimesh.aisrv.rollout import Direct, Group
+from kaimesh.aisrv.policy import AgentPolicy
+from kaimesh.aisrv.rollout import Group
 from kaimesh.config import load
 from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.contract import stacking
 from kaimesh.contract.arrays import Batch
+from kaimesh.contract.user_agent import UserAgent, read_agent
 from kaimesh.process.meter import Meter
 
 
 class Still:
     """An agent that always does the same."""
 
-    train_count = 0
-
     def __init__(self, length: int) -> None:
         self.unroll_length = length
-        self.samples: list[Batch] = []
 
     def predict(self, batch: Batch) -> Batch:
         return Batch({"action": np.zeros(len(batch), np.int32), "value": np.zeros(len(batch), np.float32)})
 
 
-class Keeper(Direct):
+class Keeper(AgentPolicy):
+    """Keeps samples instead of learning from them."""
+
+    on_policy = False
+
+    def __init__(self, user: UserAgent) -> None:
+        super().__init__(user, version=lambda: 0)
+        self.user = user
+        self.samples: list[Batch] = []
+
     def learn(self, samples: Batch) -> None:
-        self._agent.samples.append(samples.take(np.arange(len(samples))))  # a copy
+        self.samples.append(samples.take(np.arange(len(samples))))  # a copy
 
 
 @pytest.mark.parametrize(("app", "smaller"), [("ale:pong", 3.4), ("gym:CartPole-v1", 1.0)])
 def test_bytes_of_a_transition_with_frames_and_with_stacks(app, smaller):
     config = load(DEFAULT_CONF, {"app": app, "algo": "impala"})
-    agent = Still(20)
+    agent = Keeper(read_agent(Still(20)))
     env = envs.make_vector(app, 2, seed=1)
-    group = Group(env, Keeper(agent), agent.unroll_length, Meter("aisrv_0"), run_id=0, seed=1)
+    group = Group(env, agent, 20, Meter("aisrv_0"), run_id=0, seed=1)
     steps = sum(group.advance() for _ in range(21))
     env.close()
     unfinished = group.unfinished

@@ -1,8 +1,11 @@
 """What all processes agree on: agents, environments, and the data between them. Nothing here imports any other room.
 
-agent       the Agent class, and what its class may say of itself
+agent       what the mesh calls of an agent, as Protocols, and the class that users inherit from
+user_agent  an agent, read once: which of these Protocols it has
+predicting  one call of predict or exploit, its answer checked
+workflow    what an algorithm's loop over environments may be
 spaces      what an environment looks like to a network
-columns     the names of the mesh's own columns
+columns     the mesh's own columns of samples and requests
 structs     ObsData, ActData, SampleData as users define them
 arrays      batches and their byte layout
 answers     what an agent may return, checked

@@ -7,27 +7,24 @@ the learner carries the state before its first step, from which the learner reco
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from kaimesh.contract.agent import user_code
+from kaimesh.contract.agent import Recurrent, user_code
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError
 
 
 class RecurrentState:
-    """The states of `count` slots, at first `agent.initial_state(count)`; no columns if the agent lacks that method.
+    """The states of `count` slots of an agent, at first `agent.initial_state(count)`; no columns if it is not Recurrent.
 
     columns: `[N, ...]` by name, the states before the current observations; new arrays after each `advance`.
     """
 
-    def __init__(self, agent: Any, count: int) -> None:
-        make = getattr(agent, "initial_state", None)
+    def __init__(self, agent: Recurrent | None, count: int) -> None:
         self._initial: dict[str, np.ndarray] = {}
-        if make is not None:
+        if agent is not None:
             with user_code("Agent.initial_state"):
-                self._initial = dict(make(count))
+                self._initial = dict(agent.initial_state(count))
         self.columns = self._initial
         self._next: dict[str, np.ndarray] = {}
 

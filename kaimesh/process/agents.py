@@ -10,6 +10,8 @@ from kaimesh.config import Config
 from kaimesh.config.packages import below_kaimesh
 from kaimesh.contract.agent import Monitor, called_exit, user_code
 from kaimesh.contract.errors import AgentError, ConfigError
+from kaimesh.contract.user_agent import UserAgent, read_agent
+from kaimesh.contract.workflow import Workflow, read_workflow
 
 
 def make_agent(
@@ -20,7 +22,7 @@ def make_agent(
     device: str | None = None,
     logger: logging.Logger | None = None,
     monitor: Monitor | None = None,
-) -> Any:
+) -> UserAgent:
     """The agent of a process of the kind `role` ("aisrv", "actor" or "learner"), with the configuration's hyper-parameters.
 
     Where the algorithm's config class is a frozen dataclass, the agent's class also gets the argument `config`, an instance.
@@ -35,13 +37,20 @@ def make_agent(
         device = "cpu" if role == "aisrv" else config.app.agent_device
     with user_code(f"{path}({agent_type=})"):
         given = config.parameters.for_agent() if config.parameters is not None else {}
-        return dotted(path)(
+        agent = dotted(path)(
             agent_type=agent_type,
             device=device,
             logger=logger or logging.getLogger(role),
             monitor=monitor or Monitor(lambda _name, _value: None),
             **given,
         )
+    return read_agent(agent)
+
+
+def workflow_of(config: Config) -> Workflow:
+    """The loop that an aisrv runs. Raises as `dotted`, and AgentError: it cannot be called."""
+    path = config.algo.train_workflow
+    return read_workflow(dotted(path), path)
 
 
 def dotted(path: str) -> Any:

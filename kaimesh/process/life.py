@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import NoReturn, Protocol
 
 import psutil
 
@@ -32,6 +32,7 @@ from kaimesh.contract.errors import (
     Stopped,
     words,
 )
+from kaimesh.contract.user_agent import UserAgent
 from kaimesh.process.agents import dotted, make_agent
 from kaimesh.process.logs import configure as configure_logging
 from kaimesh.process.meter import Meter
@@ -64,7 +65,7 @@ class Context:
         """The kind of process that this one is; `own["settings"]` holds what a `[roles.<name>]` says for itself."""
         return self.config.roles[role_of(self.name)]
 
-    def make_agent(self, agent_type: str) -> Any:
+    def make_agent(self, agent_type: str) -> UserAgent:
         """The user's agent for this process: "aisrv", "actor" or "learner" (see kaimesh.agent). Raises as `make_agent`."""
         return make_agent(self.config, agent_type, logger=self.logger, monitor=Monitor(self.meter.gauge))
 

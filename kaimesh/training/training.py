@@ -18,6 +18,7 @@ from kaimesh.config import Config
 from kaimesh.contract.agent import user_code
 from kaimesh.contract.columns import PRIORITY
 from kaimesh.contract.errors import AgentError, ConfigError, Refused, Stopped
+from kaimesh.contract.user_agent import UserAgent
 from kaimesh.process.disk import DiskTrouble
 from kaimesh.process.meter import Meter
 from kaimesh.process.run_dir import RunDir
@@ -33,7 +34,7 @@ Publish = Callable[[Path, ModelInfo], None]
 
 
 class Training:
-    """Trains `agent` and dumps its models; used by one thread.
+    """Trains the agent of `user` and dumps its models; used by one thread.
 
     Call `start`, then `learn` and `dump_if_due`, then `close`.
 
@@ -45,7 +46,7 @@ class Training:
 
     def __init__(
         self,
-        agent: Any,
+        user: UserAgent,
         *,
         where: str,
         config: Config,
@@ -56,7 +57,8 @@ class Training:
         clock: Callable[[], float] = time.monotonic,
         stop: threading.Event | None = None,
     ) -> None:
-        self._agent, self._where, self._config, self._app = agent, where, config, config.app
+        agent: Any = user.agent
+        self._resumable, self._where, self._config, self._app = user.resumable, where, config, config.app
         self._run, self._meter, self._log, self._publish, self._clock = run, meter, logger, publish, clock
         self._stop = stop
         self._learn_of_agent, self._save_model, self._load_model = agent.learn, agent.save_model, agent.load_model
@@ -224,16 +226,16 @@ class Training:
     def _resume(self) -> None:
         """Loads the newest intact model and its training state; counts on from the highest id that was ever listed."""
         highest = checkpoint.listed(self._run.ckpt)[-1].id
-        exact = hasattr(self._agent, "load_training_state")
-        info, saved = state.newest_pair(self._run.ckpt, self._states, exact, self._log)
+        resumable = self._resumable
+        info, saved = state.newest_pair(self._run.ckpt, self._states, resumable is not None, self._log)
         with user_code(f"{self._where}: Agent.load_model"):
             self._load_model(path=str(self._run.ckpt), id=info.id)
         if saved is not None:
             self._samples_learned = int(saved.counters.get("samples_learned", 0))
-        if saved is not None and exact:
+        if saved is not None and resumable is not None:
             with user_code(f"{self._where}: Agent.load_training_state"):
-                self._agent.load_training_state(str(saved.folder))
-        elif exact:
+                resumable.load_training_state(str(saved.folder))
+        elif resumable is not None:
             self._log.warning("no training state of model %d; the optimizer starts from scratch", info.id)
         self._log.info("resumed from model %d of %s, where %d was the newest", info.id, self._run.ckpt, highest)
         if info.id == highest:
@@ -269,12 +271,13 @@ class Training:
             self._save_model(path=path, id=id)
 
     def _save_state_of_agent(self) -> Callable[[str], None] | None:
-        if not hasattr(self._agent, "save_training_state"):
+        resumable = self._resumable
+        if resumable is None:
             return None
 
         def save(path: str) -> None:
             with user_code(f"{self._where}: Agent.save_training_state"):
-                self._agent.save_training_state(path)
+                resumable.save_training_state(path)
 
         return save
 

@@ -18,6 +18,7 @@ from kaimesh.actor.server import ActorServer
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import PeerError, Refused
 from kaimesh.contract.spaces import Spaces
+from kaimesh.contract.user_agent import read_agent
 from kaimesh.process.meter import Meter
 from kaimesh.training.checkpoint import FileInfo, ModelInfo
 
@@ -120,7 +121,7 @@ class Actor:
         self.meter = Meter("actor_0")
         self.failure: BaseException | None = None
         self.models = None if folder is None else Models(self.pool, folder, period_s=0, stop=self.stop)
-        self.batcher = Batcher(agent, max_rows=max_rows, meter=self.meter)
+        self.batcher = Batcher(read_agent(agent), max_rows=max_rows, meter=self.meter)
         self.server = ActorServer(
             ("127.0.0.1", 0),
             token=TOKEN,

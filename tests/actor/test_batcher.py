@@ -15,12 +15,13 @@ from kaimesh.contract import columns, structs
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError
 from kaimesh.contract.structs import create_cls
+from kaimesh.contract.user_agent import read_agent
 from kaimesh.process.meter import Meter
 from tests.actor.conftest import Echoing, Native, rows
 
 
 def batcher_of(agent: Any, max_rows: int = 8) -> Batcher:
-    return Batcher(agent, max_rows=max_rows, meter=Meter("actor_0"))
+    return Batcher(read_agent(agent), max_rows=max_rows, meter=Meter("actor_0"))
 
 
 @settings(max_examples=60, deadline=None)

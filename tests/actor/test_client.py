@@ -20,6 +20,7 @@ from kaimesh.actor.client import ActorClient
 from kaimesh.actor.server import ActorServer
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError, MeshError, Refused, SampleError, Stopped
+from kaimesh.contract.user_agent import read_agent
 from kaimesh.process.meter import Meter
 from kaimesh.wire import frame as wire
 from kaimesh.wire.frame import Kind
@@ -45,7 +46,7 @@ def serve_in_a_process(port: Connection) -> None:
     server = ActorServer(
         ("127.0.0.1", 0),
         token=TOKEN,
-        batcher=Batcher(Echoing(), max_rows=8, meter=Meter("actor_1")),
+        batcher=Batcher(read_agent(Echoing()), max_rows=8, meter=Meter("actor_1")),
         models=None,
         meter=Meter("actor_1"),
     )
@@ -113,7 +114,7 @@ def test_an_actor_that_comes_back_on_its_port_is_found_again() -> None:
     actor = ActorServer(
         ("127.0.0.1", port),
         token=TOKEN,
-        batcher=Batcher(Echoing(), max_rows=8, meter=Meter("a")),
+        batcher=Batcher(read_agent(Echoing()), max_rows=8, meter=Meter("a")),
         models=None,
         meter=Meter("a"),
     )

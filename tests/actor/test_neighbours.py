@@ -16,6 +16,7 @@ from kaimesh.actor.batcher import Batcher
 from kaimesh.actor.server import MOST_ROWS
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError, Refused, SampleError
+from kaimesh.contract.user_agent import read_agent
 from kaimesh.process.meter import Meter
 from kaimesh.training.checkpoint import ModelInfo
 from kaimesh.wire import frame as wire
@@ -158,7 +159,7 @@ def test_a_request_over_the_limit_of_a_batch_is_checked_too(serve: Serve) -> Non
 
 
 def test_without_a_port_rows_are_checked_as_well() -> None:
-    batcher = Batcher(Echoing(), max_rows=8, meter=Meter("a"))
+    batcher = Batcher(read_agent(Echoing()), max_rows=8, meter=Meter("a"))
     batch = rows(2)
     batch.columns["obs"][1, 2] = INF
     with pytest.raises(SampleError, match="field 'obs' of row 1 holds inf"):

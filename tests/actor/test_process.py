@@ -12,6 +12,7 @@ import pytest
 
 from kaimesh.actor.batcher import Batcher
 from kaimesh.contract.arrays import Batch
+from kaimesh.contract.user_agent import read_agent
 from kaimesh.process.meter import Meter
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -55,7 +56,7 @@ def test_no_batch_size_retraces(padded: bool) -> None:
         def predict(self, list_obs_data: Batch) -> dict[str, np.ndarray]:
             return {"value": self._forward(tf.constant(list_obs_data.obs)).numpy()}
 
-    batcher = Batcher(Agent(), max_rows=12, meter=Meter("actor_0"))
+    batcher = Batcher(read_agent(Agent()), max_rows=12, meter=Meter("actor_0"))
     for size in (*range(1, 13), 5, 1, 12):
         obs = np.random.default_rng(size).normal(size=(size, 3)).astype(np.float32)
         np.testing.assert_array_equal(batcher.predict([Batch({"obs": obs})])[0].value, obs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ import pytest
 from kaimesh.aisrv.local import train_in_place
 from kaimesh.aisrv.slots import run_slots
 from kaimesh.config import load
-from kaimesh.contract.agent import Agent
+from kaimesh.contract.agent import BaseAgent
 from kaimesh.contract.errors import AgentError, Stopped
+from kaimesh.contract.user_agent import read_agent
 from kaimesh.process.life import Context
 from kaimesh.process.meter import Meter
 from kaimesh.process.run_dir import RunDir
@@ -21,7 +23,7 @@ from kaimesh.process.run_dir import RunDir
 SLOTS = 4
 
 
-class Locking(Agent):
+class Locking(BaseAgent):
     """Its predict holds a lock and keeps it when it raises, as a tf.function of TensorFlow 2.15 does."""
 
     def __init__(self) -> None:
@@ -34,7 +36,7 @@ class Locking(Agent):
         if self.calls == 10:
             raise ValueError("593 features came to a network for 594")
         self.lock.release()
-        return [0 for _ in list_obs_data]
+        return [SimpleNamespace(action=0) for _ in list_obs_data]
 
     def exploit(self, list_obs_data: Any) -> list[Any]:
         return self.predict(list_obs_data)
@@ -59,7 +61,7 @@ def context(tmp_path: Path) -> Context:
 
 def test_an_error_in_one_slots_predict_is_every_slots_error(context: Context) -> None:
     agent = Locking()
-    training = train_in_place(agent, context)
+    training = train_in_place(read_agent(agent), context)
     caught: list[BaseException] = []
 
     def workflow(envs: Any, agents: Any, logger: Any, monitor: Any) -> None:
@@ -81,7 +83,7 @@ def test_an_error_in_one_slots_predict_is_every_slots_error(context: Context) ->
 
 def test_a_failed_learn_is_told_to_the_slots_that_come_after(context: Context) -> None:
     agent = Locking()
-    train_in_place(agent, context)
+    train_in_place(read_agent(agent), context)
     with pytest.raises(AgentError, match=r"Agent\.learn raised OSError: broken on purpose") as first:
         agent.learn([1])
     for _ in range(2):
@@ -92,8 +94,8 @@ def test_a_failed_learn_is_told_to_the_slots_that_come_after(context: Context) -
 
 def test_a_model_that_cannot_be_loaded_is_the_callers_own_trouble(context: Context) -> None:
     agent = Locking()
-    train_in_place(agent, context)
+    train_in_place(read_agent(agent), context)
     for _ in range(2):
         with pytest.raises(AgentError, match="FileNotFoundError"):
             agent.load_model(path=str(context.run.ckpt), id=7)
-    assert agent.predict([1, 2]) == [0, 0]
+    assert [act.action for act in agent.predict([1, 2])] == [0, 0]

@@ -1,4 +1,4 @@
-"""The remote agent against links that check what they receive, and the on-policy gate with real threads."""
+"""The agent that a workflow sees against links that check what they receive, and the on-policy gate with real threads."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kaimesh.aisrv.proxy import OnPolicyGate, RemoteAgent
+from kaimesh.aisrv.proxy import OnPolicyGate, WorkflowAgent
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.columns import MODEL_VERSION, RUN_ID
 from kaimesh.contract.errors import PeerError, SampleError, Stopped
 from kaimesh.contract.structs import create_cls
+from kaimesh.contract.user_agent import read_agent
 from kaimesh.process.meter import Meter
 
 ObsData = create_cls("ObsData", feature=None, legal_act=None)
@@ -29,9 +30,12 @@ class Policy:
         self.model = 3
         self._answer = np.zeros((1, 2), np.float32)
 
-    def predict(self, batch: Batch, exploit: bool = False) -> tuple[Batch, int]:
+    def send(self, batch: Batch, exploit: bool = False, model: int | str = "latest") -> None:
+        assert model == "latest"
         self.asked.append((batch, exploit))
         self._answer[:] = batch.feature * 2
+
+    def receive(self) -> tuple[Batch, int]:
         return Batch({"action": self._answer}), self.model
 
     def load_model(self, id: int | str) -> int:
@@ -61,10 +65,13 @@ def links() -> Any:
     return SimpleNamespace(sender=Sender(), saves=saves, save_model=lambda: saves.append(1))
 
 
-def remote(**overrides: Any) -> RemoteAgent:
+def remote(**overrides: Any) -> WorkflowAgent:
     arguments: dict[str, Any] = {"run_id": 5, "send_size": 2, "gate": None, **overrides}
-    return RemoteAgent(
-        SimpleNamespace(epsilon=0.1, helper=lambda x: x + 1), arguments.pop("links", links()), Policy(), **arguments
+    return WorkflowAgent(
+        read_agent(SimpleNamespace(epsilon=0.1, helper=lambda x: x + 1)),
+        arguments.pop("links", links()),
+        Policy(),
+        **arguments,
     )
 
 
@@ -198,7 +205,7 @@ def test_a_stop_finds_every_piece_of_a_long_list_offered() -> None:
         raise Stopped
 
     mesh.sender.put = put
-    agent = RemoteAgent(SimpleNamespace(), mesh, Policy(), run_id=1, send_size=2, gate=None)
+    agent = WorkflowAgent(read_agent(SimpleNamespace()), mesh, Policy(), run_id=1, send_size=2, gate=None)
     with pytest.raises(Stopped):
         agent.learn([SampleData(feature=np.zeros(2), reward=0.0)] * 5)
     assert offered == [2, 2, 1]

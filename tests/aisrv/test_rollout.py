@@ -1,4 +1,4 @@
-"""The native rollout against a scripted environment: what lands in a sample, and when."""
+"""The vectorised rollout against a scripted environment: what lands in a sample, and when."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from kaimesh.aisrv.rollout import Group
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.columns import MODEL_VERSION, RUN_ID
 from kaimesh.contract.errors import AgentError, EnvError, Stopped
+from kaimesh.contract.user_agent import UserAgent, read_agent
 from kaimesh.process.meter import Meter
 
 
@@ -52,6 +53,10 @@ class Echo:
     def __init__(self) -> None:
         self.sent: list[Batch] = []
         self.requests = 0
+
+    @property
+    def user(self) -> UserAgent:
+        return read_agent(self)
 
     def send(self, batch: Batch) -> None:
         self._age = batch.obs[:, 0].copy()

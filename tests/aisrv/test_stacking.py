@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kaimesh import envs
-from kaimesh.aisrv.rollout import Direct, Group
+from kaimesh.aisrv.local import LocalLinks
+from kaimesh.aisrv.rollout import Group
 from kaimesh.buffer.drawing.reader import Reader
 from kaimesh.buffer.ingest import Ingest
 from kaimesh.config import App
@@ -18,6 +19,7 @@ from kaimesh.contract import stacking
 from kaimesh.contract.agent import TableSpec
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.user_agent import UserAgent, read_agent
 from kaimesh.process.meter import Meter
 from tests.buffer.conftest import config_of
 
@@ -33,6 +35,10 @@ class Gambler:
         self._rng, self._actions = np.random.default_rng(seed), actions
         self.seen: list[np.ndarray] = []
         self.samples: list[Batch] = []
+
+    @property
+    def user(self) -> UserAgent:
+        return read_agent(self)
 
     def send(self, batch: Batch) -> None:
         self.seen.append(batch.obs.copy())
@@ -117,7 +123,7 @@ def test_an_agent_that_learns_in_place_gets_stacks():
         def learn(self, batch: Batch) -> None:
             learned.append(batch)
 
-    Direct(Local()).learn(agent.samples[0])
+    LocalLinks(read_agent(Local()), training=None).put(agent.samples[0])
     np.testing.assert_array_equal(learned[0].obs, given_by_the_environment(agent, 8, 0))
     assert not [name for name in learned[0].columns if name.startswith("_")]
 

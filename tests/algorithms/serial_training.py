@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from kaimesh.contract.agent import Agent
+from kaimesh.contract.agent import BaseAgent
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.spaces import Spaces
 
@@ -36,7 +36,7 @@ def spaces_of(envs: VectorEnv) -> Spaces:
 class Collector:
     """Steps `envs` (NEXT_STEP autoreset) and cuts trajectories of T + 1 entries that overlap by one."""
 
-    def __init__(self, envs: VectorEnv, agent: Agent, seed: int) -> None:
+    def __init__(self, envs: VectorEnv, agent: BaseAgent, seed: int) -> None:
         self._envs, self._agent = envs, agent
         self._obs = envs.reset(seed=seed)[0]
         self._done = np.zeros(envs.num_envs, bool)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kaimesh.contract.agent import Agent
+from kaimesh.contract.agent import BaseAgent
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.recurrence import RecurrentState
 from kaimesh.contract.spaces import Spaces
@@ -42,7 +42,7 @@ def observations(spaces: Spaces, rng: np.random.Generator, count: int) -> dict[s
 
 
 def trajectories(
-    agent: Agent, spaces: Spaces, *, seed: int = 0, count: int = 8, length: int = 16, skip: int = 0
+    agent: BaseAgent, spaces: Spaces, *, seed: int = 0, count: int = 8, length: int = 16, skip: int = 0
 ) -> Batch:
     """One batch `[B, T(+1), ...]`, with ends and reset steps. skip: steps of the same episodes that came before it."""
     rng = np.random.default_rng(seed)
@@ -59,7 +59,7 @@ def trajectories(
 
 
 def acted(
-    agent: Agent, spaces: Spaces, rng: np.random.Generator, mask: np.ndarray, skip: int
+    agent: BaseAgent, spaces: Spaces, rng: np.random.Generator, mask: np.ndarray, skip: int
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Observations and answers `[B, T + 1, ...]` from step `skip` on, and a recurrent state before that one."""
     count, total = mask.shape
@@ -75,7 +75,7 @@ def acted(
     return {name: np.stack([row[name] for row in rows[skip:]], 1) for name in rows[0]}, before
 
 
-def saved(agent: Agent, folder: Path, id: int) -> bytes:
+def saved(agent: BaseAgent, folder: Path, id: int) -> bytes:
     """The bytes of the model."""
     agent.save_model(str(folder), id)
     return (folder / f"model.ckpt-{id}.npz").read_bytes()

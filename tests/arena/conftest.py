@@ -12,10 +12,10 @@ from kaimesh.process.run_dir import RunDir
 from tests.arena import fake
 
 ALGORITHMS = {
-    "native": ("fake.Native", "fake.native_workflow"),
+    "native": ("fake.Native", "fake.vectorised_workflow"),
     "kaiwu": ("fake.Kaiwu", "fake.workflow"),
     "kaiwu2": ("fake.KaiwuG2", "fake.workflow"),
-    "walker": ("walkers.Native", "fake.native_workflow"),
+    "walker": ("walkers.Native", "fake.vectorised_workflow"),
     "kaiwu_walker": ("walkers.Kaiwu", "fake.workflow"),
 }
 ATTACHED = ("ObsData", "ActData", "observation_process", "action_process")

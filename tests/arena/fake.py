@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 import gymnasium
 import numpy as np
 
-from kaimesh.contract.agent import Agent
+from kaimesh.contract.agent import BaseAgent
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.spaces import Spaces
 from kaimesh.contract.structs import attached, create_cls
+from kaimesh.contract.workflow import vectorised
 
 
-class Native(Agent):
+class Native(BaseAgent):
     """Catches the ball in catch; elsewhere always acts like the number in its model file. Checks what it is given."""
 
     def setup(self, spaces: Spaces) -> None:
@@ -50,7 +51,7 @@ class Native(Agent):
         return Batch({"action": np.where(boards[:, :-1].any((1, 2)), np.clip(wanted, 0, 2), 1)})
 
 
-class Kaiwu(Agent):
+class Kaiwu(BaseAgent):
     """Leans the cart against the pole: more than 100 steps of CartPole. Generation G1, or G2 with its tuple."""
 
     tuple_of_version = False
@@ -103,11 +104,9 @@ def action_process(act_data: Any) -> int:
     return int(act_data.action)
 
 
-def native_workflow(*_: Any) -> None:
-    """Never called: it only says that the agent is native."""
-
-
-native_workflow.vectorised = True  # type: ignore[attr-defined]
+@vectorised
+def vectorised_workflow(*_: Any) -> None:
+    """Never called: it only says that the agent is vectorised."""
 
 
 def workflow(*_: Any) -> None:

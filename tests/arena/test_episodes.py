@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from kaimesh.arena import episodes as playing
-from kaimesh.arena.episodes import AT_ONCE, Kaiwu, Native, play
+from kaimesh.arena.episodes import AT_ONCE, Kaiwu, Vectorised, play
 from kaimesh.contract import structs
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError
+from kaimesh.contract.user_agent import read_agent
 
 SEEDS = range(1000, 1100)
 
@@ -66,7 +67,7 @@ def told(env):
 
 
 def test_every_seed_is_played_once_with_its_own_score_actions_and_report():
-    episodes = sorted(play(Native(Doubling(), Slot, told), SEEDS))
+    episodes = sorted(play(Vectorised(read_agent(Doubling()), Slot, told), SEEDS))
     assert [e.seed for e in episodes] == list(SEEDS)
     for e in episodes:
         steps = e.seed % 7 + 1
@@ -81,13 +82,15 @@ def test_every_seed_is_played_once_with_its_own_score_actions_and_report():
 def test_how_many_play_at_once_changes_nothing(monkeypatch):
     def once(count):
         monkeypatch.setattr(playing, "AT_ONCE", count)
-        return sorted((e.seed, e.score, e.actions.tolist()) for e in play(Native(Doubling(), Slot, told), SEEDS))
+        return sorted(
+            (e.seed, e.score, e.actions.tolist()) for e in play(Vectorised(read_agent(Doubling()), Slot, told), SEEDS)
+        )
 
     assert once(1) == once(3) == once(100)
 
 
 def test_an_agent_that_wants_one_batch_size_gets_it():
-    episodes = list(play(Native(Padded(), Slot, told), SEEDS[:40]))
+    episodes = list(play(Vectorised(read_agent(Padded()), Slot, told), SEEDS[:40]))
     assert len(episodes) == 40
     assert set(Doubling.sizes) == {AT_ONCE}
 
@@ -106,12 +109,12 @@ class Remembering(Doubling):
 
 
 def test_every_episode_has_a_recurrent_state_of_its_own():
-    episodes = list(play(Native(Remembering(), Slot, told), SEEDS))
+    episodes = list(play(Vectorised(read_agent(Remembering()), Slot, told), SEEDS))
     assert len(episodes) == len(SEEDS)
 
 
 def test_who_stops_listening_leaves_nothing_open():
-    episodes = play(Native(Doubling(), Slot, told), SEEDS)
+    episodes = play(Vectorised(read_agent(Doubling()), Slot, told), SEEDS)
     next(episodes)
     assert Slot.under_way
     episodes.close()
@@ -130,7 +133,7 @@ class Floats:
 
 
 def test_continuous_actions():
-    (episode,) = play(Native(Floats(), Continuous, told), [9])
+    (episode,) = play(Vectorised(read_agent(Floats()), Continuous, told), [9])
     assert (episode.actions.dtype, episode.actions.tolist()) == (np.float32, [[9, 0], [9, 1], [9, 2]])
 
 
@@ -179,8 +182,8 @@ class PaddedKaiwu(KaiwuAgent):
 @pytest.mark.parametrize("agent", [KaiwuAgent(), PaddedKaiwu()])
 def test_kaiwu_agents_play_the_same_episodes(monkeypatch, agent):
     monkeypatch.setattr(structs, "_protocol", {})
-    native = {e.seed: e for e in play(Native(Doubling(), Slot, told), SEEDS)}
-    kaiwu = {e.seed: e for e in play(Kaiwu(agent, Facade, told), SEEDS)}
+    native = {e.seed: e for e in play(Vectorised(read_agent(Doubling()), Slot, told), SEEDS)}
+    kaiwu = {e.seed: e for e in play(Kaiwu(read_agent(agent), Facade, told), SEEDS)}
     assert sorted(kaiwu) == list(SEEDS)
     for seed, e in kaiwu.items():
         assert (e.score, e.actions.tolist(), e.report) == (
@@ -196,6 +199,6 @@ def test_an_agent_that_raises_closes_its_environments():
         def exploit(self, batch):
             raise KeyError("x")
 
-    with pytest.raises(AgentError, match=r"Agent\.exploit raised KeyError"):
-        list(play(Native(Broken(), Slot, told), SEEDS))
+    with pytest.raises(AgentError, match=r"evaluate: Broken\.exploit raised KeyError"):
+        list(play(Vectorised(read_agent(Broken()), Slot, told), SEEDS))
     assert not Slot.under_way

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from kaimesh.contract.agent import Agent
+from kaimesh.contract.agent import BaseAgent
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.structs import attached, create_cls
 
 POINTS = range(1, 16)
 
 
-class Walker(Agent):
+class Walker(BaseAgent):
     def load_model(self, path: str | None = None, id: str | int = "1") -> None:
         assert Path(str(path), f"model.ckpt-{id}.txt").exists()
         self.blind = int(id)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kaimesh.contract import structs
-from kaimesh.contract.agent import Agent, Monitor, user_code
+from kaimesh.contract.agent import BaseAgent, Monitor, user_code
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError, ConfigError, SampleError, Stopped
 from kaimesh.contract.spaces import Spaces
@@ -212,4 +212,4 @@ def test_spaces_survive_json():
 
 def test_a_method_that_was_not_written_is_named():
     with pytest.raises(NotImplementedError, match=r"Agent\.predict"):
-        Agent().predict(Batch({}))
+        BaseAgent().predict(Batch({}))

@@ -164,7 +164,7 @@ def evil_registry(tmp_path):
 
     def write(place: str) -> str:
         names = {f"{role}_agent": "tests.arena.fake.Native" for role in ("actor", "learner", "aisrv")}
-        names |= {"train_workflow": "tests.arena.fake.native_workflow", place: "a_trap_of_this_test.Env"}
+        names |= {"train_workflow": "tests.arena.fake.vectorised_workflow", place: "a_trap_of_this_test.Env"}
         path = tmp_path / "algo_conf.toml"
         path.write_text("[evil]\n" + "".join(f'{key} = "{value}"\n' for key, value in names.items()))
         return f'algo_conf = "{path}"\n'

@@ -93,7 +93,7 @@ def test_legal_actions_are_the_environments():
 
 def test_an_agent_without_features_sees_the_environment_itself():
     env = envs.make_vector(COUNTER, 2)
-    assert envs.featured(env, object()) is env
+    assert envs.featured(env, None) is env
     assert envs.featured(env, Agent(lambda _count, _spaces: None)) is env
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from kaimesh.config import load
 from kaimesh.config.load import ROOT
+from kaimesh.contract.user_agent import UserAgent, read_agent
 from kaimesh.process.life import Context
 from kaimesh.process.meter import Meter
 from kaimesh.process.run_dir import RunDir
@@ -54,14 +55,14 @@ def actor(context: Context) -> Made:
 
 def actor_diy(context: Context) -> Made:
     """An agent of a user: each client may have its own observations."""
-    return _actor(Doubler(), context)
+    return _actor(read_agent(Doubler()), context)
 
 
-def _actor(agent: Any, context: Context) -> Made:
+def _actor(user: UserAgent, context: Context) -> Made:
     from kaimesh.actor.batcher import Batcher
     from kaimesh.actor.server import ActorServer
 
-    batcher = Batcher(agent, max_rows=256, meter=context.meter)
+    batcher = Batcher(user, max_rows=256, meter=context.meter)
     server = ActorServer(("127.0.0.1", 0), token=TOKEN, batcher=batcher, models=None, meter=context.meter)
     return [server.port], lambda: server.step(0.02)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kaimesh.contract.agent import Agent
+from kaimesh.contract.agent import BaseAgent
 from kaimesh.contract.errors import MeshError
 from kaimesh.training import checkpoint, state
 from tests.learner.toy import Bench, ToyAgent
@@ -116,7 +116,7 @@ def test_a_missing_training_state_is_a_warning(tmp_path, caplog):
     assert second.trainer.train_count == 5
 
 
-class Plain(Agent):
+class Plain(BaseAgent):
     """No training state at all."""
 
     table = ToyAgent.table

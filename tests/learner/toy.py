@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from kaimesh.config import AlgoEntry, App, Config
-from kaimesh.contract.agent import Agent, TableSpec
+from kaimesh.contract.agent import BaseAgent, TableSpec
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.columns import MODEL_VERSION, RUN_ID
+from kaimesh.contract.user_agent import read_agent
 from kaimesh.learner.trainer import Trainer
 from kaimesh.process.meter import Meter
 from kaimesh.process.run_dir import RunDir
@@ -22,7 +23,7 @@ BATCH = 4
 ENTRY = AlgoEntry("toy", "toy.agent.Agent", "toy.agent.Agent", "toy.agent.Agent", "toy.workflow", "toy.config.Config")
 
 
-class ToyAgent(Agent):
+class ToyAgent(BaseAgent):
     """Momentum descent on the mean of the samples: the same weights only with the same momentum. `learns` counts over resumes."""
 
     table = TableSpec(kind="queue")
@@ -140,7 +141,7 @@ class Bench:
         *,
         endless: bool = True,
         start: int = 0,
-        agent: Agent | None = None,
+        agent: BaseAgent | None = None,
         learn_s: float = 1.0,
         **app: Any,
     ) -> None:
@@ -155,7 +156,7 @@ class Bench:
         values = {"train_batch_size": BATCH, "replay_buffer_capacity": 100, "dump_model_freq": 5, **app}
         self.config = Config(App(algo="toy", **values), ENTRY, {}, (), "test")
         self.trainer = Trainer(
-            self.agent,
+            read_agent(self.agent),
             self.reader,
             config=self.config,
             run=self.run,

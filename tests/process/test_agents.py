@@ -59,7 +59,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_each_agent_of_a_frozen_class_has_its_own_instance(own: Any) -> None:
-    first, second = (make_agent(own("Frozen", width=width), "actor").given["config"] for width in (16, 32))
+    first, second = (make_agent(own("Frozen", width=width), "actor").agent.given["config"] for width in (16, 32))
     assert (first, second) == (Frozen(width=16), Frozen(width=32))
     with pytest.raises(dataclasses.FrozenInstanceError):
         first.width = 1
@@ -67,7 +67,7 @@ def test_each_agent_of_a_frozen_class_has_its_own_instance(own: Any) -> None:
 
 
 def test_an_agent_with_a_plain_class_is_called_as_kaiwu_calls_it(own: Any) -> None:
-    agent = make_agent(own("Plain", WIDTH=16), "aisrv")
+    agent = make_agent(own("Plain", WIDTH=16), "aisrv").agent
     assert set(agent.given) == {"agent_type", "device", "logger", "monitor"}
     assert (agent.given["agent_type"], agent.given["device"]) == ("aisrv", "cpu")
     assert own.module.Plain.WIDTH == 16
@@ -110,7 +110,7 @@ def test_dqn_and_target_dqn_live_side_by_side() -> None:
     from tests.algorithms.test_dqn import samples
 
     def made(algo: str) -> Any:
-        agent = make_agent(load("conf/configure_app.toml", {"algo": algo}, {}), "learner")
+        agent = make_agent(load("conf/configure_app.toml", {"algo": algo}, {}), "learner").agent
         agent.setup(SPACES)
         return agent
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kaimesh.contract.agent import Agent, TableSpec
+from kaimesh.contract.agent import BaseAgent, TableSpec
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.structs import attached, create_cls
 from tests.mesh.agents.config import Config
@@ -19,7 +19,7 @@ ActData = attached(create_cls("ActData", action=None))
 SampleData = attached(create_cls("SampleData", feature=None, turn=None, reward=None))
 
 
-class Toy(Agent):
+class Toy(BaseAgent):
     """Always stays; its model is the number of its learns."""
 
     table = TableSpec(kind="queue")

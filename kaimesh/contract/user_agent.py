@@ -1,0 +1,126 @@
+"""A user's agent, read once: which optional parts of the contract it has, as typed objects. Services ask nothing else of it.
+
+No other module looks for an agent's members by name; tests/test_architecture.py sees to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from kaimesh.contract.agent import (
+    Agent,
+    Checking,
+    Featured,
+    Prepared,
+    Recurrent,
+    Resumable,
+    Sampling,
+    Slotted,
+    TableSpec,
+    Vectorised,
+)
+from kaimesh.contract.errors import AgentError
+from kaimesh.contract.structs import protocol
+
+
+@dataclass(frozen=True)
+class UserAgent:
+    """An agent, and what it has of the optional Protocols of kaimesh/contract/agent; None where it lacks one.
+
+    agent: the object itself. name: of its class, for messages. observe, act: Kaiwu's `observation_process` and `action_process`, of
+    the agent or as attached to the protocol; None: neither has one.
+    """
+
+    agent: Agent
+    name: str
+    table: TableSpec
+    pad_batches: bool
+    sequential_predict: bool
+    prepared: Prepared | None
+    vectorised: Vectorised | None
+    recurrent: Recurrent | None
+    featured: Featured | None
+    slotted: Slotted | None
+    sampling: Sampling | None
+    resumable: Resumable | None
+    checking: Checking | None
+    observe: Callable[[Any], Any] | None
+    act: Callable[[Any], Any] | None
+
+
+def read_agent(agent: Any) -> UserAgent:
+    """Reads `agent`, an instance. Raises AgentError: a member is of the wrong kind, or one of a pair is missing."""
+    name = type(agent).__name__
+
+    def part(*methods: str) -> Any:
+        """`agent`, as what has all of `methods`; None: it has none of them."""
+        found = [method for method in methods if _method(agent, name, method) is not None]
+        if found and len(found) < len(methods):
+            missing = ", ".join(method for method in methods if method not in found)
+            raise AgentError(
+                f"{name} has {', '.join(found)} but no {missing}; one without the other would lose what it keeps. Write both, or "
+                "neither."
+            )
+        return agent if found else None
+
+    return UserAgent(
+        agent=cast(Agent, agent),
+        name=name,
+        table=table_of(agent),
+        pad_batches=_flag(agent, name, "pad_batches"),
+        sequential_predict=_flag(agent, name, "sequential_predict"),
+        prepared=part("setup"),
+        vectorised=_vectorised(agent, name),
+        recurrent=part("initial_state"),
+        featured=part("features"),
+        slotted=part("slot_columns"),
+        sampling=part("sample_of"),
+        resumable=part("save_training_state", "load_training_state"),
+        checking=part("check_model"),
+        observe=_method(agent, name, "observation_process") or protocol("observation_process"),
+        act=_method(agent, name, "action_process") or protocol("action_process"),
+    )
+
+
+def table_of(agent: Any) -> TableSpec:
+    """How the samples of `agent`, an instance or a class, are stored. Raises AgentError: its `table` is no TableSpec."""
+    table = getattr(agent, "table", TableSpec())
+    if not isinstance(table, TableSpec):
+        name = agent.__name__ if isinstance(agent, type) else type(agent).__name__
+        raise AgentError(
+            f"{name}.table = {table!r} is {type(table).__name__}; the buffer would not know how to keep samples. Write "
+            'table = TableSpec(kind="queue") or "replay", from kaimesh.agent.'
+        )
+    return table
+
+
+def _vectorised(agent: Any, name: str) -> Vectorised | None:
+    length = getattr(agent, "unroll_length", None)
+    if length is None:
+        return None
+    if not isinstance(length, int) or length < 1:
+        raise AgentError(
+            f"{name}.unroll_length = {length!r}: an unroll must have a whole number of steps, at least 1; nothing could be "
+            "stored. Correct it, or leave it out where the agent is not vectorised."
+        )
+    return cast(Vectorised, agent)
+
+
+def _method(agent: Any, name: str, method: str) -> Callable[..., Any] | None:
+    """None: the agent has none such, or says so with None."""
+    found = getattr(agent, method, None)
+    if found is not None and not callable(found):
+        raise AgentError(
+            f"{name}.{method} = {found!r} is {type(found).__name__}, but the mesh calls {method}. Make it a method, or call the "
+            "attribute otherwise."
+        )
+    return cast("Callable[..., Any] | None", found)
+
+
+def _flag(agent: Any, name: str, flag: str) -> bool:
+    value = getattr(agent, flag, False)
+    if not isinstance(value, bool):
+        raise AgentError(f"{name}.{flag} = {value!r} is {type(value).__name__}; write True or False.")
+    return value

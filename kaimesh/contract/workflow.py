@@ -1,0 +1,39 @@
+"""What an algorithm's `train_workflow` may be: the loop of an aisrv, over environments one by one or in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from kaimesh.contract.errors import AgentError
+
+F = TypeVar("F", bound=Callable[..., None])
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """run: `workflow(envs, agents, logger, monitor)`.
+
+    vectorised: True: it is called once, with groups of environments and a vectorised agent for each, as kaimesh.aisrv.rollout is;
+    False: Kaiwu-style, called in one thread per environment, with one environment and one agent.
+    """
+
+    run: Callable[[Sequence[Any], Sequence[Any], Any, Any], None]
+    vectorised: bool
+
+
+def vectorised(function: F) -> F:
+    """Marks a workflow as vectorised; returns it unchanged."""
+    function.vectorised = True  # type: ignore[attr-defined]
+    return function
+
+
+def read_workflow(function: Any, path: str) -> Workflow:
+    """Reads `function`, which the configuration names by `path`. Raises AgentError: it cannot be called."""
+    if not callable(function):
+        raise AgentError(
+            f"train_workflow = {path!r} is {type(function).__name__}, which cannot be called; no environment would ever step. Name a "
+            "function workflow(envs, agents, logger, monitor)."
+        )
+    return Workflow(function, bool(getattr(function, "vectorised", False)))
