@@ -3,13 +3,13 @@
 
     .venv/bin/python train_test.py                # the algorithm below
     .venv/bin/python train_test.py --algo diy
-    .venv/bin/python train_test.py --seed 1       # every role in a fixed order: two runs give the same checkpoint bytes, unless
-                                                  # the algorithm draws from a replay table, which Reverb does by lot
+    .venv/bin/python train_test.py --seed 1       # every role in a fixed order: two runs give the same checkpoint bytes,
+                                                  # unless the algorithm draws at random from a replay table
 
-The cores are those of the five processes; only sockets and processes are missing, so a breakpoint anywhere works. After a few
-real learns it checks that samples flowed, the loss is finite, and a checkpoint was dumped, pooled and loaded by the actor, then
-prints `Train test succeed` and exits with 0. Otherwise it ends with the original traceback. Where nothing moves for
-`watchdog_seconds` it says what waits for what, and exits with 70; time in a debugger does not count.
+The cores are those of the five processes; only sockets and processes are missing, so a breakpoint anywhere works. After
+a few real learns it checks that samples flowed, the loss is finite, and a checkpoint was dumped, pooled and loaded by
+the actor, then prints `Train test succeed` and exits with 0. Otherwise it ends with the original traceback. Where
+nothing moves for `watchdog_seconds` it says what waits for what, and exits with 70; time in a debugger does not count.
 """
 
 import os

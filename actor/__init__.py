@@ -1,8 +1,9 @@
-"""actor: answers predictions. One thread gathers the rows of every aisrv that asks, calls the agent once, and scatters the answers.
+"""actor: answers predictions. One thread gathers the rows of every aisrv that asks, calls the agent once, and scatters
+the answers.
 
-The aisrv processes call it (kaimesh.actor.client); it calls the model pool, for newer models. When it dies, its callers move to
-another actor of `actor_addrs`, or wait until the supervisor has started it again; what they had asked is asked again, and
-nothing is lost, for an actor keeps nothing but weights, which it pulls again.
+The aisrv processes call it (kaimesh.actor.client); it calls the model pool, for newer models. When it dies, its callers
+move to another actor of `actor_addrs`, or wait until the supervisor has started it again; what they had asked is asked
+again, and nothing is lost, for an actor keeps nothing but weights, which it pulls again.
 
 batcher   the core, without a socket: rows in, one agent call, checked rows out
 apart     after a failed call: whose rows it was

@@ -19,10 +19,11 @@ Outcome = Batch | MeshError
 
 
 def tell_apart(batcher: Batcher, lane: Lane, rows: Batch, sizes: Sequence[int]) -> list[Outcome]:
-    """For each request in `rows` `[B, ...]`, of `sizes[i]` rows one after the other: its act columns, a copy, or why it has none.
+    """For each request in `rows` `[B, ...]`, of `sizes[i]` rows one after the other: its act columns, a copy, or why it
+    has none.
 
-    Requests with rows that are not finite are not asked again. The others are, together; where they fail, each half by itself: an
-    error that one request causes costs 2 log2(requests) calls, and one that every call makes is everybody's.
+    Requests with rows that are not finite are not asked again. The others are, together; where they fail, each half by
+    itself: an error that one request causes costs 2 log2(requests) calls, and one that every call makes is everybody's.
     """
     ends = np.cumsum(sizes)
     pieces = [rows[end - size : end] for end, size in zip(ends, sizes, strict=True)]

@@ -118,8 +118,8 @@ class Lane:
 class Batcher:
     """Predicts for many at once. One thread owns it, and with it the agent's numerical library.
 
-    max_rows: most rows of one call. meter: counts `predictions` (rows) and `batches` (calls). Of an agent that wants padding, P is a
-    power of two, or max_rows, so that a network compiled for fixed shapes has few of them.
+    max_rows: most rows of one call. meter: counts `predictions` (rows) and `batches` (calls). Of an agent that wants
+    padding, P is a power of two, or max_rows, so that a network compiled for fixed shapes has few of them.
     """
 
     def __init__(self, user: UserAgent, *, max_rows: int, meter: Meter) -> None:
@@ -158,7 +158,8 @@ class Batcher:
             self._lanes.pop((exploit, specs), None)
 
     def run(self, lane: Lane) -> Batch:
-        """Predicts the rows that wait in `lane`: act columns `[B, ...]`, valid until the next call. The lane is empty then.
+        """Predicts the rows that wait in `lane`: act columns `[B, ...]`, valid until the next call. The lane is empty
+        then.
 
         Raises AgentError, SampleError as Predictor.answer.
         """

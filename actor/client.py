@@ -39,13 +39,14 @@ class _Asked(NamedTuple):
 class ActorClient:
     """Predictions of an actor, picked from what `addrs` stand for by `turn`; when it dies, of the next one.
 
-    What was asked and not answered is asked again after such a move, so a caller never notices more than a pause. While no
-    actor answers it waits for ever (a supervisor starts them again), and the meter says for how long. Not thread-safe.
+    What was asked and not answered is asked again after such a move, so a caller never notices more than a pause. While
+    no actor answers it waits for ever (a supervisor starts them again), and the meter says for how long. Not
+    thread-safe.
 
-    name: of the caller, unique in the mesh. turn: its number among all callers, so that they share the actors out evenly (a
-    hash would not: four callers often meet on one of two actors); None: by the hash of `name`. spaces: of its environment; agents with `setup` need them. timeout_s: the deadline of
-    one answer; then it moves on.
-    Every call raises Stopped when `stop` is set, Refused when an actor does not take this client (token, observations), and
+    name: of the caller, unique in the mesh. turn: its number among all callers, so that they share the actors out
+    evenly (a hash would not: four callers often meet on one of two actors); None: by the hash of `name`. spaces: of its
+    environment; agents with `setup` need them. timeout_s: the deadline of one answer; then it moves on. Every call
+    raises Stopped when `stop` is set, Refused when an actor does not take this client (token, observations), and
     AgentError, with the original traceback, when the agent raised.
     """
 
@@ -81,8 +82,8 @@ class ActorClient:
     def send(self, batch: Batch, exploit: bool = False, model: ModelId = LATEST) -> None:
         """Asks for the rows of `batch` and returns; `receive` brings the answers, in the order of the requests.
 
-        `batch` must stay as it is until its answer has come: it may have to be sent again. model: "latest"; an actor predicts with one
-        model for all its clients, see `load_model`. Raises MeshError: it is another one.
+        `batch` must stay as it is until its answer has come: it may have to be sent again. model: "latest"; an actor
+        predicts with one model for all its clients, see `load_model`. Raises MeshError: it is another one.
         """
         if model is not LATEST:
             only_latest(model, "an actor")
@@ -104,7 +105,8 @@ class ActorClient:
     def receive(self) -> tuple[Batch, int]:
         """The oldest answer under way: act columns `[B, ...]`, and the version of the model that made them.
 
-        The columns are views into the receive buffer, valid until the next call of this object; copy what must last longer.
+        The columns are views into the receive buffer, valid until the next call of this object; copy what must last
+        longer.
         """
         if self._early:
             answer = self._early.popleft()
@@ -131,7 +133,8 @@ class ActorClient:
         return self.receive()
 
     def load_model(self, id: int | str) -> int:
-        """Lets the actor predict with "latest", "random" or a numbered model of the pool; returns the version it has then.
+        """Lets the actor predict with "latest", "random" or a numbered model of the pool; returns the version it has
+        then.
 
         A number or "random" stays, for all clients of that actor, until somebody asks for "latest".
         """
@@ -166,7 +169,10 @@ class ActorClient:
         client.send_rows(asked.batch, self._specs, method=int(asked.exploit), tag=asked.tag)
 
     def _answer(self, client: FrameClient, header: Header, payload: memoryview) -> tuple[Batch, int]:
-        """The answer to the oldest request. Raises AgentError: an error answers it. PeerError: this answers something else."""
+        """The answer to the oldest request.
+
+        Raises AgentError: an error answers it. PeerError: this answers something else.
+        """
         asked = self._asked[0]
         if header.tag != asked.tag:
             raise PeerError(f"{client.address} answered request {header.tag}, not {asked.tag}; answers come in order")

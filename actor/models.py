@@ -75,7 +75,10 @@ class Models:
             return self._in_use
 
     def fetch(self, id: int | str) -> Future[Model]:
-        """Pulls "random" or a numbered model; the caller gives it to `discard` when it is loaded. Fails with PeerError, or MeshError: no room."""
+        """Pulls "random" or a numbered model; the caller gives it to `discard` when it is loaded.
+
+        Fails with PeerError, or MeshError: no room.
+        """
         return self._asked.submit(lambda: self._pull(id)[0])
 
     def discard(self, model: Model) -> None:

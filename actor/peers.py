@@ -15,8 +15,8 @@ from kaimesh.wire.connection import Connection, Hello
 class Peer:
     """What the loop knows of one connection.
 
-    specs, spaces: what it declared. lanes: where its rows go, by `method`: PREDICT, EXPLOIT; none if it only sends CONTROL.
-    act_specs: the last that it was told. most_rows: of its requests so far.
+    specs, spaces: what it declared. lanes: where its rows go, by `method`: PREDICT, EXPLOIT; none if it only sends
+    CONTROL. act_specs: the last that it was told. most_rows: of its requests so far.
     """
 
     __slots__ = ("act_specs", "lanes", "most_rows", "spaces", "specs")
@@ -30,8 +30,9 @@ class Peer:
 class Admission:
     """Gives every connection its Peer.
 
-    An agent with `setup` has one network, so its clients must agree: `spaces` is what the first one named, and stays once a model was loaded
-    for it; before that, and for the rows' specs, only while somebody is connected who declared them. `is_set_up`: the network is built.
+    An agent with `setup` has one network, so its clients must agree: `spaces` is what the first one named, and stays
+    once a model was loaded for it; before that, and for the rows' specs, only while somebody is connected who declared
+    them. `is_set_up`: the network is built.
     """
 
     def __init__(self, batcher: Batcher) -> None:

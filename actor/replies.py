@@ -1,4 +1,6 @@
-"""Calls the agent for the rows that wait, and tells each client its part: its answer, or the error that its rows caused."""
+"""Calls the agent for the rows that wait, and tells each client its part: its answer, or the error that its rows
+caused.
+"""
 
 from __future__ import annotations
 

@@ -34,8 +34,8 @@ _HOLDING_POLL_S = 0.02
 class ActorServer:
     """Serves `batcher` on `bind`. Call `step` for ever; nothing that a client can do makes it raise.
 
-    Clients whose spaces the agent's setup raises for are refused, as are rows that are not finite; an error is told to those whose
-    rows caused it, where that can be told apart.
+    Clients whose spaces the agent's setup raises for are refused, as are rows that are not finite; an error is told to
+    those whose rows caused it, where that can be told apart.
 
     models: where newer weights come from; None: never. max_wait_s: see above; 0 is greedy.
     """
@@ -178,7 +178,9 @@ class ActorServer:
     # Weights
 
     def _can_serve(self) -> bool:
-        """An agent with `setup` and no weights would play noise that nobody learns from; another may have its own beginning."""
+        """An agent with `setup` and no weights would play noise that nobody learns from; another may have its own
+        beginning.
+        """
         return not self._batcher.wants_spaces or (
             self._admission.is_set_up and (self._batcher.version >= 0 or self._models is None)
         )

@@ -11,7 +11,10 @@ from kaimesh.process.life import Context
 
 
 class ActorService:
-    """Predicts until the process is asked to stop. Raises MeshError: the port is taken. AgentError: setup or load raised."""
+    """Predicts until the process is asked to stop.
+
+    Raises MeshError: the port is taken. AgentError: setup or load raised.
+    """
 
     def __init__(self, context: Context) -> None:
         self._context = context

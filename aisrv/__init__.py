@@ -1,7 +1,8 @@
 """aisrv: runs environments and the algorithm's workflow; everything an agent does with the mesh starts here.
 
-It calls the actor (predictions), the buffer's ingest (samples) and the learner (save_model); nobody calls it. When it dies,
-the supervisor starts it again and the others only notice that fewer samples come; unacknowledged samples are lost and counted.
+It calls the actor (predictions), the buffer's ingest (samples) and the learner (save_model); nobody calls it. When it
+dies, the supervisor starts it again and the others only notice that fewer samples come; unacknowledged samples are lost
+and counted.
 
 rollout   the vectorised workflow: environments in groups, unrolls as samples
 slots     Kaiwu-style workflows: one environment and one thread each

@@ -1,7 +1,8 @@
-"""Builds what an aisrv would build, once and in a process of its own, before a mesh is started: `python -m kaimesh.aisrv.check FD`.
+"""Builds what an aisrv would build, once and in a process of its own, before a mesh is started: `python -m
+kaimesh.aisrv.check FD`.
 
-The request is a JSON object on stdin: app, env_conf, max_episode_steps; to go on with a run also conf, overrides and ckpt.
-The answer is one on the descriptor FD: {} or {"error": words}. An environment that ends this process gives none.
+The request is a JSON object on stdin: app, env_conf, max_episode_steps; to go on with a run also conf, overrides and
+ckpt. The answer is one on the descriptor FD: {} or {"error": words}. An environment that ends this process gives none.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def check(request: dict[str, Any]) -> None:
 def check_models(ckpt: Path, conf: Path, overrides: dict[str, str]) -> None:
     """Raises ConfigError: the newest model that can be read was trained with another network or other spaces.
 
-    Only agents that have `check_model` are asked (see kaimesh/contract/agent); others say at `load_model` what does not fit.
+    Only agents that have `check_model` are asked (see kaimesh/contract/agent); others say at `load_model` what does not
+    fit.
     """
     from kaimesh.config import load
     from kaimesh.process.agents import make_agent, workflow_of

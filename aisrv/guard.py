@@ -7,7 +7,8 @@ from kaimesh.contract.errors import AgentError, EnvError, MeshError, Stopped, wo
 
 
 class environment:
-    """Turns what an environment raises into an EnvError with the original as its cause, and a call of exit into an AgentError.
+    """Turns what an environment raises into an EnvError with the original as its cause, and a call of exit into an
+    AgentError.
 
     verb: what it was asked for, such as "step". Entered once a step, so it holds nothing else.
     """

@@ -46,7 +46,10 @@ class Links(Protocol):
         ...
 
     def samples_short(self, version: int) -> int:
-        """On-policy: how many samples of model `version` the learner lacks for a learn and waits for. Raises PeerError."""
+        """On-policy: how many samples of model `version` the learner lacks for a learn and waits for.
+
+        Raises PeerError.
+        """
         ...
 
 

@@ -1,8 +1,8 @@
 """wrapper_type = "local": the user's agent itself, whose learn trains at once.
 
-The instance stays the user's own; its learn, save_model and load_model are extended by what the mesh promises: counting and
-checking, dumps every dump_model_freq, resume, "latest" and "random" as ids. The slots' threads take turns in it, and an error
-in one is every later one's.
+The instance stays the user's own; its learn, save_model and load_model are extended by what the mesh promises: counting
+and checking, dumps every dump_model_freq, resume, "latest" and "random" as ids. The slots' threads take turns in it,
+and an error in one is every later one's.
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ def train_in_place(user: UserAgent, context: Context) -> Training:
 
 
 class LocalLinks:
-    """kaimesh.aisrv.links.Links of a vectorised agent that trains in this process: its policy, its sender and its learner in one."""
+    """kaimesh.aisrv.links.Links of a vectorised agent that trains in this process: its policy, its sender and its
+    learner in one.
+    """
 
     def __init__(self, user: UserAgent, training: Training) -> None:
         self._user, self._training = user, training

@@ -17,8 +17,8 @@ class Policy(Protocol):
     def send(self, batch: Batch, exploit: bool = False, model: ModelId = LATEST) -> None:
         """Asks for the rows of `batch`, which must stay as they are until the answer has come.
 
-        exploit: by the agent's `exploit` instead of `predict`. model: the one that answers; "latest": what the predictor follows, or
-        what `load_model` chose. Raises MeshError: this predictor has no such model.
+        exploit: by the agent's `exploit` instead of `predict`. model: the one that answers; "latest": what the
+        predictor follows, or what `load_model` chose. Raises MeshError: this predictor has no such model.
         """
 
     def receive(self) -> tuple[Batch, int]:

@@ -29,9 +29,10 @@ class OnPolicyGate:
 
     share: samples that this aisrv owes per model version: train_batch_size / aisrv_count, rounded up.
 
-    Samples can be lost on the way: by a buffer or a learner that was killed, or because one was refused. Then the learner waits for
-    samples and the gate for a model. So the gate asks the learner now and then, and where it says twice that it lacks as many samples of
-    this very model, it lets the aisrv make more with that model. Counter on_policy_refills.
+    Samples can be lost on the way: by a buffer or a learner that was killed, or because one was refused. Then the
+    learner waits for samples and the gate for a model. So the gate asks the learner now and then, and where it says
+    twice that it lacks as many samples of this very model, it lets the aisrv make more with that model. Counter
+    on_policy_refills.
     """
 
     def __init__(
@@ -89,7 +90,8 @@ class OnPolicyGate:
 
 
 class WorkflowAgent:
-    """predict, exploit and load_model go to the policy, learn to the sender, save_model to the learner; the rest is `user`'s own.
+    """predict, exploit and load_model go to the policy, learn to the sender, save_model to the learner; the rest is
+    `user`'s own.
 
     In remote mode these are an actor, the buffer and the learner's process; in local mode all are in this one.
 

@@ -3,10 +3,10 @@
 Shape legend: N environments of one group, T steps of an unroll; `...` one observation.
 
 A sample is one environment's unroll of T steps: entry t of `reward`, `terminated`, `truncated` and `mask` `[T]` is what
-action t led to; observations and predictions have one entry more, `[T+1, ...]`, whose last is the bootstrap and the first
-of the next unroll. Environments autoreset on the *next* step, so obs[t+1] of a truncated step t is the true final
-observation; the reset step itself is masked out. Stacked frames travel as single ones, see kaimesh/contract/stacking; of a recurrent
-network's state the sample has the one before step 0, see kaimesh/contract/recurrence.
+action t led to; observations and predictions have one entry more, `[T+1, ...]`, whose last is the bootstrap and the
+first of the next unroll. Environments autoreset on the *next* step, so obs[t+1] of a truncated step t is the true final
+observation; the reset step itself is masked out. Stacked frames travel as single ones, see kaimesh/contract/stacking;
+of a recurrent network's state the sample has the one before step 0, see kaimesh/contract/recurrence.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ ENDLESS_STEPS = 30_000  # of one episode, from the start on: then somebody shoul
 
 
 class Rolling(Protocol):
-    """What a group needs of its agent: kaimesh.aisrv.proxy.WorkflowAgent. on_policy: `learn` may return with a new model."""
+    """What a group needs of its agent: kaimesh.aisrv.proxy.WorkflowAgent.
+
+    on_policy: `learn` may return with a new model.
+    """
 
     user: UserAgent
     on_policy: bool
@@ -51,8 +54,8 @@ class Rolling(Protocol):
 class Group:
     """N environments and their unroll under way.
 
-    unroll_length: T, steps in a sample. first_slot: number of the first environment among the `total_slots` of all aisrv; 0: these
-    are all.
+    unroll_length: T, steps in a sample. first_slot: number of the first environment among the `total_slots` of all
+    aisrv; 0: these are all.
     """
 
     def __init__(
@@ -184,7 +187,8 @@ class Group:
             self._version[:] = version
 
     def _record(self, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, score: np.ndarray) -> int:
-        """Stores step t and keeps the episodes' books; a step after the end of an episode is its reset and counts nothing.
+        """Stores step t and keeps the episodes' books; a step after the end of an episode is its reset and counts
+        nothing.
 
         score: the reward before any clipping, which returns are the sum of.
         """

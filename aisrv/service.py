@@ -23,7 +23,9 @@ from kaimesh.training import Training
 
 
 class WorkflowMonitor(Monitor):
-    """Kaiwu's monitor, and for native workflows the meter, the stop event, the seed, the life's id and the slots' numbers."""
+    """Kaiwu's monitor, and for native workflows the meter, the stop event, the seed, the life's id and the slots'
+    numbers.
+    """
 
     def __init__(self, context: Context) -> None:
         super().__init__(context.meter.gauge)

@@ -69,7 +69,8 @@ def run_slots(
 ) -> None:
     """Runs one thread per environment until all have returned; the first error stops the others and is raised here.
 
-    Who does not stop within _LAST_S is left behind: what it waits for may never come, and the error is what explains it.
+    Who does not stop within _LAST_S is left behind: what it waits for may never come, and the error is what explains
+    it.
     """
     errors: list[BaseException] = []
     told: list[

@@ -1,8 +1,8 @@
 """Playing episodes with a trained model, for vectorised and for Kaiwu-style agents.
 
-Every episode has an environment of its own and a seed of its own. So what comes out does not depend on how many play at once, two
-models meet the same episodes, short ones have no advantage, and each can be played again from its seed and actions.
-Shape legend: B episodes that play at the same time; A numbers per action.
+Every episode has an environment of its own and a seed of its own. So what comes out does not depend on how many play at
+once, two models meet the same episodes, short ones have no advantage, and each can be played again from its seed and
+actions. Shape legend: B episodes that play at the same time; A numbers per action.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ Report = Mapping[str, float]  # an environment's own numbers about an episode, s
 
 
 class Episode(NamedTuple):
-    """seed: of its only reset. score: the return, in the environment's true rewards. actions: as the agent gave them, int64 `[T]` or
-    float32 `[T, A]`. report: what the environment says of it. cut: it had not ended when it had as many steps as one may have.
+    """seed: of its only reset. score: the return, in the environment's true rewards. actions: as the agent gave them,
+    int64 `[T]` or float32 `[T, A]`. report: what the environment says of it. cut: it had not ended when it had as many
+    steps as one may have.
     """
 
     seed: int
@@ -100,7 +101,10 @@ def play(
 
 
 class VectorisedPlay:
-    """One slot of a vector environment, env.MeshVectorEnv or what an agent's features make of it. state: of the agent, for one slot."""
+    """One slot of a vector environment, env.MeshVectorEnv or what an agent's features make of it.
+
+    state: of the agent, for one slot.
+    """
 
     def __init__(self, env: Any, seed: int, report: Callable[[Any], Report], state: RecurrentState) -> None:
         self._env, self._seed, self._report = env, seed, report
@@ -133,7 +137,10 @@ class VectorisedPlay:
 
 
 class Vectorised:
-    """Plays with a vectorised agent. make: makes one slot. report: what an environment says of an episode that is over."""
+    """Plays with a vectorised agent.
+
+    make: makes one slot. report: what an environment says of an episode that is over.
+    """
 
     def __init__(self, user: UserAgent, make: Callable[[], Any], report: Callable[[Any], Report]) -> None:
         self._user, self._make, self._report = user, make, report
@@ -175,7 +182,10 @@ class KaiwuPlay:
 
 
 class Kaiwu:
-    """Plays with a Kaiwu-style agent: observation_process, exploit, action_process. make: makes a facade whose first reset has a seed."""
+    """Plays with a Kaiwu-style agent: observation_process, exploit, action_process.
+
+    make: makes a facade whose first reset has a seed.
+    """
 
     def __init__(self, user: UserAgent, make: Callable[[int], Any], report: Callable[[Any], Report]) -> None:
         self._user, self._make, self._report = user, make, report

@@ -1,7 +1,8 @@
 """Plays episodes with a trained model and says how good it is: `./tools/evaluate.sh --episodes 100 --model latest`.
 
-Actions come from the agent's `exploit`. Episode e plays in an environment of its own with seed `--seed` + e, so that two models meet
-the same episodes; see kaimesh.arena for what is counted, and envs/reports.py for what an environment adds.
+Actions come from the agent's `exploit`. Episode e plays in an environment of its own with seed `--seed` + e, so that
+two models meet the same episodes; see kaimesh.arena for what is counted, and envs/reports.py for what an environment
+adds.
 """
 
 from __future__ import annotations
@@ -65,7 +66,10 @@ class Evaluation:
         self._prepare()
 
     def play(self, episodes: int, seed: int, most_steps: int, watch: Watch) -> Iterator[Episode]:
-        """Plays the episodes of so many seeds from `seed` on; they come in the order in which they end. See kaimesh.arena.episodes."""
+        """Plays the episodes of so many seeds from `seed` on; they come in the order in which they end.
+
+        See kaimesh.arena.episodes.
+        """
         player: Player
         if workflow_of(self.config).vectorised:
             player = Vectorised(self._user, self._make_slot, envs.episode_report)
@@ -147,10 +151,11 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _check_origin(conf: Path, typed: bool, app: str | None) -> None:
-    """Before anything that it names is imported: whether the configuration is one's own, or else names what is built in.
+    """Before anything that it names is imported: whether the configuration is one's own, or else names what is built
+    in.
 
-    One's own are the runs of this checkout, and files of the checkout that the user named. app: what the user typed instead of its.
-    Raises ConfigError: it is somebody else's and names more than that.
+    One's own are the runs of this checkout, and files of the checkout that the user named. app: what the user typed
+    instead of its. Raises ConfigError: it is somebody else's and names more than that.
     """
     if trust.is_below(conf, [ROOT / App.model_fields["runs_dir"].default, runs_dir(), *([ROOT] if typed else [])]):
         return

@@ -20,7 +20,10 @@ class Model(NamedTuple):
 
 
 def find_model(run: RunDir | None, wanted: str) -> Model:
-    """`wanted`: "latest", an id, a folder of models (its newest) or a model file. Raises ConfigError: it is not there."""
+    """`wanted`: "latest", an id, a folder of models (its newest) or a model file.
+
+    Raises ConfigError: it is not there.
+    """
     path = Path(wanted)
     if wanted != "latest" and not wanted.isdecimal():
         if path.is_dir():

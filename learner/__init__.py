@@ -1,7 +1,8 @@
 """The learner: draws samples from the buffer, calls the user's `learn`, dumps models and hands them to the pool.
 
-Called by aisrv (save_model). It calls the buffer (sample) and the model pool (push). When it dies, aisrv and actors go on
-with the last model and the buffer fills; restarted in the same run, it resumes from its newest dump and training state.
+Called by aisrv (save_model). It calls the buffer (sample) and the model pool (push). When it dies, aisrv and actors go
+on with the last model and the buffer fills; restarted in the same run, it resumes from its newest dump and training
+state.
 
 trainer       the pure core: resume, step, dump, end; one thread owns the agent
 trigger       when the next learn may begin

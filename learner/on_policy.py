@@ -29,7 +29,9 @@ class CurrentRows:
         return dropped
 
     def take(self) -> Batch | None:
-        """A whole batch, or None while there are too few; rows beyond it would be stale after the learn and are dropped."""
+        """A whole batch, or None while there are too few; rows beyond it would be stale after the learn and are
+        dropped.
+        """
         if len(self) < self._batch_size:
             return None
         rows = self._kept[0] if len(self._kept) == 1 else Batch.concatenate(self._kept)

@@ -18,7 +18,8 @@ Push = Callable[[Path, ModelInfo], None]
 
 
 class Publisher:
-    """Pushes the newest dump, at most every `every_s` seconds (0: at once); the first and the last one are never skipped.
+    """Pushes the newest dump, at most every `every_s` seconds (0: at once); the first and the last one are never
+    skipped.
 
     A dump that is superseded before its turn is left out. While the pool does not answer, it is tried again with
     back-off, and `meter.info["model_pool"]` says so. Counter models_pushed, gauge pushed_version.
@@ -42,7 +43,10 @@ class Publisher:
             self._changed.notify_all()
 
     def submit_and_wait(self, folder: Path, info: ModelInfo, stop: threading.Event) -> None:
-        """Returns when the pool has the model (on-policy: nothing goes on before that). Raises Stopped: `stop` was set."""
+        """Returns when the pool has the model (on-policy: nothing goes on before that).
+
+        Raises Stopped: `stop` was set.
+        """
         self.submit(folder, info)
         with self._changed:
             while not self._changed.wait_for(self._is_done, 0.5):
@@ -53,7 +57,9 @@ class Publisher:
                     raise Stopped
 
     def close(self, timeout_s: float) -> None:
-        """Pushes what is pending now, without waiting for its turn, once, for at most `timeout_s`; a resume announces it again."""
+        """Pushes what is pending now, without waiting for its turn, once, for at most `timeout_s`; a resume announces
+        it again.
+        """
         with self._changed:
             self._closing = True
             self._changed.notify_all()

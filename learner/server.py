@@ -22,7 +22,10 @@ MAX_MESSAGE_BYTES = 1 << 16  # requests are empty; a later version's may not be
 
 
 class LearnerServer(pb_grpc.LearnerServicer):  # type: ignore[misc]
-    """Takes requests; the training thread calls `serve_saves`. status: the current pb.Status, called from any thread."""
+    """Takes requests; the training thread calls `serve_saves`.
+
+    status: the current pb.Status, called from any thread.
+    """
 
     def __init__(self, status: Callable[[], pb.Status], logger: logging.Logger, meter: Meter | None = None) -> None:
         self._status, self._log, self._meter = status, logger, meter

@@ -1,4 +1,7 @@
-"""The learner's core: waits for its trigger, draws a batch, lets the agent learn. No socket; one thread owns it and the agent."""
+"""The learner's core: waits for its trigger, draws a batch, lets the agent learn.
+
+No socket; one thread owns it and the agent.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,10 @@ class Trainer:
 
     @property
     def samples_short(self) -> int:
-        """On-policy: samples of model `train_count` that the next learn lacks; 0: it does not wait for any. From any thread."""
+        """On-policy: samples of model `train_count` that the next learn lacks; 0: it does not wait for any.
+
+        From any thread.
+        """
         short = self._short
         return 0 if short is None else short[0]
 
@@ -172,7 +178,9 @@ class Trainer:
         return f"buffer: too few samples for a batch of {wanted:,} ({self._reader.size():,} in the table)"
 
     def _say_short(self, short: int) -> None:
-        """An aisrv that has sent its share waits for the next model, so what is missing must not be waited for in silence."""
+        """An aisrv that has sent its share waits for the next model, so what is missing must not be waited for in
+        silence.
+        """
         now = self._clock()
         if self._short is None or self._short[0] != short:
             self._short = (short, now)

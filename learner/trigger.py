@@ -35,9 +35,9 @@ class Reader(Protocol):
 class Trigger:
     """Says what the next learn waits for.
 
-    Off-policy, a replay table first fills up to the preload threshold. Then, `learner_train_by_while_true`: at any time, else once per
-    `fresh_samples / production_consume_ratio` rows that came in. Between two learns, `learner_train_sleep_seconds` pass.
-    clock: seconds, monotonic.
+    Off-policy, a replay table first fills up to the preload threshold. Then, `learner_train_by_while_true`: at any
+    time, else once per `fresh_samples / production_consume_ratio` rows that came in. Between two learns,
+    `learner_train_sleep_seconds` pass. clock: seconds, monotonic.
     """
 
     def __init__(self, app: App, table: TableSpec, reader: Reader, clock: Callable[[], float]) -> None:
@@ -45,8 +45,8 @@ class Trigger:
         self._pause_s = app.learner_train_sleep_seconds
         off_policy = app.algorithm_on_policy_or_off_policy == "off-policy"
         by_ratio = off_policy and not app.learner_train_by_while_true
-        # A limiter that is to keep a ratio holds back the first draws itself. It also stops a server that has enough, while another
-        # has not: waiting for their sum could take for ever.
+        # A limiter that is to keep a ratio holds back the first draws itself. It also stops a server that has enough,
+        # while another has not: waiting for their sum could take for ever.
         by_limiter = app.reverb_rate_limiter == "SampleToInsertRatio" and len(app.buffer_addrs) > 1
         waits = off_policy and table.kind == "replay" and not by_limiter
         self._preload = preload_samples(app) if waits else 0

@@ -1,7 +1,7 @@
 """The whole mesh in one process, without sockets, to debug an agent: what train_test.py runs.
 
-SerialMesh is actor, buffer, learner and model pool as plain objects; `run` wires them to an aisrv and trains, `check` says whether
-everything on the way happened.
+SerialMesh is actor, buffer, learner and model pool as plain objects; `run` wires them to an aisrv and trains, `check`
+says whether everything on the way happened.
 """
 
 from __future__ import annotations
@@ -54,15 +54,16 @@ SETTINGS = {
     "model_file_load_per_minutes": "0",
     "buffer_checkpoint_seconds": "0",
 }
-# Replayed samples are used again and again, whatever model made them; and the one thread here that fills a replay table must not
-# be made to wait for the one that draws.
+# Replayed samples are used again and again, whatever model made them; and the one thread here that fills a replay table
+# must not be made to wait for the one that draws.
 OFF_POLICY = {"algorithm_on_policy_or_off_policy": "off-policy"}
 REPLAY_SETTINGS = {**OFF_POLICY, "reverb_rate_limiter": "MinSize"}
 LEARN_S = 60.0  # a learn that takes longer has lost its samples
 
 
 class SerialMesh:
-    """actor, buffer, learner and model pool as plain objects; each `put` of samples trains on what is there before it returns.
+    """actor, buffer, learner and model pool as plain objects; each `put` of samples trains on what is there before it
+    returns.
 
     It is what aisrv is linked to (kaimesh.aisrv.links.Links), its policy and its sender in one.
     """

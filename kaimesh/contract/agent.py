@@ -1,6 +1,7 @@
 """The contract between an agent and the mesh, as Protocols: every member that the mesh ever calls, and when.
 
-What the processes of a mesh do with a vectorised agent, in plain words (Kaiwu-style agents: the same without the unrolls):
+What the processes of a mesh do with a vectorised agent, in plain words (Kaiwu-style agents: the same without the
+unrolls):
 
     # aisrv, for each group of N environments; `columns` are arrays [N, ...]
     agent.setup(spaces)                                          Prepared
@@ -21,8 +22,8 @@ What the processes of a mesh do with a vectorised agent, in plain words (Kaiwu-s
     # actor
     agent.setup(spaces); agent.load_model(newest); then predict and exploit, and load_model for each newer model
 
-An agent is any object with the five methods of `Agent`; the other Protocols are optional, each by itself. kaimesh/contract/user_agent
-reads once which of them an agent has. Users import these names from kaimesh.agent.
+An agent is any object with the five methods of `Agent`; the other Protocols are optional, each by itself.
+kaimesh/contract/user_agent reads once which of them an agent has. Users import these names from kaimesh.agent.
 """
 
 from __future__ import annotations
@@ -46,8 +47,9 @@ class TableSpec(NamedTuple):
     kind: "queue" (first in first out, every row sampled once, back-pressure when full) or "replay" (kept, sampled
     again and again).
     rows_per_item: rows stored together as one Reverb item; 0 lets the buffer choose by row size (see buffer/tables).
-    prioritised: samples may carry PRIORITY, `learn` gets PROBABILITY with them and may return PRIORITY; needs rows_per_item = 1.
-    Of a queue: `learn` does so for what `replay_share` replays; without that, it gets no PROBABILITY.
+    prioritised: samples may carry PRIORITY, `learn` gets PROBABILITY with them and may return PRIORITY; needs
+    rows_per_item = 1. Of a queue: `learn` does so for what `replay_share` replays; without that, it gets no
+    PROBABILITY.
     """
 
     name: str = "samples"
@@ -57,10 +59,11 @@ class TableSpec(NamedTuple):
 
 
 class Features(Protocol):
-    """What an agent makes of the observations and rewards of N slots before its network sees them; it may remember each slot's past.
+    """What an agent makes of the observations and rewards of N slots before its network sees them; it may remember each
+    slot's past.
 
-    spaces: what the network sees; without `parts`, unless the features are bytes that consist of such. Shape legend: `...` one
-    observation, `F` one row of features.
+    spaces: what the network sees; without `parts`, unless the features are bytes that consist of such. Shape legend:
+    `...` one observation, `F` one row of features.
     """
 
     spaces: Spaces
@@ -79,7 +82,8 @@ class Features(Protocol):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Features `[N, F]` and rewards float32 `[N]` of a step.
 
-        Where the step before was an episode's last, this one is its reset, and the observation the first of the next episode.
+        Where the step before was an episode's last, this one is its reset, and the observation the first of the next
+        episode.
         """
         ...
 
@@ -88,7 +92,10 @@ class Agent(Protocol):
     """What every agent has. B: rows of one call."""
 
     def predict(self, list_obs_data: Batch) -> Sequence[Any]:
-        """One ActData per observation, for training (explores). `list_obs_data` reads as a list and as columns `[B, ...]`."""
+        """One ActData per observation, for training (explores).
+
+        `list_obs_data` reads as a list and as columns `[B, ...]`.
+        """
         ...
 
     def exploit(self, list_obs_data: Batch) -> Sequence[Any]:
@@ -115,14 +122,18 @@ class Prepared(Protocol):
     """An agent that wants to know its environment first; its actor answers nothing before its first model."""
 
     def setup(self, spaces: Spaces) -> None:
-        """Called once in every process, before anything else. spaces: the environment's, or those of the agent's Features."""
+        """Called once in every process, before anything else.
+
+        spaces: the environment's, or those of the agent's Features.
+        """
         ...
 
 
 class Vectorised(Protocol):
     """An agent of kaimesh.aisrv.rollout: it answers columns with columns, and learns from unrolls.
 
-    `predict` and `exploit` return a Batch, or a dict of arrays `[B, ...]`, with the column `action`; the other columns are stored.
+    `predict` and `exploit` return a Batch, or a dict of arrays `[B, ...]`, with the column `action`; the other columns
+    are stored.
     """
 
     @property
@@ -143,8 +154,8 @@ class Featured(Protocol):
     """A vectorised agent whose network sees something else than the environment's observations."""
 
     def features(self, count: int, spaces: Spaces) -> Features | str | None:
-        """Called before `setup`. Features of `count` slots, whose spaces `setup` then gets; or the name of some that the
-        environment offers (kaimesh/envs/interface); None: the observations themselves."""
+        """Called before `setup`. Features of `count` slots, whose spaces `setup` then gets; or the name of some that
+        the environment offers (kaimesh/envs/interface); None: the observations themselves."""
         ...
 
 
@@ -178,7 +189,9 @@ class Resumable(Protocol):
 
 
 class Checking(Protocol):
-    """An agent that can tell whether a model fits without loading it, so that a resume is refused before anything starts."""
+    """An agent that can tell whether a model fits without loading it, so that a resume is refused before anything
+    starts.
+    """
 
     def check_model(self, path: str, id: str | int) -> None:
         """After `setup`, in an aisrv. Raises AgentError: `load_model` would refuse that model."""
@@ -188,9 +201,9 @@ class Checking(Protocol):
 class BaseAgent:
     """What users' agents inherit from: the constructor that the mesh calls, and defaults.
 
-    table: how its samples are stored. pad_batches: True: `predict` and `exploit` only get batches of a few sizes (powers of two), the
-    surplus rows being zeros whose answers are dropped. sequential_predict: True: they get one observation a call, for
-    Kaiwu agents that look at `list_obs_data[0]` only.
+    table: how its samples are stored. pad_batches: True: `predict` and `exploit` only get batches of a few sizes
+    (powers of two), the surplus rows being zeros whose answers are dropped. sequential_predict: True: they get one
+    observation a call, for Kaiwu agents that look at `list_obs_data[0]` only.
     """
 
     table: TableSpec = TableSpec()
@@ -249,10 +262,11 @@ def called_exit(where: str, error: SystemExit) -> str:
 
 
 def env_factory(function: T) -> T:
-    """Marks a function that returns a gymnasium.Env, so that `app = "module:function"` may name it; returns it unchanged.
+    """Marks a function that returns a gymnasium.Env, so that `app = "module:function"` may name it; returns it
+    unchanged.
 
-    Without the mark a name in a configuration or a recording could call any function of any module. `function.env_factory = True`
-    does the same without an import.
+    Without the mark a name in a configuration or a recording could call any function of any module.
+    `function.env_factory = True` does the same without an import.
     """
     function.env_factory = True  # type: ignore[attr-defined]
     return function

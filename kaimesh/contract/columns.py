@@ -1,8 +1,9 @@
-"""The mesh's own columns: what it adds to samples and requests beside the agent's, in one table, and where it puts them on and off.
+"""The mesh's own columns: what it adds to samples and requests beside the agent's, in one table, and where it puts them
+on and off.
 
 MODEL_VERSION and RUN_ID: the model that a sample was made with, and the life of the environment that it belongs to.
-PRIORITY, of prioritised tables: a sample's first priority, above 0 (1 without it); also an array `[train_batch_size]` among the
-metrics of `learn`: the priorities of its samples from now on.
+PRIORITY, of prioritised tables: a sample's first priority, above 0 (1 without it); also an array `[train_batch_size]`
+among the metrics of `learn`: the priorities of its samples from now on.
 PROBABILITY: of drawing this sample, times the samples in its table; 1 where all are equally likely.
 KEY and SERVER: which stored sample it is. REPLAYED, with `replay_share`: whether it was learned from before.
 """
@@ -24,7 +25,8 @@ KEY, SERVER, REPLAYED = "_key", "_server", "_replayed"
 class MeshColumn(NamedTuple):
     """A column of the mesh's own. specs: what one row of it may be, the usual one first.
 
-    drawn: True: it is put on where samples are drawn, for the learner, and no sender may send it. for_learn: `learn` gets it.
+    drawn: True: it is put on where samples are drawn, for the learner, and no sender may send it. for_learn: `learn`
+    gets it.
     """
 
     specs: tuple[ArraySpec, ...]
@@ -52,7 +54,9 @@ def with_run_id(columns: Columns, run_id: np.ndarray) -> Batch:
 
 
 def with_origin(columns: Columns, version: np.ndarray, run_id: np.ndarray) -> Batch:
-    """Samples of `columns` `[B, ...]`, marked with the model that made them and the life that they are of, int64 `[B]` each."""
+    """Samples of `columns` `[B, ...]`, marked with the model that made them and the life that they are of, int64 `[B]`
+    each.
+    """
     return Batch({**columns, MODEL_VERSION: version, RUN_ID: run_id})
 
 

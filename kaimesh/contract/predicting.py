@@ -36,8 +36,8 @@ class Predictor:
     def answer(self, batch: Batch, count: int, exploit: bool) -> Batch:
         """Act columns `[B, ...]` for the first B = `count` of the P rows of `batch`; the agent may own their arrays.
 
-        Raises AgentError: the agent raised, or returned what an answer cannot be. SampleError: rows are not finite; the agent was
-        not called.
+        Raises AgentError: the agent raised, or returned what an answer cannot be. SampleError: rows are not finite; the
+        agent was not called.
         """
         check_finite(batch)  # padding is
         where = self._names[exploit]
@@ -64,7 +64,9 @@ class Predictor:
 
 
 def padded(batch: Batch, size: int) -> Batch:
-    """`batch` `[B, ...]` with zeros behind it, up to `size` rows; of `legal_act` with ones: every action is legal there."""
+    """`batch` `[B, ...]` with zeros behind it, up to `size` rows; of `legal_act` with ones: every action is legal
+    there.
+    """
     columns = {}
     for name, column in batch.columns.items():
         rest = np.full((size - len(batch), *column.shape[1:]), name == "legal_act", column.dtype)

@@ -15,7 +15,8 @@ from kaimesh.contract.errors import AgentError
 
 
 class RecurrentState:
-    """The states of `count` slots of an agent, at first `agent.initial_state(count)`; no columns if it is not Recurrent.
+    """The states of `count` slots of an agent, at first `agent.initial_state(count)`; no columns if it is not
+    Recurrent.
 
     columns: `[N, ...]` by name, the states before the current observations; new arrays after each `advance`.
     """

@@ -1,4 +1,5 @@
-"""A user's agent, read once: which optional parts of the contract it has, as typed objects. Services ask nothing else of it.
+"""A user's agent, read once: which optional parts of the contract it has, as typed objects. Services ask nothing else
+of it.
 
 No other module looks for an agent's members by name; tests/test_architecture.py sees to that.
 """
@@ -29,8 +30,8 @@ from kaimesh.contract.structs import protocol
 class UserAgent:
     """An agent, and what it has of the optional Protocols of kaimesh/contract/agent; None where it lacks one.
 
-    agent: the object itself. name: of its class, for messages. observe, act: Kaiwu's `observation_process` and `action_process`, of
-    the agent or as attached to the protocol; None: neither has one.
+    agent: the object itself. name: of its class, for messages. observe, act: Kaiwu's `observation_process` and
+    `action_process`, of the agent or as attached to the protocol; None: neither has one.
     """
 
     agent: Agent
@@ -85,7 +86,10 @@ def read_agent(agent: Any) -> UserAgent:
 
 
 def table_of(agent: Any) -> TableSpec:
-    """How the samples of `agent`, an instance or a class, are stored. Raises AgentError: its `table` is no TableSpec."""
+    """How the samples of `agent`, an instance or a class, are stored.
+
+    Raises AgentError: its `table` is no TableSpec.
+    """
     table = getattr(agent, "table", TableSpec())
     if not isinstance(table, TableSpec):
         name = agent.__name__ if isinstance(agent, type) else type(agent).__name__

@@ -15,8 +15,9 @@ F = TypeVar("F", bound=Callable[..., None])
 class Workflow:
     """run: `workflow(envs, agents, logger, monitor)`.
 
-    vectorised: True: it is called once, with groups of environments and a vectorised agent for each, as kaimesh.aisrv.rollout is;
-    False: Kaiwu-style, called in one thread per environment, with one environment and one agent.
+    vectorised: True: it is called once, with groups of environments and a vectorised agent for each, as
+    kaimesh.aisrv.rollout is; False: Kaiwu-style, called in one thread per environment, with one environment and one
+    agent.
     """
 
     run: Callable[[Sequence[Any], Sequence[Any], Any, Any], None]
