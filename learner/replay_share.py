@@ -1,8 +1,8 @@
-"""Replay for queues: a share of each batch is drawn from earlier samples, which the learner keeps in its own memory.
+"""Replay for queues: a share of each batch is drawn again from earlier samples, which the learner keeps in its memory.
 
-IMPALA's replay experiments (section 5.2.2 of arXiv:1802.01561) and LASER (arXiv:1909.11583) mix fresh unrolls and
-replayed ones in each batch; here the replayed ones are drawn by priorities, arXiv:1511.05952, as sections 3.3 and 3.4
-there have it.
+IMPALA's replay experiments (section 5.2.2 of arXiv:1802.01561) and LASER (arXiv:1909.11583) mix fresh and replayed
+unrolls in each batch. Here the replayed ones are drawn in proportion to priorities (arXiv:1511.05952, sections 3.3 and
+3.4).
 
 Shape legend: B rows in a batch, F of them fresh, R = B - F replayed; N places of the memory; `...` one row's field.
 """
@@ -22,18 +22,26 @@ from kaimesh.contract.arrays import ArraySpec, Batch, Columns, Specs
 from kaimesh.contract.columns import KEY, PROBABILITY, REPLAYED
 from kaimesh.process.meter import Meter
 
-FRESH_BATCHES = 2  # the first ones, after which as many rows as a batch has may be drawn
-_MUCH = 0.5  # of the machine's memory
+FRESH_BATCHES = 2  # the first batches are fresh as a whole: before batch 2 no row may be drawn
+_MUCH = 0.5  # of the machine's memory; more is logged as a warning
 
 
 class ReplayShare:
-    """The last N rows of a queue, and which of them join the fresh ones.
+    """Keeps the last N rows of a queue, and fills each batch with some of them.
 
-    A row can be drawn when it was learned from once and that learn's priority is known: batch k draws by what the
-    learns up to that of batch k - 2 returned, for k - 1 may be under way. So the draws depend on the seed and not on
-    timing. Priorities that were not given count as 1.
+    A row may be drawn again once it was learned from and the priority that this learn returned is certainly known. A
+    batch is made while the one before it is learned:
 
-    One thread calls `wanted` and `complete`, which alone touch the rows; another one may call `prioritise`.
+        time           ------------------------------------------------->
+        make batch       0        1        2        3        4
+        learn batch               0        1        2        3
+        draw rows of     -        -        0        0, 1     0, 1, 2
+
+    So batch 3 is filled with fresh rows of batches 0 and 1, by the newest priorities that learns 0 and 1 returned.
+    Learn 2 has no influence, whether it is done already or not. That is why the draws depend on the seed and not on
+    timing. Rows for which a learn returned no priority have priority 1.
+
+    One thread calls `wanted` and `complete`, and only these use the rows; another thread may call `prioritise`.
     """
 
     def __init__(
@@ -52,27 +60,28 @@ class ReplayShare:
         self._prioritised = prioritised
         self._rng = np.random.default_rng([seed, 3])
         self._rows = {name: np.empty((capacity, *spec.shape), spec.dtype) for name, spec in specs}  # [N, ...]
-        # Rows are numbered as they come; row number i lies at place i % N.
-        self._number = np.full(capacity, -1, np.int64)  # [N], of the row at each place
-        self._weight = np.zeros(capacity)  # [N], priority ^ exponent; 0: cannot be drawn
-        self._kept = self._drawable = 0  # numbers below these are or were in the memory, and can be or could be drawn
-        self._first = (0, 0)  # numbers of the first fresh row of the latest batch, and of the one that begins
-        self._news: deque[tuple[np.ndarray, np.ndarray]] = deque()
+        # Rows are numbered in the order in which they come; row number i lies at place i % N.
+        self._number = np.full(capacity, -1, np.int64)  # [N], the number of the row at each place
+        self._weight = np.zeros(capacity)  # [N], priority ^ exponent; 0: may not be drawn
+        self._kept = 0  # rows kept so far, so the number of the next one
+        self._drawable = 0  # rows with smaller numbers may be drawn, unless they were overwritten
+        self._first = (0, 0)  # the numbers of the first fresh row in the latest batch, and in the next one
+        self._news: deque[tuple[np.ndarray, np.ndarray]] = deque()  # numbers and priorities from `prioritise`
         self._batches = 0
 
     @property
     def columns(self) -> Specs:
-        """What batches have besides the samples' own columns."""
+        """The columns that it adds to those of the samples."""
         own = {KEY: ArraySpec("<u8", ()), PROBABILITY: ArraySpec("<f8", ())} if self._prioritised else {}
         return Specs({REPLAYED: ArraySpec("|b1", ()), **own})
 
     @property
     def wanted(self) -> int:
-        """Fresh rows that the batch which begins now needs."""
+        """The number of fresh rows that the next batch needs."""
         return self._batch_size if self._batches < FRESH_BATCHES else self._fresh
 
     def complete(self, batch: Columns) -> None:
-        """Fills a batch `[B, ...]`, whose first `wanted` rows are fresh, with replayed ones, and keeps the fresh ones."""
+        """Fills a batch `[B, ...]` after its `wanted` fresh rows with replayed ones, and keeps the fresh ones."""
         fresh = self.wanted
         self._take_priorities()
         places, probability = self._draw(self._batch_size - fresh)
@@ -87,23 +96,24 @@ class ReplayShare:
         self._batches += 1
 
     def prioritise(self, batch: Batch, priorities: np.ndarray) -> None:
-        """What the learn of `batch`, one that `complete` made, found for its rows: `[B]`, above 0."""
+        """Takes the priorities `[B]`, above 0, that the learn of `batch` returned; `complete` has made this batch."""
         self._news.append((batch.columns[KEY].astype(np.int64), np.asarray(priorities, np.float64)))
 
     def _take_priorities(self) -> None:
-        """Makes the rows up to the batch before the last drawable."""
+        """Makes the rows of all batches but the latest one drawable, by the priorities known for them."""
         known = self._first[0]
         self._weight[np.arange(self._drawable, known) % len(self._weight)] = 1.0
         self._drawable = known
-        while self._news and self._news[0][0][0] < known:  # a batch's first row is fresh, so it tells the batch
+        while self._news and self._news[0][0][0] < known:  # a batch's first row is fresh, so its number identifies it
             numbers, priorities = self._news.popleft()
             places = numbers % len(self._number)
             there = self._number[places] == numbers
             self._weight[places[there]] = priorities[there] ** self._exponent
 
     def _draw(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Places `[R]`, one from each of R equal parts of all weights; N P(i) of each, where N counts what can be
-        drawn.
+        """Draws R rows by weight, stratified: one from each of R equal parts of the sum of all weights.
+
+        Returns their places `[R]`, and the probability of each times the number of drawable rows, `[R]`.
         """
         if not count:
             return np.zeros(0, np.int64), np.zeros(0)
@@ -115,7 +125,7 @@ class ReplayShare:
         return places, self._weight[places] / total * np.count_nonzero(self._weight)
 
     def _keep(self, batch: Columns, numbers: np.ndarray) -> None:
-        """The fresh rows replace the oldest."""
+        """Stores the fresh rows in place of the oldest ones."""
         capacity, done = len(self._number), 0
         while done < len(numbers):
             place = int(numbers[done] % capacity)
@@ -131,14 +141,14 @@ class ReplayShare:
 
 
 def replay_share(specs: Specs, app: App, table: TableSpec, meter: Meter, logger: logging.Logger) -> ReplayShare | None:
-    """As the configuration wants it for rows of `specs`; None without. Says what it takes."""
+    """The replay share for rows of `specs` as configured; None if replay_share = 0. Logs the memory that it takes."""
     if app.replay_share == 0:
         return None
     fresh, nbytes = fresh_samples(app), app.replay_share_capacity * specs.row_bytes
     logger.log(
         logging.WARNING if nbytes > _MUCH * _memory_bytes() else logging.INFO,
-        "replay_share: of each batch of %d samples, %d are drawn from the last %d; these take %.0f MB of the learner's memory "
-        "(replay_share_capacity), of %.0f MB in this machine",
+        "replay_share: of each batch of %d samples, %d are drawn from the last %d; these take %.0f MB of the learner's "
+        "memory (replay_share_capacity), of %.0f MB in this machine",
         app.train_batch_size,
         app.train_batch_size - fresh,
         app.replay_share_capacity,

@@ -42,14 +42,14 @@ T = TypeVar("T")
 
 
 class TableSpec(NamedTuple):
-    """A table that an algorithm wants in the buffer, in neutral words; config keys overrule what they name.
+    """The table that an algorithm wants in the buffer, in words of its own and not Reverb's; config keys override it.
 
-    kind: "queue" (first in first out, every row sampled once, back-pressure when full) or "replay" (kept, sampled
-    again and again).
-    rows_per_item: rows stored together as one Reverb item; 0 lets the buffer choose by row size (see buffer/tables).
-    prioritised: samples may carry PRIORITY, `learn` gets PROBABILITY with them and may return PRIORITY; needs
-    rows_per_item = 1. Of a queue: `learn` does so for what `replay_share` replays; without that, it gets no
-    PROBABILITY.
+    kind: "queue" (first in first out, every row drawn once, writers wait while it is full) or "replay" (rows are kept
+    and drawn again and again).
+    rows_per_item: rows stored together as one Reverb item; 0: the buffer chooses by the size of a row (buffer/tables).
+    prioritised: samples may carry the column PRIORITY, `learn` gets PROBABILITY with each batch and may return new
+    PRIORITY values; needs rows_per_item = 1. With a queue this concerns the rows that `replay_share` adds to a batch;
+    without replay_share, `learn` gets no PROBABILITY.
     """
 
     name: str = "samples"
@@ -59,11 +59,10 @@ class TableSpec(NamedTuple):
 
 
 class Features(Protocol):
-    """What an agent makes of the observations and rewards of N slots before its network sees them; it may remember each
-    slot's past.
+    """Turns the observations and rewards of N slots into what the agent's network sees; may remember each slot's past.
 
-    spaces: what the network sees; without `parts`, unless the features are bytes that consist of such. Shape legend:
-    `...` one observation, `F` one row of features.
+    spaces: describes the features, as the network gets them. Its `parts` are empty unless the features are bytes that
+    consist of parts. Shape legend: `...` one observation, `F` one row of features.
     """
 
     spaces: Spaces
@@ -82,8 +81,8 @@ class Features(Protocol):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Features `[N, F]` and rewards float32 `[N]` of a step.
 
-        Where the step before was an episode's last, this one is its reset, and the observation the first of the next
-        episode.
+        In a slot whose previous step ended an episode, this step is the reset: the observation is the first of the
+        next episode.
         """
         ...
 
@@ -239,7 +238,7 @@ class BaseAgent:
 
 @contextmanager
 def user_code(where: str) -> Iterator[None]:
-    """Whatever the user's code raises inside becomes an AgentError that names `where`, with the original as its cause.
+    """Turns whatever the user's code raises inside into an AgentError that names `where`; the original is its cause.
 
     SystemExit too: an agent's `exit(1)` must not end a process without a word.
     """
@@ -254,18 +253,19 @@ def user_code(where: str) -> Iterator[None]:
 
 
 def called_exit(where: str, error: SystemExit) -> str:
-    """What is said of code that wanted to end its process, whatever the exit code; 0 would read as success."""
+    """The error message for code that called `exit`, whatever the exit code; 0 would otherwise count as success."""
     return (
-        f"{where} called exit ({error.code!r}, SystemExit), which would have ended the whole process without a word. Raise an "
-        "error that says what is wrong, or return."
+        f"{where} called exit ({error.code!r}, SystemExit), which would have ended the whole process without a word. "
+        "Raise an error that says what is wrong, or return."
     )
 
 
 def env_factory(function: T) -> T:
-    """Marks a function that returns a gymnasium.Env, so that `app = "module:function"` may name it; returns it
-    unchanged.
+    """Marks a function that returns a gymnasium.Env, so that `app = "module:function"` may name it.
 
-    Without the mark a name in a configuration or a recording could call any function of any module.
+    Returns it unchanged.
+
+    Without the mark, a name in a configuration or a recording could call any function of any module.
     `function.env_factory = True` does the same without an import.
     """
     function.env_factory = True  # type: ignore[attr-defined]
