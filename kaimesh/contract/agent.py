@@ -35,7 +35,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from kaimesh.contract.arrays import Batch
-from kaimesh.contract.errors import AgentError, MeshError, words
+from kaimesh.contract.errors import AgentError, MeshError, Stopped, words
 from kaimesh.contract.spaces import Spaces
 
 T = TypeVar("T")
@@ -240,16 +240,33 @@ class BaseAgent:
 def user_code(where: str) -> Iterator[None]:
     """Turns whatever the user's code raises inside into an AgentError that names `where`; the original is its cause.
 
-    SystemExit too: an agent's `exit(1)` must not end a process without a word.
+    SystemExit too: an agent's `exit(1)` must not end a process without a word. Where the user's code caught an error of the
+    mesh (a stop, an environment that may be restarted, a peer that is gone) and raised its own instead, the mesh's is raised,
+    for it says what to do.
     """
     try:
         yield
     except MeshError:
         raise
-    except SystemExit as error:
-        raise AgentError(called_exit(where, error)) from error
-    except Exception as error:
+    except (SystemExit, Exception) as error:
+        if (ours := _replaced(error)) is not None:
+            ours.add_note(f"{where} caught this and raised {type(error).__name__} instead: {words(error)}")
+            raise ours  # noqa: B904 - its cause is the original one
+        if isinstance(error, SystemExit):
+            raise AgentError(called_exit(where, error)) from error
         raise AgentError(f"{where} raised {type(error).__name__}: {words(error)}") from error
+
+
+def _replaced(error: BaseException) -> BaseException | None:
+    """The error of the mesh that was being handled when `error` was raised, if any."""
+    seen: set[int] = set()
+    before: BaseException | None = error
+    while before is not None and id(before) not in seen:
+        seen.add(id(before))
+        before = before.__cause__ or before.__context__
+        if isinstance(before, MeshError | Stopped):
+            return before
+    return None
 
 
 def called_exit(where: str, error: SystemExit) -> str:

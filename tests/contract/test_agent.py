@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import traceback
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from kaimesh.contract import structs
 from kaimesh.contract.agent import BaseAgent, Monitor, user_code
 from kaimesh.contract.arrays import Batch
-from kaimesh.contract.errors import AgentError, ConfigError, SampleError, Stopped
+from kaimesh.contract.errors import AgentError, ConfigError, EnvError, Refused, SampleError, Stopped
 from kaimesh.contract.spaces import Spaces
 from kaimesh.contract.structs import Frame, attached, create_cls, protocol, sample_columns, sample_list
 
@@ -195,6 +196,57 @@ def test_what_is_not_the_users_fault_passes_through(error):
     with pytest.raises(type(error)) as caught, user_code("anything"):
         raise error
     assert caught.value is error
+
+
+def _handled(error):
+    try:
+        raise error
+    except BaseException as caught:
+        raise RuntimeError("workflow failed") from caught
+
+
+def _handled_quietly(error):
+    try:
+        raise error
+    except BaseException:
+        raise RuntimeError("workflow failed") from None
+
+
+def _handled_twice(error):
+    try:
+        _handled(error)
+    except Exception:
+        sys.exit(1)
+
+
+def _handled_in_finally(error):
+    try:
+        raise error
+    finally:
+        {}["score"]
+
+
+@pytest.mark.parametrize("handler", [_handled, _handled_quietly, _handled_twice, _handled_in_finally])
+@pytest.mark.parametrize("error", [Stopped(), EnvError("the game server is gone"), Refused("no"), ConfigError("x")])
+def test_an_error_of_the_mesh_that_user_code_replaced_is_raised_again(handler, error):
+    error.__cause__ = original = ValueError("what the environment raised")
+    with pytest.raises(type(error)) as caught, user_code("aisrv: workflow in slot 0"):
+        handler(error)
+    assert caught.value is error
+    assert caught.value.__cause__ is original, "its traceback is the one that explains"
+    assert "aisrv: workflow in slot 0 caught this and raised" in "".join(traceback.format_exception(error))
+
+
+def test_an_error_that_was_handled_before_is_not_the_reason():
+    def workflow():
+        try:
+            raise EnvError("the game server is gone")
+        except EnvError:
+            pass
+        raise RuntimeError("a bug of its own")
+
+    with pytest.raises(AgentError, match="a bug of its own"), user_code("aisrv: workflow"):
+        workflow()
 
 
 def test_monitor_sets_gauges_of_any_process_id():
