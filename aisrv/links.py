@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from kaimesh.actor.client import ActorClient
 from kaimesh.aisrv.policy import Policy
 from kaimesh.buffer.sending.sender import SampleSender
 from kaimesh.contract.arrays import Batch
+from kaimesh.contract.errors import PeerError
 from kaimesh.contract.spaces import Spaces
 from kaimesh.learner.client import LearnerClient
+from kaimesh.process.disk import DiskTrouble
 from kaimesh.process.life import Context
+from kaimesh.process.meter import Meter
 
 _STATUS_S = 2.0
+_MOST_REASONS = 8  # that saves were refused for, told in the log
 
 
 class Sender(Protocol):
@@ -27,6 +33,29 @@ class Sender(Protocol):
 
     def close(self) -> None:
         """Ends the connection."""
+
+
+class UserSaves:
+    """Saves that a workflow asks for. One that is refused or comes too late is a warning, once for each reason, and counted.
+
+    save: Links.save_model. Counter user_saves_refused.
+    """
+
+    def __init__(self, save: Callable[[], int], logger: logging.Logger, meter: Meter) -> None:
+        self._save, self._log, self._meter = save, logger, meter
+        self._said: set[str] = set()
+
+    def __call__(self) -> None:
+        """Asks for one save, and returns when it is done or refused."""
+        try:
+            self._save()
+        except (PeerError, DiskTrouble) as error:
+            self._meter.count("user_saves_refused")
+            if str(error) not in self._said and len(self._said) < _MOST_REASONS:
+                self._said.add(str(error))
+                self._log.warning(
+                    "a model that the workflow asked for was not saved, and the workflow goes on: %s", error
+                )
 
 
 class Links(Protocol):

@@ -99,14 +99,34 @@ class WorkflowAgent:
     """
 
     _OWN = frozenset(
-        {"_gate", "_links", "_local", "_policy", "_run_id", "_send_size", "_specs", "_version", "on_policy", "user"}
+        {
+            "_gate",
+            "_links",
+            "_local",
+            "_policy",
+            "_run_id",
+            "_save",
+            "_send_size",
+            "_specs",
+            "_version",
+            "on_policy",
+            "user",
+        }
     )
 
     def __init__(
-        self, user: UserAgent, links: Links, policy: Policy, *, run_id: int, send_size: int, gate: OnPolicyGate | None
+        self,
+        user: UserAgent,
+        links: Links,
+        policy: Policy,
+        *,
+        save: Callable[[], None],
+        run_id: int,
+        send_size: int,
+        gate: OnPolicyGate | None,
     ) -> None:
         self.user, self._local, self._links, self._policy = user, user.agent, links, policy
-        self._run_id, self._send_size, self._gate = run_id, send_size, gate
+        self._save, self._run_id, self._send_size, self._gate = save, run_id, send_size, gate
         self._specs: Specs | None = None
         self._version = -1
         self.on_policy = gate is not None
@@ -159,9 +179,9 @@ class WorkflowAgent:
             self._gate.pass_through(len(batch), oldest, self._links, self._policy.version)
 
     def save_model(self, path: str | None = None, id: str | int = "1") -> None:
-        """Asks the learner to save; path and id are its own to choose, as in Kaiwu."""
+        """Asks the learner to save; path and id are its own to choose, as in Kaiwu. A refusal is a warning in the log."""
         del path, id
-        self._links.save_model()
+        self._save()
 
     def load_model(self, path: str | None = None, id: str | int = "latest") -> None:
         """Asks the actor to predict with "latest", "random" or a numbered model of the pool."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from kaimesh import envs
 from kaimesh.aisrv.guard import environment
-from kaimesh.aisrv.links import Links, RemoteLinks
+from kaimesh.aisrv.links import Links, RemoteLinks, UserSaves
 from kaimesh.aisrv.local import LocalLinks, train_in_place
 from kaimesh.aisrv.proxy import OnPolicyGate, WorkflowAgent
 from kaimesh.aisrv.slots import CountedEnv, run_slots
@@ -153,11 +153,13 @@ class AisrvService:
             gate = OnPolicyGate(
                 -(-app.train_batch_size // app.aisrv_count), context.stop, context.meter, logger=context.logger
             )
+        saves = UserSaves(links.save_model, context.logger, context.meter)
         return [
             WorkflowAgent(
                 self._user,
                 links,
                 links.policy(i),
+                save=saves,
                 run_id=self._monitor.run_id + i,
                 send_size=app.send_sample_size if app.wrapper_type == "remote" else sys.maxsize,
                 gate=gate,

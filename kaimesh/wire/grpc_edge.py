@@ -42,7 +42,7 @@ _SERVER = [
     ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
     ("grpc.max_connection_idle_ms", IDLE_MS),
     ("grpc.so_reuseport", 0),  # else a second server could share the port and take half of the calls
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_MS // 2),  # accept the pings of our own clients
+    ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 2),  # accept the pings of our own clients
 ]
 _CLIENT = [
     *_COMMON,

@@ -88,7 +88,7 @@ def test_a_workflows_agent_learns_in_place_without_the_meshs_columns() -> None:
     agent = Doubling()
     user = read_agent(agent)
     links = LocalLinks(user, SimpleNamespace(train_count=4))  # type: ignore[arg-type]
-    seen = WorkflowAgent(user, links, links.policy(0), run_id=1, send_size=100, gate=None)
+    seen = WorkflowAgent(user, links, links.policy(0), save=links.save_model, run_id=1, send_size=100, gate=None)
     seen.send(ROWS)
     seen.receive()
     seen.learn(Batch({"obs": np.arange(3.0), PROBABILITY: np.ones(3)}))

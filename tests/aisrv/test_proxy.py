@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kaimesh.aisrv.links import UserSaves
 from kaimesh.aisrv.proxy import OnPolicyGate, WorkflowAgent
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.columns import MODEL_VERSION, RUN_ID
-from kaimesh.contract.errors import PeerError, SampleError, Stopped
+from kaimesh.contract.errors import MeshError, PeerError, Refused, SampleError, Stopped
 from kaimesh.contract.structs import create_cls
 from kaimesh.contract.user_agent import read_agent
+from kaimesh.process.disk import DiskTrouble
 from kaimesh.process.meter import Meter
 
 ObsData = create_cls("ObsData", feature=None, legal_act=None)
@@ -67,12 +70,10 @@ def links() -> Any:
 
 def remote(**overrides: Any) -> WorkflowAgent:
     arguments: dict[str, Any] = {"run_id": 5, "send_size": 2, "gate": None, **overrides}
-    return WorkflowAgent(
-        read_agent(SimpleNamespace(epsilon=0.1, helper=lambda x: x + 1)),
-        arguments.pop("links", links()),
-        Policy(),
-        **arguments,
-    )
+    connected = arguments.pop("links", None) or links()
+    arguments.setdefault("save", UserSaves(connected.save_model, logging.getLogger("aisrv"), Meter("aisrv_0")))
+    user = read_agent(SimpleNamespace(epsilon=0.1, helper=lambda x: x + 1))
+    return WorkflowAgent(user, connected, Policy(), **arguments)
 
 
 def test_predictions_are_the_users_to_keep() -> None:
@@ -205,7 +206,36 @@ def test_a_stop_finds_every_piece_of_a_long_list_offered() -> None:
         raise Stopped
 
     mesh.sender.put = put
-    agent = WorkflowAgent(read_agent(SimpleNamespace()), mesh, Policy(), run_id=1, send_size=2, gate=None)
+    agent = remote(links=mesh)
     with pytest.raises(Stopped):
         agent.learn([SampleData(feature=np.zeros(2), reward=0.0)] * 5)
     assert offered == [2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Refused("user_save_mode_max_count = 200"), PeerError("the learner is gone"), DiskTrouble("no space is left")],
+)
+def test_a_save_that_is_refused_ends_no_workflow_and_is_told_once(
+    error: MeshError, caplog: pytest.LogCaptureFixture
+) -> None:
+    def save() -> int:
+        raise error
+
+    meter = Meter("aisrv_0")
+    saves = UserSaves(save, logging.getLogger("aisrv"), meter)
+    agents = [remote(save=saves), remote(save=saves)]
+    for agent in agents * 3:
+        agent.save_model()
+    warnings = [record.getMessage() for record in caplog.records]
+    assert len(warnings) == 1
+    assert str(error) in warnings[0]
+    assert meter.counters["user_saves_refused"] == 6
+
+
+def test_a_bug_in_a_save_is_no_refusal() -> None:
+    def save() -> int:
+        raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        remote(save=UserSaves(save, logging.getLogger("aisrv"), Meter("aisrv_0"))).save_model()

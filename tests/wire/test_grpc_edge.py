@@ -7,14 +7,24 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import pytest
+from grpc._cython import cygrpc
 
 from kaimesh.contract.errors import ConfigError, MeshError, PeerError, Refused
 from kaimesh.process.meter import Meter
 from kaimesh.wire import grpc_edge
 from tests.harness import connected
+
+
+def test_every_option_is_one_that_grpc_knows() -> None:
+    """gRPC takes options of unknown names without a word, and they do nothing."""
+    library = Path(cygrpc.__file__).read_bytes()
+    names = {name for options in (grpc_edge._COMMON, grpc_edge._SERVER, grpc_edge._CLIENT) for name, _ in options}
+    assert len(names) > 10
+    assert [name for name in names if name.encode() + b"\0" not in library] == []
 
 
 class Echo:
