@@ -1,4 +1,4 @@
-"""A mesh for one test, or for all tests of a module; stopped at their end."""
+"""Which kinds of tests there are and which share a process; a mesh for one test, or for all tests of a module."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,9 +14,44 @@ from hypothesis import HealthCheck, settings
 from diy.config import Config
 from kaimesh.config.hyper import forget_agents
 from kaimesh.wire.proxies import bypass
-from tests.harness import Mesh
+from tests.harness import ROOT, Mesh
 
 bypass()  # a proxy in the developer's environment
+
+# Tests that start processes under supervision: all of these folders, and those that use one of these fixtures. They are marked `mesh`.
+MESH_FOLDERS = ("mesh", "learning", "soak")
+MESH_FIXTURES = {"mesh", "shared_mesh", "running", "on_disk", "failing"}
+# With `-n`, one worker takes these after one another: two meshes that train at once would only wait for each other's cores.
+ONE_AT_A_TIME = ("tests/mesh/", "tests/learning/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what needs a mesh, and moves what takes longest to the front, so that no worker ends long before the other."""
+    for item in items:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        if folder in MESH_FOLDERS or MESH_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.mesh)
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    if item.nodeid.startswith(ONE_AT_A_TIME):
+        return 0
+    return 1 if item.get_closest_marker("mesh") or item.get_closest_marker("learning") else 2
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A worker takes a whole file, whose module's fixtures are then made once; ONE_AT_A_TIME counts as one file."""
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False  # the order is `_place`'s
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "meshes" if nodeid.startswith(ONE_AT_A_TIME) else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
 
 # The same examples in every run, and no limit of time: what fails, fails always, and for a reason that is in the code.
 # `--hypothesis-profile=anew` looks for others.

@@ -26,7 +26,9 @@ WAIT_S = 180.0  # for what takes some seconds: a machine may be slow, and others
 
 
 # Below those that the kernel gives out by itself, as to a connection or to a server on port 0, which would take one meanwhile.
-_PORTS = range(11_000, 32_000)
+# Workers of pytest-xdist have ports of their own: of two workers one takes the even, one the odd ones.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_PORTS = range(11_000 + _WORKER, 32_000, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 _next_ports = itertools.cycle(random.sample(_PORTS, len(_PORTS)))
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from kaimesh.contract.arrays import Batch
 from kaimesh.contract.columns import PRIORITY, PROBABILITY
 from kaimesh.contract.errors import AgentError, SampleError
 from kaimesh.contract.spaces import Spaces
-from tests.algorithms.trajectories import made
+from tests.algorithms.trajectories import again, made, saved
 
 LEGAL = Spaces((5,), "<f4", "discrete", 3, legal_actions=True)
 PLAIN = Spaces((5,), "<f4", "discrete", 3)
@@ -40,33 +39,15 @@ VARIANTS: list[dict[str, Any]] = [
 IDS = ["default", "plain", "c51", "lstm", "polyak"]
 
 
-def new(spaces: Spaces = LEGAL, agent_type: str = "learner", **config: Any) -> Agent:
-    """An agent whose Config differs from the default in `config`."""
-    agent: Agent = made(Agent, spaces, agent_type, **config)
+def make(spaces: Spaces = LEGAL, **config: Any) -> Agent:
+    """A learner whose Config differs from the default in `config`, at its beginning; each call sets back the same one."""
+    agent: Agent = again(Agent, spaces, **config)
     return agent
 
 
-_made: dict[str, tuple[Agent, Any]] = {}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def forget() -> Iterator[None]:
-    """TensorFlow wants its functions freed before the interpreter ends."""
-    yield
-    _made.clear()
-
-
-def make(spaces: Spaces = LEGAL, **config: Any) -> Agent:
-    """A learner as `new` makes it, but the same one again, set back to its beginning: TensorFlow's traces take seconds."""
-    key = repr((spaces, sorted(config.items())))
-    if key not in _made:
-        agent = new(spaces, **config)
-        _made[key] = agent, (agent._current_weights(), agent._trained("").state(), agent._rng.bit_generator.state)
-    agent, (weights, state, lot) = _made[key]
-    agent._trained("").assign(weights)
-    agent._trained("").restore(*state)
-    agent._rng.bit_generator.state = lot
-    agent._stale = True
+def new(spaces: Spaces = LEGAL, agent_type: str = "learner", **config: Any) -> Agent:
+    """Another one at each call."""
+    agent: Agent = made(Agent, spaces, agent_type, **config)
     return agent
 
 
@@ -100,11 +81,6 @@ def samples(agent: Agent, spaces: Spaces = LEGAL, **arguments: Any) -> Batch:
     columns = dict(agent.sample_of(unrolls(agent, spaces, **arguments)).columns)
     del columns[PRIORITY]
     return Batch({**columns, PROBABILITY: np.random.default_rng(1).uniform(0.2, 5, len(columns["mask"]))})
-
-
-def saved(agent: Agent, folder: Path, id: int) -> bytes:
-    agent.save_model(str(folder), id)
-    return (folder / f"model.ckpt-{id}.npz").read_bytes()
 
 
 def values_of(agent: Agent, weights: dict[str, np.ndarray], batch: Batch) -> np.ndarray:

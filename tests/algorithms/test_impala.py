@@ -19,10 +19,17 @@ from kaimesh.contract.arrays import Batch
 from kaimesh.contract.columns import PRIORITY, PROBABILITY
 from kaimesh.contract.errors import AgentError, SampleError
 from kaimesh.contract.spaces import Spaces
-from tests.algorithms.trajectories import CONTINUOUS, DISCRETE, IMAGES, made, observations, saved, trajectories
+from tests.algorithms.trajectories import CONTINUOUS, DISCRETE, IMAGES, again, made, observations, saved, trajectories
 
 
-def make(spaces: Spaces = DISCRETE, agent_type: str = "learner", **config: Any) -> Agent:
+def make(spaces: Spaces = DISCRETE, **config: Any) -> Agent:
+    """A learner whose Config differs from the default in `config`, at its beginning; each call sets back the same one."""
+    agent: Agent = again(Agent, spaces, **config)
+    return agent
+
+
+def new(spaces: Spaces = DISCRETE, agent_type: str = "learner", **config: Any) -> Agent:
+    """Another one at each call."""
     agent: Agent = made(Agent, spaces, agent_type, **config)
     return agent
 
@@ -217,7 +224,7 @@ def test_resume_is_exact(config: dict[str, Any], tmp_path: Path) -> None:
         if i == 1:
             straight.save_model(str(tmp_path), 2)
             straight.save_training_state(str(tmp_path))
-    resumed = make(**config, learning_rate_schedule="linear", total_learner_steps=10)
+    resumed = new(**config, learning_rate_schedule="linear", total_learner_steps=10)
     resumed.load_model(str(tmp_path), 2)
     resumed.load_training_state(str(tmp_path))
     for batch in batches[2:]:
@@ -229,7 +236,7 @@ def test_resume_is_exact(config: dict[str, Any], tmp_path: Path) -> None:
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     files = []
     for i, seed in enumerate((3, 3, 4)):
-        agent = make(seed=seed)
+        agent = new(seed=seed)
         for step in range(3):
             agent.learn(trajectories(agent, DISCRETE, seed=step))
         files.append(saved(agent, tmp_path, i))

@@ -21,7 +21,7 @@ from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError, SampleError
 from kaimesh.contract.spaces import Spaces
 from tests.algorithms.test_gae import random_trajectories
-from tests.algorithms.trajectories import CONTINUOUS, DISCRETE, made, saved, trajectories
+from tests.algorithms.trajectories import CONTINUOUS, DISCRETE, again, made, saved, trajectories
 
 INPUTS, H = 3, 5
 PIXELS = Spaces((4, 36, 36), "|u1", "discrete", 4)
@@ -131,14 +131,14 @@ def test_the_learner_unrolls_what_the_actors_stepped(agent_cls: Any, spaces: Spa
 def test_learns_agree_with_the_actors_about_what_happened(agent_cls: Any) -> None:
     """Before the first gradient step the policy is the one that acted: no ratio differs from 1."""
     whole_update = {"epochs": 1, "minibatches": 1} if agent_cls is PPO else {}
-    agent = made(agent_cls, lstm_size=8, **whole_update)
+    agent = again(agent_cls, lstm_size=8, **whole_update)
     metrics = agent.learn(trajectories(agent, DISCRETE, skip=5))
     assert abs(metrics["approx_kl" if agent_cls is PPO else "behaviour_kl"]) < 1e-6
 
 
 @AGENTS
 def test_all_of_the_network_is_trained_and_resumed_exactly(agent_cls: Any, tmp_path: Any) -> None:
-    agent = made(agent_cls, lstm_size=8)
+    agent = again(agent_cls, lstm_size=8)
     before = agent._learner.weights()
     batches = [trajectories(agent, DISCRETE, seed=seed, skip=3) for seed in range(4)]
     for batch in batches[:2]:
@@ -158,7 +158,7 @@ def test_all_of_the_network_is_trained_and_resumed_exactly(agent_cls: Any, tmp_p
 
 @AGENTS
 def test_one_trace_serves_every_batch(agent_cls: Any) -> None:
-    agent = made(agent_cls, lstm_size=8)
+    agent = again(agent_cls, lstm_size=8)
     for seed, (count, length) in enumerate([(8, 16), (8, 16), (3, 5)]):
         agent.learn(trajectories(agent, DISCRETE, seed=seed, count=count, length=length))
     assert agent._learner.traces == 1
@@ -166,7 +166,7 @@ def test_one_trace_serves_every_batch(agent_cls: Any) -> None:
 
 @AGENTS
 def test_what_is_under_a_mask_changes_nothing(agent_cls: Any, tmp_path: Any) -> None:
-    clean = trajectories(made(agent_cls, lstm_size=8), DISCRETE)
+    clean = trajectories(again(agent_cls, lstm_size=8), DISCRETE)
     hidden = ~clean.mask
     assert hidden.any()
     dirty = {name: column.copy() for name, column in clean.columns.items()}
@@ -178,14 +178,14 @@ def test_what_is_under_a_mask_changes_nothing(agent_cls: Any, tmp_path: Any) -> 
     dirty["obs"][:, :-1][after_terminal] = 30
     results = []
     for columns in (clean.columns, dirty):
-        agent = made(agent_cls, lstm_size=8)
+        agent = again(agent_cls, lstm_size=8)
         results.append((agent.learn(Batch(columns)), saved(agent, tmp_path, len(results))))
     assert results[0] == results[1]
 
 
 @AGENTS
 def test_a_sample_without_its_state_is_refused(agent_cls: Any) -> None:
-    agent = made(agent_cls, lstm_size=8)
+    agent = again(agent_cls, lstm_size=8)
     batch = trajectories(agent, DISCRETE)
     with pytest.raises(SampleError, match=r"no column 'lstm' \(float32 \['B', 16\]\)"):
         agent.learn(Batch({name: column for name, column in batch.columns.items() if name != "lstm"}))

@@ -20,18 +20,24 @@ from kaimesh.algorithms.ppo.config import Config
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError, SampleError
 from kaimesh.contract.spaces import Spaces
-from tests.algorithms.trajectories import CONTINUOUS, DISCRETE, IMAGES, made, observations, saved, trajectories
+from tests.algorithms.trajectories import CONTINUOUS, DISCRETE, IMAGES, again, made, observations, saved, trajectories
 
 
-def make(spaces: Spaces = DISCRETE, agent_type: str = "learner", **config: Any) -> Agent:
-    """An agent whose Config differs from the default in `config`."""
+def make(spaces: Spaces = DISCRETE, **config: Any) -> Agent:
+    """A learner whose Config differs from the default in `config`, at its beginning; each call sets back the same one."""
+    agent: Agent = again(Agent, spaces, **config)
+    return agent
+
+
+def new(spaces: Spaces = DISCRETE, agent_type: str = "learner", **config: Any) -> Agent:
+    """Another one at each call."""
     agent: Agent = made(Agent, spaces, agent_type, **config)
     return agent
 
 
 @pytest.mark.parametrize("spaces", [DISCRETE, CONTINUOUS, IMAGES], ids=["discrete", "continuous", "images"])
 def test_predict_gives_columns_of_fixed_types(spaces: Spaces) -> None:
-    agent = make(spaces, "actor")
+    agent = new(spaces, "actor")
     rng = np.random.default_rng(0)
     for count in (1, 7):
         batch = Batch(observations(spaces, rng, count))
@@ -183,7 +189,7 @@ def test_samples_of_another_form_are_refused_by_name() -> None:
 def test_the_same_seed_gives_the_same_bytes(spaces: Spaces, tmp_path: Path) -> None:
     files = []
     for i, seed in enumerate((3, 3, 4)):
-        agent = make(spaces, seed=seed)
+        agent = new(spaces, seed=seed)
         for step in range(3):
             agent.learn(trajectories(agent, spaces, seed=step))
         files.append(saved(agent, tmp_path, i))
@@ -209,7 +215,7 @@ def test_resume_is_exact(config: dict[str, Any], tmp_path: Path) -> None:
         if i == 1:
             straight.save_model(str(tmp_path), 2)
             straight.save_training_state(str(tmp_path))
-    resumed = make(**config, learning_rate_schedule="linear", total_learner_steps=10)
+    resumed = new(**config, learning_rate_schedule="linear", total_learner_steps=10)
     resumed.load_model(str(tmp_path), 2)
     resumed.load_training_state(str(tmp_path))
     for batch in batches[2:]:
@@ -220,7 +226,7 @@ def test_resume_is_exact(config: dict[str, Any], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spaces", [DISCRETE, IMAGES], ids=["mlp", "cnn"])
 def test_an_actor_predicts_with_the_model_that_it_loaded(spaces: Spaces, tmp_path: Path) -> None:
-    learner, actor = make(spaces), make(spaces, "actor")
+    learner, actor = make(spaces), new(spaces, "actor")
     batch = Batch(observations(spaces, np.random.default_rng(0), 6))
     np.testing.assert_array_equal(actor.exploit(batch).value, learner.exploit(batch).value)
     learner.learn(trajectories(learner, spaces, count=2, length=4))
@@ -243,7 +249,7 @@ def test_normalised_observations_are_the_same_in_actor_and_learner(tmp_path: Pat
 
 def test_a_model_of_another_run_is_refused_with_names(tmp_path: Path) -> None:
     make().save_model(str(tmp_path), 1)
-    agent = make(hidden_sizes=(32,), agent_type="actor")
+    agent = new(hidden_sizes=(32,), agent_type="actor")
     batch = Batch(observations(DISCRETE, np.random.default_rng(0), 3))
     before = agent.exploit(batch).value
     with pytest.raises(AgentError, match=r"hidden_sizes is \[16, 16\] in the file and \[32\] here .*set hidden"):
@@ -273,8 +279,8 @@ def test_a_damaged_or_missing_model_is_refused(damage: Any, tmp_path: Path) -> N
 def test_predictions_depend_on_seed_and_calls_alone() -> None:
     rng = np.random.default_rng(0)
     batches = [Batch(observations(DISCRETE, rng, 16)) for _ in range(4)]
-    first, second = make(seed=5, agent_type="actor"), make(seed=5, agent_type="actor")
-    other = make(seed=6, agent_type="actor")
+    first, second = new(seed=5, agent_type="actor"), new(seed=5, agent_type="actor")
+    other = new(seed=6, agent_type="actor")
     actions = [[agent.predict(b).action.tolist() for b in batches] for agent in (first, second, other)]
     assert actions[0] == actions[1]
     assert actions[0] != actions[2]
@@ -341,6 +347,6 @@ def test_a_cnn_for_vectors_is_refused() -> None:
 
 
 def test_only_a_learner_learns() -> None:
-    actor = make(agent_type="actor")
+    actor = new(agent_type="actor")
     with pytest.raises(AgentError, match="only the learner's can learn"):
         actor.learn(trajectories(actor, DISCRETE))

@@ -55,6 +55,7 @@ def text(value: str) -> bytes:
         packed(b"\x80\x04."),  # a pickle
         packed(text("{}"), compression=zipfile.ZIP_DEFLATED)[:60],
     ],
+    ids=["nothing", "2 bytes", "a list", "a word", "deep", "other name", "huge", "negative", "a pickle", "cut off"],
 )
 def test_what_is_no_model_is_told(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.ckpt-1.npz"

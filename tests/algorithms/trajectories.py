@@ -5,6 +5,8 @@ Shape legend: B trajectories, T steps.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,33 @@ def made(agent_cls: Any, spaces: Spaces = DISCRETE, agent_type: str = "learner",
     agent = agent_cls(agent_type, config=agent_cls.config_class(**{"hidden_sizes": (16, 16), **config}))
     agent.setup(spaces)
     return agent
+
+
+_learners: dict[str, tuple[Any, Path]] = {}  # each with the folder that holds its beginning
+
+
+def again(agent_cls: Any, spaces: Spaces = DISCRETE, **config: Any) -> Any:
+    """A learner as `made` makes it, but for the same arguments the same one, set back to its beginning: a trace takes a second.
+
+    A test that compares two learners of the same arguments, or two lives of one, takes `made`.
+    """
+    key = repr((agent_cls, spaces, sorted(config.items())))
+    if key not in _learners:
+        agent, folder = made(agent_cls, spaces, **config), Path(tempfile.mkdtemp(prefix="kaimesh-tests-"))
+        agent.save_model(str(folder), 0)
+        agent.save_training_state(str(folder))
+        _learners[key] = agent, folder
+    agent, folder = _learners[key]
+    agent.load_model(str(folder), 0)
+    agent.load_training_state(str(folder))
+    return agent
+
+
+def forget() -> None:
+    """Frees the learners of `again`: TensorFlow wants its functions freed before the interpreter ends."""
+    for _, folder in _learners.values():
+        shutil.rmtree(folder)
+    _learners.clear()
 
 
 def observations(spaces: Spaces, rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
