@@ -53,6 +53,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     return Scheduling(config, log)
 
+
 # The same examples in every run, and no limit of time: what fails, fails always, and for a reason that is in the code.
 # `--hypothesis-profile=anew` looks for others.
 settings.register_profile("anew", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -8,7 +8,6 @@ import json
 import os
 import random
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +19,10 @@ from kaimesh.process.documents import read_json
 from kaimesh.process.run_dir import RunDir
 from kaimesh.wire.internal import INTERNAL_ERRORS
 from kaimesh.wire.ports import free
+from tests.forks import Fork, Forks
 
 ROOT = Path(__file__).resolve().parent.parent
+CLI = Forks("kaimesh.operate.cli.commands")
 WAIT_S = 180.0  # for what takes some seconds: a machine may be slow, and others may use it
 
 
@@ -73,9 +74,7 @@ class Mesh:
 
     def cli(self, *arguments: str, check: bool = True, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
         """One command; its output is text."""
-        done = subprocess.run(
-            _command(*arguments), cwd=ROOT, env=self._environment(), text=True, capture_output=True, timeout=timeout_s
-        )
+        done = CLI.run(_command(*arguments), env=self._environment(), timeout_s=timeout_s)
         said = f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert done.returncode == 0 or not check, f"{said}\n{self.logs()}"
         return done
@@ -86,17 +85,9 @@ class Mesh:
         """`start` with this mesh's ports; `settings` are config keys (`ppo__lr` stands for ppo.lr)."""
         return self.cli("start", *self._flags(settings), *arguments, check=check, timeout_s=timeout_s)
 
-    def view(self, **settings: Any) -> subprocess.Popen[str]:
+    def view(self, **settings: Any) -> Fork:
         """`start` as in a terminal of its own: the command that goes on showing the run."""
-        return subprocess.Popen(
-            _command("start", *self._flags(settings)),
-            cwd=ROOT,
-            env=self._environment(),
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        return CLI.popen(_command("start", *self._flags(settings)), env=self._environment(), start_new_session=True)
 
     def _flags(self, settings: dict[str, Any]) -> list[str]:
         pairs = {**self.settings, **{key.replace("__", "."): str(value) for key, value in settings.items()}}
@@ -175,4 +166,4 @@ class Mesh:
 
 
 def _command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "kaimesh.operate.cli", *arguments]
+    return ["-m", "kaimesh.operate.cli", *arguments]

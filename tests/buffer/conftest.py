@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,11 +23,13 @@ from kaimesh.contract.agent import TableSpec
 from kaimesh.contract.arrays import Batch
 from kaimesh.process.meter import Meter
 from kaimesh.wire.internal import INTERNAL_ERRORS
+from tests.forks import Fork, Forks
 from tests.harness import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TOKEN = "the mesh token"
 WAIT_S = 60.0
+BUFFERS = Forks("kaimesh.buffer.service")  # TensorFlow and Reverb take seconds to import
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> Any:
@@ -158,7 +158,7 @@ class ChildBuffer:
             **keys,
         }
         self.app = App(**self.keys)
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Fork | None = None
         self.log = folder / "buffer.log"
 
     def start(self, **keys: Any) -> None:
@@ -168,10 +168,12 @@ class ChildBuffer:
         (self.folder / "app.toml").write_text(f"[app]\n{lines}")
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "KAIMESH_TOKEN": TOKEN}
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "kaimesh.buffer", "--conf", "app.toml", "--run-dir", "run"],
-                cwd=self.folder, env=environment, stdout=log, stderr=subprocess.STDOUT,
-            )  # fmt: skip
+            self.process = BUFFERS.popen(
+                ["-m", "kaimesh.buffer", "--conf", "app.toml", "--run-dir", "run"],
+                cwd=self.folder,
+                env=environment,
+                stdout=log.fileno(),
+            )
         wait_until(self.ready, "the buffer is ready", 60.0)
 
     def ready(self) -> bool:

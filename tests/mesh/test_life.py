@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from kaimesh.operate.local.mesh_file import supervisor_pid
 from kaimesh.wire import frame as wire
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind
+from tests.forks import Fork
 from tests.harness import WAIT_S, Mesh, connected, wait_until
 
 TOY: dict[str, Any] = {
@@ -47,7 +47,7 @@ def life(shared_mesh: Mesh) -> Mesh:
     return shared_mesh
 
 
-def said_until(view: subprocess.Popen[str], words: str) -> str:
+def said_until(view: Fork, words: str) -> str:
     """What it says, up to the line that holds `words`. Fails where it ends before."""
     said = ""
     while words not in said:

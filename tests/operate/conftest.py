@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +18,8 @@ import pytest
 from kaimesh.operate.view.overview import as_json, look
 from kaimesh.process.documents import read_json
 from kaimesh.process.run_dir import RunDir
-from tests.harness import free_ports
+from tests.forks import Fork
+from tests.harness import CLI, free_ports
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 120.0  # for what takes a second or two
@@ -38,23 +38,13 @@ class Mesh:
 
     def arguments(self, *words: str) -> list[str]:
         settings = [f"--set={key}={value}" for key, value in self.settings.items()] if words[0] == "start" else []
-        return [sys.executable, str(ROOT / "tests/operate/fake_mesh.py"), *words, *settings]
+        return ["-m", "tests.operate.fake_mesh", *words, *settings]
 
     def call(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.arguments(*words), cwd=ROOT, env=self.environ, capture_output=True, text=True, timeout=DEADLINE_S
-        )
+        return CLI.run(self.arguments(*words), env=self.environ, timeout_s=DEADLINE_S)
 
-    def popen(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            self.arguments(*words),
-            cwd=ROOT,
-            env=self.environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+    def popen(self, *words: str) -> Fork:
+        return CLI.popen(self.arguments(*words), env=self.environ, start_new_session=True)
 
     def start(self, *words: str) -> None:
         done = self.call("start", "--detach", *words)
