@@ -23,7 +23,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -71,21 +71,11 @@ class Forks:
     ) -> subprocess.CompletedProcess[str]:
         """Runs it to its end; its outputs are text. Raises TimeoutExpired, and kills it."""
         child = self.popen(words, cwd=cwd, env=env, stderr=subprocess.PIPE)
-        said = ["", ""]
-
-        def read(number: int, stream: Any) -> None:
-            said[number] = stream.read()
-
-        threads = [threading.Thread(target=read, args=pair) for pair in enumerate((child.stdout, child.stderr))]
-        for thread in threads:
-            thread.start()
         try:
-            code = child.wait(timeout_s)
+            said = child.communicate(timeout_s)
         finally:
             child.close()
-            for thread in threads:
-                thread.join(5)
-        return subprocess.CompletedProcess(list(words), code, *said)
+        return subprocess.CompletedProcess(list(words), child.wait(), *said)
 
     def ask(self, request: dict[str, Any], fds: Sequence[int] = ()) -> Any:
         """The server's answer."""
@@ -130,6 +120,21 @@ class Fork:
                 raise subprocess.TimeoutExpired(f"fork {self.pid}", timeout or 0.0)
             time.sleep(0.005)
         return code
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        """What it says until its end, on stdout and stderr. Raises subprocess.TimeoutExpired."""
+        said = ["", ""]
+
+        def read(number: int, stream: IO[str] | None) -> None:
+            said[number] = stream.read() if stream else ""
+
+        threads = [threading.Thread(target=read, args=pair) for pair in enumerate((self.stdout, self.stderr))]
+        for thread in threads:
+            thread.start()
+        self.wait(timeout)
+        for thread in threads:
+            thread.join(timeout)
+        return said[0], said[1]
 
     def send_signal(self, number: int) -> None:
         """To a child that still runs."""
