@@ -142,10 +142,10 @@ class Vectorised(Protocol):
 
 
 class Recurrent(Protocol):
-    """A vectorised agent whose network has a state, which travels with the observations (kaimesh/contract/recurrence)."""
+    """A vectorised agent whose network has a state; it travels with the observations (kaimesh/contract/recurrence)."""
 
     def initial_state(self, count: int) -> Mapping[str, np.ndarray]:
-        """The state `[count, S]` before an episode's first observation, by column; empty: there is none, as configured."""
+        """The state `[count, S]` before an episode's first observation, by column; empty: it is configured to have none."""
         ...
 
 
@@ -217,23 +217,30 @@ class BaseAgent:
 
     def predict(self, list_obs_data: Batch) -> Sequence[Any]:
         """As Agent's."""
-        raise NotImplementedError(f"{type(self).__name__}.predict")
+        raise _missing(self, "predict")
 
     def exploit(self, list_obs_data: Batch) -> Sequence[Any]:
         """As Agent's."""
-        raise NotImplementedError(f"{type(self).__name__}.exploit")
+        raise _missing(self, "exploit")
 
     def learn(self, list_sample_data: Batch) -> dict[str, Any] | None:
         """As Agent's."""
-        raise NotImplementedError(f"{type(self).__name__}.learn")
+        raise _missing(self, "learn")
 
     def save_model(self, path: str | None = None, id: str | int = "1") -> None:
         """As Agent's."""
-        raise NotImplementedError(f"{type(self).__name__}.save_model")
+        raise _missing(self, "save_model")
 
     def load_model(self, path: str | None = None, id: str | int = "1") -> None:
         """As Agent's."""
-        raise NotImplementedError(f"{type(self).__name__}.load_model")
+        raise _missing(self, "load_model")
+
+
+def _missing(agent: object, method: str) -> NotImplementedError:
+    return NotImplementedError(
+        f"{type(agent).__name__}.{method} is not there, so this call has no result. Write the method; kaimesh/agent.py "
+        "says what it gets and returns."
+    )
 
 
 @contextmanager

@@ -64,12 +64,12 @@ def check_numbers(batch: Batch, where: str) -> None:
 def _check_count(got: int, rows: int, where: str) -> None:
     if got == rows:
         return
-    remedy = "Return one ActData per observation, in order"
+    remedy = "it is not known which belongs to which. Return one ActData per observation, in order"
     if got == 1:
         remedy += (
             "; an agent that can take only one at a time says so with the class attribute `sequential_predict = True`"
         )
-    raise AgentError(f"{where} returned {got} rows for {rows} observations. {remedy}.")
+    raise AgentError(f"{where} returned {got} rows for {rows} observations; {remedy}.")
 
 
 def _describe(result: Any) -> str:

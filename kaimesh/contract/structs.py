@@ -35,7 +35,8 @@ def create_cls(name: str, **defaults: Any) -> type:
         for key, value in fields.items():
             if key not in defaults:
                 raise AttributeError(
-                    f"{name} has no field {key!r}; it was created with {', '.join(defaults) or 'none'}"
+                    f"{name} has no field {key!r}; it was created with {', '.join(defaults) or 'none'}. It would be "
+                    "lost on the way; add it to create_cls, or correct its name."
                 )
             setattr(self, key, value)
 

@@ -31,7 +31,7 @@ def clean(text: str, limit: int = _SHOWN_CHARACTERS) -> str:
 
 def _printable(text: str) -> str:
     if not text.isprintable():
-        raise ValueError("control characters are not allowed")
+        raise ValueError("control characters are not allowed, as they would garble logs; leave them out")
     return text
 
 

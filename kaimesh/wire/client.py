@@ -262,7 +262,10 @@ class FrameClient:
                 raise PeerError(f"{self.address} closed the connection; its log says why")
             self._filled += received
             if self._filled < size and time.monotonic() > deadline:
-                raise Late(f"{self.address} sent {self._filled} of {size} bytes within {self._wait_s:g} s")
+                raise Late(
+                    f"{self.address} sent {self._filled} of {size} bytes within {self._wait_s:g} s, so the frame is "
+                    "not whole yet; receive again"
+                )
 
 
 def stand_for(addresses: Sequence[str]) -> list[str]:

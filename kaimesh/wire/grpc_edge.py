@@ -238,8 +238,8 @@ class Channel:
             where = f"{self._what} at {self.address}"
             if code in _REFUSALS:
                 raise Refused(f"{where} refused to {verb}: {details}") from error
-            words = _WORDS.get(code, f"failed ({code.name})")
-            raise PeerError(f"{where} {words}, asked to {verb}: {details}") from error
+            words, remedy = _WORDS.get(code, (f"failed ({code.name})", "See its log."))
+            raise PeerError(f"{where} {words}, asked to {verb}: {details.rstrip('.!')}. {remedy}") from error
 
     def close(self) -> None:
         """Closes the connection; calls that wait for an answer end."""
@@ -252,11 +252,11 @@ _REFUSALS = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.NOT_FOUND,
 }
-_WORDS = {
-    grpc.StatusCode.UNAVAILABLE: "does not answer",
-    grpc.StatusCode.DEADLINE_EXCEEDED: "did not answer in time",
-    grpc.StatusCode.RESOURCE_EXHAUSTED: "has no room",
-    grpc.StatusCode.DATA_LOSS: "received damaged data",
-    grpc.StatusCode.CANCELLED: "ended the call",
-    grpc.StatusCode.UNIMPLEMENTED: "does not know the call (another version of kaimesh?)",
+_WORDS = {  # by code: what the server did, and what to do about it
+    grpc.StatusCode.UNAVAILABLE: ("does not answer", "Look whether it runs, and at the key with its address."),
+    grpc.StatusCode.DEADLINE_EXCEEDED: ("did not answer in time", "See its log."),
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ("has no room", "Call again when it has less to do."),
+    grpc.StatusCode.DATA_LOSS: ("received damaged data", "Send it again."),
+    grpc.StatusCode.CANCELLED: ("ended the call", "Call again."),
+    grpc.StatusCode.UNIMPLEMENTED: ("does not know the call", "Run the same version of kaimesh at both ends."),
 }

@@ -173,7 +173,7 @@ def test_a_late_answer(connect):
 
 
 def test_an_unknown_call_is_another_version(connect):
-    with pytest.raises(PeerError, match="another version of kaimesh"):
+    with pytest.raises(PeerError, match="the same version of kaimesh"):
         call(connect(), method="nonsense")
 
 
