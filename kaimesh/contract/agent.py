@@ -145,7 +145,7 @@ class Recurrent(Protocol):
     """A vectorised agent whose network has a state; it travels with the observations (kaimesh/contract/recurrence)."""
 
     def initial_state(self, count: int) -> Mapping[str, np.ndarray]:
-        """The state `[count, S]` before an episode's first observation, by column; empty: it is configured to have none."""
+        """The state `[count, S]` before an episode's first observation, by column; empty if it has none, as configured."""
         ...
 
 
@@ -217,27 +217,27 @@ class BaseAgent:
 
     def predict(self, list_obs_data: Batch) -> Sequence[Any]:
         """As Agent's."""
-        raise _missing(self, "predict")
+        raise NotImplementedError(_missing(self, "predict"))
 
     def exploit(self, list_obs_data: Batch) -> Sequence[Any]:
         """As Agent's."""
-        raise _missing(self, "exploit")
+        raise NotImplementedError(_missing(self, "exploit"))
 
     def learn(self, list_sample_data: Batch) -> dict[str, Any] | None:
         """As Agent's."""
-        raise _missing(self, "learn")
+        raise NotImplementedError(_missing(self, "learn"))
 
     def save_model(self, path: str | None = None, id: str | int = "1") -> None:
         """As Agent's."""
-        raise _missing(self, "save_model")
+        raise NotImplementedError(_missing(self, "save_model"))
 
     def load_model(self, path: str | None = None, id: str | int = "1") -> None:
         """As Agent's."""
-        raise _missing(self, "load_model")
+        raise NotImplementedError(_missing(self, "load_model"))
 
 
-def _missing(agent: object, method: str) -> NotImplementedError:
-    return NotImplementedError(
+def _missing(agent: object, method: str) -> str:
+    return (
         f"{type(agent).__name__}.{method} is not there, so this call has no result. Write the method; kaimesh/agent.py "
         "says what it gets and returns."
     )
