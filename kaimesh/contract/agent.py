@@ -1,29 +1,37 @@
 """The contract between an agent and the mesh, as Protocols: every member that the mesh ever calls, and when.
 
-What the processes of a mesh do with a vectorised agent, in plain words (Kaiwu-style agents: the same without the
-unrolls):
+An agent is any object with the five methods of `Agent`. The other Protocols are optional, and independent of one
+another. Two of them give an agent a name: one with `setup` is *prepared*, one with `unroll_length` is *vectorised*.
+kaimesh/contract/user_agent reads once which Protocols an agent has. Users import all of these from kaimesh.agent.
 
-    # aisrv, for each group of N environments; `columns` are arrays [N, ...]
+This is what the processes of a mesh call, with the Protocol of each call on the right. For a Kaiwu-style agent, the
+user's workflow stands in place of the loop over unrolls:
+
+    # aisrv, for each group of N environments; `obs`, `state` and `constant` are columns [N, ...]
     agent.setup(spaces)                                          Prepared
     state = agent.initial_state(N)                               Recurrent
     constant = agent.slot_columns(slots, total)                  Slotted
     for every unroll of T = agent.unroll_length steps:           Vectorised
         for t in range(T):
             acts = actor.predict({obs, state, constant})         Agent.predict, in the actor
-            rewards, obs, ... = environments.step(acts.action)   Featured may stand between agent and environment
+            rewards, obs, ... = environments.step(acts.action)   Featured: obs and rewards are the agent's features
         buffer.put(agent.sample_of(unroll))                      Sampling
 
     # learner
-    resume: agent.load_model(newest); agent.load_training_state(folder)                        Resumable
+    agent.setup(spaces)                                          Prepared
+    agent.load_model(folder, newest)                             Agent; only if the run has a model
+    agent.load_training_state(folder)                            Resumable; only if the run is resumed
     for ever:
-        metrics = agent.learn(buffer.sample(train_batch_size))
-        every dump_model_freq learns: agent.save_training_state(folder); agent.save_model(folder, train_count)
+        metrics = agent.learn(buffer.draw(train_batch_size))     Agent
+        after every dump_model_freq learns:
+            agent.save_training_state(folder)                    Resumable
+            agent.save_model(folder, train_count)                Agent
 
     # actor
-    agent.setup(spaces); agent.load_model(newest); then predict and exploit, and load_model for each newer model
-
-An agent is any object with the five methods of `Agent`; the other Protocols are optional, each by itself.
-kaimesh/contract/user_agent reads once which of them an agent has. Users import these names from kaimesh.agent.
+    agent.setup(spaces)                                          Prepared
+    for ever:
+        agent.load_model(folder, newer)                          Agent; whenever there is a newer model
+        acts = agent.predict(requests of many aisrv)             Agent; or exploit
 """
 
 from __future__ import annotations
@@ -42,14 +50,16 @@ T = TypeVar("T")
 
 
 class TableSpec(NamedTuple):
-    """The table that an algorithm wants in the buffer, in words of its own and not Reverb's; config keys override it.
+    """The table of the buffer that holds an algorithm's samples. Configuration keys override what they name.
 
-    kind: "queue" (first in first out, every row drawn once, writers wait while it is full) or "replay" (rows are kept
-    and drawn again and again).
-    rows_per_item: rows stored together as one Reverb item; 0: the buffer chooses by the size of a row (buffer/tables).
-    prioritised: samples may carry the column PRIORITY, `learn` gets PROBABILITY with each batch and may return new
-    PRIORITY values; needs rows_per_item = 1. With a queue this concerns the rows that `replay_share` adds to a batch;
-    without replay_share, `learn` gets no PROBABILITY.
+    name: of the table in Reverb.
+    kind: "queue" (first in, first out; each sample is drawn once; aisrv waits while it is full) or "replay" (samples
+    stay, and are drawn again and again).
+    rows_per_item: samples that are stored together as one Reverb item; 0: the buffer chooses by their size (see
+    buffer/tables).
+    prioritised: samples may carry the column PRIORITY; `learn` gets the column PROBABILITY and may return new
+    priorities as PRIORITY. Needs rows_per_item = 1. For a queue this holds only with `replay_share`, which draws old
+    samples by these priorities; without it, `learn` gets no PROBABILITY.
     """
 
     name: str = "samples"
@@ -59,10 +69,10 @@ class TableSpec(NamedTuple):
 
 
 class Features(Protocol):
-    """Turns the observations and rewards of N slots into what the agent's network sees; may remember each slot's past.
+    """Computes features and rewards from the observations and rewards of N slots. It may remember each slot's past.
 
-    spaces: describes the features, as the network gets them. Its `parts` are empty unless the features are bytes that
-    consist of parts. Shape legend: `...` one observation, `F` one row of features.
+    spaces: what the features look like to a network; `parts` is empty unless the features are bytes that contain parts.
+    Shape legend: `...` one observation, F numbers of one row of features.
     """
 
     spaces: Spaces
@@ -81,30 +91,30 @@ class Features(Protocol):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Features `[N, F]` and rewards float32 `[N]` of a step.
 
-        In a slot whose previous step ended an episode, this step is the reset: the observation is the first of the
+        After the last step of an episode, the slot's next step only resets it: its observation is the first one of the
         next episode.
         """
         ...
 
 
 class Agent(Protocol):
-    """What every agent has. B: rows of one call."""
+    """The five methods of every agent. Shape legend: B rows of one call."""
 
     def predict(self, list_obs_data: Batch) -> Sequence[Any]:
-        """One ActData per observation, for training (explores).
+        """One ActData per observation, for training: it explores.
 
-        `list_obs_data` reads as a list and as columns `[B, ...]`.
+        `list_obs_data` can be read as a list and as columns `[B, ...]`.
         """
         ...
 
     def exploit(self, list_obs_data: Batch) -> Sequence[Any]:
-        """One ActData per observation, for evaluation (does not explore)."""
+        """One ActData per observation, for evaluation: it does not explore."""
         ...
 
     def learn(self, list_sample_data: Batch) -> dict[str, Any] | None:
-        """One training step on `train_batch_size` samples; returns metrics (numbers by name), which the mesh reports.
+        """One training step on `train_batch_size` samples. Returns metrics (numbers by name), which the mesh reports.
 
-        Of a prioritised table also PRIORITY, float `[train_batch_size]`.
+        With a prioritised table, PRIORITY among them holds the samples' new priorities, float `[train_batch_size]`.
         """
         ...
 
@@ -118,10 +128,10 @@ class Agent(Protocol):
 
 
 class Prepared(Protocol):
-    """An agent that wants to know its environment first; its actor answers nothing before its first model."""
+    """An agent that builds its network for the environment. Its actor answers no request before it has a model."""
 
     def setup(self, spaces: Spaces) -> None:
-        """Called once in every process, before anything else.
+        """Called once in every process, before the agent predicts, learns or loads.
 
         spaces: the environment's, or those of the agent's Features.
         """
@@ -129,10 +139,10 @@ class Prepared(Protocol):
 
 
 class Vectorised(Protocol):
-    """An agent of kaimesh.aisrv.rollout: it answers columns with columns, and learns from unrolls.
+    """An agent for a vectorised workflow (kaimesh.aisrv.rollout): acts for many slots at once, learns from unrolls.
 
-    `predict` and `exploit` return a Batch, or a dict of arrays `[B, ...]`, with the column `action`; the other columns
-    are stored.
+    `predict` and `exploit` return a Batch or a dict of arrays `[B, ...]`. Its column `action` goes to the environments;
+    all columns are stored with the samples.
     """
 
     @property
@@ -142,67 +152,72 @@ class Vectorised(Protocol):
 
 
 class Recurrent(Protocol):
-    """A vectorised agent whose network has a state; it travels with the observations (kaimesh/contract/recurrence)."""
+    """A vectorised agent with a recurrent network. aisrv keeps its state and sends it along with each observation
+    (kaimesh/contract/recurrence)."""
 
     def initial_state(self, count: int) -> Mapping[str, np.ndarray]:
-        """The state `[count, S]` before an episode's first observation, by column; empty if it has none, as configured."""
+        """The state before an episode's first observation: arrays `[count, ...]` by column name. Empty: the network as
+        configured is not recurrent."""
         ...
 
 
 class Featured(Protocol):
-    """A vectorised agent whose network sees something else than the environment's observations."""
+    """A vectorised agent whose network sees features in place of the environment's observations."""
 
     def features(self, count: int, spaces: Spaces) -> Features | str | None:
-        """Called before `setup`. Features of `count` slots, whose spaces `setup` then gets; or the name of some that
-        the environment offers (kaimesh/envs/interface); None: the observations themselves."""
+        """The features of `count` slots of an environment with `spaces`; called before `setup`, which gets the spaces
+        of these features. A string names features that the environment offers (kaimesh/envs/interface); None: the
+        network sees the observations themselves."""
         ...
 
 
 class Slotted(Protocol):
-    """A vectorised agent that treats environments differently, such as each with an exploration of its own."""
+    """A vectorised agent that treats slots differently, for example with an exploration rate for each."""
 
     def slot_columns(self, slots: np.ndarray, total: int) -> Mapping[str, np.ndarray]:
-        """Columns `[N, ...]` that travel with every request for predictions. slots: int64 `[N]`, numbers of the group's
-        environments among the `total` of all aisrv."""
+        """Constant columns `[N, ...]` that are added to every request for predictions. slots: int64 `[N]`, the numbers
+        of this group's slots, in 0..total - 1. total: the number of slots of all aisrv."""
         ...
 
 
 class Sampling(Protocol):
-    """A vectorised agent that stores something else than the unrolls themselves."""
+    """A vectorised agent whose samples are not the unrolls as they are."""
 
     def sample_of(self, unrolls: Batch) -> Batch:
-        """What is stored of `unrolls` `[N, T(+1), ...]` (kaimesh/aisrv/rollout), as many rows."""
+        """The samples to store, one for each of the N `unrolls` `[N, T(+1), ...]` (kaimesh/aisrv/rollout)."""
         ...
 
 
 class Resumable(Protocol):
-    """An agent that goes on exactly after a restart: optimizer, counters, random numbers."""
+    """An agent whose training continues exactly after a restart: optimizer, counters and random generators are kept."""
 
     def save_training_state(self, path: str) -> None:
-        """Writes all that `learn` depends on, besides the model, into the folder `path`."""
+        """Writes everything that `learn` depends on, except for the model, into the folder `path`."""
         ...
 
     def load_training_state(self, path: str) -> None:
-        """Reads it; the weights come through `load_model`, before."""
+        """Reads what `save_training_state` wrote. `load_model` has loaded the weights before."""
         ...
 
 
 class Checking(Protocol):
-    """An agent that can tell whether a model fits without loading it, so that a resume is refused before anything
-    starts.
+    """An agent that can check a model without loading it. A resume with a model that does not fit is then refused
+    before any process is started.
     """
 
     def check_model(self, path: str, id: str | int) -> None:
-        """After `setup`, in an aisrv. Raises AgentError: `load_model` would refuse that model."""
+        """Called after `setup`. Raises AgentError: `load_model` would refuse this model."""
         ...
 
 
 class BaseAgent:
-    """What users' agents inherit from: the constructor that the mesh calls, and defaults.
+    """The base class of users' agents: the constructor that the mesh calls, and defaults.
 
-    table: how its samples are stored. pad_batches: True: `predict` and `exploit` only get batches of a few sizes
-    (powers of two), the surplus rows being zeros whose answers are dropped. sequential_predict: True: they get one
-    observation a call, for Kaiwu agents that look at `list_obs_data[0]` only.
+    table: how its samples are stored.
+    pad_batches: True: `predict` and `exploit` only get batches of a few sizes (powers of two). Rows of zeros fill them
+    up, and the answers to these are dropped.
+    sequential_predict: True: `predict` and `exploit` get one observation per call, as Kaiwu agents need that only read
+    `list_obs_data[0]`.
     """
 
     table: TableSpec = TableSpec()
@@ -216,40 +231,41 @@ class BaseAgent:
         self.monitor = monitor
 
     def predict(self, list_obs_data: Batch) -> Sequence[Any]:
-        """As Agent's."""
+        """See Agent."""
         raise NotImplementedError(_missing(self, "predict"))
 
     def exploit(self, list_obs_data: Batch) -> Sequence[Any]:
-        """As Agent's."""
+        """See Agent."""
         raise NotImplementedError(_missing(self, "exploit"))
 
     def learn(self, list_sample_data: Batch) -> dict[str, Any] | None:
-        """As Agent's."""
+        """See Agent."""
         raise NotImplementedError(_missing(self, "learn"))
 
     def save_model(self, path: str | None = None, id: str | int = "1") -> None:
-        """As Agent's."""
+        """See Agent."""
         raise NotImplementedError(_missing(self, "save_model"))
 
     def load_model(self, path: str | None = None, id: str | int = "1") -> None:
-        """As Agent's."""
+        """See Agent."""
         raise NotImplementedError(_missing(self, "load_model"))
 
 
-def _missing(agent: object, method: str) -> str:
+def _missing(agent: BaseAgent, method: str) -> str:
+    name = type(agent).__name__
     return (
-        f"{type(agent).__name__}.{method} is not there, so this call has no result. Write the method; kaimesh/agent.py "
-        "says what it gets and returns."
+        f"{name}.{method} was called, but {name} does not define it; the mesh cannot continue without it. Write "
+        f"{method} in {name}."
     )
 
 
 @contextmanager
 def user_code(where: str) -> Iterator[None]:
-    """Turns whatever the user's code raises inside into an AgentError that names `where`; the original is its cause.
+    """Turns what the user's code raises inside into an AgentError that names `where`, with the original as its cause.
 
-    SystemExit too: an agent's `exit(1)` must not end a process without a word. Where the user's code caught an error of the
-    mesh (a stop, an environment that may be restarted, a peer that is gone) and raised its own instead, the mesh's is raised,
-    for it says what to do.
+    This includes SystemExit: an agent's `exit(1)` must not end a process without a message. An error of the mesh (a
+    stop, an environment that may be restarted, a peer that is gone) passes as it is. If the user's code caught one and
+    raised another error instead, the mesh's error is raised, because the process acts on it.
     """
     try:
         yield
@@ -265,7 +281,7 @@ def user_code(where: str) -> Iterator[None]:
 
 
 def _replaced(error: BaseException) -> BaseException | None:
-    """The error of the mesh that was being handled when `error` was raised, if any."""
+    """The error of the mesh during whose handling `error` was raised; None: there was none."""
     seen: set[int] = set()
     before: BaseException | None = error
     while before is not None and id(before) not in seen:
@@ -277,19 +293,18 @@ def _replaced(error: BaseException) -> BaseException | None:
 
 
 def called_exit(where: str, error: SystemExit) -> str:
-    """The error message for code that called `exit`, whatever the exit code; 0 would otherwise count as success."""
+    """The message about code that called `exit`, with any exit code: even exit(0) is an error, not a success."""
     return (
-        f"{where} called exit ({error.code!r}, SystemExit), which would have ended the whole process without a word. "
-        "Raise an error that says what is wrong, or return."
+        f"{where} called exit ({error.code!r}, SystemExit), which would have ended the whole process without a "
+        "message. Raise an error that says what is wrong, or return."
     )
 
 
 def env_factory(function: T) -> T:
-    """Marks a function that returns a gymnasium.Env, so that `app = "module:function"` may name it.
+    """Marks `function`, which returns a gymnasium.Env, so that `app = "module:function"` may name it; returns
+    `function` itself.
 
-    Returns it unchanged.
-
-    Without the mark, a name in a configuration or a recording could call any function of any module.
+    Without such a mark, a configuration or a recording could call any function of any module. Setting
     `function.env_factory = True` does the same without an import.
     """
     function.env_factory = True  # type: ignore[attr-defined]
@@ -303,7 +318,7 @@ class Monitor:
         self._gauge = gauge
 
     def put_data(self, data: Mapping[Any, Mapping[str, Any]]) -> None:
-        """Sets each number as the gauge of its name; the keys of the outer mapping (process ids) do not matter."""
+        """Sets the gauge of each name to its number; the keys of the outer mapping (process ids) are ignored."""
         for metrics in data.values():
             for name, value in metrics.items():
                 self._gauge(name, float(value))

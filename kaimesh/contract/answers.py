@@ -1,4 +1,4 @@
-"""Converts what an agent's predict returned into columns; whatever is wrong with it becomes an AgentError.
+"""Converts what an agent's `predict` returned into columns, and checks it.
 
 Shape legend: B rows that the agent was given.
 """
@@ -18,8 +18,8 @@ from kaimesh.contract.finite import surely_finite
 def columns_of(result: Any, rows: int, where: str) -> Batch:
     """The columns `[B, ...]` of a Batch, of a dict of arrays, or of a list of `rows` ActData.
 
-    where: what returned it ("Agent.predict"), for the message. Raises AgentError: `result` is None or of another type,
-    has too few or too many rows, a field that cannot travel, or fields that differ between rows.
+    where: the method that returned `result` ("Agent.predict"), for messages. Raises AgentError: `result` is None or of
+    another type, has too few or too many rows, a field that cannot travel, or fields that differ between rows.
     """
     try:
         if isinstance(result, Batch):
@@ -35,7 +35,7 @@ def columns_of(result: Any, rows: int, where: str) -> Batch:
                 f"per observation ({rows} here), a Batch, or a dict of arrays."
             )
     except SampleError as error:
-        raise AgentError(f"{where} returned what cannot travel: {error}") from error
+        raise AgentError(f"{where} returned what cannot be sent to aisrv: {error}") from error
     except TypeError as error:  # len() of a 0-d column
         raise AgentError(
             f"{where} returned a column without a batch axis ({error}), so its rows cannot be told apart. Return "
@@ -67,7 +67,7 @@ def _check_count(got: int, rows: int, where: str) -> None:
     remedy = "it is not known which belongs to which. Return one ActData per observation, in order"
     if got == 1:
         remedy += (
-            "; an agent that can take only one at a time says so with the class attribute `sequential_predict = True`"
+            "; an agent that can take only one at a time declares it by the class attribute `sequential_predict = True`"
         )
     raise AgentError(f"{where} returned {got} rows for {rows} observations; {remedy}.")
 

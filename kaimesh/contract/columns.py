@@ -1,11 +1,13 @@
-"""The mesh's own columns: what it adds to samples and requests beside the agent's, in one table, and where it puts them
-on and off.
+"""The columns that the mesh itself adds to samples and requests, and the functions that add and remove them.
 
-MODEL_VERSION and RUN_ID: the model that a sample was made with, and the life of the environment that it belongs to.
-PRIORITY, of prioritised tables: a sample's first priority, above 0 (1 without it); also an array `[train_batch_size]`
-among the metrics of `learn`: the priorities of its samples from now on.
-PROBABILITY: of drawing this sample, times the samples in its table; 1 where all are equally likely.
-KEY and SERVER: which stored sample it is. REPLAYED, with `replay_share`: whether it was learned from before.
+MODEL_VERSION: the version of the model that predicted the actions of a sample.
+RUN_ID: the life of the environment that a sample belongs to.
+PRIORITY, in prioritised tables: a sample's first priority, above 0; samples without the column have 1. `learn` may
+return PRIORITY among its metrics: an array `[train_batch_size]`, the new priorities of its samples.
+PROBABILITY: the probability that this sample is drawn, times the number of samples in its table; 1 if all are equally
+likely.
+KEY and SERVER: which stored sample it is, and on which buffer.
+REPLAYED, with `replay_share`: whether the sample was learned from before.
 """
 
 from __future__ import annotations
@@ -23,10 +25,10 @@ KEY, SERVER, REPLAYED = "_key", "_server", "_replayed"
 
 
 class MeshColumn(NamedTuple):
-    """A column of the mesh's own. specs: what one row of it may be, the usual one first.
+    """The rules for one of these columns.
 
-    drawn: True: it is put on where samples are drawn, for the learner, and no sender may send it. for_learn: `learn`
-    gets it.
+    specs: the specs that one row of it may have, the usual one first. drawn: True: it is added when samples are drawn
+    for the learner, and no aisrv may send it. for_learn: True: `learn` gets it.
     """
 
     specs: tuple[ArraySpec, ...]
@@ -49,18 +51,16 @@ _NOT_FOR_LEARN = frozenset(name for name, column in MESH_COLUMNS.items() if not 
 
 
 def with_run_id(columns: Columns, run_id: np.ndarray) -> Batch:
-    """A request for predictions of `columns` `[B, ...]`. run_id: int64 `[B]`."""
+    """A request for predictions: `columns` `[B, ...]` and RUN_ID. run_id: int64 `[B]`."""
     return Batch({**columns, RUN_ID: run_id})
 
 
 def with_origin(columns: Columns, version: np.ndarray, run_id: np.ndarray) -> Batch:
-    """Samples of `columns` `[B, ...]`, marked with the model that made them and the life that they are of, int64 `[B]`
-    each.
-    """
+    """Samples: `columns` `[B, ...]`, MODEL_VERSION and RUN_ID. version, run_id: int64 `[B]`."""
     return Batch({**columns, MODEL_VERSION: version, RUN_ID: run_id})
 
 
 def for_learn(samples: Batch) -> Batch:
-    """`samples` as `learn` gets them: without the mesh's own columns, but for PROBABILITY."""
+    """`samples` as `learn` gets them: without the mesh's own columns, except for PROBABILITY."""
     columns = {name: column for name, column in samples.columns.items() if name not in _NOT_FOR_LEARN}
     return Batch(columns, samples.row_type)

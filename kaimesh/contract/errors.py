@@ -5,12 +5,12 @@ from __future__ import annotations
 EXIT_OK = 0
 EXIT_CRASH = 1  # restarted with back-off
 EXIT_CONFIG = 2  # nothing was started
-EXIT_AGENT = 3  # the user's code raised: the same again after a restart, so the mesh stops
-EXIT_WATCHDOG = 70  # a thread that no deadline could reach; restarted
+EXIT_AGENT = 3  # the user's code raised; it would raise again after a restart, so the mesh stops
+EXIT_WATCHDOG = 70  # a thread hung; restarted
 
 
 def words(error: BaseException) -> str:
-    """`str(error)` of an error from somebody else's code; if its own `__str__` raises, a note that it does."""
+    """`str(error)` for an error of foreign code; if its `__str__` raises, a note about that."""
     try:
         return str(error)
     except Exception as broken:
@@ -18,9 +18,9 @@ def words(error: BaseException) -> str:
 
 
 class MeshError(Exception):
-    """A fault of a user, a peer or the machine, explained in its message.
+    """An error that a user, a peer or the machine caused; its message explains it.
 
-    The process that it ends is restarted, unless a subclass has another exit code.
+    A process that ends with it is restarted, unless a subclass has another exit code.
     """
 
     exit_code = EXIT_CRASH
@@ -54,23 +54,23 @@ class AgentError(MeshError):
 
 
 class EnvError(MeshError):
-    """An environment raised. It may be the game server's fault, so the process restarts; max_restarts bounds it."""
+    """An environment raised. A game server may be the cause, so the process is restarted, up to max_restarts times."""
 
 
 class SampleError(AgentError):
-    """A sample or an observation does not have the fields, shapes or dtypes that were declared."""
+    """A sample or an observation has fields, shapes or dtypes other than declared, or values that are not finite."""
 
 
 class PeerError(MeshError):
-    """The other end of a connection is gone, late, or speaks something else. Callers reconnect."""
+    """The other end of a connection is gone, late, or does not follow the protocol. Callers connect again."""
 
 
 class Refused(PeerError):
-    """A server refused this client, with its reason (token, protocol version, specs)."""
+    """A server refused this client; the message has its reason (token, protocol version, specs)."""
 
 
 class Stopped(BaseException):
-    """The process was asked to stop; raised in a workflow to leave any blocking call.
+    """The process was asked to stop. Raised in a workflow's thread, so that every blocking call ends.
 
-    A BaseException, because it is no error: a workflow that catches every Exception still ends with it.
+    It is a BaseException, so that a workflow that catches every Exception ends too.
     """

@@ -10,7 +10,8 @@ Colour = tuple[int, int, int]
 
 
 class Piece(NamedTuple):
-    """Part of a line. `text` may hold escape sequences for colours; None: the terminal's own colour."""
+    """Part of a line. text: may contain escape sequences for colours. colour, ground: of the letters and behind them;
+    None: the terminal's own."""
 
     text: str
     colour: Colour | None = None
@@ -31,16 +32,17 @@ class Face(Protocol):
     letters: str
 
     def press(self, key: str) -> int | None:
-        """The action for a key (a character, or UP, DOWN, LEFT, RIGHT, ENTER, BACKSPACE); None: no action yet."""
+        """The action for a key (a character, or UP, DOWN, LEFT, RIGHT, ENTER, BACKSPACE); None: the key is no action,
+        or only the first key of one."""
 
     def picture(self, observation: np.ndarray, width: int, height: int, colours: bool) -> list[Line]:
-        """At most `height` lines of `width` columns. observation: the newest, as the agents get it."""
+        """At most `height` lines of `width` columns. observation: the newest one, as agents get it."""
         ...
 
     def status(self) -> str:
-        """One line about the state of the episode; "" if there is nothing to say."""
+        """One line about the state of the episode, or an empty string."""
         ...
 
     def verdict(self) -> str:
-        """One line for the end of an episode: the best result that was possible; "" if that is not known."""
+        """One line for the end of an episode: the best possible result; "" if it is unknown."""
         ...

@@ -1,4 +1,4 @@
-"""Whether arrays hold NaN or infinity; faster than a test of every number.
+"""Tests whether arrays hold NaN or infinity, faster than by a look at every number.
 
 Shape legend: B rows of a batch; `...` the shape of one row's field.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def surely_finite(column: np.ndarray) -> bool:
-    """Whether the sum of squares is finite, so that every number is. False may also mean that the sum overflowed.
+    """True: every number is finite, because the sum of their squares is. False: unknown, since that sum may overflow.
 
     The dot product takes a third of the time of `np.isfinite`, and prints no overflow warning.
     """
@@ -25,7 +25,7 @@ def surely_finite(column: np.ndarray) -> bool:
 
 
 def rows_not_finite(columns: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    """Which rows hold NaN or infinity in some float column `[B, ...]`: bool `[B]`; None, if none does."""
+    """Which rows hold NaN or infinity in any float column `[B, ...]`: bool `[B]`; None: no row does."""
     bad: np.ndarray | None = None
     for column in columns.values():
         if surely_finite(column):
@@ -37,7 +37,7 @@ def rows_not_finite(columns: Mapping[str, np.ndarray]) -> np.ndarray | None:
 
 
 def first_not_finite(columns: Mapping[str, np.ndarray]) -> tuple[str, int, float] | None:
-    """The field, row and value of the first number that is NaN or infinity; None, if there is none."""
+    """The field, row and value of the first number that is NaN or infinity; None: there is none."""
     for name, column in columns.items():
         if surely_finite(column):
             continue

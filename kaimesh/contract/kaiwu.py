@@ -9,10 +9,10 @@ from kaimesh.contract.spaces import Spaces
 
 
 class Observation(Protocol):
-    """What `reset` and `step` show.
+    """The observation that `reset` and `step` return.
 
-    feature: float32 `[F]`, the environment's observation made flat; or, in a game with a facade of its own, an object whose fields
-    that game describes. legal_act: 0 or 1 for each action; empty where actions are continuous.
+    feature: float32 `[F]`, the environment's observation made flat; or, in a game with a facade of its own, an object
+    with fields that this game describes. legal_act: 0 or 1 for each action; empty if actions are continuous.
     """
 
     feature: Any
@@ -22,8 +22,8 @@ class Observation(Protocol):
 class KaiwuEnv(Protocol):
     """One environment. Workflows may set attributes of their own on it.
 
-    score: the return of the episode so far, in the environment's true rewards. spaces: what a network sees that reads the
-    observation as the environment gives it. env: the gymnasium environment behind this, single or a vector of one slot.
+    score: the return of the episode so far, in the environment's true rewards. spaces: of the environment's own
+    observations, before any feature is computed. env: the gymnasium environment, single or a vector of one slot.
     """
 
     app: str
@@ -35,7 +35,7 @@ class KaiwuEnv(Protocol):
 
     @property
     def spaces(self) -> Spaces:
-        """What a network sees."""
+        """The spaces of the environment's own observations."""
         ...
 
     @property
@@ -44,15 +44,18 @@ class KaiwuEnv(Protocol):
         ...
 
     def reset(self, usr_conf: Mapping[str, Any] | None = None) -> Any:
-        """Starts an episode; returns its first Observation, or None if the environment refuses `usr_conf`.
+        """Starts an episode; returns its first Observation, or None: the environment refuses `usr_conf`.
 
-        usr_conf: arguments of the environment for this episode, in place of the configuration's.
+        usr_conf: arguments of the environment for this episode, in place of those in the configuration.
         """
         ...
 
     def step(self, act: Any, stop_game: bool = False) -> tuple[Any, Any, Any, Any, Any, Any]:
-        """One step: `(frame_no, obs, score, terminated, truncated, env_info)`; obs is an Observation, terminated and truncated are 0
-        or 1. act: an action as int, list, numpy scalar or array. stop_game: truncates the episode here.
+        """One step. Returns `(frame_no, obs, score, terminated, truncated, env_info)`.
+
+        obs is an Observation; terminated and truncated are 0 or 1.
+
+        act: an action as int, list, numpy scalar or array. stop_game: truncates the episode here.
         """
         ...
 

@@ -1,6 +1,6 @@
-"""One call of an agent's `predict` or `exploit`, as its class wants to be called, and its answer checked.
+"""Calls an agent's `predict` or `exploit`, with padding or row by row as the agent wants, and checks its answer.
 
-The actor, local mode and evaluation all predict by this, so an agent meets the same rules in each.
+The actor, local mode and evaluation all use it, so the same rules hold for an agent in each of them.
 Shape legend: B rows, P rows with padding.
 """
 
@@ -20,7 +20,7 @@ LATEST = "latest"
 
 
 class Predictor:
-    """Predicts with `user`. process: whose it is, for messages ("actor")."""
+    """Predicts with the agent of `user`. process: the name of this process for messages, such as "actor"."""
 
     def __init__(self, user: UserAgent, process: str) -> None:
         self._agent, self._sequential = user.agent, user.sequential_predict
@@ -30,16 +30,16 @@ class Predictor:
 
     @property
     def padded(self) -> bool:
-        """Whether `answer` wants P to be one of few sizes."""
+        """Whether the agent wants padded batches: P is then one of a few sizes."""
         return self._padded
 
     def answer(self, batch: Batch, count: int, exploit: bool) -> Batch:
-        """Act columns `[B, ...]` for the first B = `count` of the P rows of `batch`; the agent may own their arrays.
+        """Act columns `[B, ...]` for the first B = `count` of the P rows of `batch`. The agent may reuse these arrays.
 
-        Raises AgentError: the agent raised, or returned what an answer cannot be. SampleError: rows are not finite; the
+        Raises AgentError: the agent raised, or its answer is invalid. SampleError: an observation is not finite; the
         agent was not called.
         """
-        check_finite(batch)  # padding is
+        check_finite(batch)  # with the padding: its zeros are finite
         where = self._names[exploit]
         with user_code(self._boundaries[exploit]):
             call = self._agent.exploit if exploit else self._agent.predict
@@ -57,15 +57,15 @@ class Predictor:
         return answer
 
     def answer_all(self, batch: Batch, exploit: bool) -> Batch:
-        """The same for all B rows of `batch`, which are padded to the next power of two where the agent wants that."""
+        """As `answer`, for all B rows of `batch`. It pads them to the next power of two if the agent wants that."""
         count = len(batch)
         size = 1 << (count - 1).bit_length() if self._padded else count
         return self.answer(padded(batch, size) if size > count else batch, count, exploit)
 
 
 def padded(batch: Batch, size: int) -> Batch:
-    """`batch` `[B, ...]` with zeros behind it, up to `size` rows; of `legal_act` with ones: every action is legal
-    there.
+    """`batch` `[B, ...]`, filled up to `size` rows with zeros, and in the column `legal_act` with ones: every action is
+    legal.
     """
     columns = {}
     for name, column in batch.columns.items():
@@ -75,19 +75,20 @@ def padded(batch: Batch, size: int) -> Batch:
 
 
 def check_finite(rows: Batch) -> None:
-    """Raises SampleError: a float column of observations holds NaN or infinity; the network would answer NaN."""
+    """Raises SampleError: a float column of the observations holds NaN or infinity."""
     if (found := first_not_finite(rows.columns)) is not None:
         field, row, value = found
         raise SampleError(
             f"observation field {field!r} of row {row} holds {value}; nothing can be predicted from it, and this "
-            "request was refused. Look at what makes this field: the environment, or observation_process."
+            "request was refused. Check the code that computes this field: the environment, or observation_process."
         )
 
 
 def only_latest(model: ModelId, who: str) -> None:
-    """Raises MeshError: `model` is another one than `who` predicts with."""
+    """Raises MeshError: `model` is not "latest", and `who`, a predictor, has only one model at a time."""
     if model != LATEST:
         raise MeshError(
-            f"model {model!r} was asked for, but {who} predicts with one model at a time; the answer would be another model's. "
+            f"model {model!r} was asked for, but {who} predicts with one model at a time, so another model would "
+            "answer. "
             f'Call load_model({model!r}) first, or ask for "latest".'
         )

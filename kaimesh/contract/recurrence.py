@@ -1,8 +1,8 @@
-"""The state of a recurrent network. It is kept per environment slot, in aisrv, and not in the process that predicts.
+"""The state of a recurrent network. aisrv keeps it for each slot; the actor, which predicts, keeps none.
 
 Each request for predictions carries the state before the observation, and each answer carries the next state. So any
-actor can answer any request; an environment that restarts begins with the initial state; and each unroll that goes to
-the learner carries the state before its first step, from which the learner recomputes the others.
+actor can answer any request, and an environment that restarts begins with the initial state. Each unroll carries the
+state before its first step; the learner computes the others from it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from kaimesh.contract.errors import AgentError
 
 
 class RecurrentState:
-    """The states of `count` slots of an agent, at first `agent.initial_state(count)`; no columns if it is not
-    Recurrent.
+    """The states of `count` slots, at first `agent.initial_state(count)`. agent: None: there are no states.
 
-    columns: `[N, ...]` by name, the states before the current observations; new arrays after each `advance`.
+    columns: `[N, ...]` by name, the states before the current observations. `advance` replaces the arrays, it does not
+    change them.
     """
 
     def __init__(self, agent: Recurrent | None, count: int) -> None:
@@ -38,7 +38,7 @@ class RecurrentState:
             self._next = {name: columns.pop(name).copy() for name in self._initial}
         except KeyError as error:
             raise AgentError(
-                f"the agent's answer has no column {error}, which its initial_state declares; each slot would forget "
+                f"the agent's answer has no column {error}, although its initial_state has it; each slot would forget "
                 "its past. Return the next state from predict and exploit."
             ) from None
         return Batch(columns, acts.row_type)
@@ -46,7 +46,7 @@ class RecurrentState:
     def advance(self, first: np.ndarray) -> None:
         """Makes the next states the current ones.
 
-        first: bool `[N]`, slots that begin an episode get the initial state.
+        first: bool `[N]`: the slots that begin an episode, which get the initial state.
         """
         if not self._initial:
             return

@@ -24,17 +24,17 @@ class Part(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """The bytes that it takes in an observation."""
+        """Its size in an observation, in bytes."""
         return np.dtype(self.dtype).itemsize * math.prod(self.shape)
 
     @property
     def width(self) -> int:
-        """The numbers that a network gets from it; each binary plane counts."""
+        """How many numbers a network gets from it, all binary planes included."""
         return math.prod(self.shape) * max(self.bits, 1)
 
     @property
     def channel_first(self) -> bool:
-        """Whether the first of three axes is the channels, which is assumed if it is smaller than the last."""
+        """Whether the first of three axes holds the channels; assumed if it is smaller than the last one."""
         return len(self.shape) == 3 and self.shape[0] < self.shape[-1]
 
     @property
@@ -44,21 +44,21 @@ class Part(NamedTuple):
 
     @property
     def channels(self) -> int:
-        """The channels of an image: binary planes, colours or stacked images."""
+        """The number of channels of an image: binary planes, colours or stacked images."""
         if len(self.shape) == 2:
             return max(self.bits, 1)
         return self.shape[0] if self.channel_first else self.shape[2]
 
 
 class Spaces(NamedTuple):
-    """The observations and actions of an environment, as a network needs to know them. Sent as JSON: plain data only.
+    """What a network needs to know of an environment's observations and actions. Plain data, for it is sent as JSON.
 
     obs_shape, obs_dtype: one observation; obs_dtype is numpy's string.
     action_kind: "discrete" or "continuous".
     action_size: number of actions, or of action dimensions.
     action_low, action_high: bounds, `[action_size]`, for continuous actions; empty otherwise.
     legal_actions: whether observations carry `legal_act`, bool `[action_size]`.
-    parts: if an observation is bytes `[L]`, the arrays that these bytes hold, in order; empty: it is one array.
+    parts: if an observation is bytes `[L]`, the arrays in these bytes, in order; empty: an observation is one array.
     """
 
     obs_shape: tuple[int, ...]

@@ -1,9 +1,9 @@
-"""Stacked images are stored once: a stored sample holds single frames, and `learn` gets the stacks rebuilt from them.
+"""Stores each image of stacked observations once: a sample holds single frames, and `learn` gets the stacks rebuilt.
 
 A frame here is one image of an observation. An environment whose observations are its K most recent frames (the newest
 last, zeros before the first frame of an episode) sets `frame_stack` to K in its metadata. Its samples then travel and
 are stored with the column FRAMES in place of `obs`: the K - 1 older frames of the first observation, then the newest
-frame of each observation. Predictions and `learn` get whole stacks, so agents need not know of this.
+frame of each observation. `predict` and `learn` get whole stacks, so an agent does not notice.
 
 Shape legend: B rows; T steps of an unroll; K frames in a stack; `...` one frame.
 """

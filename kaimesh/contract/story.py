@@ -1,4 +1,4 @@
-"""An episode of a game as data, which JavaScript of the same game draws on a page."""
+"""An episode of a game as data, which the game's own JavaScript draws on a page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Story(Protocol):
     script: Path
 
     def note(self, action: int | None = None) -> None:
-        """Records the current moment: after `action`, or after the reset (None)."""
+        """Records the current moment. action: the one that led to it; None: a reset did."""
 
     def data(self) -> dict[str, Any]:
         """The data that the script draws, as JSON."""

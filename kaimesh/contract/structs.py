@@ -25,18 +25,18 @@ class Frame:
 
 
 def create_cls(name: str, **defaults: Any) -> type:
-    """A class named `name` whose attributes are `defaults` until set; its constructor takes those names only.
+    """A class named `name` with the attributes `defaults`, which are also the only arguments of its constructor.
 
     An integer default in a class whose name starts with "Sample" is Kaiwu's G3 notation for the width of a flat float32
-    array and is kept in `FIELD_DIMS`. Instances can be pickled, so agents may pass them to processes of their own.
+    array; `FIELD_DIMS` keeps these. Instances can be pickled, so agents may pass them to processes of their own.
     """
 
     def __init__(self: Any, **fields: Any) -> None:
         for key, value in fields.items():
             if key not in defaults:
                 raise AttributeError(
-                    f"{name} has no field {key!r}; it was created with {', '.join(defaults) or 'none'}. It would be "
-                    "lost on the way; add it to create_cls, or correct its name."
+                    f"{name} has no field {key!r}; it was created with {', '.join(defaults) or 'none'}. The value "
+                    "would be lost. Correct the name, or add the field to create_cls."
                 )
             setattr(self, key, value)
 
@@ -52,13 +52,13 @@ _protocol: dict[str, Any] = {}
 
 
 def attached(definition: T) -> T:
-    """Registers a user's class or function under its own name, in place of an earlier one; returns it unchanged."""
+    """Registers a user's class or function under its own name and replaces an earlier one; returns it unchanged."""
     _protocol[definition.__name__] = definition  # type: ignore[attr-defined]
     return definition
 
 
 def protocol(name: str, default: T = None) -> Any | T:  # type: ignore[assignment]
-    """What was registered with `attached` under `name` (ObsData, SampleData, sample_process, ...), or `default`."""
+    """The class or function that `attached` registered as `name` (ObsData, SampleData, ...), or `default`."""
     return _protocol.get(name, default)
 
 
@@ -67,7 +67,7 @@ def sample_columns(rows: Sequence[Any]) -> Batch:
 
     If the user attached `SampleData2NumpyData`, each row becomes one flat float32 vector, field `row` `[SAMPLE_DIM]`;
     otherwise each field of the struct becomes a column. The values are copied, because callers clear their lists after
-    learn(). The arrays of a Batch are not copied here: whoever sends them does that.
+    learn(). The arrays of a Batch are not copied here; the sender copies them.
     """
     if isinstance(rows, Batch):
         return Batch(rows.columns, rows.row_type)
@@ -78,7 +78,7 @@ def sample_columns(rows: Sequence[Any]) -> Batch:
 
 
 def sample_list(batch: Batch) -> Sequence[Any]:
-    """What `learn` receives: structs made by the user's `NumpyData2SampleData` if one is attached, else the batch."""
+    """The argument of `learn`: structs made by the user's `NumpyData2SampleData` if one is attached, else the batch."""
     restore: Callable[[np.ndarray], Any] | None = protocol("NumpyData2SampleData")
     if restore is None or tuple(batch.columns) != ("row",):
         return Batch(batch.columns, protocol("SampleData"))

@@ -1,4 +1,4 @@
-"""Checks for data from peers: JSON and structures are checked, with bounds, before other code sees them.
+"""Checks data from peers, JSON and structures, with bounds, before other code sees them.
 
 A peer may send anything, even one that has the token. Data that passes has the declared types and sizes; other data is
 refused with a message that is safe to log and to send back.
@@ -47,8 +47,8 @@ def json_of(payload: bytes | bytearray | memoryview) -> Any:
     text = bytes(payload)
     if text.count(b",") + text.count(b"[") + text.count(b"{") > _MOST_VALUES:
         raise ValueError(
-            f"more than {_MOST_VALUES} values, or commas and brackets; no message of the mesh has so many, so it was "
-            "not read. Send less in one message."
+            f"the JSON text has more than {_MOST_VALUES} commas and brackets; no message of the mesh has so many, so "
+            "it was not read. Send less in one message."
         )
     return parse_json(text)
 
@@ -56,7 +56,7 @@ def json_of(payload: bytes | bytearray | memoryview) -> Any:
 def parsed(adapter: TypeAdapter[T], data: Any, what: str, error: type[MeshError], *, secret: bool = False) -> T:
     """`data` as the adapter's type.
 
-    Raises `error`: it does not fit. The message names the place and repeats a short value, or no value if `secret`.
+    Raises `error`: it does not fit. The message names the place, and the value if it is short and not `secret`.
     """
     try:
         return adapter.validate_python(data)

@@ -1,7 +1,6 @@
-"""A user's agent, read once: which optional parts of the contract it has, as typed objects. Services ask nothing else
-of it.
+"""Reads a user's agent once: which optional Protocols of the contract it has, as typed objects.
 
-No other module looks for an agent's members by name; tests/test_architecture.py sees to that.
+No other module looks for an agent's members by name; tests/test_architecture.py checks that.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ from kaimesh.contract.structs import protocol
 
 @dataclass(frozen=True)
 class UserAgent:
-    """An agent, and what it has of the optional Protocols of kaimesh/contract/agent; None where it lacks one.
+    """An agent and the optional Protocols of kaimesh/contract/agent: each is the agent itself, or None if it lacks it.
 
-    agent: the object itself. name: of its class, for messages. observe, act: Kaiwu's `observation_process` and
-    `action_process`, of the agent or as attached to the protocol; None: neither has one.
+    agent: the object itself. name: the name of its class, for messages. observe, act: Kaiwu's `observation_process` and
+    `action_process`, a method of the agent or a function that was registered with `attached`; None: there is none.
     """
 
     agent: Agent
@@ -52,17 +51,20 @@ class UserAgent:
 
 
 def read_agent(agent: Any) -> UserAgent:
-    """Reads `agent`, an instance. Raises AgentError: a member is of the wrong kind, or one of a pair is missing."""
+    """Reads `agent`, an instance.
+
+    Raises AgentError: a member has the wrong type, or one of two methods that belong together is missing.
+    """
     name = type(agent).__name__
 
     def part(*methods: str) -> Any:
-        """`agent`, as what has all of `methods`; None: it has none of them."""
+        """`agent` if it has all of `methods`, None if it has none of them."""
         found = [method for method in methods if _method(agent, name, method) is not None]
         if found and len(found) < len(methods):
             missing = ", ".join(method for method in methods if method not in found)
             raise AgentError(
-                f"{name} has {', '.join(found)} but no {missing}; one without the other would lose what it keeps. Write both, or "
-                "neither."
+                f"{name} has {', '.join(found)} but no {missing}; a training state would be written and never read, or "
+                "read and never written. Write both, or neither."
             )
         return agent if found else None
 
@@ -88,7 +90,7 @@ def read_agent(agent: Any) -> UserAgent:
 def table_of(agent: Any) -> TableSpec:
     """How the samples of `agent`, an instance or a class, are stored.
 
-    Raises AgentError: its `table` is no TableSpec.
+    Raises AgentError: its `table` is not a TableSpec.
     """
     table = getattr(agent, "table", TableSpec())
     if not isinstance(table, TableSpec):
@@ -106,19 +108,19 @@ def _vectorised(agent: Any, name: str) -> Vectorised | None:
         return None
     if not isinstance(length, int) or length < 1:
         raise AgentError(
-            f"{name}.unroll_length = {length!r}: an unroll must have a whole number of steps, at least 1; nothing could be "
-            "stored. Correct it, or leave it out where the agent is not vectorised."
+            f"{name}.unroll_length = {length!r} is not a whole number of steps, at least 1; nothing could be stored. "
+            "Correct it, or leave it out if the agent is not vectorised."
         )
     return cast(Vectorised, agent)
 
 
 def _method(agent: Any, name: str, method: str) -> Callable[..., Any] | None:
-    """None: the agent has none such, or says so with None."""
+    """The agent's `method`; None: it has none, or the attribute is None."""
     found = getattr(agent, method, None)
     if found is not None and not callable(found):
         raise AgentError(
-            f"{name}.{method} = {found!r} is {type(found).__name__}, but the mesh calls {method}. Make it a method, or call the "
-            "attribute otherwise."
+            f"{name}.{method} = {found!r} is {type(found).__name__}, but the mesh would call {method} as a method. "
+            "Make it a method, or rename the attribute."
         )
     return cast("Callable[..., Any] | None", found)
 
@@ -126,5 +128,8 @@ def _method(agent: Any, name: str, method: str) -> Callable[..., Any] | None:
 def _flag(agent: Any, name: str, flag: str) -> bool:
     value = getattr(agent, flag, False)
     if not isinstance(value, bool):
-        raise AgentError(f"{name}.{flag} = {value!r} is {type(value).__name__}; write True or False.")
+        raise AgentError(
+            f"{name}.{flag} = {value!r} is {type(value).__name__}; it is unclear whether it means yes or no. On the "
+            "class, write True or False."
+        )
     return value

@@ -1,4 +1,4 @@
-"""What an algorithm's `train_workflow` may be: the loop of an aisrv, over environments one by one or in groups."""
+"""An algorithm's `train_workflow`: the loop that an aisrv runs, over one environment or over groups of them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ F = TypeVar("F", bound=Callable[..., None])
 
 @dataclass(frozen=True)
 class Workflow:
-    """run: `workflow(envs, agents, logger, monitor)`.
+    """A workflow and how it is called. run: `workflow(envs, agents, logger, monitor)`.
 
-    vectorised: True: it is called once, with groups of environments and a vectorised agent for each, as
-    kaimesh.aisrv.rollout is; False: Kaiwu-style, called in one thread per environment, with one environment and one
+    vectorised: True: it is called once, with groups of environments and a vectorised agent for each group, like
+    kaimesh.aisrv.rollout. False: Kaiwu-style: it is called in one thread per environment, with one environment and one
     agent.
     """
 
@@ -34,7 +34,7 @@ def read_workflow(function: Any, path: str) -> Workflow:
     """Reads `function`, which the configuration names by `path`. Raises AgentError: it cannot be called."""
     if not callable(function):
         raise AgentError(
-            f"train_workflow = {path!r} is {type(function).__name__}, which cannot be called; no environment would ever step. Name a "
-            "function workflow(envs, agents, logger, monitor)."
+            f"train_workflow = {path!r} is {type(function).__name__}, which cannot be called; no environment would "
+            "ever step. Name a function workflow(envs, agents, logger, monitor)."
         )
     return Workflow(function, bool(getattr(function, "vectorised", False)))

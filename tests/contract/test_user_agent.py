@@ -81,7 +81,7 @@ def test_half_of_a_pair_is_refused(has: str, lacks: str) -> None:
 
 @pytest.mark.parametrize("member", [name for names in PARTS.values() for name in names])
 def test_a_member_that_cannot_be_called_is_refused_by_name(member: str) -> None:
-    with pytest.raises(AgentError, match=rf"Mine\.{member} = 3 is int, but the mesh calls"):
+    with pytest.raises(AgentError, match=rf"Mine\.{member} = 3 is int, but the mesh would call"):
         read_agent(agent_with(**{member: 3}))
 
 

@@ -143,7 +143,7 @@ def test_a_crowd_without_the_token_displaces_itself_alone(echo: Echo, monkeypatc
 @pytest.mark.parametrize("value", [b"[]", b"{}", b'"\\u0041"'])
 def test_a_text_of_a_hundred_thousand_values_is_not_made_into_them(value: bytes) -> None:
     text = b'{"a":[' + b",".join([value] * 100_000) + b"]}"
-    with pytest.raises(BadFrame, match="values, or commas and brackets"):
+    with pytest.raises(BadFrame, match="more than 32768 commas and brackets"):
         wire.from_json(text)
     assert len(wire.from_json(b'{"low":[' + b"-0.5," * 16_000 + b"0]}")["low"]) == 16_001  # bounds of as many actions
 
