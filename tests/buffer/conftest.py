@@ -85,7 +85,8 @@ class LocalBuffer:
 
     def sender(self, window: int = 4096, **changes: Any) -> SampleSender:
         values: dict[str, Any] = {
-            "token": TOKEN, "name": "aisrv_0", "window": window, "meter": Meter("aisrv_0"), "stop": threading.Event(), **changes,
+            "token": TOKEN, "name": "aisrv_0", "window": window, "meter": Meter("aisrv_0"), "stop": threading.Event(),
+            **changes,
         }  # fmt: skip
         sender = SampleSender([self.address], **values)
         self._opened.append(sender)

@@ -1,4 +1,6 @@
-"""A queue's rows come every one once, whatever ends, pauses or dies while a reader waits for them: real sockets, a real Reverb."""
+"""A queue's rows come every one once, whatever ends, pauses or dies while a reader waits for them: real sockets,
+a real Reverb.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +41,9 @@ from kaimesh.config import AlgoEntry, App, Config
 from kaimesh.process.meter import Meter
 from kaimesh.buffer.drawing.reader import Reader
 reverb, ingest, token = sys.argv[1:4]
-config = Config(App(replay_buffer_capacity=64, train_batch_size=4), AlgoEntry("toy", "a.A", "a.A", "a.A", "a.w"), {}, (), "")
-reader = Reader([reverb], [ingest], token, batch_size=4, table=TableSpec(kind="queue", rows_per_item=1), config=config, meter=Meter("l"))
+app, table = App(replay_buffer_capacity=64, train_batch_size=4), TableSpec(kind="queue", rows_per_item=1)
+config = Config(app, AlgoEntry("toy", "a.A", "a.A", "a.A", "a.w"), {}, (), "")
+reader = Reader([reverb], [ingest], token, batch_size=4, table=table, config=config, meter=Meter("l"))
 while (batch := reader.next_batch(0.5)) is None: pass
 print(json.dumps(batch.number.tolist()), flush=True)
 reader.next_batch(1000.0)
@@ -85,7 +88,9 @@ def test_rows_at_odd_moments_all_come(local: Local, rows_per_item: int, batch: i
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_50000_rows_at_odd_moments_all_come(child: Child, seed: int) -> None:
-    """Twice, so 100,000; the buffer is another process, and its reader is now and then stopped for longer than any draw."""
+    """Twice, so 100,000; the buffer is another process, and its reader is now and then stopped for longer than any
+    draw.
+    """
     buffer = child(QUEUE, replay_buffer_capacity=256, train_batch_size=4, **ON_POLICY)
     buffer.start()
     sender = SampleSender([buffer.address], token=TOKEN, name="a", window=64, meter=Meter("a"), stop=threading.Event())
@@ -119,7 +124,8 @@ def test_batches_smaller_than_a_chunk_and_one_larger_come_without_more_rows(loca
 def reader_of(buffer: ChildBuffer, **changes: Meter) -> Reader:
     return Reader(
         buffer.app.buffer_addrs, buffer.app.buffer_ingest_addrs, TOKEN, batch_size=buffer.app.train_batch_size,
-        table=TableSpec(kind="queue", rows_per_item=1), config=config_of(buffer.app), **{"meter": Meter("learner_0"), **changes},
+        table=TableSpec(kind="queue", rows_per_item=1), config=config_of(buffer.app),
+        **{"meter": Meter("learner_0"), **changes},
     )  # fmt: skip
 
 

@@ -1,4 +1,6 @@
-"""Rows through real sockets and a real Reverb: exact, in order, acknowledged when stored, held back when the table is full."""
+"""Rows through real sockets and a real Reverb: exact, in order, acknowledged when stored,
+held back when the table is full.
+"""
 
 from __future__ import annotations
 
@@ -355,7 +357,9 @@ def test_a_small_window_does_not_stall(local: Local, kind: str) -> None:
 
 
 def test_a_learner_that_keeps_asking_does_not_hold_acknowledgements_back(local: Local) -> None:
-    """By ratio it asks how many samples came until there are enough; the one that is missing waits for the last one's receipt."""
+    """By ratio it asks how many samples came until there are enough;
+    the one that is missing waits for the last one's receipt.
+    """
     buffer = local("replay", 1, 1000, 4)
     sender, reader = buffer.sender(window=1), buffer.reader()
     counts, stop = [0], threading.Event()

@@ -1,7 +1,7 @@
 """Configurations that pass the check at the start never block, on real Reverbs; those that it refuses do.
 
-Samples go the whole way: several writers with a window of unacknowledged samples, ingest ports, tables with a limiter, the
-reader's prefetch, and the learner's trigger.
+Samples go the whole way: several writers with a window of unacknowledged samples, ingest ports, tables with a limiter,
+the reader's prefetch, and the learner's trigger.
 """
 
 from __future__ import annotations
@@ -170,8 +170,8 @@ def test_two_paces_that_cannot_meet_are_refused_with_the_numbers_and_do_block() 
 
 
 def test_servers_that_fill_unevenly_do_not_wait_for_each_other() -> None:
-    """Of 1,800 samples to begin with, one server takes 900 and its slack of 68, and then no more; three writers, each with a frame
-    that waits there, leave the other one at 800. Their sum is 32 short for ever.
+    """Of 1,800 samples to begin with, one server takes 900 and its slack of 68, and then no more; three writers, each
+    with a frame that waits there, leave the other one at 800. Their sum is 32 short for ever.
     """
     app = app_of(2, train_batch_size=4, replay_buffer_capacity=3600, preload_ratio=0.5, reverb_samples_per_insert=1)
     assert not problems(app)

@@ -1,4 +1,6 @@
-"""Priorities on a real Reverb: what is drawn follows them, importance weights undo it, and a dead server holds nobody up."""
+"""Priorities on a real Reverb: what is drawn follows them, importance weights undo it,
+and a dead server holds nobody up.
+"""
 
 from __future__ import annotations
 

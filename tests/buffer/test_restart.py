@@ -125,7 +125,9 @@ def test_a_clean_stop_saves_and_a_start_restores(child: Child, peers: Callable) 
 
 
 def test_a_full_queue_does_not_hold_up_the_end(child: Child, peers: Callable) -> None:
-    """Reverb's writer would wait for room for its last items, with the GIL held, so that no thread could end the process."""
+    """Reverb's writer would wait for room for its last items, with the GIL held,
+    so that no thread could end the process.
+    """
     buffer = child("TableSpec(kind='queue', rows_per_item=1)", replay_buffer_capacity=8, train_batch_size=8)
     buffer.start()
     sender, _, _ = peers(buffer)
@@ -300,7 +302,8 @@ def test_the_manifest_is_plain_json(tmp_path: Path) -> None:
 
 
 def test_the_client_loads_neither_tensorflow_nor_reverb() -> None:
-    code = "import sys, kaimesh.buffer.sending.sender; print([m for m in ('tensorflow', 'reverb', 'grpc', 'jax', 'torch') if m in sys.modules])"
+    heavy = ("tensorflow", "reverb", "grpc", "jax", "torch")
+    code = f"import sys, kaimesh.buffer.sending.sender; print([m for m in {heavy} if m in sys.modules])"
     started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True

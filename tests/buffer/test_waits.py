@@ -80,7 +80,9 @@ def test_a_reader_that_waits_asks_no_more_often_than_it_is_answered(
 def test_what_waits_for_room_in_a_small_table_is_told_of(
     local: Local, monkeypatch: pytest.MonkeyPatch, capacity: int
 ) -> None:
-    """The table is full before anybody reads: the reader was told of what waits outside it only after a second, each time."""
+    """The table is full before anybody reads: the reader was told of what waits outside it only after a second,
+    each time.
+    """
     monkeypatch.setattr(waiting, "LONGEST_S", NEVER_S)
     buffer = local("queue", 1, capacity, 1)
     sender = buffer.sender()
@@ -172,7 +174,9 @@ def test_a_reader_that_asks_during_a_drain_is_answered_and_makes_room(local: Loc
 def test_a_draw_whose_items_another_one_took_is_followed_by_counting(
     local: Local, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As one does that was killed in the middle: later draws would all ask for more than is there, and wait in Reverb."""
+    """As one does that was killed in the middle: later draws would all ask for more than is there,
+    and wait in Reverb.
+    """
     draw, thefts = QueueSource._draw, [2]
 
     def late(source: QueueSource, client: Any, count: int, holds: int) -> int:
@@ -290,7 +294,10 @@ while True:
 
 @pytest.mark.long
 def test_a_buffer_that_was_stopped_while_it_asked_reverb_goes_on() -> None:
-    """Reverb is in its own process: nobody could answer. Such a stop, for longer than a question may take, ended the buffer."""
+    """Reverb is in its own process: nobody could answer.
+
+    Such a stop, for longer than a question may take, ended the buffer.
+    """
     with subprocess.Popen([sys.executable, "-c", COUNTING], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

@@ -1,4 +1,6 @@
-"""What may be declared of rows and environments: tables of what is refused, and that nothing else than a refusal comes out."""
+"""What may be declared of rows and environments: tables of what is refused,
+and that nothing else than a refusal comes out.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +40,10 @@ def test_spaces_come_back_as_they_were(spaces: Spaces) -> None:
 @pytest.mark.parametrize(
     "dtype",
     [
-        "O", "|O", "f4", "float32", "float", "f4,f4", "(3,)f4", "M8[s]", "<M8[ns]", "<m8", "S3", "|S1", "<U4", "V4", "c8", "<c8",
-        "V999999999999999999999", "f4," * 20_000, "{'names':['a'],'formats':['f4']}", "\ud800", "", "|f4", "=f4", "<b1", None, 4, ["<f4"],
+        "O", "|O", "f4", "float32", "float", "f4,f4", "(3,)f4", "M8[s]", "<M8[ns]", "<m8", "S3", "|S1", "<U4", "V4",
+        "c8", "<c8",
+        "V999999999999999999999", "f4," * 20_000, "{'names':['a'],'formats':['f4']}", "\ud800", "", "|f4", "=f4", "<b1",
+        None, 4, ["<f4"],
     ],
     ids=lambda dtype: repr(dtype)[:30],
 )  # fmt: skip
@@ -53,7 +57,8 @@ def test_a_dtype_that_numpy_would_have_to_parse_is_refused(dtype: Any) -> None:
 @pytest.mark.parametrize(
     "shape",
     [
-        [-1], [1.0], [INF], [NAN], ["4"], [True], [None], [[4]], "44", None, {}, 4, [1] * 17, [2**31], [2**64], [2**31 - 1] * 16,
+        [-1], [1.0], [INF], [NAN], ["4"], [True], [None], [[4]], "44", None, {}, 4, [1] * 17, [2**31], [2**64],
+        [2**31 - 1] * 16,
         [0, 2**31 - 1, 2**31 - 1, 2**31 - 1], [MAX_ROW_BYTES // 4 + 1],
     ],
     ids=repr,

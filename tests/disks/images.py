@@ -60,7 +60,10 @@ class Disk:
         shutil.rmtree(ballast) if ballast.is_dir() else ballast.unlink()
 
     def read_only(self, yes: bool) -> None:
-        """As a kernel does that has met an error, and as an administrator undoes it. Needs no file open for writing, so: forced."""
+        """As a kernel does that has met an error, and as an administrator undoes it.
+
+        Needs no file open for writing, so: forced.
+        """
         _run("mount", "-o", f"remount,{'ro' if yes else 'rw'}", str(self.folder))
 
     def copy(self, target: Path) -> None:

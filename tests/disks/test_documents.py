@@ -53,7 +53,8 @@ def run(tmp_path: Path) -> RunDir:
     documents.write_json(
         made.mesh,
         {
-            "state": "running", "reason": "", "started": 1.0, "up": 2.0, "limits": {"max_env_steps": 0, "max_seconds": 0.0},
+            "state": "running", "reason": "", "started": 1.0, "up": 2.0,
+            "limits": {"max_env_steps": 0, "max_seconds": 0.0},
             "supervisor": {"socket": "/nowhere", "pid": 1}, "processes": {"aisrv_0": process},
         },
     )  # fmt: skip

@@ -1,4 +1,6 @@
-"""A disk that fills, or turns read-only, under a running mesh: it waits, says which disk it is, and goes on by itself."""
+"""A disk that fills, or turns read-only, under a running mesh: it waits, says which disk it is,
+and goes on by itself.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A mesh that was killed, in its files and in its processes, goes on in a new life, and the old one writes no word into it."""
+"""A mesh that was killed, in its files and in its processes, goes on in a new life,
+and the old one writes no word into it.
+"""
 
 from __future__ import annotations
 

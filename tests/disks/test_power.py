@@ -1,7 +1,7 @@
 """The power is cut under a running mesh: what the disk holds then is resumed.
 
-The disk is mounted so that ext4 does not guess which renamed files should be written first (noauto_da_alloc): files that
-were written without fsync come back empty.
+The disk is mounted so that ext4 does not guess which renamed files should be written first (noauto_da_alloc): files
+that were written without fsync come back empty.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ CUTS = 8
 
 @pytest.fixture
 def honest(make_disk: Callable[..., Disk], request: pytest.FixtureRequest) -> Disk:
-    """A disk without ext4's guesses, on which metadata is committed each second; of so many megabytes (a small one is quickly copied)."""
+    """A disk without ext4's guesses, on which metadata is committed each second;
+    of so many megabytes (a small one is quickly copied).
+    """
     return make_disk(options="noauto_da_alloc,commit=1", size=getattr(request, "param", 32) << 20)
 
 
@@ -57,7 +59,9 @@ def test_a_mesh_whose_power_was_cut_is_resumed(honest: Disk, mesh: Mesh, tmp_pat
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("honest", [256], indirect=True)
 def test_training_goes_on_after_each_of_many_cuts(honest: Disk, tmp_path: Path) -> None:
-    """Each cut comes at another moment of the training; a learn count never goes back by more than a durable dump's interval."""
+    """Each cut comes at another moment of the training; a learn count never goes back by more than a durable dump's
+    interval.
+    """
     mesh = RealMesh(honest.folder / "runs")
     cut = tmp_path / "0.img"
     try:

@@ -1,4 +1,6 @@
-"""Fuzzes by hand: `python -m tests.fuzz actor --cases 5000 --seed 3`; `python -m tests.fuzz --replay FILE` plays a finding again."""
+"""Fuzzes by hand: `python -m tests.fuzz actor --cases 5000 --seed 3`;
+`python -m tests.fuzz --replay FILE` plays a finding again.
+"""
 
 from __future__ import annotations
 

@@ -117,7 +117,8 @@ def _push(rng: random.Random) -> tuple[tuple[bytes, ...], str]:
     """An upload that lies: its announcement, its length, its content, its end."""
     id = rng.choice((2, 5, 10**9, 0, -1, -(2**63), 2**63 - 1, 2**53))
     data = rng.randbytes(rng.choice((0, 1, 1000)))
-    name = f"model.ckpt-{id}.{rng.choice(('x', 'x' * 300, '..', 'x/../../y', 'a b', chr(10), chr(27) + '[31m', 'é' * 120, chr(0)))}"
+    endings = ("x", "x" * 300, "..", "x/../../y", "a b", "\n", "\x1b[31m", "é" * 120, "\0")
+    name = f"model.ckpt-{id}.{rng.choice(endings)}"
     name = rng.choice((name, name, f"model.ckpt-{id}.x", "../x", "", "/tmp/x", "info.json", "manifest.json"))
     size = rng.choice((len(data), len(data), len(data) + 1, 0, -1, 10**15, 2**63 - 1))
     digest = hashlib.sha256(data).hexdigest()
@@ -163,7 +164,9 @@ def _metadata(rng: random.Random) -> tuple[tuple[str, str | bytes], ...]:
     """The token, mostly."""
     right: tuple[tuple[str, str | bytes], ...] = ((TOKEN_KEY, TOKEN),)
     others: tuple[tuple[tuple[str, str | bytes], ...], ...] = (
-        (), ((TOKEN_KEY, ""),), ((TOKEN_KEY, "wrong"),), ((TOKEN_KEY + "-bin", TOKEN.encode()),), ((TOKEN_KEY, "x" * 6000),),
-        ((TOKEN_KEY, "wrong"), *right), (*right, (TOKEN_KEY, "wrong")), (*right, ("x-bin", b"\xff" * 3000)), (*right, ("grpc-timeout", "1S")),
+        (), ((TOKEN_KEY, ""),), ((TOKEN_KEY, "wrong"),), ((TOKEN_KEY + "-bin", TOKEN.encode()),),
+        ((TOKEN_KEY, "x" * 6000),),
+        ((TOKEN_KEY, "wrong"), *right), (*right, (TOKEN_KEY, "wrong")), (*right, ("x-bin", b"\xff" * 3000)),
+        (*right, ("grpc-timeout", "1S")),
     )  # fmt: skip
     return right if rng.randrange(6) else rng.choice(others)

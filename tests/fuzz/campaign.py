@@ -35,7 +35,10 @@ class Finding(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """Of one campaign. frames: damaged ones that were sent (calls and web requests too); worst_s: of the healthy client."""
+    """Of one campaign.
+
+    frames: damaged ones that were sent (calls and web requests too); worst_s: of the healthy client.
+    """
 
     server: str
     seed: int
@@ -54,10 +57,11 @@ class Figures(NamedTuple):
         """A line to report."""
         total, speed = self.total, self.total.sent / max(self.seconds, 1e-9)
         return (
-            f"{self.server}: {total.sent:,} damaged frames and {total.greetings:,} HELLOs in {self.seconds:.1f} s ({speed:,.0f}/s), "
-            f"{total.answered:,} answers, {total.refused:,} refusals, RSS {self.rss_before_mb:.0f} to {self.rss_after_mb:.0f} MB, {self.healthy_answers:,} "
-            f"healthy answers, the slowest in {self.worst_s * 1000:.0f} ms; {self.internal_errors} internal errors, "
-            f"{self.tracebacks} tracebacks, {len(self.findings)} findings (seed {self.seed}, {self.cases:,} cases)"
+            f"{self.server}: {total.sent:,} damaged frames and {total.greetings:,} HELLOs in {self.seconds:.1f} s "
+            f"({speed:,.0f}/s), {total.answered:,} answers, {total.refused:,} refusals, RSS {self.rss_before_mb:.0f} "
+            f"to {self.rss_after_mb:.0f} MB, {self.healthy_answers:,} healthy answers, the slowest in "
+            f"{self.worst_s * 1000:.0f} ms; {self.internal_errors} internal errors, {self.tracebacks} tracebacks, "
+            f"{len(self.findings)} findings (seed {self.seed}, {self.cases:,} cases)"
         )
 
 
@@ -116,7 +120,8 @@ def run(server: Server, seed: int, budget: Budget, *, start: int = 0, keep: Path
     _wait_for_counters(server)
     errors = int(server.counters().get("internal_errors", 0))
     return Figures(
-        server.what, seed, done, seconds, total, before_mb, server.rss_mb() if server.alive else 0.0, watch.answers, watch.worst_s,
+        server.what, seed, done, seconds, total, before_mb, server.rss_mb() if server.alive else 0.0, watch.answers,
+        watch.worst_s,
         errors, server.tracebacks(), tuple(found),
     )  # fmt: skip
 

@@ -18,7 +18,8 @@ from tests.fuzz.stream import Stream, split
 SPECS = [["obs", "<f4", [4]]]
 ROW_BYTES = 16
 SPACES = {
-    "obs_shape": [4], "obs_dtype": "<f4", "action_kind": "discrete", "action_size": 2, "action_low": [], "action_high": [],
+    "obs_shape": [4], "obs_dtype": "<f4", "action_kind": "discrete", "action_size": 2, "action_low": [],
+    "action_high": [],
     "legal_actions": False, "parts": [],
 }  # fmt: skip
 _ODD_FLOATS = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, 0, 1], "<f4")

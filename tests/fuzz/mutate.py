@@ -1,4 +1,7 @@
-"""Damage: to JSON structures, to bytes, to frame headers. Everything is drawn from the `random.Random` that is given."""
+"""Damage: to JSON structures, to bytes, to frame headers.
+
+Everything is drawn from the `random.Random` that is given.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,12 @@ NUMBERS: tuple[Any, ...] = (
     0.5, -0.0, 1e-320, 1e16, 1e300, -1e308, float("nan"), float("inf"), float("-inf"),
 )  # fmt: skip
 TEXTS = (
-    "", "a", "0", "-1", "1e999", "nan", "true", "latest", "random", "describe", "drop", "flush", "load_model", "version",
-    "\ud800", "a\udfffb", "\0", "../../../tmp/x", "a/b", "..", ".", "/etc/passwd", "x" * 300, "é" * 200, "\u202e", "🀄" * 90,
-    "a\n12:00:00 INFO forged | line\x1b[31m", "O", "<f4", ">f8", "f4,f4", "(3,)f4", "V99999999999", "M8[s]", "|b1", "<c16",
+    "", "a", "0", "-1", "1e999", "nan", "true", "latest", "random", "describe", "drop", "flush", "load_model",
+    "version",
+    "\ud800", "a\udfffb", "\0", "../../../tmp/x", "a/b", "..", ".", "/etc/passwd", "x" * 300, "é" * 200, "\u202e",
+    "🀄" * 90,
+    "a\n12:00:00 INFO forged | line\x1b[31m", "O", "<f4", ">f8", "f4,f4", "(3,)f4", "V99999999999", "M8[s]", "|b1",
+    "<c16",
     "{'a': 1}", "__class__", "columns", "aisrv_0", "aisrv_99999999999999999999", "monitor_0", "٣", "1" * 5000, DEEP,
 )  # fmt: skip
 OTHERS: tuple[Any, ...] = (

@@ -1,4 +1,6 @@
-"""What a web server hears: requests that are none, headers without end, half a request and then silence; and HTTP/2 by hand."""
+"""What a web server hears: requests that are none, headers without end, half a request and then silence;
+and HTTP/2 by hand.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +50,10 @@ _VERSIONS = (
     "X",
 )
 _HEADERS = (
-    b"Host: x", b"Content-Length: -1", b"Content-Length: 99999999999999999999", b"Expect: 100-continue", b"Connection: keep-alive",
-    b": none", b"A" * 70_000, b"X: " + b"y" * 60_000, b"\xff\xfe: \x80", b"Transfer-Encoding: chunked", b" folded", b"Range: bytes=0-",
+    b"Host: x", b"Content-Length: -1", b"Content-Length: 99999999999999999999", b"Expect: 100-continue",
+    b"Connection: keep-alive",
+    b": none", b"A" * 70_000, b"X: " + b"y" * 60_000, b"\xff\xfe: \x80", b"Transfer-Encoding: chunked", b" folded",
+    b"Range: bytes=0-",
 )  # fmt: skip
 
 
@@ -82,7 +86,8 @@ def http2(what: str, method: bytes, body: bytes, rng: random.Random) -> Stream:
     """A gRPC call written by hand, as no gRPC library would: odd metadata, damaged frames."""
     token = rng.choice(_TOKENS)
     headers = [
-        (b":method", rng.choice((b"POST", b"POST", b"GET"))), (b":scheme", b"http"), (b":path", method), (b":authority", b"x"),
+        (b":method", rng.choice((b"POST", b"POST", b"GET"))), (b":scheme", b"http"), (b":path", method),
+        (b":authority", b"x"),
         (b"te", b"trailers"), (b"content-type", rng.choice((b"application/grpc", b"text/html"))),
     ]  # fmt: skip
     for _ in range(rng.choice((0, 1, 1, 2))):

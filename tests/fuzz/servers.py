@@ -1,7 +1,8 @@
 """One real server in a process of its own, without a mesh around it: `python -m tests.fuzz.servers WHAT FOLDER`.
 
-It prints `PORTS <port> ...` when it serves. `FOLDER/status/<name>.json` has its counters (a second old at most), `FOLDER/log.txt` its
-log. An exception that leaves the server's loop is printed, and ends the process: what fuzzing looks for.
+It prints `PORTS <port> ...` when it serves. `FOLDER/status/<name>.json` has its counters (a second old at most),
+`FOLDER/log.txt` its log. An exception that leaves the server's loop is printed, and ends the process: what fuzzing
+looks for.
 """
 
 from __future__ import annotations

@@ -23,7 +23,9 @@ class Stuck(Exception):
 
 
 class Outcome(NamedTuple):
-    """What a case did: frames (or requests) that were damaged and sent, greetings, frames answered, and refusals of any kind."""
+    """What a case did: frames (or requests) that were damaged and sent, greetings, frames answered,
+    and refusals of any kind.
+    """
 
     sent: int = 0
     greetings: int = 0
@@ -96,7 +98,10 @@ def _hold(sock: socket.socket) -> None:
 
 
 def _answers(sock: socket.socket, framed: bool) -> tuple[int, int]:
-    """Reads to the end: the answers, and the refusals among them. Raises AssertionError: the server sent what is no frame."""
+    """Reads to the end: the answers, and the refusals among them.
+
+    Raises AssertionError: the server sent what is no frame.
+    """
     data = bytearray()
     deadline = time.monotonic() + ANSWER_S
     with contextlib.suppress(ConnectionError):

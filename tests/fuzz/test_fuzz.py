@@ -1,8 +1,9 @@
 """Every port under fuzzing, beside a healthy client: no process ends, nobody is held up, nothing is answered wrongly.
 
-By default a few hundred conversations with each port. `-m long` sends FRAMES damaged frames and HELLOS greetings and reports, over
-all ports; KAIMESH_FUZZ_SEED sets its first seed and KAIMESH_FUZZ_SECONDS ends each part early (the figures say how far it came).
-A finding is written to a file that `python -m tests.fuzz --replay FILE` plays again; the case number and the seed do it, too.
+By default a few hundred conversations with each port. `-m long` sends FRAMES damaged frames and HELLOS greetings and
+reports, over all ports; KAIMESH_FUZZ_SEED sets its first seed and KAIMESH_FUZZ_SECONDS ends each part early (the
+figures say how far it came). A finding is written to a file that `python -m tests.fuzz --replay FILE` plays again; the
+case number and the seed do it, too.
 """
 
 from __future__ import annotations

@@ -375,7 +375,9 @@ def pushed(client: ModelPoolClient, folder: Path, info: ModelInfo) -> bool:
 
 
 def test_a_push_is_with_the_watcher_within_milliseconds(tmp_path, ckpt):
-    """Median over 20 models of 200 kB, from before the push to after the pull: some 20 ms; 250 where 50 others want the same two cores."""
+    """Median over 20 models of 200 kB, from before the push to after the pull: some 20 ms;
+    250 where 50 others want the same two cores.
+    """
     child, port = serve_in_a_process(tmp_path / "pool")
     try:
         address = f"127.0.0.1:{port}"

@@ -1,4 +1,6 @@
-"""What a broken or evil server sends: a PeerError, never another exception, and never memory for bytes that did not come."""
+"""What a broken or evil server sends: a PeerError, never another exception,
+and never memory for bytes that did not come.
+"""
 
 from __future__ import annotations
 
