@@ -1,26 +1,30 @@
-"""What all native agents have in common: weights, files, inference. TensorFlow is imported in `setup`, and only where it is
-needed: in the learner, and in actors whose network is a CNN.
+"""The agent of every native algorithm: the mesh's calls, the network's weights, files, inference.
+
+TensorFlow is imported in `setup`, and only where it is needed: in the learner, and in actors whose network is a CNN.
 
 Shape legend: B rows; T steps of a trajectory; S numbers of an LSTM's state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from types import ModuleType
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from kaimesh.algorithms import weights as model_file
+from kaimesh.algorithms.algorithm import AgentConfig, Algorithm
 from kaimesh.algorithms.networks import library, lstm
 from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.contract import agent
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError
 from kaimesh.contract.spaces import Spaces
+
+if TYPE_CHECKING:
+    from kaimesh.algorithms.learner import Learner
 
 # What to change where a model's header differs from this run's.
 _REMEDIES = {
@@ -33,39 +37,16 @@ _REMEDIES = {
 }
 
 
-class Learner(Protocol):
-    """An algorithm's learning.Learner: the weights, the optimizer and the update."""
-
-    def update(self, columns: dict[str, np.ndarray]) -> dict[str, Any]:
-        """Learns from one batch of samples, columns `[B, T(+1), ...]`; returns metrics."""
-
-    def weights(self) -> Weights:
-        """A copy of all weights, by name."""
-
-    def assign(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Replaces all weights."""
-
-    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Plain data and arrays: everything but the weights that `restore` needs to go on exactly."""
-
-    def restore(self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-        """Goes on where `state` was taken."""
-
-
 class NativeAgent(agent.BaseAgent):
-    """The network, its weights, and in the learner the update.
+    """The network, its weights, and in the learner the update; what differs between algorithms is in `algorithm`."""
 
-    An algorithm sets `config_class`, its hyper-parameters; `model`, the module of its network (`architecture`, `initial_weights`, `forward`);
-    `model_format` and `state_format`, the versions of its files; `remedies`, what to change where its own entries of a model's
-    header differ; and has `_make_learner`, `_choose` and `_network_header`.
-    """
-
+    algorithm: ClassVar[Algorithm[Any, Any]]
     pad_batches = True
-    config_class: ClassVar[type[Any]]
-    model: ModuleType
-    model_format = ""
-    state_format = ""
-    remedies: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls) -> None:
+        """The mesh reads the table before it makes an agent."""
+        super().__init_subclass__()
+        cls.table = cls.algorithm.table
 
     def __init__(
         self,
@@ -73,11 +54,11 @@ class NativeAgent(agent.BaseAgent):
         device: Any = None,
         logger: Any = None,
         monitor: Any = None,
-        config: Any = None,
+        config: AgentConfig | None = None,
     ) -> None:
-        """config: this agent's hyper-parameters, an instance of `config_class`; None: the defaults."""
+        """config: this agent's hyper-parameters, an instance of `algorithm.config`; None: the defaults."""
         super().__init__(agent_type, device, logger, monitor)
-        self.config = self.config_class() if config is None else config
+        self.config: Any = self.algorithm.config() if config is None else config
 
     @property
     def unroll_length(self) -> int:
@@ -86,31 +67,45 @@ class NativeAgent(agent.BaseAgent):
         return length
 
     def features(self, count: int, spaces: Spaces) -> str | None:
-        """The name of those that the configuration wants, of what the environment offers; None: the observation itself."""
+        """The name of the features that the configuration wants of the environment; None: the observation itself."""
         del count, spaces
         return None if self.config.features == "none" else str(self.config.features)
 
     def setup(self, spaces: Spaces) -> None:
         """Builds what this process needs of the network for `spaces`."""
-        self._net = self.model.architecture(spaces, self.config)
+        algorithm = self.algorithm
+        self._net = algorithm.model.architecture(spaces, self.config)
         if self.agent_type == "aisrv":
             return
-        self._weights: Weights = self.model.initial_weights(self._net, self.config)
+        self._weights: Weights = algorithm.model.initial_weights(self._net, self.config)
         self._rng = np.random.default_rng([self.config.seed, 2])
+        self._choose = partial(algorithm.act, self._net, self.config)
+        self._state = (lstm.STATE,) if self._net.lstm_size else ()
         self._assign, self._forward = self._inference()
         self._learner: Learner | None = None
         if self.agent_type != "actor":
-            self._learner = self._make_learner(self._net, self._weights)
+            self._learner = algorithm.learner(self._net, self._weights, self.config)
         self._stale = True  # whether the learner's weights are newer than those that predict uses
 
     def initial_state(self, count: int) -> dict[str, np.ndarray]:
         """An LSTM's state `[count, S]` before the first observation of an episode, by column; none without an LSTM."""
         return lstm.initial_state(count, self._net.lstm_size) if self._net.lstm_size else {}
 
-    def predict(self, list_obs_data: Batch) -> Batch:
-        """Explores: the columns of `_choose`.
+    def slot_columns(self, slots: np.ndarray, total: int) -> dict[str, np.ndarray]:
+        """Constants of the slots with the numbers `slots` int64 `[N]`, of `total` in all, as columns `[N, ...]`."""
+        columns = self.algorithm.slot_columns
+        return {} if columns is None else columns(self.config, slots, total)
 
-        With an LSTM, the state before each observation is a column of the rows, and the next one a column of the answer.
+    def sample_of(self, unrolls: Batch) -> Batch:
+        """What is stored of trajectories `[B, T(+1), ...]`: themselves, unless the algorithm says otherwise."""
+        sample = self.algorithm.sample_of
+        return unrolls if sample is None else Batch(sample(self.config, unrolls.columns))
+
+    def predict(self, list_obs_data: Batch) -> Batch:
+        """Explores: the columns of `algorithm.act`.
+
+        With an LSTM, the state before each observation is a column of the rows, and the next one a column of the
+        answer.
         """
         return self._act(list_obs_data, self._rng)
 
@@ -119,7 +114,7 @@ class NativeAgent(agent.BaseAgent):
         return self._act(list_obs_data, None)
 
     def learn(self, list_sample_data: Batch) -> dict[str, Any]:
-        """One update from trajectories: columns `[B, T(+1), ...]` as config.unroll_length and the mesh lay them out."""
+        """One update from samples: columns `[B, T(+1), ...]` as config.unroll_length and the mesh lay them out."""
         metrics = self._trained("learn was called on").update(list_sample_data.columns)
         self._stale = True
         return metrics
@@ -147,7 +142,7 @@ class NativeAgent(agent.BaseAgent):
     def save_training_state(self, path: str) -> None:
         """Writes what an exact resume needs besides the model into the folder `path`: `training.npz`."""
         header, arrays = self._trained("there is no training state in").state()
-        header = {**header, "format": self.state_format, "act_rng": self._rng.bit_generator.state}
+        header = {**header, "format": self.algorithm.state_format, "act_rng": self._rng.bit_generator.state}
         model_file.save(Path(path) / "training.npz", header, arrays)
 
     def load_training_state(self, path: str) -> None:
@@ -155,31 +150,21 @@ class NativeAgent(agent.BaseAgent):
         learner = self._trained("there is no training state in")
         file = Path(path) / "training.npz"
         header, arrays = model_file.load(file)
-        model_file.check(file, header, {"format": self.state_format}, {})
+        model_file.check(file, header, {"format": self.algorithm.state_format}, {})
         learner.restore(header, arrays)
         self._rng.bit_generator.state = header["act_rng"]
 
-    def _make_learner(self, net: Any, weights: Weights) -> Learner:
-        raise NotImplementedError
-
-    def _choose(
-        self, columns: Mapping[str, np.ndarray], heads: Sequence[np.ndarray], rng: np.random.Generator | None
-    ) -> dict[str, np.ndarray]:
-        """Act columns `[B]`, `action` among them, from what the network's heads say of rows; without `rng`, the best action."""
-        raise NotImplementedError
-
-    def _network_header(self) -> dict[str, Any]:
-        """What the algorithm's own part of the network follows from."""
-        raise NotImplementedError
-
     def _trained(self, what: str) -> Learner:
         if self._learner is None:
-            raise AgentError(f"{what} an agent of type {self.agent_type!r}; only the learner's can learn")
+            raise AgentError(
+                f"{what} an agent of type {self.agent_type!r}; only the learner's can learn. Make it with "
+                "agent_type = 'learner'."
+            )
         return self._learner
 
-    def _inference(self) -> tuple[Callable[[Mapping[str, Any]], None], Callable[..., tuple[np.ndarray, ...]]]:
+    def _inference(self) -> tuple[Callable[[Mapping[str, Any]], None], Callable[..., tuple[Any, ...]]]:
         """How predictions get weights, and how they are computed: in NumPy for an MLP, compiled for a CNN."""
-        forward = partial(self.model.forward, self._net)
+        forward = partial(self.algorithm.model.forward, self._net)
         if self._net.torso.kind == "mlp":
             return lambda _: None, lambda *inputs: forward(library.NUMPY, self._weights, *inputs)
         from kaimesh.algorithms.networks.compiled import TENSORFLOW, Compiled
@@ -190,12 +175,11 @@ class NativeAgent(agent.BaseAgent):
         return compiled.assign, compiled
 
     def _act(self, observations: Batch, rng: np.random.Generator | None) -> Batch:
-        columns = observations.columns
+        columns, state = observations.columns, self._state
         self._refresh()
-        state = (lstm.STATE,) if self._net.lstm_size else ()
         outputs = self._forward(columns["obs"], *(columns[name] for name in state))
         heads, after = outputs[: len(outputs) - len(state)], outputs[len(outputs) - len(state) :]
-        return Batch({**self._choose(columns, heads, rng), **dict(zip(state, after, strict=True))})
+        return Batch({**self._choose(self._weights, columns, heads, rng), **dict(zip(state, after, strict=True))})
 
     def _current_weights(self) -> Weights:
         self._refresh()
@@ -209,9 +193,9 @@ class NativeAgent(agent.BaseAgent):
 
     def _check(self, file: Path, header: Mapping[str, Any]) -> None:
         header = {"lstm_size": 0, **header}  # files that are older than the LSTM
-        model_file.check(file, header, self._header(), {**_REMEDIES, **self.remedies})
+        model_file.check(file, header, self._header(), {**_REMEDIES, **self.algorithm.remedies})
 
     def _header(self) -> dict[str, Any]:
-        net = self._net
-        shared = {"format": self.model_format, "spaces": net.spaces._asdict(), "lstm_size": net.lstm_size}
-        return {**shared, **net.torso._asdict(), **self._network_header()}
+        net, algorithm = self._net, self.algorithm
+        shared = {"format": algorithm.model_format, "spaces": net.spaces._asdict(), "lstm_size": net.lstm_size}
+        return {**shared, **net.torso._asdict(), **algorithm.model.header(net)}

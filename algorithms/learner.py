@@ -1,28 +1,36 @@
-"""The frame of an update: weights, optimizer, learning rate, moments of the observations; traced once, resumed exactly.
+"""The frame of an update: the batch's columns, weights, optimizer, learning rate, moments of the observations.
 
-Shape legend: T steps of a trajectory, B trajectories.
+TensorFlow traces an update once. What `state` returns lets another process go on exactly.
+
+Shape legend: T steps of a trajectory, B trajectories; S numbers of an LSTM's state.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
 
-from kaimesh.algorithms.actor_critic.model import Architecture
 from kaimesh.algorithms.networks.layers import Weights
+from kaimesh.algorithms.networks.lstm import STATE
 from kaimesh.algorithms.networks.moments import RunningMoments
-from kaimesh.algorithms.networks.torso import BYTE
-from kaimesh.algorithms.samples import Columns, column_specs, time_major
-from kaimesh.contract.columns import PRIORITY, PROBABILITY
+from kaimesh.algorithms.networks.torso import BYTE, Network
+from kaimesh.contract.columns import PRIORITY
+from kaimesh.contract.errors import SampleError
+
+# Columns with T + 1 entries; the last observation, or the last `value`, bootstraps.
+LONGER = ("obs", "legal_act", "action", "log_prob", "value")
+
+Columns = Mapping[str, np.ndarray]
+Tensors = Mapping[str, tf.Tensor]
 
 
 class Optimizer(Protocol):
     """kaimesh.algorithms.optimizers.adam or kaimesh.algorithms.optimizers.rmsprop."""
 
-    def apply(self, gradients: Mapping[str, tf.Tensor], learning_rate: tf.Tensor) -> None:
+    def apply(self, gradients: Tensors, learning_rate: tf.Tensor) -> None:
         """One step on every variable."""
 
     def state(self) -> dict[str, np.ndarray]:
@@ -32,41 +40,96 @@ class Optimizer(Protocol):
         """Continues from what `state` returned."""
 
 
-class Learner:
-    """The weights, the optimizer, and `update`, whose inside is the algorithm's `_update`.
+class Variables(NamedTuple):
+    """The weights of a network while it learns, by name.
 
-    algo: the algorithm's table in the configuration. optimizer: makes one for the trained variables.
-    inputs: the signature of what `_inputs` adds to a batch. `updates` counts the calls of `update`.
+    online: all of them. trained: those that gradients change, which `obs/...` are not. target: those of the target
+    network; empty without one.
+    """
+
+    online: dict[str, tf.Variable]
+    trained: dict[str, tf.Variable]
+    target: dict[str, tf.Variable]
+
+
+class LearnerConfig(Protocol):
+    """The hyper-parameters that the frame itself reads."""
+
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def learning_rate_schedule(self) -> str: ...
+    @property
+    def total_learner_steps(self) -> int: ...
+    @property
+    def normalize_observations(self) -> bool: ...
+
+
+class Update(Protocol):
+    """The inside of an update: changes the variables by a batch `[T(+1), B, ...]`; runs inside a tf.function.
+
+    inputs: what the algorithm's `inputs` made. Returns metrics, scalars, `total_loss` and `grad_norm` among them, and
+    the tensors that `priorities` needs. Where the loss or the norm is not finite, it changes nothing.
+    """
+
+    def __call__(
+        self, variables: Variables, optimizer: Optimizer, batch: Tensors, learning_rate: tf.Tensor, *inputs: Any
+    ) -> dict[str, tf.Tensor]: ...
+
+
+class Learner:
+    """The weights, the optimizer and `update`. `updates` counts the calls of `update`.
+
+    acted: the columns of a prediction that are learned from, beside `action`.
+    optimizer: makes one for the trained variables. optimizer_name: what its arrays are called in a training state.
+    update: see Update. inputs: (batch `[T(+1), B, ...]`, columns `[B, T(+1), ...]`, updates so far) to what `update`
+    gets besides the batch, in NumPy; signature: TensorFlow's specs of these.
+    priorities: (what `update` returned, batch, columns) to the samples' new PRIORITY, float32 `[B]`, or None.
+    rng: what `inputs` draws from. target: whether there is a target network, which begins as the online one.
     """
 
     def __init__(
         self,
-        algo: str,
-        net: Architecture,
+        net: Network,
         weights: Weights,
-        config: Any,
+        config: LearnerConfig,
+        *,
         optimizer: Callable[[Mapping[str, tf.Variable]], Optimizer],
-        inputs: Sequence[tf.TensorSpec] = (),
+        update: Update,
+        acted: Sequence[str] = (),
+        inputs: Callable[[Columns, Columns, int], tuple[Any, ...]] = lambda _batch, _columns, _updates: (),
+        signature: Sequence[Any] = (),
+        priorities: Callable[[Columns, Columns, Columns], np.ndarray | None] = lambda _found, _batch, _columns: None,
+        rng: np.random.Generator | None = None,
+        target: bool = False,
+        optimizer_name: str = "optimizer",
     ) -> None:
-        self._algo, self._net, self._config = algo, net, config
-        self._variables = {name: tf.Variable(value) for name, value in weights.items()}
-        self._trained = {name: v for name, v in self._variables.items() if not name.startswith("obs/")}
-        self._optimizer = optimizer(self._trained)
+        self._net, self._config = net, config
+        self._inputs, self._priorities, self._rng = inputs, priorities, rng
+        online = {name: tf.Variable(value) for name, value in weights.items()}
+        goal = {name: tf.Variable(value, trainable=False) for name, value in weights.items()} if target else {}
+        trained = {name: variable for name, variable in online.items() if not name.startswith("obs/")}
+        self.variables = Variables(online, trained, goal)
+        self._optimizer, self._optimizer_name = optimizer(trained), optimizer_name
         follows = net.torso.standardise and config.normalize_observations and net.spaces.obs_dtype != BYTE
         self._moments = RunningMoments(len(weights["obs/mean"])) if follows else None
         self.updates = 0
-        self._columns = column_specs(net, "log_prob", "value")
-        signature = [self._columns, tf.TensorSpec([], tf.float32), *inputs]
-        self._function = tf.function(self._update, autograph=False, input_signature=signature)
+        self._columns = column_specs(net, *acted)
+        self._function = tf.function(
+            lambda batch, rate, *more: update(self.variables, self._optimizer, batch, rate, *more),
+            autograph=False,
+            input_signature=[self._columns, tf.TensorSpec([], tf.float32), *signature],
+        )
 
     def weights(self) -> Weights:
         """A copy of all weights, by name."""
-        return {name: variable.numpy() for name, variable in self._variables.items()}
+        return {name: variable.numpy() for name, variable in self.variables.online.items()}
 
     def assign(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Replaces all weights."""
-        for name, variable in self._variables.items():
-            variable.assign(weights[name])
+        """Replaces all weights, those of a target network too."""
+        for variables in (self.variables.online, self.variables.target):
+            for name, variable in variables.items():
+                variable.assign(weights[name])
 
     @property
     def traces(self) -> int:
@@ -81,70 +144,142 @@ class Learner:
         return float(config.learning_rate)
 
     def update(self, columns: Columns) -> dict[str, Any]:
-        """Learns from one batch of samples, columns `[B, T(+1), ...]`; returns metrics.
+        """Learns from one batch of samples, columns `[B, T(+1), ...]`; returns metrics, and new PRIORITY, if there is any.
 
-        Where the samples were drawn by priorities (they have the column PROBABILITY), and `_update` returns it, PRIORITY float32 `[B]`
-        is among the metrics.
-        Raises SampleError: a column is missing or has another shape or dtype. FloatingPointError: a column, the loss or the
-        gradient is not finite. The weights are those before the step that failed.
+        Raises SampleError: a column is missing or has another shape or dtype. FloatingPointError: a column, the loss or
+        the gradient is not finite. The weights are those before the step that failed.
         """
-        batch = time_major(columns, self._columns, self._algo.upper())  # [T(+1), B, ...]
+        batch = time_major(columns, self._columns)  # [T(+1), B, ...]
         rate = self.learning_rate()
-        metrics = self._function(batch, np.float32(rate), *self._inputs(batch, columns))
-        result = {name: float(value) for name, value in metrics.items() if name != PRIORITY}
-        for name in ("total_loss", "grad_norm"):
-            if not np.isfinite(result[name]):
-                losses = ", ".join(f"{key} = {result[key]}" for key in ("policy_loss", "value_loss", "entropy"))
-                raise FloatingPointError(
-                    f"{name} = {result[name]} in learn {self.updates} ({losses}); that gradient step was not applied. "
-                    f"Lower [{self._algo}] learning_rate or reward_scale, or look at the rewards and observations."
-                )
+        tensors = self._function(batch, np.float32(rate), *self._inputs(batch, columns, self.updates))
+        found = {name: tensor.numpy() for name, tensor in tensors.items()}
+        metrics: dict[str, Any] = {name: float(value) for name, value in found.items() if not value.ndim}
+        _require_finite_update(metrics, self.updates)
         self.updates += 1
-        if self._moments is not None:  # after the gradient steps, which so see what the actors saw
-            self._moments.add(batch["obs"].reshape(-1, int(np.prod(self._net.spaces.obs_shape))))
-            for name, value in self._moments.weights().items():
-                self._variables[name].assign(value)
-        priority = {PRIORITY: metrics[PRIORITY].numpy()} if PRIORITY in metrics and PROBABILITY in columns else {}
-        return {**result, "learning_rate": rate, **priority}
+        self._follow(batch["obs"])
+        metrics["learning_rate"] = rate
+        priority = self._priorities(found, batch, columns)
+        return metrics if priority is None else {**metrics, PRIORITY: priority}
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Plain data and arrays: everything but the weights that `restore` needs to go on exactly."""
-        arrays = {f"optimizer/{name}": value for name, value in self._optimizer.state().items()}
-        if self._moments is not None:
-            arrays |= {f"moments/{name}": value for name, value in self._moments.state().items()}
-        return {"updates": self.updates}, arrays
+        parts = {self._optimizer_name: self._optimizer.state()}
+        parts["target"] = {name: variable.numpy() for name, variable in self.variables.target.items()}
+        parts["moments"] = self._moments.state() if self._moments is not None else {}
+        arrays = {f"{part}/{name}": array for part, named in parts.items() for name, array in named.items()}
+        drawn = {} if self._rng is None else {"rng": self._rng.bit_generator.state}
+        return {"updates": self.updates, **drawn}, arrays
 
     def restore(self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         """Continues from what `state` returned."""
-        self._optimizer.restore(_under("optimizer/", arrays))
+        self._optimizer.restore(_under(f"{self._optimizer_name}/", arrays))
+        for name, variable in self.variables.target.items():
+            variable.assign(arrays[f"target/{name}"])
         if self._moments is not None:
             self._moments.restore(_under("moments/", arrays))
+        if self._rng is not None:
+            self._rng.bit_generator.state = header["rng"]
         self.updates = int(header["updates"])
 
-    def _inputs(self, batch: Columns, columns: Columns) -> tuple[np.ndarray, ...]:
-        """What `_update` gets besides `batch`, which is time-major; `columns` are all of the samples'."""
-        del batch, columns
-        return ()
+    def _follow(self, obs: np.ndarray) -> None:
+        """Standardises by what was seen; after the gradient steps, which so see what the actors saw."""
+        if self._moments is None:
+            return
+        self._moments.add(obs.reshape(-1, int(np.prod(self._net.spaces.obs_shape))))
+        for name, value in self._moments.weights().items():
+            self.variables.online[name].assign(value)
 
-    def _update(
-        self, batch: dict[str, tf.Tensor], learning_rate: tf.Tensor, *inputs: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """The whole update, `batch` time-major; returns metrics, `total_loss` and `grad_norm` among them."""
-        raise NotImplementedError
 
-    def _gradients(self, tape: tf.GradientTape, loss: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        """Gradients by name, clipped, and their global norm before that."""
-        gradients = tape.gradient(loss, list(self._trained.values()))
-        norm = tf.linalg.global_norm(gradients)
-        if self._config.max_grad_norm > 0:
-            gradients, _ = tf.clip_by_global_norm(gradients, self._config.max_grad_norm, norm)
-        return dict(zip(self._trained, gradients, strict=True)), norm
+def gradients(
+    tape: tf.GradientTape, loss: tf.Tensor, variables: Variables, max_norm: float
+) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """Gradients of the trained variables by name, and their global norm, to which `max_norm` is the limit; 0: no limit.
+
+    The norm is that before clipping.
+    """
+    found = tape.gradient(loss, list(variables.trained.values()))
+    norm = tf.linalg.global_norm(found)
+    if max_norm > 0:
+        found, _ = tf.clip_by_global_norm(found, max_norm, norm)
+    return dict(zip(variables.trained, found, strict=True)), norm
 
 
 def explained_variance(target: tf.Tensor, value: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """`1 - Var(target - value) / Var(target)` over valid steps, `[T, B]` each: 1 where the values were right, <= 0 where useless."""
+    """`1 - Var(target - value) / Var(target)` over valid steps, `[T, B]` each: 1 is right, 0 and below is useless."""
     target, value = tf.boolean_mask(target, mask), tf.boolean_mask(value, mask)
     return 1 - tf.math.reduce_variance(target - value) / (tf.math.reduce_variance(target) + 1e-8)
+
+
+def column_specs(net: Network, *acted: str) -> dict[str, tf.TensorSpec]:
+    """Every column, time-major: the time axis is `[T + 1]` for those in LONGER; STATE is `[B, S]`, before step 0.
+
+    acted: the float32 columns of a prediction that are learned from, beside `action`.
+    """
+    spaces = net.spaces
+    discrete = spaces.action_kind == "discrete"
+    obs_dtype = tf.as_dtype(np.dtype(spaces.obs_dtype))
+    specs = {"obs": tf.TensorSpec([None, None, *spaces.obs_shape], obs_dtype)}
+    if spaces.legal_actions:
+        specs["legal_act"] = tf.TensorSpec([None, None, spaces.action_size], tf.bool)
+    action_shape = [None, None] if discrete else [None, None, spaces.action_size]
+    specs["action"] = tf.TensorSpec(action_shape, tf.int32 if discrete else tf.float32)
+    specs |= {name: tf.TensorSpec([None, None], tf.float32) for name in (*acted, "reward")}
+    specs |= {name: tf.TensorSpec([None, None], tf.bool) for name in ("terminated", "truncated", "mask")}
+    if net.lstm_size:
+        specs[STATE] = tf.TensorSpec([None, 2 * net.lstm_size], tf.float32)
+    return specs
+
+
+def time_major(columns: Columns, specs: Mapping[str, tf.TensorSpec]) -> dict[str, np.ndarray]:
+    """The columns of `specs`, out of `[B, T(+1), ...]`, as `[T(+1), B, ...]`.
+
+    Raises SampleError: one is missing or has another shape or dtype. FloatingPointError: one has a number that is not
+    finite.
+    """
+    steps = columns["reward"].shape[1] if "reward" in columns else 0  # T
+    for name, spec in specs.items():
+        inner = list(spec.shape[1:]) if name == STATE else [steps + (name in LONGER), *spec.shape[2:]]
+        wanted = f"{spec.dtype.name} {['B', *inner]}"
+        if name not in columns:
+            raise SampleError(
+                f"samples have no column {name!r} ({wanted}); they have {', '.join(columns)}. "
+                f"Nothing was learned from them; {_OTHER}"
+            )
+        column = columns[name]
+        if column.dtype != spec.dtype.as_numpy_dtype or list(column.shape[1:]) != inner:
+            raise SampleError(
+                f"column {name!r} is {column.dtype} {['B', *column.shape[1:]]}, but learning needs {wanted}. "
+                f"Nothing was learned from them; {_OTHER}"
+            )
+        _require_finite(name, column, columns["mask"])
+    return {name: columns[name] if name == STATE else np.swapaxes(columns[name], 0, 1) for name in specs}
+
+
+_OTHER = "another agent or other settings made them. Begin a new run, whose buffer is empty."
+
+
+def _require_finite(name: str, column: np.ndarray, mask: np.ndarray) -> None:
+    if column.dtype.kind != "f" or np.isfinite(column).all():
+        return
+    b, t = np.argwhere(~np.isfinite(column))[0][:2]
+    if name == "reward" and np.isfinite(column[mask]).all():
+        return
+    where = "before its first step" if name == STATE else f"at step {t}"
+    raise FloatingPointError(
+        f"column {name!r} is not finite in trajectory {b} of the batch {where}; nothing was learned from this batch. "
+        "Look at what the environment returned there"
+        + (", or load an earlier model." if name in ("log_prob", "value", STATE) else ".")
+    )
+
+
+def _require_finite_update(metrics: Mapping[str, float], updates: int) -> None:
+    for name in ("total_loss", "grad_norm"):
+        if not np.isfinite(metrics[name]):
+            others = ", ".join(f"{key} = {value}" for key, value in metrics.items() if key != name)
+            raise FloatingPointError(
+                f"{name} = {metrics[name]} in learn {updates} ({others}); that gradient step was not applied. "
+                "Lower the algorithm's learning_rate or reward_scale, or look at the rewards and observations."
+            )
 
 
 def _under(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

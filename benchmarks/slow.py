@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ class Config(config.Config):
 class Agent(agent.Agent):
     """IMPALA whose learner takes its time."""
 
-    config_class = Config
+    algorithm = replace(agent.ALGORITHM, config=Config)
 
     def learn(self, list_sample_data: Batch) -> dict[str, float]:
         """As IMPALA's, and later."""

@@ -1,7 +1,8 @@
 """The numbers of this agent.
 
 `[diy.presets]` in conf/algo_conf.toml overrides them for some environments, and the start says which; `[diy]` in
-conf/configure_app.toml and `--set diy.GAMMA=0.995` override both. How wide an observation is stands nowhere: the first one says so.
+conf/configure_app.toml and `--set diy.GAMMA=0.995` override both. How wide an observation is stands nowhere: the first
+one says so.
 """
 
 from __future__ import annotations

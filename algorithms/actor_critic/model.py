@@ -1,4 +1,4 @@
-"""The network: a policy head and a value head on two torsos, or on one that they share, which may have an LSTM behind it.
+"""The network: a policy head and a value head on two torsos, or on a shared one, which may have an LSTM behind it.
 
 Shape legend: B rows; A actions (discrete) or action dimensions (continuous); F features; S numbers of an LSTM's state.
 """
@@ -6,7 +6,7 @@ Shape legend: B rows; A actions (discrete) or action dimensions (continuous); F 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,8 +14,21 @@ from kaimesh.algorithms.networks import layers, lstm
 from kaimesh.algorithms.networks import torso as torso_module
 from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.algorithms.networks.library import Library
-from kaimesh.algorithms.networks.torso import Torso, torso_of
+from kaimesh.algorithms.networks.torso import Torso, TorsoConfig, torso_of
 from kaimesh.contract.spaces import Spaces
+
+
+class ModelConfig(TorsoConfig, Protocol):
+    """The hyper-parameters that decide on the network and its initial weights."""
+
+    @property
+    def torso(self) -> str: ...
+    @property
+    def lstm_size(self) -> int: ...
+    @property
+    def initial_log_std(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
 
 
 class Architecture(NamedTuple):
@@ -35,15 +48,18 @@ class Architecture(NamedTuple):
         return self.lstm_size or self.torso.features
 
 
-def architecture(spaces: Spaces, config: Any) -> Architecture:
+def architecture(spaces: Spaces, config: ModelConfig) -> Architecture:
     """The network for `spaces` that `config` asks for. Raises ValueError: as `torso_of`."""
     torso = torso_of(spaces, config)
     shared = config.torso == "shared" or (config.torso == "auto" and (torso.kind != "mlp" or config.lstm_size > 0))
     return Architecture(spaces, torso, shared, config.lstm_size)
 
 
-def initial_weights(net: Architecture, config: Any) -> Weights:
-    """Weights by name, from `config.seed` alone: torsos `policy/<i>` and `value/<i>` (or `torso/<i>`), `lstm`, heads `<name>/out`."""
+def initial_weights(net: Architecture, config: ModelConfig) -> Weights:
+    """Weights by name, from `config.seed` alone.
+
+    Torsos are `policy/<i>` and `value/<i>`, or `torso/<i>`; then `lstm`; heads `policy/out` and `value/out`.
+    """
     rng = np.random.default_rng(config.seed)
     weights: Weights = {}
     for name in ("torso",) if net.shared else ("policy", "value"):
@@ -68,10 +84,10 @@ def forward(net: Architecture, library: Library, weights: Mapping[str, Any], obs
     if net.lstm_size:
         policy, *state = library.lstm(weights, "lstm", policy, *state)  # type: ignore[assignment]
     value = policy if net.shared else library.torso(net.torso, weights, "value", obs)  # [B, F]
-    return (*heads(weights, policy, value), *state)
-
-
-def heads(weights: Mapping[str, Any], policy: Any, value: Any) -> tuple[Any, Any]:
-    """As `forward`, from the features `[B, F]` that the policy and the value read."""
     head = policy @ weights["policy/out/w"] + weights["policy/out/b"]  # [B, A]
-    return head, (value @ weights["value/out/w"] + weights["value/out/b"])[:, 0]
+    return head, (value @ weights["value/out/w"] + weights["value/out/b"])[:, 0], *state
+
+
+def header(net: Architecture) -> dict[str, Any]:
+    """What a model's file says of the policy and the value."""
+    return {"shared": net.shared}

@@ -43,6 +43,12 @@ def of_action(distribution: tf.Tensor, action: tf.Tensor) -> tf.Tensor:
     return tf.gather(distribution, action, axis=-2, batch_dims=action.shape.rank)
 
 
+def of_state(values: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
+    """`[T, B, N]`: those of the states `state` int32 `[T, B]`, out of `[T + 1, B, N]`."""
+    found = tf.gather(tf.transpose(values, [1, 0, 2]), tf.transpose(state), batch_dims=1)  # [B, T, N]
+    return tf.transpose(found, [1, 0, 2])
+
+
 def huber(error: tf.Tensor, delta: float) -> tf.Tensor:
     """`e^2 / 2` up to `delta`, linear beyond; `delta` 0: the former everywhere."""
     square = 0.5 * tf.square(error)
@@ -55,7 +61,8 @@ def huber(error: tf.Tensor, delta: float) -> tf.Tensor:
 def projected(returns: tf.Tensor, probability: tf.Tensor, reward: tf.Tensor, discount: tf.Tensor) -> tf.Tensor:
     """The distribution of `reward + discount Z` on the atoms again: the projection of equation 7 of arXiv:1707.06887.
 
-    returns: of the atoms, float32 `[N]`, evenly spaced. probability: of Z, float32 `[*, N]`. reward, discount: float32 `[*]`.
+    returns: of the atoms, float32 `[N]`, evenly spaced. probability: of Z, float32 `[*, N]`.
+    reward, discount: float32 `[*]`.
     """
     spacing = (returns[-1] - returns[0]) / (returns.shape[0] - 1)  # a difference of neighbours would lose digits
     shifted = reward[..., None] + discount[..., None] * returns  # [*, N]

@@ -1,7 +1,7 @@
 """The network of DQN: a torso, perhaps an LSTM, and one linear layer of action values, or of advantages and a value.
 
-Shape legend: B rows; A actions; N atoms of a distribution of returns, 1 where only its mean is learned; O outputs, A + 1 with
-dueling heads, else A; S numbers of an LSTM's state.
+Shape legend: B rows; A actions; N atoms of a distribution of returns, 1 where only its mean is learned; O outputs,
+A + 1 with dueling heads, else A; S numbers of an LSTM's state.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from kaimesh.algorithms.networks import layers, lstm
 from kaimesh.algorithms.networks import torso as torso_module
 from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.algorithms.networks.library import Library
-from kaimesh.algorithms.networks.sampling import ILLEGAL_LOGIT
 from kaimesh.algorithms.networks.torso import Torso, torso_of
 from kaimesh.contract.spaces import Spaces
 
@@ -69,7 +68,7 @@ def initial_weights(net: Architecture, config: Config) -> Weights:
 
 
 def forward(net: Architecture, library: Library, weights: Mapping[str, Any], obs: Any, *state: Any) -> tuple[Any, ...]:
-    """What the heads say, float32 `[B, O N]`, of observations `[B, ...]`; NumPy's or TensorFlow's `library` decides the kind.
+    """Outputs of the heads, float32 `[B, O N]`, of observations `[B, ...]`, in the `library` of NumPy or TensorFlow.
 
     With an LSTM, `state` is the one before, `[B, S]`, and the next one comes second.
     """
@@ -77,6 +76,11 @@ def forward(net: Architecture, library: Library, weights: Mapping[str, Any], obs
     if net.lstm_size:
         features, *state = library.lstm(weights, "lstm", features, *state)  # type: ignore[assignment]
     return (features @ weights["out/w"] + weights["out/b"], *state)
+
+
+def header(net: Architecture) -> dict[str, Any]:
+    """What a model's file says of the heads."""
+    return {"dueling": net.dueling, "atoms": net.atoms, "support": net.support}
 
 
 def action_values(net: Architecture, heads: np.ndarray) -> np.ndarray:
@@ -90,22 +94,3 @@ def action_values(net: Architecture, heads: np.ndarray) -> np.ndarray:
     weight = np.exp(x - x.max(2, keepdims=True))
     values: np.ndarray = weight @ net.returns / weight.sum(2)
     return values
-
-
-def explore(
-    values: np.ndarray, legal_act: np.ndarray | None, epsilon: np.ndarray | float, rng: np.random.Generator | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Actions int32 `[B]`, their values, and the best values, float32 `[B]`, for `values` float32 `[B, A]`.
-
-    The best action, or with the probability `epsilon` `[B]` any; without `rng` always the best. `legal_act`, bool `[B, A]`:
-    other actions are never taken. A row without any legal action (padding) chooses among all.
-    """
-    if legal_act is not None:
-        values = np.where(legal_act | ~legal_act.any(1, keepdims=True), values, ILLEGAL_LOGIT)
-    rows = np.arange(len(values))
-    best = values.argmax(1)
-    action = best
-    if rng is not None:
-        lot = np.where(values > ILLEGAL_LOGIT, rng.random(values.shape), -1)  # [B, A]
-        action = np.where(rng.random(len(values)) < epsilon, lot.argmax(1), best)
-    return action.astype(np.int32), values[rows, action], values[rows, best]

@@ -5,21 +5,25 @@ Shape legend: T steps of a trajectory, B trajectories; time is the leading axis.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
+from kaimesh.algorithms.algorithm import Columns
+from kaimesh.algorithms.dqn.config import Config
 from kaimesh.algorithms.targets.nstep import n_step
+from kaimesh.contract.columns import PRIORITY
+
+_SEEN = ("q", "value")  # columns of a prediction that only the first priorities are made of
 
 
-def epsilons(slots: np.ndarray, total: int, epsilon: float, ladder: float) -> np.ndarray:
-    """`epsilon_i = epsilon ^ (1 + ladder i / (N - 1))`, section 4.1 of arXiv:1803.00933, float32, for `slots` i of N = `total`."""
-    values: np.ndarray = np.power(epsilon, 1 + ladder * slots / max(total - 1, 1))
-    return values.astype(np.float32)
+def sample_of(config: Config, columns: Columns) -> Columns:
+    """What is stored of trajectories `[B, T(+1), ...]`: with first priorities, as in Ape-X, without what these needed."""
+    errors = first_errors(columns, config.gamma, config.n_step, config.reward_scale)  # [T, B]
+    priority = priorities(errors, columns["mask"].T, config.priority_max_share, config.priority_floor)
+    return {**{name: column for name, column in columns.items() if name not in _SEEN}, PRIORITY: priority}
 
 
 def priorities(td_error: np.ndarray, mask: np.ndarray, max_share: float, floor: float) -> np.ndarray:
-    """`eta max_t |delta_t| + (1 - eta) mean_t |delta_t|` over the valid steps (Kapturowski et al. 2019, section 2.3), plus `floor`.
+    """`eta max_t |delta_t| + (1 - eta) mean_t |delta_t|` over the valid steps (R2D2, section 2.3), plus `floor`.
 
     float32 `[B]`, of errors float32 `[T, B]` and their `mask` bool `[T, B]`; `max_share` is eta.
     """
@@ -29,8 +33,8 @@ def priorities(td_error: np.ndarray, mask: np.ndarray, max_share: float, floor: 
     return values.astype(np.float32)
 
 
-def first_errors(columns: Mapping[str, np.ndarray], gamma: float, n: int, reward_scale: float) -> np.ndarray:
-    """The errors float32 `[T, B]` of trajectories as their actors saw them, with what these recorded of values and actions.
+def first_errors(columns: Columns, gamma: float, n: int, reward_scale: float) -> np.ndarray:
+    """The errors float32 `[T, B]` of trajectories by the values that their actors recorded.
 
     columns: `[B, T(+1)]`; `q` is the value of the action that was taken, `value` that of the best one.
     """

@@ -1,5 +1,7 @@
-"""IMPALA, arXiv:1802.01561: an actor-critic that learns from trajectories of older policies, by V-trace; native, vectorised.
+"""IMPALA, arXiv:1802.01561: an actor-critic that learns from trajectories of older policies, by V-trace.
 
-Read `config` (what can be set), `losses` (the objective), `learning` (one gradient step from a batch of trajectories), and
-`kaimesh.algorithms.targets.vtrace`. The network and the mesh's calls are those of `kaimesh.algorithms.actor_critic`; `agent` ties them together.
+config    what can be set
+losses    the objective; its targets are kaimesh.algorithms.targets.vtrace's
+learning  one gradient step from a batch of trajectories
+agent     ties them and the network, which is kaimesh.algorithms.actor_critic's, together
 """

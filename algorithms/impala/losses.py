@@ -26,7 +26,7 @@ class ImpalaLoss(NamedTuple):
 
 
 def clipped_reward(reward: tf.Tensor, how: str) -> tf.Tensor:
-    """`reward` float32, each by itself; how: "none", "abs_one" or "soft_asymmetric" (the paper's DMLab-30, appendix A)."""
+    """`reward` float32, clipped; how: "none", "abs_one" or "soft_asymmetric" (the paper's DMLab-30, appendix A)."""
     if how == "abs_one":
         return tf.clip_by_value(reward, -1.0, 1.0)
     if how == "soft_asymmetric":
@@ -50,9 +50,9 @@ def impala_loss(
 ) -> ImpalaLoss:
     """The three gradients of section 4.2 as one loss; tensors are `[T, B]`, float32 but for the bool `mask`.
 
-    `- log pi(a_s | x_s) advantage_s + value_cost (v_s - V(x_s))^2 / 2 - entropy_cost H(pi(. | x_s))`, over steps s that are
-    not masked. `log_prob`, `entropy` and `value` are the current network's, `value_target` and `advantage` V-trace's; `weight`,
-    float32 `[B]`, multiplies all of a trajectory's terms.
+    `- log pi(a_s | x_s) advantage_s + value_cost (v_s - V(x_s))^2 / 2 - entropy_cost H(pi(. | x_s))`, over steps s that
+    are not masked. `log_prob`, `entropy` and `value` are the current network's, `value_target` and `advantage`
+    V-trace's; `weight`, float32 `[B]`, multiplies all of a trajectory's terms.
     """
     count = tf.maximum(tf.reduce_sum(tf.cast(mask, tf.float32)), 1.0)
 
@@ -70,8 +70,8 @@ def impala_loss(
 def importance_weights(probability: np.ndarray, exponent: float) -> np.ndarray:
     """`min(1, (N P(i)) ^ -beta)`, float32 `[B]`, for `N P(i)` float64 `[B]`; 1 for what was not drawn by lot.
 
-    Section 3.4 of arXiv:1511.05952 divides by the largest weight, so that updates are only ever scaled down. Among fresh
-    trajectories, whose weight is 1, that would scale these down by the rarest replayed one.
+    Section 3.4 of arXiv:1511.05952 divides by the largest weight, so that updates are only ever scaled down. Among
+    fresh trajectories, whose weight is 1, that would scale these down by the rarest replayed one.
     """
     weights: np.ndarray = np.minimum(1.0, probability**-exponent)
     return weights.astype(np.float32)

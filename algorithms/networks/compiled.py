@@ -1,4 +1,4 @@
-"""What networks are made of in TensorFlow, and a forward pass as one concrete function, for those that NumPy is too slow for."""
+"""A forward pass in TensorFlow as one concrete function, for actors whose network is a CNN: NumPy is too slow there."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from kaimesh.algorithms.networks import lstm_unroll, torsos
+from kaimesh.algorithms.networks import differentiable, lstm_unroll
 from kaimesh.algorithms.networks.library import Library
 
-TENSORFLOW = Library(torsos.forward, lstm_unroll.step)
+TENSORFLOW = Library(differentiable.features, lstm_unroll.step)
 
 
 class Compiled:
-    """`forward(weights, obs, *more)`, traced once for every batch size, with weights that can be replaced between calls.
+    """`forward(weights, obs, *more)`, traced once for all batch sizes; its weights can be replaced between calls.
 
     more: shape of one row and dtype of each further input.
     """

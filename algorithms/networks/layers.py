@@ -1,4 +1,4 @@
-"""Initial weights, as NumPy arrays by name. A torso called `name` has layers `name/0`, `name/1`, ..., each with `w` and `b`.
+"""Initial weights, as NumPy arrays by name. A torso `name` has layers `name/0`, `name/1`, ..., each with `w` and `b`.
 
 Shape legend: I inputs, O outputs of a layer; H, W, C height, width, channels; V numbers beside an image.
 """
@@ -57,7 +57,9 @@ def mlp(rng: np.random.Generator, name: str, inputs: int, hidden_sizes: Sequence
 def strided_cnn(
     rng: np.random.Generator, name: str, image: tuple[int, int, int], vector_width: int, kind: str
 ) -> Weights:
-    """Convolutions `name/0`, ... of STRIDED[kind], then a dense layer on what they give and V numbers more; for images `(H, W, C)`.
+    """Convolutions `name/0`, ... of STRIDED[kind], then a dense layer on their output and V numbers more.
+
+    image: `(H, W, C)`.
 
     Raises ValueError: the image is too small for the convolutions.
     """
@@ -73,7 +75,7 @@ def strided_cnn(
 
 
 def resnet(rng: np.random.Generator, name: str, image: tuple[int, int, int], vector_width: int, kind: str) -> Weights:
-    """Sections `name/0`, ...: a convolution, and blocks `name/<section>/<block>` of two; then a dense layer as above."""
+    """Sections `name/0`, ...: a convolution, and blocks of two, `name/<section>/<block>`; a dense layer as above."""
     height, width, channels = image
     weights: Weights = {}
     for i, outputs in enumerate(SECTIONS):

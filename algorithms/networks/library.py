@@ -1,4 +1,4 @@
-"""One definition of a network serves NumPy (actors, with an MLP) and TensorFlow: `forward` is given the functions of either."""
+"""One definition of a network serves NumPy (actors with an MLP) and TensorFlow: it is given the functions of either."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from kaimesh.algorithms.networks.torso import Torso
 class Library(NamedTuple):
     """What NumPy and TensorFlow each have their own of.
 
-    torso: (torso, weights, name, obs `[B, ...]`) to features `[B, F]`. lstm: (weights, name, features, state `[B, S]`) to outputs and
-    the next state.
+    torso: (torso, weights, name, obs `[B, ...]`) to features `[B, F]`. lstm: (weights, name, features, state `[B, S]`)
+    to outputs and the next state.
     """
 
     torso: Callable[[Torso, Mapping[str, Any], str, Any], Any]

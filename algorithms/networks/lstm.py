@@ -1,7 +1,7 @@
-"""A long short-term memory between a torso and the heads: its weights, its state, and the step that actors make in NumPy.
+"""A long short-term memory between a torso and the heads: weights, state, and the step that actors make in NumPy.
 
-Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000. For inputs x and a state of output h and cell c:
-`i, f, g, o = split([x, h] W + b)`, `c' = sigmoid(f) c + sigmoid(i) tanh(g)`, `h' = sigmoid(o) tanh(c')`.
+Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000. For inputs x and a state of output h and cell
+c: `i, f, g, o = split([x, h] W + b)`, `c' = sigmoid(f) c + sigmoid(i) tanh(g)`, `h' = sigmoid(o) tanh(c')`.
 
 Shape legend: B rows, I inputs, H `lstm_size`. A state is one array `[B, 2 H]`, h before c; a new episode's is 0.
 """
@@ -18,7 +18,7 @@ STATE = "lstm"  # the column of the state, in requests, answers and samples
 
 
 def initial_weights(rng: np.random.Generator, name: str, inputs: int, size: int) -> Weights:
-    """`name/w` float32 `[I + H, 4 H]`, each gate orthogonal, and `name/b` float32 `[4 H]`: 1 for the forget gate, else 0.
+    """`name/w` float32 `[I + H, 4 H]`, each gate orthogonal; `name/b` float32 `[4 H]`, 1 for the forget gate, else 0.
 
     With that bias the cell keeps what it holds at first, so that gradients reach far back (Jozefowicz et al. 2015).
     """

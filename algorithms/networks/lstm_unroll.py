@@ -23,8 +23,8 @@ def step(weights: Weights, name: str, x: tf.Tensor, state: tf.Tensor) -> tuple[t
 def unroll(weights: Weights, name: str, x: tf.Tensor, state: tf.Tensor, reset: tf.Tensor) -> tf.Tensor:
     """Outputs float32 `[T, B, H]` of inputs `[T, B, I]`.
 
-    state: `[B, 2 H]`, before step 0. reset: bool `[T, B]`; True where step t is the first of an episode: the state before it
-    is the initial one, whatever came before.
+    state: `[B, 2 H]`, before step 0. reset: bool `[T, B]`; True where step t is the first of an episode: the state
+    before it is the initial one, whatever came before.
     """
     inputs = x.shape[-1]
     w, recurrent = weights[f"{name}/w"][:inputs], weights[f"{name}/w"][inputs:]

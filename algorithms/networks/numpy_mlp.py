@@ -14,7 +14,8 @@ from kaimesh.contract.spaces import Part
 def forward(torso: Torso, weights: Mapping[str, np.ndarray], name: str, obs: np.ndarray) -> np.ndarray:
     """Features float32 `[B, O]` of observations `[B, ...]`, by the layers `name/0`, `name/1`, ... of `weights`.
 
-    The same function as `torsos.forward`. Where the torso standardises, observations are clipped to [-10, 10] then.
+    The same function as `differentiable.features`. Where the torso standardises, observations are clipped to [-10, 10]
+    then.
     """
     x = flat(torso, obs)  # [B, I]
     if torso.standardise:

@@ -1,7 +1,7 @@
 """Which torso an agent's network has: what it reads, what it is made of, its initial weights. No TensorFlow here.
 
-A torso turns one observation into features. Its weights are called `name/0`, `name/1`, ..., see `layers`. The forward passes are
-in `numpy_mlp` and `torsos`, which read the same description.
+A torso turns one observation into features. Its weights are called `name/0`, `name/1`, ..., see `layers`. The forward
+passes are in `numpy_mlp` and `differentiable`, which read the same description.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ class TorsoConfig(Protocol):
 class Torso(NamedTuple):
     """What the shapes of a torso's weights follow from; stored with every model.
 
-    parts: what one observation consists of. kind: one of NETWORKS but "auto". hidden_sizes, activation: of an MLP; a CNN has its
-    paper's. standardise: whether there are weights `obs/mean` and `obs/scale`, which are not trained by gradients.
+    parts: what one observation consists of. kind: one of NETWORKS but "auto". hidden_sizes, activation: of an MLP; a
+    CNN has its paper's. standardise: whether there are weights `obs/mean` and `obs/scale`, which are not trained by
+    gradients.
     """
 
     parts: tuple[Part, ...]
@@ -64,6 +65,17 @@ class Torso(NamedTuple):
     def features(self) -> int:
         """Numbers that come out."""
         return self.hidden_sizes[-1] if self.kind == "mlp" else layers.CNN_FEATURES[self.kind]
+
+
+class Network(Protocol):
+    """What every algorithm's Architecture has: what its network reads, and its LSTM's units, 0 without one."""
+
+    @property
+    def spaces(self) -> Spaces: ...
+    @property
+    def torso(self) -> Torso: ...
+    @property
+    def lstm_size(self) -> int: ...
 
 
 def torso_of(spaces: Spaces, config: TorsoConfig) -> Torso:

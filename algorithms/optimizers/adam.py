@@ -1,4 +1,4 @@
-"""Adam, arXiv:1412.6980, over a dict of variables, with a state of plain arrays so that a resume is exact to the bit."""
+"""Adam, arXiv:1412.6980, over a dict of variables; its state is plain arrays, so that a resume is exact to the bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RMSProp as TensorFlow 1 had it and as IMPALA used it: the epsilon is inside the root, and the mean square begins at 1.
+"""RMSProp as in TensorFlow 1 and IMPALA: the epsilon is inside the root, and the mean square begins at 1.
 
 Hinton, Srivastava and Swersky, Neural networks for machine learning, lecture 6e; arXiv:1802.01561, appendix D.
 """

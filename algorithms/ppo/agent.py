@@ -4,23 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kaimesh.algorithms.actor_critic.agent import ActorCritic
-from kaimesh.algorithms.actor_critic.model import Architecture
+from kaimesh.algorithms.actor_critic import model
+from kaimesh.algorithms.actor_critic.acting import act
+from kaimesh.algorithms.agent import NativeAgent
+from kaimesh.algorithms.algorithm import Algorithm
 from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.algorithms.ppo.config import Config
+from kaimesh.contract.agent import TableSpec
 
 if TYPE_CHECKING:
-    from kaimesh.algorithms.ppo.learning import Learner
+    from kaimesh.algorithms.learner import Learner
 
 
-class Agent(ActorCritic):
-    """An actor-critic that learns by PPO."""
+def _learner(net: model.Architecture, weights: Weights, config: Config) -> Learner:
+    from kaimesh.algorithms.ppo.learning import learner  # which imports TensorFlow
 
-    config_class = Config
-    model_format = "ppo 2"
-    state_format = "ppo training state 2"
+    return learner(net, weights, config)
 
-    def _make_learner(self, net: Architecture, weights: Weights) -> Learner:
-        from kaimesh.algorithms.ppo.learning import Learner
 
-        return Learner(net, weights, self.config)
+ALGORITHM = Algorithm(
+    config=Config,
+    table=TableSpec(kind="queue", rows_per_item=1),
+    model=model,
+    act=act,
+    learner=_learner,
+    model_format="ppo 2",
+    state_format="ppo training state 2",
+    remedies={"shared": "set torso"},
+)
+
+
+class Agent(NativeAgent):
+    """A policy and a value that learn by PPO. `predict` draws actions, see `acting.act`."""
+
+    algorithm = ALGORITHM

@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-# Ratios are kept within exp(-20) and exp(20): far outside any clip range, and a sample that is hopelessly stale gives a large
-# KL, on which the update stops, instead of an infinite loss.
+# Ratios are kept within exp(-20) and exp(20), far outside any clip range: so a sample that is hopelessly stale gives a
+# large KL, on which the update stops, instead of an infinite loss.
 _MAX_LOG_RATIO = 20.0
 
 
 class PPOLoss(NamedTuple):
     """Scalars, float32, means over the minibatch.
 
-    total_loss: what is minimised. approx_kl: KL(behaviour, current), estimated from its samples as `r - 1 - log r`, which is
-    never negative. clip_fraction: share of steps whose ratio is outside `[1 - clip, 1 + clip]`.
+    total_loss: what is minimised. approx_kl: KL(behaviour, current), estimated from its samples as `r - 1 - log r`,
+    which is never negative. clip_fraction: share of steps whose ratio is outside `[1 - clip, 1 + clip]`.
     """
 
     total_loss: tf.Tensor

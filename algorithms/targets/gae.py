@@ -39,7 +39,7 @@ def gae(
     which belongs to another episode.
 
     Args:
-        value: float32 `[T + 1, B]`; entry t + 1 is the value of the state that step t led to, also where it ended there.
+        value: float32 `[T + 1, B]`; entry t + 1 is that of the state that step t led to, also where it ended there.
         reward: float32 `[T, B]`.
         terminated: bool `[T, B]`; the episode ended in a terminal state, whose value is 0.
         truncated: bool `[T, B]`; the episode was cut, for example by a time limit.

@@ -1,4 +1,4 @@
-"""n-step returns over several episodes per trajectory, in NumPy: they depend on what was recorded, never on the network.
+"""n-step returns over several episodes per trajectory, in NumPy: they depend on what was recorded, not on a network.
 
 Shape legend: T steps of a trajectory, B trajectories; time is the leading axis.
 """
@@ -13,8 +13,8 @@ import numpy as np
 class NStep(NamedTuple):
     """What `n_step` returns; the target of step t is `reward_t + discount_t V(s[bootstrap_t])`.
 
-    reward: float32 `[T, B]`, the discounted sum of up to n rewards. discount: float32 `[T, B]`, 0 where the episode terminated
-    on the way. bootstrap: int32 `[T, B]`, in 1..T, the state whose value the sum goes on with.
+    reward: float32 `[T, B]`, the discounted sum of up to n rewards. discount: float32 `[T, B]`, 0 where the episode
+    terminated on the way. bootstrap: int32 `[T, B]`, in 1..T, the state whose value the sum goes on with.
     """
 
     reward: np.ndarray
@@ -33,15 +33,15 @@ def n_step(
 ) -> NStep:
     """`R_t = sum_k<m gamma^k r_t+k`, continued with `gamma^m V(s_t+m)`: section 3.1 of arXiv:1710.02298.
 
-    m is n, but no more than lead to the end of the episode or of the trajectory. Nothing follows a terminal state; a truncated
-    episode, and a trajectory that ends, go on with the value of the last state that was seen.
+    m is n, but no more than lead to the end of the episode or of the trajectory. Nothing follows a terminal state; a
+    truncated episode, and a trajectory that ends, go on with the value of the last state that was seen.
 
     Args:
         reward: float32 `[T, B]`.
         terminated: bool `[T, B]`; the episode ended in a terminal state, whose value is 0.
         truncated: bool `[T, B]`; the episode was cut, for example by a time limit.
-        mask: bool `[T, B]`; False where step t is no step of any episode (an automatic reset). Its reward is not read, and what
-            is returned for it means nothing.
+        mask: bool `[T, B]`; False where step t is no step of any episode (an automatic reset). Its reward is not read,
+            and what is returned for it means nothing.
         gamma: discount per step, in [0, 1].
         n: steps, at least 1.
     """

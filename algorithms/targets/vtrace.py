@@ -51,8 +51,8 @@ def vtrace(
         reward: float32 `[T, B]`.
         terminated: bool `[T, B]`; the episode ended in a terminal state, whose value is 0.
         truncated: bool `[T, B]`; the episode was cut, for example by a time limit.
-        mask: bool `[T, B]`; False where step t is no step of any episode (an automatic reset). Neither its reward nor its
-            log_rho is read.
+        mask: bool `[T, B]`; False where step t is no step of any episode (an automatic reset). Neither its reward nor
+            its log_rho is read.
         gamma: discount per step, in [0, 1].
         vtrace_lambda: in [0, 1]; 1 is the paper's, 0 is one-step.
         rho_bar: at least c_bar; decides which policy's value is learned: at infinity that of pi, near 0 that of mu.

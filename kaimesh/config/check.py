@@ -102,8 +102,9 @@ def problems(app: App, roles: Iterable[Role] = tuple(ROLES.values())) -> list[st
 def _two_paces(app: App) -> list[str]:
     """The limiter lets nothing in until the learner has drawn; a learner that waits for new samples must not draw less than that.
 
-    After n new samples it has drawn production_consume_ratio x n, and the limiter wants reverb_samples_per_insert x n, less the
-    slack. So with a smaller ratio the two stop sooner or later, whatever the slack; with one that is not, they never do.
+    After n new samples it has drawn production_consume_ratio x n, and the limiter wants reverb_samples_per_insert x n,
+    less the slack. So with a smaller ratio the two stop sooner or later, whatever the slack; with one that is not, they
+    never do.
     """
     wanted, drawn = app.reverb_samples_per_insert, app.production_consume_ratio
     by_ratio = app.algorithm_on_policy_or_off_policy == "off-policy" and not app.learner_train_by_while_true

@@ -1,7 +1,7 @@
 """An algorithm's hyper-parameters: the defaults that its config class has, overridden by the table `[<algo>]`.
 
-The class is a frozen dataclass, and each agent gets an instance of its own; or it is a plain class, whose attributes are set before
-the agent's package is imported, and all agents of a process share them.
+The class is a frozen dataclass, and each agent gets an instance of its own; or it is a plain class, whose attributes
+are set before the agent's package is imported, and all agents of a process share them.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _defaults: dict[type, dict[str, Any]] = {}  # as the classes were written, befor
 
 
 def config_class(path: str) -> type:
-    """The class at "package.module.Class". Raises ImportError or AttributeError, and whatever the module itself raises."""
+    """The class at "package.module.Class". Raises ImportError, AttributeError, and whatever the module itself raises."""
     module, _, name = path.rpartition(".")
     cls: type = getattr(importlib.import_module(module), name)
     return cls
 
 
 def defaults_of(cls: type) -> dict[str, Any]:
-    """Every hyper-parameter with its default, as the class was written. Raises ValueError: one of a dataclass has none."""
+    """Every hyper-parameter with its default, as the class was written. Raises ValueError: a field has none."""
     if cls not in _defaults:
         _defaults[cls] = _of_fields(cls) if _is_frozen(cls) else _of_attributes(cls)
     return _defaults[cls]
@@ -40,8 +40,9 @@ def defaults_of(cls: type) -> dict[str, Any]:
 class Parameters(NamedTuple):
     """The hyper-parameters of one configuration.
 
-    path, cls: the class at "package.module.Class". values: of every hyper-parameter. instance: where `cls` is a frozen dataclass,
-    the instance with these values, which each agent gets; None: `cls` is a plain class, which agents read themselves.
+    path, cls: the class at "package.module.Class". values: of every hyper-parameter. instance: where `cls` is a frozen
+    dataclass, the instance with these values, which each agent gets; None: `cls` is a plain class, which agents read
+    themselves.
     """
 
     algo: str
@@ -55,8 +56,9 @@ class Parameters(NamedTuple):
         return {key: value for key, value in self.values.items() if _plain(value) and (key != "seed" or key in given)}
 
     def for_agent(self) -> dict[str, Any]:
-        """The keyword arguments by which an agent's class gets them; none for a plain class, which from now on keeps these values.
+        """The keyword arguments by which an agent's class gets them.
 
+        A plain class gives none: it is set, and keeps these values from now on.
         Raises ConfigError: an agent of this process was made with other values of the same plain class.
         """
         if self.instance is not None:
@@ -88,9 +90,9 @@ def _conflict(wanted: Parameters) -> str:
         return ""
     differing = [key for key, value in wanted.values.items() if value != held.values[key]]
     return (
-        f"[{wanted.algo}] sets {_settings(wanted, differing)} in the class {wanted.path}, but an agent of [{held.algo}] in this "
-        f"process was made with {_settings(held, differing)} in the same class: the hyper-parameters of that agent would change "
-        "while it runs. Use the same values, or a process of its own for each, or make the class a frozen dataclass "
+        f"[{wanted.algo}] sets {_settings(wanted, differing)} in the class {wanted.path}, but an agent of [{held.algo}] in "
+        f"this process was made with {_settings(held, differing)} in the same class: the hyper-parameters of that agent "
+        "would change while it runs. Use the same values, or a process of its own for each, or make the class a frozen dataclass "
         "(@dataclass(frozen=True, kw_only=True)), of which every agent gets its own instance as the argument `config`."
     )
 

@@ -1,7 +1,7 @@
 """Reading a configuration: file < environment < overrides, with the algorithm's defaults below all of them.
 
-Every problem of every key is collected into one ConfigError. A run's own conf.toml is *resolved*: it names every key, so
-neither the environment nor the algorithm's defaults are applied to it again.
+Every problem of every key is collected into one ConfigError. A run's own conf.toml is *resolved*: it names every key,
+so neither the environment nor the algorithm's defaults are applied to it again.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ RESOLVED = "resolved"  # the top-level key that marks a run's own conf.toml
 class Config:
     """A whole, valid configuration.
 
-    hyper: the algorithm's hyper-parameters, as far as TOML can hold them. parameters: the same as agents get them; None: the
-    algorithm has none.
+    hyper: the algorithm's hyper-parameters, as far as TOML can hold them. parameters: the same as agents get them;
+    None: the algorithm has none.
     """
 
     app: App
@@ -89,7 +89,8 @@ def load(
 ) -> Config:
     """The configuration in `path`, with environment variables and then `overrides` ("key" or "algo.key" to text) on top.
 
-    Where the algorithm's config class is a plain class, `[<algo>]` is set on it. Raises ConfigError: one report of everything that is wrong.
+    Where the algorithm's config class is a plain class, `[<algo>]` is set on it. Raises ConfigError: one report of
+    everything that is wrong.
     """
     problems: list[str] = []
     document = read(Path(path), problems)

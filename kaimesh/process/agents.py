@@ -23,12 +23,14 @@ def make_agent(
     logger: logging.Logger | None = None,
     monitor: Monitor | None = None,
 ) -> UserAgent:
-    """The agent of a process of the kind `role` ("aisrv", "actor" or "learner"), with the configuration's hyper-parameters.
+    """The agent of a process: `role` is "aisrv", "actor" or "learner". It gets the configuration's hyper-parameters.
 
-    Where the algorithm's config class is a frozen dataclass, the agent's class also gets the argument `config`, an instance.
-    agent_type: what the agent is told to be; "": the role. device: None: as configured, "cpu" in an aisrv. monitor: None: none is kept.
-    Raises AgentError: its code raised. ConfigError: there is no such class; or its config class is a plain one, and another agent
-    of this process was made with other values of it.
+    Where the algorithm's config class is a frozen dataclass, the agent's class also gets the argument `config`, an
+    instance.
+    agent_type: what the agent is told to be; "": the role. device: None: as configured, "cpu" in an aisrv. monitor: None:
+    none is kept.
+    Raises AgentError: its code raised. ConfigError: there is no such class; or its config
+    class is a plain one, and another agent of this process was made with other values of it.
     """
     entry = config.algo
     path = {"aisrv": entry.aisrv_agent, "actor": entry.actor_agent, "learner": entry.learner_agent}[role]
@@ -73,6 +75,7 @@ def dotted(path: str) -> Any:
         raise AgentError(called_exit(f"{module_name}, while it was imported,", error)) from error
     if not hasattr(module, name):
         raise ConfigError(
-            f"algo_conf names {path!r}, but module {module_name!r} has no {name!r}, so nothing can be loaded. Correct the name."
+            f"algo_conf names {path!r}, but module {module_name!r} has no {name!r}, so nothing can be loaded. Correct "
+            "the name."
         )
     return getattr(module, name)

@@ -17,8 +17,9 @@ import rlax
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaimesh.algorithms.dqn import model
-from kaimesh.algorithms.dqn.agent import EPSILON, Agent
+from kaimesh.algorithms.dqn import learning, model
+from kaimesh.algorithms.dqn.acting import EPSILON
+from kaimesh.algorithms.dqn.agent import Agent
 from kaimesh.algorithms.dqn.config import Config
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.columns import PRIORITY, PROBABILITY
@@ -101,7 +102,7 @@ def test_loss_and_errors_equal_those_of_the_definition(double: bool, n: int) -> 
     batch = samples(agent, seed=9)
     learner = agent._trained("")
     online = values_of(agent, learner.weights(), batch)
-    target = values_of(agent, {name: variable.numpy() for name, variable in learner._target.items()}, batch)
+    target = values_of(agent, {name: variable.numpy() for name, variable in learner.variables.target.items()}, batch)
     assert np.abs(online - target).max() > 1e-3
     weight = batch.columns[PROBABILITY] ** -0.4
     weight /= weight.max()
@@ -136,7 +137,7 @@ def test_one_step_errors_equal_rlax() -> None:
     batch = samples(agent, PLAIN, seed=9, length=1)  # so a priority is an error
     learner = agent._trained("")
     online = values_of(agent, learner.weights(), batch)
-    target = values_of(agent, {name: variable.numpy() for name, variable in learner._target.items()}, batch)
+    target = values_of(agent, {name: variable.numpy() for name, variable in learner.variables.target.items()}, batch)
     discount = (0.99 * ~batch.terminated).astype(np.float32)
     wanted = jax.vmap(rlax.double_q_learning)(
         online[:, 0], batch.action[:, 0], batch.reward[:, 0], discount[:, 0], target[:, 1], online[:, 1]
@@ -151,7 +152,7 @@ def test_c51_loss_equals_rlax() -> None:
     batch = samples(agent, PLAIN, seed=9, length=1)
     learner, net = agent._trained(""), agent._net
     logits = []
-    for weights in (learner.weights(), {name: variable.numpy() for name, variable in learner._target.items()}):
+    for weights in (learner.weights(), {name: variable.numpy() for name, variable in learner.variables.target.items()}):
         agent._weights = weights
         heads = agent._forward(batch.obs.reshape(-1, 5))[0].reshape(-1, 4, 11)
         logits.append((heads[:, 3:] + heads[:, :3] - heads[:, :3].mean(1, keepdims=True)).reshape(-1, 2, 3, 11))
@@ -216,9 +217,9 @@ def test_the_target_network_follows_every_so_many_learns() -> None:
     agent = make(target_period=3, n_step=1)
     learner = agent._trained("")
     for learn in range(1, 8):
-        before = {name: variable.numpy() for name, variable in learner._target.items()}
+        before = {name: variable.numpy() for name, variable in learner.variables.target.items()}
         agent.learn(samples(agent, seed=learn))
-        now = {name: variable.numpy() for name, variable in learner._target.items()}
+        now = {name: variable.numpy() for name, variable in learner.variables.target.items()}
         wanted = learner.weights() if learn % 3 == 0 else before
         for name, value in wanted.items():
             np.testing.assert_array_equal(now[name], value)
@@ -227,10 +228,12 @@ def test_the_target_network_follows_every_so_many_learns() -> None:
 def test_polyak_goes_a_share_of_the_way_with_every_learn() -> None:
     agent = make(target_rate=0.25)
     learner = agent._trained("")
-    before = {name: variable.numpy() for name, variable in learner._target.items()}
+    before = {name: variable.numpy() for name, variable in learner.variables.target.items()}
     agent.learn(samples(agent))
     for name, value in learner.weights().items():
-        np.testing.assert_allclose(learner._target[name], 0.75 * before[name] + 0.25 * value, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(
+            learner.variables.target[name], 0.75 * before[name] + 0.25 * value, rtol=1e-5, atol=1e-7
+        )
 
 
 def test_a_likely_sample_counts_less() -> None:
@@ -310,7 +313,7 @@ def test_an_lstm_unrolled_equals_step_by_step(spaces: Spaces) -> None:
     columns = {name: np.swapaxes(batch.columns[name], 0, 1) for name in ("obs", "mask")} | {
         "lstm": batch.columns["lstm"]
     }
-    q = learner._unroll(learner._variables, columns)[..., 0]
+    q = learning._q_values(agent._net, learner.variables.online, columns)[..., 0]
     np.testing.assert_allclose(q, np.stack(heads), rtol=1e-4, atol=1e-5)
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaimesh.algorithms.dqn import losses, model, replay
+from kaimesh.algorithms.dqn import acting, losses, model, replay
 from kaimesh.algorithms.dqn.config import Config
 from kaimesh.algorithms.dqn.model import Architecture
 from kaimesh.contract.spaces import Spaces
@@ -98,13 +98,13 @@ def test_exploring_takes_legal_actions_only_and_says_their_values(seed: int, eps
     values = rng.standard_normal((50, 4)).astype(np.float32)
     legal = rng.random((50, 4)) < 0.5
     legal[:, 2] = True
-    action, q, best = model.explore(values, legal, np.full(50, epsilon, np.float32), rng)
+    action, q, best = acting.explore(values, legal, np.full(50, epsilon, np.float32), rng)
     rows = np.arange(50)
     assert action.dtype == np.int32
     assert legal[rows, action].all()
     np.testing.assert_array_equal(q, values[rows, action])
     np.testing.assert_array_equal(best, np.where(legal, values, -np.inf).max(1))
-    greedy, *_ = model.explore(values, legal, epsilon, None)
+    greedy, *_ = acting.explore(values, legal, epsilon, None)
     np.testing.assert_array_equal(values[rows, greedy], best)
 
 
@@ -113,22 +113,22 @@ def test_how_often_each_row_explores_is_its_own() -> None:
     epsilon = np.where(np.arange(rows) % 2, 0.5, 0.1)
     values = np.tile(np.float32([3, 0, 0, 0]), (rows, 1))
     legal = np.tile([True, True, True, False], (rows, 1))
-    action, *_ = model.explore(values, legal, epsilon, rng)
+    action, *_ = acting.explore(values, legal, epsilon, rng)
     for which, wanted in ((0, 0.1), (1, 0.5)):
         share = np.bincount(action[which::2], minlength=4) / (rows / 2)
         np.testing.assert_allclose(share, [1 - wanted * 2 / 3, wanted / 3, wanted / 3, 0], atol=0.015)
 
 
 def test_the_ladder_is_that_of_ape_x() -> None:
-    found = replay.epsilons(np.arange(8), 8, 0.4, 7.0)
+    found = acting.epsilons(np.arange(8), 8, 0.4, 7.0)
     np.testing.assert_allclose(found, [0.4 ** (1 + 7 * i / 7) for i in range(8)], rtol=1e-6)
-    np.testing.assert_allclose(replay.epsilons(np.arange(2), 2, 0.1, 0.0), 0.1)
-    np.testing.assert_allclose(replay.epsilons(np.zeros(1, int), 1, 0.4, 7.0), 0.4)
+    np.testing.assert_allclose(acting.epsilons(np.arange(2), 2, 0.1, 0.0), 0.1)
+    np.testing.assert_allclose(acting.epsilons(np.zeros(1, int), 1, 0.4, 7.0), 0.4)
 
 
 def test_the_ladder_does_not_depend_on_how_slots_are_shared_out() -> None:
-    whole = replay.epsilons(np.arange(12), 12, 0.4, 7.0)
-    parts = [replay.epsilons(start + np.arange(4), 12, 0.4, 7.0) for start in (0, 4, 8)]
+    whole = acting.epsilons(np.arange(12), 12, 0.4, 7.0)
+    parts = [acting.epsilons(start + np.arange(4), 12, 0.4, 7.0) for start in (0, 4, 8)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 

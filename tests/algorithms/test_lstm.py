@@ -5,6 +5,7 @@ Shape legend: T steps, B trajectories, H units.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaimesh.algorithms.actor_critic.unroll import statistics, unroll
+from kaimesh.algorithms.actor_critic import model
 from kaimesh.algorithms.impala.agent import Agent as Impala
 from kaimesh.algorithms.networks import lstm, lstm_unroll
+from kaimesh.algorithms.networks.differentiable import statistics, unroll
 from kaimesh.algorithms.ppo.agent import Agent as PPO
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError, SampleError
@@ -98,12 +100,13 @@ def recomputed(agent: Any, batch: Batch, mask: np.ndarray) -> tuple[np.ndarray, 
     learner = agent._learner
     columns = {name: np.swapaxes(batch.columns[name], 0, 1) for name in ("obs", "action", "log_prob")}
     reset = lstm_unroll.resets(tf.constant(mask.T))
-    head, value = unroll(agent._net, learner._variables, columns["obs"], batch.columns["lstm"], reset)
-    rows = [tf.reshape(tensor, [-1, *tensor.shape[2:]]) for tensor in (head, columns["action"])]
+    weights, forward = learner.variables.online, partial(model.forward, agent._net)
+    head, value = unroll(forward, weights, columns["obs"], batch.columns["lstm"], reset)
+    head, action = (tf.reshape(tensor, [-1, *tensor.shape[2:]]) for tensor in (head, columns["action"]))
     legal = batch.columns.get("legal_act")
     if legal is not None:
         legal = np.swapaxes(legal, 0, 1).reshape(-1, legal.shape[-1])
-    now = statistics(agent._net, learner._variables, *rows, legal)
+    now = statistics(head, weights.get("policy/log_std"), action, legal)
     return value.numpy().T, now.log_prob.numpy().reshape(value.shape).T
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaimesh.algorithms.networks import heads, layers, sampling
+from kaimesh.algorithms.networks import differentiable, layers, sampling
 from kaimesh.algorithms.networks.compiled import Compiled
 from kaimesh.algorithms.networks.moments import RunningMoments
 from kaimesh.algorithms.optimizers.adam import Adam
@@ -28,7 +28,7 @@ def test_categorical_against_scipy() -> None:
     logits = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
     probabilities = scipy.special.softmax(logits.astype(np.float64), 1)
     sample = sampling.categorical(logits, None, np.random.default_rng(1))
-    statistics = heads.categorical(tf.constant(logits), sample.action)
+    statistics = differentiable.categorical(tf.constant(logits), sample.action)
     expected = np.log(probabilities[np.arange(6), sample.action])
     np.testing.assert_allclose(sample.log_prob, expected, atol=1e-6)
     np.testing.assert_allclose(statistics.log_prob, expected, atol=1e-6)
@@ -56,7 +56,7 @@ def test_illegal_actions_are_never_taken_and_have_probability_0(seed: int, scale
         assert legal[np.arange(64), sample.action].all()
         assert np.isfinite(sample.log_prob).all()
     everything = np.repeat(np.arange(5, dtype=np.int32), 64)
-    log_prob = heads.categorical(np.tile(logits, (5, 1)), everything, np.tile(legal, (5, 1))).log_prob.numpy()
+    log_prob = differentiable.categorical(np.tile(logits, (5, 1)), everything, np.tile(legal, (5, 1))).log_prob.numpy()
     probability = np.exp(log_prob).reshape(5, 64).T
     assert (probability[~legal] == 0).all()
     np.testing.assert_allclose(probability.sum(1), 1, atol=1e-5)
@@ -65,7 +65,7 @@ def test_illegal_actions_are_never_taken_and_have_probability_0(seed: int, scale
 def test_illegal_actions_get_no_gradient() -> None:
     logits = tf.Variable([[0.5, -1.0, 2.0]])
     with tf.GradientTape() as tape:
-        statistics = heads.categorical(logits, tf.constant([0]), tf.constant([[True, True, False]]))
+        statistics = differentiable.categorical(logits, tf.constant([0]), tf.constant([[True, True, False]]))
         loss = tf.reduce_sum(statistics.log_prob + statistics.entropy)
     gradient = tape.gradient(loss, logits).numpy()[0]
     assert gradient[2] == 0
@@ -86,7 +86,7 @@ def test_gaussian_against_scipy() -> None:
     normal = scipy.stats.norm(mean, np.exp(log_std))
     expected = normal.logpdf(sample.action).sum(1)
     np.testing.assert_allclose(sample.log_prob, expected, rtol=1e-5, atol=1e-5)
-    statistics = heads.gaussian(tf.constant(mean), tf.constant(log_std), sample.action)
+    statistics = differentiable.gaussian(tf.constant(mean), tf.constant(log_std), sample.action)
     np.testing.assert_allclose(statistics.log_prob, expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(statistics.entropy, normal.entropy().sum(1), rtol=1e-5)
     assert scipy.stats.kstest(((sample.action - mean) / np.exp(log_std)).ravel(), "norm").pvalue > 1e-3

@@ -175,7 +175,7 @@ def test_samples_of_another_form_are_refused_by_name() -> None:
     agent = make()
     batch = trajectories(agent, DISCRETE)
     for change, message in (
-        ({"value": batch.value[:, :-1]}, r"'value' is float32 \['B', 16\]; PPO needs float32 \['B', 17\]"),
+        ({"value": batch.value[:, :-1]}, r"'value' is float32 \['B', 16\], but learning needs float32 \['B', 17\]"),
         ({"action": batch.action.astype(np.int64)}, "'action' is int64"),
         ({"obs": batch.obs[..., :4]}, "'obs' is"),
     ):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kaimesh.algorithms.networks import layers, numpy_mlp, torsos
+from kaimesh.algorithms.networks import differentiable, layers, numpy_mlp
 from kaimesh.algorithms.networks import torso as torso_module
 from kaimesh.algorithms.networks.torso import Torso, torso_of
 from kaimesh.contract.spaces import Part, Spaces
@@ -52,7 +52,7 @@ def test_numpy_mlp_equals_tensorflow(activation: str, standardise: bool, shape: 
     width = math.prod(shape)
     weights |= {"obs/mean": np.full(width, 0.5, np.float32), "obs/scale": np.full(width, 3, np.float32)}
     obs = (rng.standard_normal((7, *shape)) * 10).astype(dtype)
-    expected = torsos.forward(description, weights, "torso", tf.constant(obs)).numpy()
+    expected = differentiable.features(description, weights, "torso", tf.constant(obs)).numpy()
     x = obs.reshape(7, -1).astype(np.float32)
     if standardise:
         x = np.clip((x - 0.5) * 3, -10, 10)
@@ -73,7 +73,7 @@ def test_an_mlp_reads_every_number_of_every_part() -> None:
     weights = weights_of(description)
     np.testing.assert_allclose(
         numpy_mlp.forward(description, weights, "torso", obs),
-        torsos.forward(description, weights, "torso", tf.constant(obs)),
+        differentiable.features(description, weights, "torso", tf.constant(obs)),
         rtol=1e-5,
         atol=1e-5,
     )
@@ -116,7 +116,7 @@ def test_cnns_are_the_papers(network: str, shape: tuple[int, ...]) -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, *shape), np.uint8)
     last = images.transpose(0, 2, 3, 1) if shape[0] == 4 else images
     expected = keras_features(description, weights, last.astype(np.float32) / 255, None)
-    found = torsos.forward(description, weights, "torso", tf.constant(images))
+    found = differentiable.features(description, weights, "torso", tf.constant(images))
     assert found.shape == (2, description.features)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
@@ -128,7 +128,7 @@ def test_cnns_read_planes_of_bits_and_the_vector_beside_them(network: str) -> No
     weights = weights_of(description)
     expected = keras_features(description, weights, planes.astype(np.float32), vector)
     np.testing.assert_allclose(
-        torsos.forward(description, weights, "torso", tf.constant(obs)), expected, rtol=1e-4, atol=1e-4
+        differentiable.features(description, weights, "torso", tf.constant(obs)), expected, rtol=1e-4, atol=1e-4
     )
 
 

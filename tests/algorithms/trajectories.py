@@ -24,7 +24,7 @@ IMAGES = Spaces((4, 84, 84), "|u1", "discrete", 6)
 
 def made(agent_cls: Any, spaces: Spaces = DISCRETE, agent_type: str = "learner", **config: Any) -> Any:
     """An agent whose configuration differs from the default in `config`, with a small network."""
-    agent = agent_cls(agent_type, config=agent_cls.config_class(**{"hidden_sizes": (16, 16), **config}))
+    agent = agent_cls(agent_type, config=agent_cls.algorithm.config(**{"hidden_sizes": (16, 16), **config}))
     agent.setup(spaces)
     return agent
 

@@ -51,14 +51,14 @@ rows = Batch({"feature": np.zeros((8, 4), "f"), "legal_act": np.ones((8, 2), boo
     "a CNN": """
 from kaimesh.algorithms.ppo.agent import Agent
 from functools import partial
-Agent = partial(Agent, config=Agent.config_class(network="nature"))
+Agent = partial(Agent, config=Agent.algorithm.config(network="nature"))
 spaces = Spaces((1, 36, 36), "|u1", "discrete", 2)
 rows = Batch({"obs": np.zeros((8, 1, 36, 36), np.uint8)})
 """,
     "a CNN of Q": """
 from kaimesh.algorithms.dqn.agent import Agent
 from functools import partial
-Agent = partial(Agent, config=Agent.config_class(network="nature"))
+Agent = partial(Agent, config=Agent.algorithm.config(network="nature"))
 spaces = Spaces((1, 36, 36), "|u1", "discrete", 2)
 rows = Batch({"obs": np.zeros((8, 1, 36, 36), np.uint8)})
 """,

@@ -1,16 +1,22 @@
-"""Torsos in TensorFlow: functions from weights and observations to features.
+"""What gradients flow through, in TensorFlow: torsos, a network along trajectories, and the statistics of actions.
 
-Shape legend: B rows; H, W, C height, width, channels; I inputs, O outputs; V numbers beside an image.
+Shape legend: B rows or trajectories, T steps; A actions (categorical) or action dimensions (Gaussian); F features;
+H, W, C height, width, channels; I inputs, O outputs; S numbers of an LSTM's state; V numbers beside an image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from kaimesh.algorithms.networks import lstm_unroll
 from kaimesh.algorithms.networks.layers import BLOCKS, SECTIONS, STRIDED
+from kaimesh.algorithms.networks.library import Library
+from kaimesh.algorithms.networks.sampling import ILLEGAL_LOGIT
 from kaimesh.algorithms.networks.torso import Torso
 from kaimesh.contract.spaces import Part
 
@@ -19,7 +25,14 @@ _ACTIVATIONS = {"tanh": tf.tanh, "relu": tf.nn.relu}
 Weights = Mapping[str, tf.Tensor]
 
 
-def forward(torso: Torso, weights: Weights, name: str, obs: tf.Tensor) -> tf.Tensor:
+class ActionStatistics(NamedTuple):
+    """log_prob: float32 `[B]`, of the given actions; entropy: float32 `[B]`, in nats."""
+
+    log_prob: tf.Tensor
+    entropy: tf.Tensor
+
+
+def features(torso: Torso, weights: Weights, name: str, obs: tf.Tensor) -> tf.Tensor:
     """Features float32 `[B, O]` of observations `[B, ...]`, by the layers `name/...` of `weights`."""
     pieces = _pieces(torso, obs)
     if torso.kind == "mlp":
@@ -34,6 +47,72 @@ def forward(torso: Torso, weights: Weights, name: str, obs: tf.Tensor) -> tf.Ten
     else:
         x, last = _strided_cnn(torso.kind, weights, name, image), len(STRIDED[torso.kind])
     return tf.nn.relu(_dense(weights, f"{name}/{last}", _joined([x, *pieces.values()])))
+
+
+def unroll(
+    forward: Callable[..., tuple[Any, ...]],
+    weights: Weights,
+    obs: tf.Tensor,
+    state: tf.Tensor | None,
+    reset: tf.Tensor | None,
+) -> tuple[tf.Tensor, ...]:
+    """The outputs of a network along trajectories: each `[T, B, ...]`, of observations `[T, B, ...]`.
+
+    forward: of a model, (library, weights, obs `[N, ...]`, *state) to outputs `[N, ...]` and, with an LSTM, the next
+    state.
+    state, reset: of an LSTM, as `lstm_unroll.unroll` takes them; None without one.
+    """
+    time_and_batch = tf.unstack(tf.shape(obs)[:2])
+
+    def lstm(weights: Weights, name: str, x: tf.Tensor, state: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        x = tf.reshape(x, [*time_and_batch, x.shape[-1]])  # [T, B, F]
+        return flat(lstm_unroll.unroll(weights, name, x, state, reset)), state
+
+    states = () if state is None else (state,)
+    outputs = forward(Library(features, lstm), weights, flat(obs), *states)  # [T * B, ...], then the states
+    outputs = outputs[: len(outputs) - len(states)]
+    return tuple(tf.reshape(output, [*time_and_batch, *output.shape[1:]]) for output in outputs)
+
+
+def flat(column: tf.Tensor) -> tf.Tensor:
+    """`[T, B, ...]` to `[T * B, ...]`."""
+    return tf.reshape(column, [-1, *column.shape[2:]])
+
+
+def statistics(
+    head: tf.Tensor, log_std: tf.Tensor | None, action: tf.Tensor, legal_act: tf.Tensor | None
+) -> ActionStatistics:
+    """Of the actions that were taken, `[B]` or `[B, A]`, under the policy of `head` `[B, A]`.
+
+    log_std: float32 `[A]`, of a Gaussian whose means are `head`; None: `head` are logits.
+    legal_act: bool `[B, A]`, if there is one.
+    """
+    if log_std is None:
+        return categorical(head, action, legal_act)
+    return gaussian(head, log_std, action)
+
+
+def categorical(logits: tf.Tensor, action: tf.Tensor, legal_act: tf.Tensor | None = None) -> ActionStatistics:
+    """Of a categorical distribution over `logits` float32 `[B, A]`, restricted to `legal_act` bool `[B, A]`.
+
+    `action` is int32 `[B]`, in [0, A), and legal.
+    """
+    if legal_act is not None:
+        logits = tf.where(legal_act, logits, ILLEGAL_LOGIT)
+    log_probs = tf.nn.log_softmax(logits)  # [B, A]
+    entropy = -tf.reduce_sum(tf.exp(log_probs) * log_probs, 1)  # [B]
+    return ActionStatistics(tf.gather(log_probs, action, batch_dims=1), entropy)
+
+
+def gaussian(mean: tf.Tensor, log_std: tf.Tensor, action: tf.Tensor) -> ActionStatistics:
+    """Of independent normal distributions: `mean` and `action` float32 `[B, A]`, `log_std` float32 `[A]`.
+
+    The density is that of the action as drawn; the environment's side clips it to its bounds.
+    """
+    z = (action - mean) * tf.exp(-log_std)  # [B, A]
+    log_prob = -tf.reduce_sum(0.5 * z * z + log_std + 0.5 * math.log(2 * math.pi), 1)  # [B]
+    entropy = tf.reduce_sum(log_std) + 0.5 * log_std.shape[0] * math.log(2 * math.pi * math.e)
+    return ActionStatistics(log_prob, tf.fill(tf.shape(log_prob), entropy))
 
 
 def _pieces(torso: Torso, obs: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -1,0 +1,87 @@
+"""An algorithm as a value: all that `kaimesh.algorithms.agent.NativeAgent` needs to know of it. No TensorFlow here.
+
+Shape legend: B rows or trajectories; T steps of a trajectory; N slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from kaimesh.algorithms.networks.layers import Weights
+from kaimesh.algorithms.networks.library import Library
+from kaimesh.algorithms.networks.torso import Network
+from kaimesh.contract.agent import TableSpec
+from kaimesh.contract.spaces import Spaces
+
+if TYPE_CHECKING:
+    from kaimesh.algorithms.learner import Learner
+
+Columns = Mapping[str, np.ndarray]
+
+
+class AgentConfig(Protocol):
+    """The hyper-parameters that the frame of every agent reads."""
+
+    @property
+    def unroll_length(self) -> int: ...
+    @property
+    def features(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+
+
+N = TypeVar("N", bound=Network)
+C = TypeVar("C", bound=AgentConfig)
+C_contra = TypeVar("C_contra", bound=AgentConfig, contravariant=True)
+
+
+class Model(Protocol[N, C_contra]):
+    """The module of a network; N describes one, its Architecture."""
+
+    def architecture(self, spaces: Spaces, config: C_contra, /) -> N:
+        """The network for `spaces`. Raises ValueError: there is none."""
+        ...
+
+    def initial_weights(self, net: N, config: C_contra, /) -> Weights:
+        """Weights by name, from `config.seed` alone."""
+        ...
+
+    def forward(
+        self, net: N, library: Library, weights: Mapping[str, Any], obs: Any, /, *state: Any
+    ) -> tuple[Any, ...]:
+        """Outputs `[B, ...]` of observations `[B, ...]`, in NumPy or TensorFlow; an LSTM's next state comes last."""
+        ...
+
+    def header(self, net: N, /) -> dict[str, Any]:
+        """What the network's own part follows from: plain data for the header of a model's file."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Algorithm(Generic[N, C]):
+    """One algorithm.
+
+    config: the class of its hyper-parameters, a frozen dataclass. table: where its samples go. model: its network.
+    act: (net, config, weights, columns `[B, ...]`, outputs of `model.forward`, rng) to columns `[B, ...]`,
+    `action` among them; rng: None takes the best action.
+    learner: (net, weights, config) to what learns; called in a learner alone, and the first to import TensorFlow.
+    model_format, state_format: what is written in the headers of its files. remedies: what to change where an entry of
+    `model.header` differs from that of a file.
+    sample_of: (config, columns of trajectories `[B, T(+1), ...]`) to the columns `[B, ...]` that are stored of them.
+    slot_columns: (config, numbers of slots int64 `[N]`, how many there are in all) to columns `[N, ...]`, which are constant.
+    """
+
+    config: type[C]
+    table: TableSpec
+    model: Model[N, C]
+    act: Callable[[N, C, Weights, Columns, Sequence[np.ndarray], np.random.Generator | None], dict[str, np.ndarray]]
+    learner: Callable[[N, Weights, C], Learner]
+    model_format: str
+    state_format: str
+    remedies: Mapping[str, str] = field(default_factory=dict)
+    sample_of: Callable[[C, Columns], Columns] | None = None
+    slot_columns: Callable[[C, np.ndarray, int], dict[str, np.ndarray]] | None = None
