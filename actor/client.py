@@ -18,7 +18,7 @@ from kaimesh.contract.spaces import Spaces
 from kaimesh.contract.untrusted import clean
 from kaimesh.process.meter import Meter
 from kaimesh.wire import frame as wire
-from kaimesh.wire.client import FrameClient, refusal_of, stand_for
+from kaimesh.wire.client import FrameClient, refusal_of, resolved
 from kaimesh.wire.frame import CONTROL, REFUSED, BadFrame, Header, Late
 
 _ROLE = "player"
@@ -270,7 +270,7 @@ class ActorClient:
         """Tries one actor after the other until one takes this client and all that is under way."""
         began, pause_s, tried = time.monotonic(), _FIRST_PAUSE_S, 0
         while True:
-            actors = stand_for(self._addrs)
+            actors = resolved(self._addrs)
             try:
                 self._client = client = self._greet(actors[self._turn % len(actors)])
                 for asked in self._asked:

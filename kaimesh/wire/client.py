@@ -15,7 +15,7 @@ from kaimesh.contract.errors import AgentError, PeerError, Refused, SampleError,
 from kaimesh.contract.untrusted import clean
 from kaimesh.wire import frame as wire
 from kaimesh.wire.frame import CONTROL, DATA, ERROR, HEADER_BYTES, HELLO, REFUSED, SPECS, WELCOME, Header, Late
-from kaimesh.wire.room import Room
+from kaimesh.wire.receive_buffer import ReceiveBuffer
 
 _MAX_IOV = 512
 _FIRST_BUFFER_BYTES = 1 << 16
@@ -63,12 +63,12 @@ class FrameClient:
         self._sock.settimeout(None)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(timeout_s))
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        wire.notice_death(self._sock)
+        wire.enable_keepalive(self._sock)
         self._wait_s = 0.0
         self._read_ahead = read_ahead
         self._most_bytes = wire.MAX_CONTROL_BYTES  # the longest frame accepted; after WELCOME, MAX_FRAME_BYTES
-        self._room = Room(_FIRST_BUFFER_BYTES)
-        self._view = self._room.view
+        self._buffer = ReceiveBuffer(_FIRST_BUFFER_BYTES)
+        self._view = self._buffer.view
         self._filled = 0  # bytes in the buffer
         self._frame_end = 0  # where the frame ends that `receive` returned last; 0: there is none
         self._answer_specs: Specs | None = None
@@ -247,8 +247,8 @@ class FrameClient:
         while self._filled < size:
             if self._filled == len(self._view):
                 self._viewed = None
-                self._room.grow(size)
-                self._view = self._room.view
+                self._buffer.grow(size)
+                self._view = self._buffer.view
             end = len(self._view) if self._read_ahead else size
             try:
                 received = self._sock.recv_into(self._view[self._filled : end])
@@ -268,7 +268,7 @@ class FrameClient:
                 )
 
 
-def stand_for(addresses: Sequence[str]) -> list[str]:
+def resolved(addresses: Sequence[str]) -> list[str]:
     """`addresses` ("host:port"); each host name that resolves to several IP addresses is replaced by these, sorted.
 
     In a cluster such a name stands for several replicas. A name with one IP address, or that cannot be resolved now,

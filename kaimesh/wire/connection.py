@@ -9,7 +9,7 @@ from typing import Any
 from kaimesh.wire import frame as wire
 from kaimesh.wire.frame import CONTROL, DATA, HEADER_BYTES, HELLO, Header
 from kaimesh.wire.hello import Hello
-from kaimesh.wire.room import Room
+from kaimesh.wire.receive_buffer import ReceiveBuffer
 
 __all__ = ["Connection", "Hello"]
 
@@ -31,9 +31,9 @@ class Connection:
     """
 
     __slots__ = (
+        "_buffer",
         "_filled",
         "_needed",
-        "_room",
         "_view",
         "closed",
         "complete",
@@ -64,8 +64,8 @@ class Connection:
         self.watched = 0
         self.writes: deque[memoryview] = deque()
         self.queued = 0
-        self._room = Room(FIRST_BUFFER_BYTES)
-        self._view = self._room.view
+        self._buffer = ReceiveBuffer(FIRST_BUFFER_BYTES)
+        self._view = self._buffer.view
         self._filled = 0
         self._needed = HEADER_BYTES  # bytes of the whole frame; of its header alone until that has arrived
 
@@ -98,8 +98,8 @@ class Connection:
         while True:
             if self._filled < self._needed:
                 if self._filled == len(self._view):
-                    self._room.grow(self._needed)
-                    self._view = self._room.view
+                    self._buffer.grow(self._needed)
+                    self._view = self._buffer.view
                 received = self.sock.recv_into(self._view[self._filled :] if self._filled else self._view)
                 if received == 0:
                     where = " in the middle of a frame" if self._filled else ""

@@ -27,7 +27,7 @@ _SILENT_SENDS = 7  # TCP waits 0.2 s before the first retransmission and doubles
 _LINUX = sys.platform.startswith("linux")
 
 
-def notice_death(sock: socket.socket) -> None:
+def enable_keepalive(sock: socket.socket) -> None:
     """Makes an idle connection fail within some 20 s if the peer's machine or network is gone (TCP keep-alive).
 
     It does not fail if the peer's process is only stopped or busy: its kernel still answers.

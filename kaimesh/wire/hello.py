@@ -28,7 +28,7 @@ class Hello(BaseModel):
     spaces: Any = None
 
 
-class _Letter(BaseModel):
+class _Credentials(BaseModel):
     """The part of a HELLO that is read before the token was checked."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
@@ -37,7 +37,7 @@ class _Letter(BaseModel):
     token: Annotated[str, StringConstraints(max_length=4096)] = ""
 
 
-_LETTER, _HELLO = TypeAdapter(_Letter), TypeAdapter(Hello)
+_CREDENTIALS, _HELLO = TypeAdapter(_Credentials), TypeAdapter(Hello)
 
 
 def hello_of(header: Header, payload: memoryview, token: bytes) -> Hello:
@@ -48,13 +48,13 @@ def hello_of(header: Header, payload: memoryview, token: bytes) -> Hello:
     if header.kind != Kind.HELLO:
         raise Refused(f"the first frame is of kind {header.kind}, not HELLO, so the connection ends; send HELLO first")
     data = wire.from_json(payload)
-    letter = parsed(_LETTER, data, "HELLO", Refused, secret=True)
-    if letter.protocol != wire.PROTOCOL:
+    sent = parsed(_CREDENTIALS, data, "HELLO", Refused, secret=True)
+    if sent.protocol != wire.PROTOCOL:
         raise Refused(
-            f"protocol {letter.protocol}; this server speaks {wire.PROTOCOL}, and neither would understand the other; "
+            f"protocol {sent.protocol}; this server speaks {wire.PROTOCOL}, and neither would understand the other; "
             "update the older side"
         )
-    if not hmac.compare_digest(letter.token.encode(), token):
+    if not hmac.compare_digest(sent.token.encode(), token):
         raise Refused(
             "wrong token, so this server takes nothing from you; set KAIMESH_TOKEN, or share the run directory's "
             "`token` file"

@@ -229,7 +229,7 @@ class FrameServer:
             return
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        wire.notice_death(sock)
+        wire.enable_keepalive(sock)
         connection = Connection(sock, f"{address[0]}:{address[1]}", self._clock())
         self._connections[sock.fileno()] = self._strangers[sock.fileno()] = connection
         self._watch(connection)

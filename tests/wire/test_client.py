@@ -16,8 +16,8 @@ from hypothesis.extra import numpy as hnp
 from kaimesh.contract.arrays import Batch, view_columns, wire_buffers
 from kaimesh.contract.errors import PeerError, SampleError, Stopped
 from kaimesh.wire import frame as wire
-from kaimesh.wire.client import FrameClient, stand_for
-from kaimesh.wire.frame import HEADER_BYTES, Header, Kind, Late, notice_death, unheard
+from kaimesh.wire.client import FrameClient, resolved
+from kaimesh.wire.frame import HEADER_BYTES, Header, Kind, Late, enable_keepalive, unheard
 from tests.wire.conftest import Echo
 
 u8, u32, i64 = st.integers(0, 255), st.integers(0, 2**32 - 1), st.integers(-(2**63), 2**63 - 1)
@@ -121,12 +121,12 @@ def test_a_name_of_several_machines_is_each_of_them(monkeypatch: pytest.MonkeyPa
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in known[host]]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    assert stand_for(["actor:8888", "one:1", "nobody:2"]) == ["10.0.0.2:8888", "10.0.0.3:8888", "one:1", "nobody:2"]
+    assert resolved(["actor:8888", "one:1", "nobody:2"]) == ["10.0.0.2:8888", "10.0.0.3:8888", "one:1", "nobody:2"]
 
 
 def test_a_peer_that_answers_is_heard_also_when_it_takes_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as sock:
-        notice_death(sock)
+        enable_keepalive(sock)
         sock.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             while True:

@@ -8,7 +8,7 @@ import mmap
 _MAPPED_BYTES = 1 << 22  # from this size on pages are remapped: other peers would wait while half a gigabyte is copied
 
 
-class Room:
+class ReceiveBuffer:
     """`view` is the memory. `grow` replaces it by a larger one that begins with the same bytes."""
 
     __slots__ = ("_mapped", "view")
