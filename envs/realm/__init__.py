@@ -4,23 +4,25 @@ A hero walks from a start to an end through rooms and corridors, collects treasu
 over walls and a buff that makes him fast. What is counted is 150 for arriving, 0.2 per step left, 100 per treasure, and 0
 if the time is over before.
 
-map      the world: walls and numbered points
-generate one of a seed: where rooms, corridors and points are put
-atlas    which map is played
-task     what an episode asks for: start, end, treasures, steps
-core     the rules, over a batch of environments
-views    what a network sees of it
-picture  what people see of it
-story    an episode as data, which story.js draws in a browser
-vector   the gymnasium faces
-face     the same in a terminal
-facade   the Kaiwu face (generation G1)
-oracle   the best score that a configuration allows, exact over orders; from the legs between points, from lattice
-report   what it tells an evaluation about an episode
-follow   a script that walks an optimum's route
-records  what the facade returns
-features what the native algorithms' networks see of it
-rewards  what they learn from, line by line
+map       the world: walls and numbered points
+generate  a map from a seed: where rooms, corridors and points are put
+atlas     which map is played
+task      what an episode asks for: start, end, treasures, steps
+core      the rules, over a batch of environments
+views     what a network sees of it
+picture   what people see of it
+story     an episode as data, which story.js draws in a browser
+vector    the environments that gymnasium knows
+face      the game in a terminal
+facade    the game as Kaiwu's workflows (generation G1) see it
+oracle    the best score that a configuration allows, exact over all orders of treasures
+legs      the fewest steps between every two points of a map, walked or with one flash
+lattice   shortest walks in eight directions, around walls
+report    what it tells an evaluation about an episode
+follow    a script that walks the best route
+records   what the facade returns
+features  what the native algorithms' networks see of it
+rewards   what they learn from, line by line
 """
 
 from pathlib import Path
