@@ -45,6 +45,7 @@ def report(name: str = "aisrv_3") -> dict[str, Any]:
         meter.state("waiting", "actor: no answer for 2 s")
     meter.info["port"] = 9000
     meter.info["model_version"] = 12
+    meter.info["work"] = "env_steps"
     return {**meter.snapshot(), "life": "host/17/1700000000.000"}
 
 
