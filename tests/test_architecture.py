@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from kaimesh.config.roles import ROLES
+
 ROOT = Path(__file__).resolve().parent.parent
 GROUND = ("contract", "config", "wire", "process", "training")  # from the bottom up
 SERVICES = ("aisrv", "actor", "learner", "model_pool", "buffer")
@@ -274,3 +276,47 @@ def _inside(folder: Path) -> set[str]:
     """The modules and packages of a package, generated code and the linked rooms aside."""
     modules = {path.stem for path in folder.glob("*.py") if not path.stem.startswith("__") and "_pb2" not in path.stem}
     return modules | {path.parent.name for path in folder.glob("*/__init__.py") if not path.parent.is_symlink()}
+
+
+# Words of the mesh that are spelt like a process's name and are something else.
+ALSO_CALLED_SO = {
+    "kaimesh/process/agents.py": "agent types, which the contract with users' agents names",
+    "kaimesh/process/run_dir.py": "folders of a run",
+    "kaimesh/training/training.py": "a folder of a run",
+    "aisrv/service.py": "an agent type",
+    "learner/publisher.py": "a field of its status",
+    "operate/serial.py": "agent types",
+    "operate/view/progress.py": "what the figure of the samples kept is called",
+    "algorithms/agent.py": "agent types",
+    "arena/evaluate.py": "an agent type",
+}
+
+
+def test_a_process_is_named_by_the_roles_table_alone() -> None:
+    """A new process is a row there, its package, and its lines for containers: no other code spells a role's name, or lists roles."""
+    offenders, spelt = [], set()
+    for source in sources():
+        path = str(source.path.relative_to(ROOT))
+        names = set(ROLES) - {source.room}  # a service may call itself by its name
+        if source.module == "kaimesh.config.roles":
+            continue
+        for text in _texts(source.text):
+            words = [word for word in re.findall(r"[A-Za-z_]+", text) if word in names]
+            is_name = re.fullmatch(
+                rf"\W*_?({'|'.join(names)})(_|_\d+)?[^\w:]*", text
+            )  # "buffer: ..." is said to people
+            if is_name and path in ALSO_CALLED_SO:
+                spelt.add(path)
+            elif is_name or len(set(words)) > 2:
+                offenders.append(f"{path}: {text!r}")
+    assert not offenders, "read kaimesh.config.roles instead"
+    assert spelt == set(ALSO_CALLED_SO), "these need no exception any more"
+
+
+def _texts(text: str) -> Iterator[str]:
+    """Every string of a source, and every part of one, docstrings aside."""
+    tree = ast.parse(text)
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value

@@ -13,11 +13,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from kaimesh.config.keys import Address, App
 from kaimesh.config.nearest import nearest
 from kaimesh.config.reading import parse, read
-from kaimesh.config.roles import LAST_STAGE, ROLES, Right, Role
+from kaimesh.config.roles import AISRV, BUFFER, LAST_STAGE, ROLES, Right, Role
 from kaimesh.contract.errors import ConfigError
 
 TABLE = "roles"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}[a-z0-9]")
+AGENT_TYPES = tuple(sorted(role.agent_type for role in ROLES.values() if role.agent_type))
 _TAKEN = frozenset({"all", "setup", "tensorboard", "supervisord"})  # other things of a mesh are called so
 
 
@@ -27,8 +28,21 @@ def _package(value: str) -> str:
     return value
 
 
+def _agent_type(value: str) -> str:
+    if value and value not in AGENT_TYPES:
+        raise ValueError("it is no agent type")
+    return value
+
+
 def _one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
+
+
+def _stages() -> str:
+    """Which roles start when."""
+    stages = range(LAST_STAGE)
+    names = [" and ".join(role.name for role in ROLES.values() if role.stage == i and not role.home) for i in stages]
+    return " ".join(f"{i}: with {names[i]}." for i in stages) + f" {LAST_STAGE}: when all of these are healthy."
 
 
 class OwnRole(BaseModel):
@@ -43,24 +57,24 @@ class OwnRole(BaseModel):
         LAST_STAGE,
         ge=0,
         le=LAST_STAGE,
-        description=(
-            f"Outside of 0 to {LAST_STAGE} it would never be started. 0: first, with buffer and model_pool. 1: with learner and actor. "
-            f"2: with aisrv. {LAST_STAGE}: when all of these are healthy."
-        ),
+        description=f"Outside of 0 to {LAST_STAGE} it would never be started. {_stages()}",
     )
     stop: int = Field(
         60,
         ge=2,
         le=99,
-        description="Its place in the order in which a mesh stops would be unknown. The highest of 2 to 99 is first; aisrv has 50, buffer 10.",
+        description=(
+            "Its place in the order in which a mesh stops would be unknown. The highest of 2 to 99 is first; "
+            f"{AISRV.name} has {AISRV.stop}, {BUFFER.name} {BUFFER.stop}."
+        ),
     )
     addresses: Annotated[list[Address], BeforeValidator(_one_or_more)] = Field(
         [],
         description="Nobody could reach its port. Write host:port, one for each process; the port is the process's to open.",
     )
     count: int = Field(1, ge=1, le=256, description="So many processes cannot be started. Write 1 to 256.")
-    agent_type: Literal["", "aisrv", "actor", "learner"] = Field(
-        "", description="No algorithm has such an agent. Write aisrv, actor or learner, or leave it out."
+    agent_type: Annotated[str, AfterValidator(_agent_type)] = Field(
+        "", description=f"No algorithm has such an agent. Write {', '.join(AGENT_TYPES)}, or leave it out."
     )
     rights: list[Annotated[Right, BeforeValidator(lambda value: Right(value) if value in list(Right) else value)]] = (
         Field(

@@ -73,6 +73,12 @@ class Role:
     own: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def settings(self) -> Mapping[str, Any]:
+        """What `[roles.<name>.settings]` says, for the process itself."""
+        found: Mapping[str, Any] = self.own.get("settings", {})
+        return found
+
+    @property
     def first(self) -> str:
         """The name of its first process."""
         return f"{self.name}_0"

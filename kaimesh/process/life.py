@@ -20,7 +20,7 @@ import psutil
 
 from kaimesh.config import Config, load
 from kaimesh.config.packages import find_own_code
-from kaimesh.config.roles import Right, Role, role_of
+from kaimesh.config.roles import Right, Role, addresses_of, role_of
 from kaimesh.contract.agent import Monitor, called_exit
 from kaimesh.contract.errors import (
     EXIT_AGENT,
@@ -62,8 +62,17 @@ class Context:
 
     @property
     def role(self) -> Role:
-        """The kind of process that this one is; `own["settings"]` holds what a `[roles.<name>]` says for itself."""
+        """The kind of process that this one is: its row of the roles table."""
         return self.config.roles[role_of(self.name)]
+
+    @property
+    def address(self) -> str:
+        """Its main address, "host:port", whose port it opens at `bind_host`; "": its role has none.
+
+        The replicas of a cluster's service share one address.
+        """
+        groups = list(addresses_of(self.role, self.config.app).values())
+        return groups[0][min(self.index, len(groups[0]) - 1)] if groups else ""
 
     def make_agent(self, agent_type: str) -> UserAgent:
         """The user's agent for this process: "aisrv", "actor" or "learner" (see kaimesh.agent). Raises as `make_agent`."""

@@ -1,6 +1,6 @@
 """The mesh in containers: what starts in one, how it is found healthy, and how the whole is watched from one place.
 
-`python -m kaimesh.operate.cluster serve ROLE` is what a container runs; `probe ROLE` its health check; `setup` makes the token and
+`python -m kaimesh.operate.cluster serve ROLE` is what a container runs; `probe` its health check; `setup` makes the token and
 checks the configuration before anything starts. docker-compose.yml says how they are put together.
 
 serve     one process of the mesh as a container's only work: start, park, follow the configuration

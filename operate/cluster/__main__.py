@@ -1,4 +1,4 @@
-"""`python -m kaimesh.operate.cluster serve ROLE | probe ROLE | setup | status | crash`: the image's entry point."""
+"""`python -m kaimesh.operate.cluster serve ROLE | probe | setup | status | crash`: the image's entry point."""
 
 import sys
 
@@ -10,10 +10,10 @@ def main() -> int:
             from kaimesh.operate.cluster.serve import serve
 
             return serve(role)
-        case ["probe", role]:
+        case ["probe"]:
             from kaimesh.operate.cluster.probe import probe
 
-            return probe(role)
+            return probe()
         case ["setup"]:
             from kaimesh.operate.cluster.setup import setup
 

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kaimesh.config.roles import BUFFER, MONITOR, ROLES, Ask
+from kaimesh.config.roles import BUFFER, MONITOR, ROLES, Ask, role_of
 from kaimesh.operate.cluster import places
 from kaimesh.operate.view.totals import number
 from kaimesh.process.documents import read_json
@@ -33,21 +33,22 @@ class NotReady(Exception):
     """Why not."""
 
 
-def probe(role: str) -> int:
-    """Prints one line; returns 0 if the process is ready, else 1."""
+def probe() -> int:
+    """Prints one line; returns 0 if this container's process is ready, else 1."""
     try:
-        print(check(role))
+        print(check(str(read_json(places.CHILD).get("name", ""))))
     except Exception as error:  # the engine reads one line; whatever answers oddly is not ready
         print(f"not ready: {error if isinstance(error, NotReady | OSError) else repr(error)}")
         return 1
     return 0
 
 
-def check(role: str) -> str:
-    """What was found. Raises NotReady, OSError, ValueError."""
+def check(name: str) -> str:
+    """What was found of the process `name`. Raises NotReady, OSError, ValueError."""
+    role = role_of(name)
     if role == places.TENSORBOARD:
         return http(places.CURVES_PORT)
-    said = [status(places.RUNS, str(read_json(places.CHILD).get("name", "")), time.time())]
+    said = [status(places.RUNS, name, time.time())]
     row = ROLES.get(role) or places.roles()[role]
     for key, ask in row.probes:
         said.append(f"{key}: {ASK[ask](port_of(key, row.own.get('addresses')))}")
