@@ -1,19 +1,19 @@
-"""One process, whatever its role: how it begins and ends, what it says of itself, and the files that it keeps.
+"""One process, whatever its role: how it starts and ends, the state and metrics that it publishes, and its files.
 
 life       arguments, threads, signals, exit code
 agents     the agent of a process, made as the configuration says
-watchdog   ends it where its main loop is silent
-meter      what it says of itself
-reporter   the same, told to a cluster's monitor
+watchdog   ends the process when its main loop hangs
+meter      its state, counters, gauges and phase times: a file a second, a log line an interval
+reporter   sends the same to a cluster's monitor
 logs       log lines
 run_dir    a run's directory
-documents  small files, written whole and read with care
-disk       whether it takes anything more
-malloc     what the C library does with freed memory
-tensors    TensorFlow's tensors, without their leak
-turn       what only one thread may use at a time
-watch      train_test.py: many threads in one process, none of which may wait for ever
-stacks     where every thread is, and whether a debugger holds one
-guarded    evaluate, replay: in a child, so that an exit inside is noticed
+documents  small JSON files: written atomically, checked when read
+disk       which disk is full, read-only or failing
+malloc     settings of the C library's allocator
+tensors    a fix for the memory that TensorFlow's tensors leak on Python 3.11
+turn       a lock for objects that one thread at a time may use
+watch      ends train_test.py, one process with many threads, when nothing progresses
+stacks     the stack of every thread, and whether a debugger is attached
+guarded    runs evaluate and replay in a child process, to notice when user code calls exit
 exits      how a process ended, in words
 """

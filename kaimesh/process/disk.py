@@ -1,6 +1,7 @@
-"""What a disk says when it takes nothing more: full, read-only, over its quota or failing; and which disk that is.
+"""Tells errors of a disk (full, read-only, over quota, failing) from other errors, and names the disk.
 
-Whoever writes for a run asks `trouble` of an OSError and waits where it answers; every other error is a fault as before.
+Code that writes files of a run calls `trouble` with the OSError: if it returns words, the process waits for the disk; any other
+error is a fault.
 """
 
 from __future__ import annotations
@@ -26,35 +27,35 @@ _CAUSES = {
 
 
 class DiskTrouble(MeshError):
-    """A disk takes nothing more. Whoever can wait tries again; the words name the disk and what is free on it."""
+    """A disk accepts no more writes. A caller that can wait tries again; the message names the disk and its free space."""
 
 
 def trouble(error: BaseException, path: Path) -> str:
-    """Which disk makes `error`, and why, where the error or one that it came from is a disk's; "" for any other error."""
+    """In words, the disk and what is wrong with it, if `error` or one of its causes is a disk's; "" for any other error."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in _CAUSES:
             return words(path, _CAUSES[cause.errno])
         cause = cause.__cause__ or cause.__context__
-    return state(path)  # libraries bury the errno
+    return state(path)  # some libraries lose the errno
 
 
 def state(path: Path) -> str:
-    """What is wrong with the disk of `path` now, as far as the file system says it by itself; "": nothing."""
+    """What is wrong with the disk of `path`, by asking the file system and without writing; "": nothing is known."""
     try:
         found = os.statvfs(_existing(path))
     except OSError as error:
         return words(path, _CAUSES.get(error.errno or 0, "cannot be asked"))
     if found.f_flag & os.ST_RDONLY:
         return words(path, _CAUSES[errno.EROFS])
-    blocks = found.f_bfree if os.geteuid() == 0 else found.f_bavail  # a part is root's alone
-    no_room = found.f_blocks > 0 and blocks == 0  # a disk without a limit has no blocks to tell of
+    blocks = found.f_bfree if os.geteuid() == 0 else found.f_bavail  # some are reserved for root
+    no_room = found.f_blocks > 0 and blocks == 0  # a file system without a limit reports no blocks at all
     no_inodes = found.f_files > 0 and found.f_ffree == 0
     return words(path, _CAUSES[errno.ENOSPC]) if no_room or no_inodes else ""
 
 
 def probe(folder: Path) -> str:
-    """What is wrong with the disk of `folder`, found out by writing: a kernel that has met an error may say nothing else of it."""
+    """What is wrong with the disk of `folder`, found by writing a file: some errors show in no other way; "": nothing."""
     file = folder / f".probe.{os.getpid()}.tmp"
     try:
         file.write_bytes(b"x")

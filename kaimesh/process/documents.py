@@ -1,8 +1,8 @@
-"""Small JSON files of a run: written whole, read with care. A damaged one counts as absent, with a warning that names it.
+"""Small JSON files of a run: written atomically, checked when read. A damaged file counts as absent; a warning names it.
 
-A power cut empties or halves files that were just written, a disk returns other bytes, a person edits them: no reader of
-such a file may raise. What a reader may rely on is the file's shape: `Status` for what a process publishes, `Mesh` for
-mesh.json. Keys that a shape does not know pass through.
+A power cut can empty or truncate files that were just written, a disk can return wrong bytes, a person can edit them. So reading
+such a file never raises. What it returns has the declared shape: `Status` for what a process publishes, `Mesh` for mesh.json.
+Keys that the shape does not name are kept.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from typing_extensions import TypedDict
 
 from kaimesh.process import disk
 
-MAX_BYTES = 64 << 20  # no file of this kind is near it
-_AGAIN_S = 0.02  # a file that is being overwritten in place is whole after that
+MAX_BYTES = 64 << 20  # far above any such file
+_AGAIN_S = 0.02  # by then a file that is being overwritten in place is complete
 _log = logging.getLogger("kaimesh.process.documents")
-_damaged: set[Path] = set()  # those that were named already
+_damaged: set[Path] = set()  # already warned about
 
 
 def _finite(value: Any) -> Any:
-    """A dictionary without the numbers that are none: a metric of the user's may be NaN, and its neighbours are right."""
+    """The dictionary without values that are NaN or infinite: a user's metric may be, and the others are still good."""
     if not isinstance(value, dict):
         return value
     return {key: number for key, number in value.items() if not isinstance(number, float) or math.isfinite(number)}
@@ -151,18 +151,18 @@ def read_json(path: Path, shape: TypeAdapter[Any] = ANYTHING) -> dict[str, Any]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a regular file. Raises OSError, ValueError: it is something else; a pipe would be waited for without end."""
+    """The content of a regular file. Raises OSError; ValueError: it is too large or no regular file (reading a pipe could block)."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         kind = os.fstat(file.fileno())
         if not stat.S_ISREG(kind.st_mode):
-            raise ValueError("it is no file")
+            raise ValueError("it is no regular file")
         if kind.st_size > MAX_BYTES:
             raise ValueError(f"it has {kind.st_size:,} bytes")
         return file.read(MAX_BYTES)
 
 
 def read_text(path: Path) -> str:
-    """The text of a small file of ours; "" where there is none, or something that cannot be read as text."""
+    """The text of a small file; "" where there is none, or it cannot be read as text."""
     try:
         return read_bytes(path).decode()
     except (OSError, ValueError):
@@ -177,7 +177,7 @@ def _in_a_line(error: Exception) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes whole or not at all, also where the power is cut. Raises OSError; what was there stays then."""
+    """Replaces the file atomically, safe against a power cut. Raises OSError; the old content stays then."""
     write_bytes(path, text.encode())
 
 
@@ -187,14 +187,14 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, data: Any, *, durable: bool = False) -> None:
-    """Whole or not at all. durable: also where the power is cut, at the price of two fsync. Raises OSError."""
+    """Replaces the file atomically. durable: safe against a power cut, too; costs two fsync. Raises OSError."""
     _write(path, _encoded(data), durable)
 
 
 def publish_json(path: Path, data: Any) -> str:
-    """Writes what is rewritten again and again; "" or, where the disk takes nothing, why: nothing raises.
+    """Writes a file that is rewritten every second. Never raises; returns "" or why it could not be written.
 
-    On a full disk the file is overwritten in place, which needs no room: a reader then sees the present all the same.
+    On a full disk the file is overwritten in place, which needs no new blocks, so that readers still see current values.
     """
     content = _encoded(data)
     try:
@@ -229,7 +229,7 @@ def _write(path: Path, content: bytes, durable: bool) -> None:
 
 
 def _overwrite(path: Path, content: bytes) -> None:
-    """In the blocks that the file has, if they suffice; blanks cover the rest of what was there."""
+    """Overwrites within the blocks that the file has, if they suffice; pads the rest of the old content with blanks."""
     descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         found = os.fstat(descriptor)
@@ -240,14 +240,14 @@ def _overwrite(path: Path, content: bytes) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Removes what writers that were killed left unfinished: `.<name>.<pid>.<thread>.tmp`."""
+    """Removes the temporary files of writers that were killed: `.<name>.<pid>.<thread>.tmp`."""
     for leftover in folder.glob(".*.tmp"):
         with contextlib.suppress(OSError):
             leftover.unlink()
 
 
 def set_aside(path: Path, why: str) -> None:
-    """Renames what stands where a file or a folder of ours belongs, so that it can be made anew and still be looked at."""
+    """Renames something that stands in the place of a file or folder of the run, so that it can be made anew."""
     target = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}-{time.monotonic_ns() % 10**6}")
     path.rename(target)
     _log.warning("%s %s; it was renamed to %s", path, why, target.name)

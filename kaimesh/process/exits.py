@@ -1,4 +1,4 @@
-"""How a process ended, in words: its exit code or its signal. supervisord tells a signal's name in its log only."""
+"""How a process ended, in words: its exit code or its signal. supervisord names signals only in its log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _MEANINGS = {
     "SIGABRT": "native code gave up, by abort or a failed check",
 }
 _WITHOUT_TRACE = {
-    "SIGKILL": "somebody killed it, perhaps the machine because its memory was used up: look at dmesg, or use fewer environments",
+    "SIGKILL": (
+        "somebody killed it, perhaps the machine because its memory was used up: look at dmesg, or use fewer environments"
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""A program whose environment or agent may end the process: in a child, so that an exit in there never reads as success."""
+"""Runs a program in a child process, so that an exit inside the user's environment or agent is not taken for success."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from kaimesh.process.exits import signal_words
 from kaimesh.process.stacks import debugged, stacks
 
 _OF_THE_USER = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-_ANNOUNCED = b"."  # the child says it before it ends by itself
+_ANNOUNCED = b"."  # what the child writes once `main` has returned
 
 
 def guarded(main: Callable[[], int], name: str) -> int:
-    """Runs `main` in a child and returns its exit code; where it did not end by itself, says how it ended, which is a failure.
+    """Runs `main` in a forked child and returns its exit code. If the child ended before `main` returned, prints how; a failure.
 
-    name: of the program, for that line. To be called before any library has started threads that a fork would lose. Under a debugger
-    `main` runs in this process, where its breakpoints are.
+    name: the program's, for that message. Call it before any library has started threads, which a fork would lose. Under a
+    debugger `main` runs in this process, where its breakpoints are.
     """
     if debugged(stacks()):
         faulthandler.enable()
@@ -40,7 +40,7 @@ def guarded(main: Callable[[], int], name: str) -> int:
         signal.signal(number, lambda n, _frame: None if n == signal.SIGINT else os.kill(child, n))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_THE_USER)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    os.set_blocking(reader, False)  # a child of the child's may hold the other end
+    os.set_blocking(reader, False)  # a grandchild may hold the other end open
     try:
         announced = os.read(reader, 1) == _ANNOUNCED
     except BlockingIOError:
@@ -55,8 +55,8 @@ def guarded(main: Callable[[], int], name: str) -> int:
     if code == EXIT_WATCHDOG:  # a kaimesh.process.watch.Watch has said why
         return code
     print(
-        f"{name}: ended with exit code {code} before its work was done: something inside called exit, such as os._exit in the "
-        "environment, the agent or a library of theirs",
+        f"{name}: ended with exit code {code} before its work was done: something inside it called exit, such as os._exit in "
+        "the environment, the agent or a library of theirs. The result is not valid; find that call",
         file=sys.stderr,
     )
     return code or EXIT_AGENT

@@ -1,4 +1,4 @@
-"""The life of one process: arguments, threads, logging, signals, watchdog, exit code; every `__main__` calls `main`."""
+"""The start and end of a process: arguments, threads, logging, signals, watchdog, exit code. Every `__main__` calls `main`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 
 @dataclass
 class Context:
-    """What every service is built from. `stop` is set when the process should end; every wait must notice it within 1 s."""
+    """What every service is built from. `stop` is set when the process should end; every wait must notice that within 1 s."""
 
     name: str
     index: int
@@ -75,7 +75,7 @@ class Context:
         return groups[0][min(self.index, len(groups[0]) - 1)] if groups else ""
 
     def make_agent(self, agent_type: str) -> UserAgent:
-        """The user's agent for this process: "aisrv", "actor" or "learner" (see kaimesh.agent). Raises as `make_agent`."""
+        """The user's agent of that type: "aisrv", "actor" or "learner" (see kaimesh.agent). Raises as agents.make_agent."""
         return make_agent(self.config, agent_type, logger=self.logger, monitor=Monitor(self.meter.gauge))
 
 
@@ -90,7 +90,7 @@ class Service(Protocol):
 
 
 def set_threads(count: int) -> None:
-    """Thread counts of the numerical libraries; must come before their import. Ends TensorFlow's leak, too."""
+    """Sets the thread counts of the numerical libraries, and stops TensorFlow's leak. Call it before they are imported."""
     for variable in _THREAD_VARIABLES:
         os.environ[variable] = str(count)
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(count)
@@ -100,7 +100,7 @@ def set_threads(count: int) -> None:
 
 
 def set_tensorflow_threads(count: int) -> None:
-    """The same for TensorFlow, for a process that uses it; must come before its first operation."""
+    """Sets TensorFlow's thread count, in a process that uses it. Call it before its first operation."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(count)
@@ -114,7 +114,7 @@ def _program(role: str) -> str:
 
 
 def main(role: str, service: str) -> NoReturn:
-    """Runs one process: `role` is its name in the roles table, `service` the dotted class, imported after the threads are set."""
+    """Runs one process and ends it. role: its name in the roles table. service: the dotted name of its class, imported late."""
     faulthandler.enable(
         file=sys.stdout, all_threads=True
     )  # a crash in native code leaves every thread's traceback in the log
@@ -157,15 +157,15 @@ def main(role: str, service: str) -> NoReturn:
         reporter.close()
     logging.shutdown()
     sys.stdout.flush()
-    os._exit(code)  # no C++ destructor of Reverb or TensorFlow may hold the process
+    os._exit(code)  # without the C++ destructors of Reverb and TensorFlow, which can hang
 
 
 def _row(config: Config, role: str) -> Role:
     """Its row of the roles table. Raises ConfigError: there is none."""
     if role not in config.roles:
         raise ConfigError(
-            f"no role is called {role!r}, so nobody would start, watch or stop this process; there are: {', '.join(config.roles)}. "
-            f"Add [roles.{role}] to {config.source}: docs/how_to_add/process.md."
+            f"no role is called {role!r}, so nobody would start, watch or stop this process; there are: "
+            f"{', '.join(config.roles)}. Add [roles.{role}] to {config.source}: docs/how_to_add/process.md."
         )
     return config.roles[role]
 
@@ -217,7 +217,7 @@ def _told(error: BaseException) -> tuple[int, str]:
 
 
 def _end_with_its_threads(context: Context) -> list[BaseException]:
-    """From now on a thread that dies of an error ends the process: others would wait for it for ever. Returns the errors."""
+    """Makes an exception that ends any thread end the process: the others would wait for it. Returns the list of them."""
     errors: list[BaseException] = []
 
     def hook(args: threading.ExceptHookArgs) -> None:
@@ -236,10 +236,10 @@ def _end_with_its_threads(context: Context) -> list[BaseException]:
 
 
 def _handle_signals(context: Context) -> None:
-    """SIGTERM and SIGINT set `stop`, from a thread that the C-level handler wakes.
+    """SIGTERM and SIGINT set `stop`. A thread does it, which Python's C-level signal handler wakes through a socket.
 
-    A Python handler would run in the main thread: not at all while that is inside Reverb's C++, and into a deadlock where it
-    is inside `stop.wait`, whose lock `stop.set` needs.
+    A Python-level handler would not do: it runs in the main thread, so not while that is inside Reverb's C++ code; and where
+    the main thread is inside `stop.wait` it would deadlock, for `stop.set` needs the same lock.
     """
     reader, writer = socket.socketpair()
     writer.setblocking(False)
@@ -254,7 +254,7 @@ def _handle_signals(context: Context) -> None:
     def unblock() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
 
-    def be_a_child() -> None:  # its signals are its own: none of them, however early, may stop this process
+    def be_a_child() -> None:  # a signal to a forked child, however early, must not stop this process
         signal.set_wakeup_fd(-1)
         for number in numbers:
             signal.signal(number, signal.SIG_DFL)
@@ -267,7 +267,7 @@ def _handle_signals(context: Context) -> None:
             while number := reader.recv(1):
                 if number[0] in numbers:
                     name = signal.Signals(number[0]).name
-                    context.meter.info["signal"] = name  # told to end, so the end says nothing of the workflow
+                    context.meter.info["signal"] = name  # so that its end does not count as the end of its work
                     context.stop.set()
                     context.logger.info("%s: stopping", name)
 
@@ -275,11 +275,11 @@ def _handle_signals(context: Context) -> None:
 
 
 def _end_with_supervisor(logger: logging.Logger) -> None:
-    """Makes the kernel send SIGTERM when supervisord is gone, also by kill -9: no process lives on without a mesh."""
+    """Makes the kernel send SIGTERM to this process when supervisord ends, even by SIGKILL: none outlives its mesh."""
     if "SUPERVISOR_ENABLED" not in os.environ or not sys.platform.startswith("linux"):
         return
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
-    if not any("supervis" in word for word in psutil.Process(os.getppid()).cmdline()):  # it was gone before that call
+    if not any("supervis" in word for word in psutil.Process(os.getppid()).cmdline()):  # it had ended before that call
         logger.error("supervisord is gone; ending")
         sys.exit(EXIT_CRASH)

@@ -1,4 +1,4 @@
-"""What the C library does with memory that was freed."""
+"""Settings of the C library's memory allocator."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _KEPT_BYTES = 256 << 20
 
 
 def keep_freed_memory() -> None:
-    """Keeps up to 256 MB of freed blocks for the next use, in this whole process; does nothing where the C library is not glibc.
+    """Lets this process keep up to 256 MB of freed memory for reuse; does nothing where the C library is not glibc.
 
-    Otherwise each sample of some megabytes is fresh memory, which the kernel clears page by page: a fifth of the time that
-    Reverb's own threads need for rows of 10 MB.
+    By default glibc returns large blocks to the kernel, which clears every page before it gives them out again. For rows of
+    10 MB that is a fifth of the time that Reverb's own threads need.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -1,4 +1,4 @@
-"""What a process says of itself: state, counters, rates, phase times, episodes. One file a second, one log line an interval."""
+"""The state and metrics of a process: counters, rates, gauges, phase times, episodes. A file a second, a log line an interval."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class Meter:
         self._lock = threading.Lock()
         previous = read_json(path, STATUS) if path is not None else {}
         self.counters: dict[str, float] = dict(previous.get("counters", {}))
-        self.inherited = dict(self.counters)  # what this life began with
-        self.listeners: list[Callable[[dict[str, Any]], None]] = []  # called with what is published; must not wait
+        self.inherited = dict(self.counters)  # their values at the start of this process
+        self.listeners: list[Callable[[dict[str, Any]], None]] = []  # called with each snapshot; must not block
         self.gauges: dict[str, float] = {}
         self.info: dict[str, Any] = {"previous_state": previous.get("state")} if previous else {}
         self._phases: dict[str, Phase] = {}
@@ -97,28 +97,28 @@ class Meter:
             self._episodes.append((self._wall(), float(episode_return), int(length)))
 
     def state(self, state: str, blocked_on: str = "") -> None:
-        """What the process does ("starting", "ready", "working", "waiting", "stopping", "failed", "done") and waits for."""
+        """Sets the state ("starting", "ready", "working", "waiting", "stopping", "failed", "done") and what it waits for."""
         self._beat = self._clock()
         if (state, blocked_on) != (self._state, self._blocked_on):
             with self._lock:
                 if self._state == "starting" and state != "starting":
-                    self._wake.set()  # somebody waits for this process to be healthy
+                    self._wake.set()  # published at once: the keeper waits for this process to be healthy
                 if state != self._state or not (self._blocked_on and blocked_on):
                     self._since = self._wall()
                 self._state, self._blocked_on = state, blocked_on
 
     @property
     def is_starting(self) -> bool:
-        """Whether no other state was told yet."""
+        """Whether the state is still "starting"."""
         return self._state == "starting"
 
     @property
     def blocked_on(self) -> str:
-        """What `state` was told last."""
+        """What the process waits for, as `state` was told last."""
         return self._blocked_on
 
     def beat(self) -> None:
-        """Tells the watchdog that the main loop turns."""
+        """Tells the watchdog that the main loop is alive."""
         self._beat = self._clock()
 
     def silent_s(self) -> float:
@@ -152,7 +152,7 @@ class Meter:
             }
 
     def publish(self) -> None:
-        """Writes the status file now, and tells the listeners. A disk that takes nothing is named once, and in the next file."""
+        """Writes the status file and calls the listeners. A disk error is logged once, and stands in the status as `disk`."""
         if self.path is None and not self.listeners:
             return
         snapshot = self.snapshot()
@@ -193,7 +193,7 @@ class Meter:
         self._thread.start()
 
     def stop(self) -> None:
-        """Publishes for the last time."""
+        """Ends the thread, and publishes a last time."""
         self._stop.set()
         self._wake.set()
         if self._thread is not None:

@@ -1,6 +1,6 @@
-"""What a process says of itself, told to a cluster's monitor: the status file's content, once a second, over framed TCP.
+"""Sends the content of a process's status file to a cluster's monitor, once a second, over framed TCP.
 
-The mesh does not need the monitor: while it is away nothing waits, and the newest status goes out when it is back.
+The mesh does not need the monitor: while it is away nothing waits for it, and when it is back it gets the newest status.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _RETRY_S = 1.0
 
 
 class Reporter:
-    """Sends what `meter` publishes to `address`, from a thread of its own; only the newest where the monitor is slow.
+    """Sends each snapshot of `meter` to `address`, in a thread of its own. If the monitor is slow, only the newest is sent.
 
-    The counters that it sends are those of this life alone: the monitor adds up the lives of a process, wherever they were.
+    Counters are sent as counted since this process started. The monitor adds them up over restarts, on whatever machine.
     """
 
     def __init__(self, address: str, token: str, meter: Meter, logger: logging.Logger) -> None:
@@ -35,7 +35,7 @@ class Reporter:
         self._thread.start()
 
     def close(self) -> None:
-        """Tries once more to tell the last status; returns within some seconds."""
+        """Sends the last status, if it can; returns within some seconds."""
         self._closed.set()
         self._wake.set()
         self._thread.join(2 * _ANSWER_S)
@@ -67,7 +67,7 @@ class Reporter:
                 )
             self._client.call({"status": _text_cleaned({**snapshot, "counters": counters, "life": life})})
             self._complaint = ""
-        except MeshError as error:  # whatever answers there: this process has other work
+        except MeshError as error:  # whatever is wrong with the monitor, this process goes on
             if self._client is not None:
                 self._client.close()
                 self._client = None
@@ -78,7 +78,7 @@ class Reporter:
 
 
 def _text_cleaned(snapshot: dict[str, Any]) -> dict[str, Any]:
-    """The same; text that is no Unicode (a path of other bytes, in an error's words) is shown as it can be."""
+    """The snapshot with text that is not valid Unicode (such as a path in an error message) escaped."""
     return {
         name: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
         for name, value in snapshot.items()

@@ -1,4 +1,4 @@
-"""A run's directory: what lies where in `runs/<app>_<algo>_<time>/`, and the files that processes share through it."""
+"""A run's directory, `runs/<app>_<algo>_<time>/`: its paths, and the files that processes share through it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class RunDir:
 
     @classmethod
     def make(cls, runs: str | Path, app: str, algo: str) -> RunDir:
-        """A new run directory with its token. Raises OSError: the disk takes none; nothing stays then."""
+        """A new run directory with its token. Raises OSError: it cannot be written; nothing is left behind then."""
         base, name = Path(os.path.realpath(runs)), cls.name_of(app, algo)
         stamp = time.strftime("%Y%m%d-%H%M%S")
         root, attempt = base / f"{name}_{stamp}", 1
@@ -99,7 +99,7 @@ class RunDir:
         return cls(link)
 
     def prepare(self) -> None:
-        """Makes the folders and the token, where they are not there yet. Raises OSError: the disk takes none."""
+        """Makes the folders and the token where they are missing. Raises OSError."""
         for folder in self._folders():
             folder.mkdir(parents=True, exist_ok=True)
         path = self.root / "token"
@@ -110,23 +110,23 @@ class RunDir:
                     file.write(secrets.token_hex(16))
 
     def reserve(self) -> None:
-        """Takes the room that the last words of a run need, while there is room. Raises OSError: there is none."""
+        """Allocates the disk space that the last files of a run will need. Raises OSError: there is none."""
         path = self.root / RESERVE
         with path.open("wb") as file:
-            file.write(b"room for the last words, see kaimesh/process/run_dir.py\n".ljust(RESERVE_BYTES))
+            file.write(b"space for the last files of the run, see kaimesh/process/run_dir.py\n".ljust(RESERVE_BYTES))
             file.flush()
             os.fsync(file.fileno())
 
     def release(self) -> None:
-        """Gives that room to whoever writes next."""
+        """Frees that space for the files that are written next."""
         with suppress(OSError):
             (self.root / RESERVE).unlink()
 
     def repair(self) -> None:
-        """Makes room for what a damaged disk, a power cut or a kill left: before a start, while nothing of the run lives.
+        """Repairs what a damaged disk, a power cut or a kill left behind. Call it before a start, while no process runs.
 
-        A file where a folder belongs, a folder where a file does and an empty token are renamed (the next one is made anew,
-        with a warning); unfinished files go. Raises OSError: the disk takes no change.
+        A file in the place of a folder, a folder in the place of a file, and an empty token are renamed, with a warning, so that
+        they are made anew; unfinished files are removed. Raises OSError: the disk accepts no change.
         """
         nested = (path for pattern in _NESTED for path in self.root.glob(pattern) if ".damaged-" not in path.name)
         for folder in (*self._folders(), *nested):
@@ -135,7 +135,7 @@ class RunDir:
         files = [self.root / name for name in _FILES]
         logs = (path for path in self.logs.iterdir() if ".damaged-" not in path.name) if self.logs.is_dir() else ()
         for path in (*files, *self.status.glob("[!.]*.json"), *logs):
-            if os.path.lexists(path) and not path.is_file():  # whoever opens a pipe waits for ever
+            if os.path.lexists(path) and not path.is_file():  # opening a pipe would block
                 documents.set_aside(path, "is no file")
         token = self.root / "token"
         if os.path.lexists(token) and not _secret(documents.read_text(token)):
@@ -148,7 +148,7 @@ class RunDir:
         return (*folders, self.tensorboard)
 
     def token(self) -> str:
-        """The mesh token: the environment's KAIMESH_TOKEN, else the file that KAIMESH_TOKEN_FILE names, else the run's own.
+        """The mesh token: KAIMESH_TOKEN, else the content of the file KAIMESH_TOKEN_FILE, else that of the run's own file.
 
         Raises ConfigError: there is none, or it is empty.
         """
@@ -176,6 +176,6 @@ class RunDir:
 
 
 def _secret(text: str) -> str:
-    """The token in a file's text; "" where it is none: empty, or bytes that no header can carry."""
+    """The token in a file's text; "" where it is empty or holds characters that no header can carry."""
     token = text.strip()
     return token if token.isprintable() else ""

@@ -1,7 +1,7 @@
-"""Where every thread of this process is, and whether a debugger holds one.
+"""The stack of every thread of this process, and whether a debugger is attached.
 
-By faulthandler, which only reads: on Python 3.11 `sys._current_frames` makes objects of frames that their thread may be clearing, and
-whoever goes on from one of these later (`f_back`) ends the process with a segmentation fault.
+The stacks come from faulthandler, which only reads them. `sys._current_frames` is not safe on Python 3.11: it makes objects of
+frames that another thread may be clearing, and following their `f_back` later can end in a segmentation fault.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def stacks() -> dict[int, list[Place]]:
 
 
 def debugged(found: Mapping[int, list[Place]]) -> bool:
-    """Whether a debugger holds one of these threads, or traces this process."""
+    """Whether one of these threads is inside a debugger, or a debugger traces this process."""
     if sys.gettrace() is not None or threading.gettrace() is not None:
         return True
     if any(place.file in _DEBUGGERS or _DEBUGGER.search(place.file) for stack in found.values() for place in stack):
@@ -66,7 +66,7 @@ def debugged(found: Mapping[int, list[Place]]) -> bool:
 
 
 def places(found: Mapping[int, list[Place]]) -> Iterator[tuple[str, str]]:
-    """Where each thread is: its name; the innermost line that is no library's, and what it called there."""
+    """For each thread: its name, and its innermost line outside of libraries with what it called there."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     for ident, stack in found.items():
         own = next((place for place in stack if not any(part in place.file for part in _LIBRARIES)), None)

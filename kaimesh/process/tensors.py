@@ -1,4 +1,4 @@
-"""TensorFlow's eager tensors without the memory that each of them leaks on Python 3.11."""
+"""A fix for a leak: on Python 3.11 every eager tensor of TensorFlow 2.15 leaves 48 bytes behind."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _log = logging.getLogger("kaimesh.process.tensors")
 
 
 def stop_tensor_leak() -> None:
-    """Ends the leak in this process: at once where TensorFlow is imported, else as soon as anybody imports it.
+    """Stops the leak in this process: now if TensorFlow is imported already, else as soon as it is.
 
-    On Python 3.11 `object.__new__` gives an object of a class that derives from a Python class, as EagerTensor does, a block for its
-    attributes (48 bytes), and TensorFlow 2.15's EagerTensor_dealloc (python/eager/pywrap_tensor.cc) does not know that block: each
-    tensor that ever was leaves it behind (tensorflow/tensorflow#62551). So tensors are made by PyType_GenericNew instead, which
-    makes the same object without the block; attributes that somebody sets on a tensor then get a plain dict.
+    EagerTensor derives from a Python class. On Python 3.11 `object.__new__` allocates a 48-byte block for the attributes of such
+    an object, and TensorFlow 2.15 never frees it (EagerTensor_dealloc in python/eager/pywrap_tensor.cc does not know of it;
+    tensorflow/tensorflow#62551). This makes PyType_GenericNew create tensors instead: the same object without that block.
+    Attributes set on a tensor still work; they are kept in an ordinary dict.
     """
     if _MODULE in sys.modules:
         _mend(sys.modules[_MODULE])
@@ -49,12 +49,12 @@ def _mend(ops: ModuleType) -> None:
 
 
 def _words(cls: type) -> ctypes.Array[ctypes.c_ssize_t]:
-    """The class's own memory."""
+    """The memory of the class object itself, as machine words."""
     return (ctypes.c_ssize_t * (_NEW + 1)).from_address(id(cls))
 
 
 class _Finder(MetaPathFinder):
-    """Finds the module that defines EagerTensor as everybody else does, and has it mended when it was loaded."""
+    """Finds the module that defines EagerTensor, as Python itself would, and applies the fix once it is loaded."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """See importlib; None for all other modules."""
@@ -67,7 +67,7 @@ class _Finder(MetaPathFinder):
 
 
 class _ThenMend(Loader):
-    """A loader with something to do afterwards; all else is the original's."""
+    """Wraps the module's loader: applies the fix after loading, and leaves all else to the original loader."""
 
     def __init__(self, loader: Loader) -> None:
         self._loader = loader

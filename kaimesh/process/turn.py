@@ -1,4 +1,4 @@
-"""Turns: what only one thread may use, and what has failed for one of them has failed for all."""
+"""A lock for an object that one thread at a time may use; once it has failed for one thread, it is closed to all."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from kaimesh.contract.errors import Stopped
 
 
 class Turn:
-    """Whose turn it is to use what only one thread may use. Once a turn has failed, all later ones end with Stopped, from its error.
+    """A lock that remembers failures: after an exception inside it, every later use raises Stopped from that exception.
 
-    For an agent in one process: after an error inside of it nobody can know what its library still holds. TensorFlow, for one, keeps a
-    tf.function's lock when an argument does not fit its signature, and the next thread would wait for ever.
+    It protects an agent that several threads share. After an error inside the agent its library may be left in any state.
+    TensorFlow, for example, keeps a tf.function's lock when an argument does not fit the signature, and the next thread would
+    wait for ever.
     """
 
     def __init__(self) -> None:
@@ -25,7 +26,10 @@ class Turn:
 
     @contextmanager
     def __call__(self, what: str, harmless: bool = False) -> Iterator[None]:
-        """Waits for the turn. Raises Stopped: an earlier turn failed, whose error is the cause; `harmless` ones leave no such mark."""
+        """Holds the lock, waiting for it if need be. what: the use, in words, for `words`.
+
+        harmless: an exception inside does not close the lock. Raises Stopped: an earlier use failed; its exception is the cause.
+        """
         if not self._lock.acquire(blocking=False):
             name = threading.current_thread().name
             self._waiting[name] = what
@@ -34,7 +38,7 @@ class Turn:
         before, self._has = self._has, (threading.current_thread().name, what, time.monotonic())
         try:
             if self.failure is not None:
-                raise Stopped from self.failure  # the error itself, raised here too, would show this thread's lines as its own
+                raise Stopped from self.failure  # raising the error itself again would add this thread's frames to its traceback
             yield
         except Stopped:
             raise
@@ -46,7 +50,7 @@ class Turn:
             self._lock.release()
 
     def words(self) -> list[str]:
-        """Who has it, and who waits for it."""
+        """Which thread holds the lock and which wait for it, a line each."""
         has = self._has
         if has is None:
             return []

@@ -1,6 +1,6 @@
-"""What keeps a program of many threads in one process, such as train_test.py, from stopping without a word.
+"""Ends a program that runs many threads in one process, such as train_test.py, when none of them progresses any more.
 
-The processes of a mesh have kaimesh/process/watchdog instead: each has one main loop, and a supervisor that starts it again.
+The processes of a mesh use kaimesh/process/watchdog instead: each has one main loop, and supervisord restarts it.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ from kaimesh.process.stacks import debugged, places, stacks
 from kaimesh.process.turn import Turn
 
 _TICK_S = 0.5
-_IDLE = 0.1  # of a core: a process that uses less waits; a compilation uses more
-_MANY_STEPS = 3000  # without a sample: a workflow sends what it has at the latest when an episode is over
-_PATIENCE = 5  # limits that a process may be busy, or under construction, without progress
+_IDLE = 0.1  # of a core; a process that uses less is waiting, a compilation uses more
+_MANY_STEPS = 3000  # without a sample; a workflow should have sent some at the end of an episode
+_PATIENCE = 5  # times the limit, for a process that is busy or still being built
 
 
 class Watch:
-    """Ends the process with EXIT_WATCHDOG when nothing has moved for `limit_s`, and says where each thread is.
+    """Ends the process with EXIT_WATCHDOG after `limit_s` without progress, and prints where each thread is.
 
-    progress: a value that changes whenever something moves. words: what waits for what, as the program itself knows it.
-    What uses the processor may take five times as long (a first compilation), and so may all until `built` is set. Time in
-    a debugger does not count, nor does time in which the whole process was stopped. status: one line every `report_s`.
+    progress: returns a value that changes with every step of the work. words: which thread waits for which, a line each.
+    status: a line that is printed every `report_s`.
+    The limit is five times as long while the process uses the CPU (a first compilation takes long), and until `built` is set.
+    Time in a debugger does not count, nor time in which the whole process was stopped.
     """
 
     def __init__(
@@ -91,8 +92,8 @@ class Watch:
 
     def _end(self, silent_s: float) -> None:
         lines = [
-            f"watchdog: nothing has moved for {silent_s:.0f} s ({self._status()}); ending. A longer time: --set watchdog_seconds=N; "
-            "none: --no-watchdog.",
+            f"watchdog: no progress for {silent_s:.0f} s ({self._status()}); ending. To allow more: --set watchdog_seconds=N; "
+            "to switch it off: --no-watchdog.",
             *self._words(),
             *(f"{name} is at {place}" for name, place in places(stacks())),
             "The stacks of all threads:",

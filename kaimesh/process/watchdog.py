@@ -1,4 +1,4 @@
-"""Ends a process whose main loop is silent for too long, or whose end takes too long."""
+"""Ends a process whose main loop hangs, or which does not end in time after it was told to."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ _GIL_GRACE_S = 5.0  # supervisord kills 10 s after the limit
 
 
 class Watchdog:
-    """A thread beside the main loop, which says that it turns by `meter.beat` and `meter.state`.
+    """A thread that ends the process when the main loop has called neither `meter.beat` nor `meter.state` for `limit_s`.
 
-    Library code that holds the GIL stops this thread too; then faulthandler's C thread, put off each second, ends the process.
+    Library code that holds the GIL stops this thread too. So faulthandler's timer, which runs in C and which this thread
+    restarts each second, ends the process a few seconds later in that case.
 
-    limit_s: of silence, and of the time from `stop` to the end.
+    limit_s: for the time between two such calls, and for the time from `stop` to the end of the process.
     """
 
     def __init__(self, meter: Meter, stop: threading.Event, logger: logging.Logger, limit_s: float) -> None:
@@ -31,9 +32,9 @@ class Watchdog:
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def be_patient(self, seconds: float, key: str) -> None:
-        """As long as the meter's state is "starting", silence may last so long. key: of the configuration, which says so."""
+        """Allows `seconds` without a beat while the meter's state is "starting". key: the configuration's key for that limit."""
         self._patience_s, self._key = seconds, key
-        self._put_off()  # what comes now may hold the GIL
+        self._put_off()  # the code that runs next may hold the GIL
 
     def _patient(self) -> bool:
         return self._patience_s > self._limit_s and self._meter.is_starting

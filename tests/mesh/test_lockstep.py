@@ -144,7 +144,7 @@ def test_an_observation_that_does_not_fit_is_an_error_not_a_silence(tmp_path: Pa
 def test_a_learn_that_hangs_ends_in_words(tmp_path: Path) -> None:
     done = toy(tmp_path, "toy", "toy.fault=hang", "watchdog_seconds=5")
     assert done.returncode == EXIT_WATCHDOG, done.stderr
-    assert "watchdog: nothing has moved for" in done.stderr
+    assert "watchdog: no progress for" in done.stderr
     assert re.search(r"slot-\d has had its turn for \d+ s: storing samples, learning", done.stderr)
     assert re.search(r"slot-\d is at .*tests/mesh/agents/toy.py:\d+ \(learn\), inside .*threading.py", done.stderr)
 

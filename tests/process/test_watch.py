@@ -60,7 +60,7 @@ def program(body: str, limit: float = 1.0, built: bool = True) -> subprocess.Pop
 def test_what_waits_for_what_is_said_and_the_end_is_no_success() -> None:
     _, told = (process := program(BOTH + "threading.Event().wait()")).communicate(timeout=60)
     assert process.returncode == EXIT_WATCHDOG
-    assert "watchdog: nothing has moved for" in told
+    assert "watchdog: no progress for" in told
     assert "(0 learns); ending" in told
     assert "never has had its turn for" in told
     assert "other waits for never to end that, then: storing samples" in told
