@@ -302,9 +302,8 @@ def test_a_process_is_named_by_the_roles_table_alone() -> None:
             continue
         for text in _texts(source.text):
             words = [word for word in re.findall(r"[A-Za-z_]+", text) if word in names]
-            is_name = re.fullmatch(
-                rf"\W*_?({'|'.join(names)})(_|_\d+)?[^\w:]*", text
-            )  # "buffer: ..." is said to people
+            # Not "buffer: ...", which is said to people, and not "_buffer", an attribute.
+            is_name = re.fullmatch(rf"(\W*|_(?=\w+=))({'|'.join(names)})(_|_\d+)?[^\w:]*", text)
             if is_name and path in ALSO_CALLED_SO:
                 spelt.add(path)
             elif is_name or len(set(words)) > 2:
