@@ -293,7 +293,7 @@ ALSO_CALLED_SO = {
 
 
 def test_a_process_is_named_by_the_roles_table_alone() -> None:
-    """A new process is a row there, its package, and its lines for containers: no other code spells a role's name, or lists roles."""
+    """A new process is a row there, its package, and its lines for containers: no other code spells or lists roles."""
     offenders, spelt = [], set()
     for source in sources():
         path = str(source.path.relative_to(ROOT))
