@@ -37,17 +37,19 @@ class _Asked(NamedTuple):
 
 
 class ActorClient:
-    """Predictions of an actor, picked from what `addrs` stand for by `turn`; when it dies, of the next one.
+    """Gets predictions from one of the actors at `addrs`, and from the next one when that dies. Not thread-safe.
 
-    What was asked and not answered is asked again after such a move, so a caller never notices more than a pause. While
-    no actor answers it waits for ever (a supervisor starts them again), and the meter says for how long. Not
-    thread-safe.
+    Requests without an answer are sent again to the next actor, so the caller only notices a pause. While no actor
+    answers, it waits for ever, because the supervisor starts them again; the meter says for how long it has waited.
 
-    name: of the caller, unique in the mesh. turn: its number among all callers, so that they share the actors out
-    evenly (a hash would not: four callers often meet on one of two actors); None: by the hash of `name`. spaces: of its
-    environment; agents with `setup` need them. timeout_s: the deadline of one answer; then it moves on. Every call
-    raises Stopped when `stop` is set, Refused when an actor does not take this client (token, observations), and
-    AgentError, with the original traceback, when the agent raised.
+    addrs: "host:port"; a host name with several IP addresses stands for as many actors. name: the caller's, unique in
+    the mesh. turn: the caller's number among all callers; caller i uses actor i modulo the number of actors, which
+    spreads callers evenly. None: by the hash of `name`, which often puts four callers on one of two actors.
+    spaces: of the caller's environment; agents with `setup` need them. timeout_s: how long it waits for one answer
+    before it uses the next actor.
+
+    Every call raises Stopped when `stop` is set, Refused if an actor does not accept this client (token, observations),
+    and AgentError, with the original traceback, if the agent raised.
     """
 
     def __init__(

@@ -151,7 +151,7 @@ def _report(result: dict[str, Any]) -> str:
 
 
 def _typed(path: str) -> Path:
-    """A path as the user meant it: from where the command was typed."""
+    """`path`, relative to the folder in which the user typed the command and not to the working folder."""
     return Path(os.environ.get(CALLER_VARIABLE, ".")) / path
 
 

@@ -85,7 +85,7 @@ class OpenItem:
         return count
 
     def finish(self) -> np.ndarray:
-        """The bytes to store, uint8 `[item_bytes]`, valid until the next `fill`; which begins another item."""
+        """The bytes to store, uint8 `[item_bytes]`, valid until the next `fill`, which begins another item."""
         if not self.full:  # clear what an earlier item left in the missing rows
             for target in self._columns.values():
                 target[self.rows :] = 0

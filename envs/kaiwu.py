@@ -84,7 +84,7 @@ class Facade:
         )
 
     def render(self) -> Any:
-        """The picture, uint8 `[H, W, 3]`, if it was made with a render mode."""
+        """A picture of the current state, uint8 `[H, W, 3]`; None if the environment was made without a render mode."""
         return self.env.render()
 
     def close(self) -> None:

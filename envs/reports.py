@@ -64,7 +64,7 @@ def episode_report(env: gymnasium.Env | VectorEnv | MeshEnv, slot: int = 0) -> R
 
 
 def notes(app: str) -> list[str]:
-    """What a reader should know beside an evaluation of `app`."""
+    """Notes to print with an evaluation of `app`, such as the meaning of its scores."""
     kind, name = resolve(app)
     reference = REFERENCES.get(name) if kind == "ale" else None
     if reference is None:

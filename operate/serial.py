@@ -204,7 +204,7 @@ class SerialPolicy:
         self._answer = self._mesh.predict(batch, exploit)
 
     def receive(self) -> tuple[Batch, int]:
-        """What `send` found."""
+        """The predictions for the last `send`, and the version of the model that made them."""
         assert self._answer is not None
         return self._answer
 

@@ -1,4 +1,8 @@
-"""One definition of a network serves NumPy (actors with an MLP) and TensorFlow: it is given the functions of either."""
+"""The operations that a network is built from, once for NumPy and once for TensorFlow.
+
+A network is defined once, as a function that takes such a library; actors with an MLP pass NumPy's, learners
+TensorFlow's.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The realm as gymnasium sees it: `Realm` and `RealmMini`, vectorised, and `RealmEnv`, one hero."""
+"""The realm for gymnasium: the vector environments `Realm` and `RealmMini`, and `RealmEnv` for one hero."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def make_token(path: Path) -> None:
 
 
 def check(config: Config) -> None:
-    """Raises ConfigError: this configuration is none of a cluster."""
+    """Raises ConfigError: the configuration cannot run in a cluster."""
     app = config.app
     if wrong := cannot_be_run(config.roles):
         raise ConfigError(
