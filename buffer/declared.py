@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from kaimesh.buffer.tables import TablePlan
 from kaimesh.contract.arrays import Batch, Specs
 from kaimesh.contract.columns import MESH_COLUMNS
@@ -11,11 +9,10 @@ from kaimesh.contract.errors import SampleError
 from kaimesh.contract.finite import first_not_finite
 
 MOST_ITEM_BYTES = 1 << 30
-_MOST_MEMORIES = 64  # a table larger than this machine's memory times this is a mistake, even if it never fills up
 
 
-def check(specs: Specs, plan: TablePlan) -> None:
-    """Raises SampleError: samples of `specs` cannot be stored in the table `plan`."""
+def check(specs: Specs, plan: TablePlan, memory_bytes: int) -> None:
+    """Raises SampleError: samples of `specs` cannot be stored in the table `plan`, by a process that may use so much memory."""
     for name, spec in specs:
         column = MESH_COLUMNS.get(name)
         if column is None:
@@ -36,14 +33,22 @@ def check(specs: Specs, plan: TablePlan) -> None:
             f"an item of {plan.rows_per_item} samples takes {plan.item_bytes} bytes, over the limit of "
             f"{MOST_ITEM_BYTES}; no sample was stored. Lower rows_per_item, or make smaller samples."
         )
-    size = plan.capacity_items * plan.item_bytes
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > _MOST_MEMORIES * memory:
+    if plan.bytes > memory_bytes:
         raise SampleError(
-            f"a table of {plan.capacity_items} items of {plan.item_bytes} bytes takes {size} bytes, this machine has "
-            f"{memory}; the buffer would run out of memory, so no sample was stored. Lower replay_buffer_capacity, or "
-            "make smaller samples."
+            f"{_full(plan)}, and there are {_gb(memory_bytes)} of memory; the buffer would be killed once it is that full, so "
+            f"no sample was stored. {_SMALLER}"
         )
+
+
+def warnings(plan: TablePlan, memory_bytes: int) -> list[str]:
+    """What is to be said of a table before it is filled: the plan's own warnings, and one if it takes over half of the memory."""
+    if plan.bytes <= memory_bytes // 2:
+        return list(plan.warnings)
+    return [
+        *plan.warnings,
+        f"{_full(plan)}, more than half of the {_gb(memory_bytes)} of memory here; what else runs may not find room, and a "
+        f"checkpoint of the buffer takes as much disk. {_SMALLER}",
+    ]
 
 
 def check_same(specs: Specs, known: Specs) -> None:
@@ -64,6 +69,20 @@ def refuse_not_finite(batch: Batch) -> None:
         f"field {name!r} of row {row} holds {wrong}; the frame of {len(batch)} samples was refused, nothing is trained "
         "on it. Look at what makes this field: the reward, the observation, or the network's outputs."
     )
+
+
+_SMALLER = "Lower replay_buffer_capacity, make smaller samples, or use more buffers on more machines."
+
+
+def _full(plan: TablePlan) -> str:
+    return (
+        f"the table of {plan.capacity_items * plan.rows_per_item:,} samples (replay_buffer_capacity), "
+        f"{plan.capacity_items:,} items of {plan.item_bytes:,} bytes, takes {_gb(plan.bytes)} when it is full"
+    )
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB"
 
 
 def _words(specs: Specs) -> str:

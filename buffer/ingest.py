@@ -14,8 +14,7 @@ How a row is counted on its way. Time goes from left to right; `K` rows make an 
       |---------------- pending ------------------|------ size -------|
 
 accepted: rows taken since the table was started. inserted: the same, going on over restarts (it is saved in
-checkpoints). Progress.given: items handed to Reverb, which readers may now ask for. stored: accepted rows that are
-safe.
+checkpoints). Progress.given: items handed to Reverb, which readers may now ask for. stored: accepted rows that are safe.
 pending: accepted - stored. sampled, size: rows drawn and rows in the table, by Reverb's own counts. While nothing is
 unconfirmed, the rows in the open item count as stored, for they are in this process and are written before every stop.
 While the table is full (`blocked`), unconfirmed items wait for the learner.
@@ -43,6 +42,7 @@ from kaimesh.contract.arrays import Batch, Specs, pack_rows
 from kaimesh.contract.columns import PRIORITY
 from kaimesh.contract.errors import MeshError, SampleError
 from kaimesh.contract.spaces import Spaces
+from kaimesh.process import memory
 from kaimesh.process.meter import Meter
 
 LINGER_S = {"queue": 0.1, "replay": 2.0}  # how long rows wait in an open item for others; the learner cannot draw them
@@ -147,7 +147,7 @@ class Ingest:
         """
         if self.specs is None:
             plan = tables.plan(self._table, specs, self._app)
-            declared.check(specs, plan)
+            declared.check(specs, plan, memory.limit_bytes())
             self._start(plan, specs, spaces)
         else:
             declared.check_same(specs, self.specs)
@@ -266,7 +266,7 @@ class Ingest:
             "table %r: a %s of up to %d items of %d rows, %d bytes each; %s, from %d items on", plan.name, plan.kind,
             plan.capacity_items, plan.rows_per_item, plan.item_bytes, plan.limiter, plan.min_items,
         )  # fmt: skip
-        for warning in plan.warnings:
+        for warning in declared.warnings(plan, memory.limit_bytes()):
             self._log.warning("%s", warning)
 
     def _restore_from(self, checkpoints: Checkpoints, manifest: Manifest, folder: Path) -> bool:

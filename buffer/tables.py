@@ -67,6 +67,11 @@ class TablePlan(NamedTuple):
     priority_exponent: float
     warnings: tuple[str, ...] = ()
 
+    @property
+    def bytes(self) -> int:
+        """Of a full table."""
+        return self.capacity_items * self.item_bytes
+
 
 _PLAN = TypeAdapter(TablePlan)
 

@@ -9,6 +9,7 @@ logs       log lines
 run_dir    a run's directory
 documents  small JSON files: written atomically, checked when read
 disk       which disk is full, read-only or failing
+memory     how much memory this process may use
 malloc     settings of the C library's allocator
 tensors    a fix for the memory that TensorFlow's tensors leak on Python 3.11
 turn       a lock for objects that one thread at a time may use

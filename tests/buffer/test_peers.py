@@ -43,17 +43,31 @@ TABLE = TableSpec(kind="replay", rows_per_item=1, prioritised=True)
 def test_the_meshs_own_columns_are_as_they_are(fields: list[Any]) -> None:
     specs = Specs.from_json([["x", "<f4", [3]], *fields])
     with pytest.raises(SampleError):
-        declared.check(specs, tables.plan(TABLE, specs, App()))
+        declared.check(specs, tables.plan(TABLE, specs, App()), 8 << 30)
 
 
 @pytest.mark.parametrize(
-    ("rows_per_item", "capacity", "words"), [(64, 1000, "over the limit"), (1, 10**9, "this machine has")]
+    ("rows_per_item", "capacity", "words"),
+    [(64, 1000, "over the limit"), (1, 64, "takes 17.2 GB when it is full, and there are 8.6 GB of memory")],
 )
 def test_a_table_that_no_memory_could_hold_is_refused(rows_per_item: int, capacity: int, words: str) -> None:
     specs = Specs.from_json([["x", "|u1", [1 << 28]]])
     app = App(replay_buffer_capacity=capacity, train_batch_size=64)
     with pytest.raises(SampleError, match=words):
-        declared.check(specs, tables.plan(TableSpec(rows_per_item=rows_per_item), specs, app))
+        declared.check(specs, tables.plan(TableSpec(rows_per_item=rows_per_item), specs, app), 8 << 30)
+
+
+@pytest.mark.parametrize("memory_gb", [17, 18, 34, 35])
+def test_a_table_of_more_than_half_of_the_memory_is_warned_of(memory_gb: int) -> None:
+    specs = Specs.from_json([["x", "|u1", [1 << 28]]])  # 64 of them are 17.18 GB
+    plan = tables.plan(TableSpec(rows_per_item=1), specs, App(replay_buffer_capacity=64, train_batch_size=64))
+    memory_bytes = memory_gb * 10**9
+    if memory_gb == 17:
+        with pytest.raises(SampleError, match="Lower replay_buffer_capacity"):
+            declared.check(specs, plan, memory_bytes)
+        return
+    declared.check(specs, plan, memory_bytes)
+    assert any("more than half" in text for text in declared.warnings(plan, memory_bytes)) == (memory_gb < 35)
 
 
 def test_writers_that_declare_nonsense_do_not_bind_the_next(local: Any) -> None:

@@ -1,0 +1,39 @@
+"""How much memory this process may use: the machine's, or less where its control group (a container, a service) sets a limit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+
+_PROC, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+
+
+def limit_bytes(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:
+    """Bytes. proc, cgroups: where Linux tells the control groups of this process (version 1 and 2); elsewhere they are not there."""
+    limits = [psutil.virtual_memory().total]
+    try:
+        lines = proc.read_text().splitlines()
+    except OSError:  # not Linux
+        lines = []
+    for line in lines:
+        _number, controllers, path = line.split(":", 2)
+        if not controllers:
+            limits += _limits(cgroups, path, "memory.max")
+        elif "memory" in controllers.split(","):
+            limits += _limits(cgroups / "memory", path, "memory.limit_in_bytes")
+    return min(limits)
+
+
+def _limits(root: Path, path: str, name: str) -> list[int]:
+    """The limits of a group and of all groups above it; "max" and what cannot be read are none."""
+    group = root / path.lstrip("/")
+    found = []
+    for folder in (group, *group.parents):
+        if not folder.is_relative_to(root):
+            break
+        try:
+            found.append(int((folder / name).read_text()))
+        except (OSError, ValueError):
+            continue
+    return found
