@@ -1,6 +1,6 @@
 """Child processes that need not import anything: a server that has imported what they need forks them.
 
-A child is `python -m MODULE ...` or `python -c CODE ...` with its own folder, environment, output and exit, as from a fresh interpreter;
+A child is `python -m MODULE ...`, `python -c CODE ...` or `python FILE ...` with its own folder, environment, output and exit, as from a fresh interpreter;
 only the second or two of imports are saved. A test of the start itself, or of what is imported, starts a fresh interpreter.
 
 `python -m tests.forks FD MODULE ...` is the server; it has one thread, so forking loses none.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import gc
 import importlib
 import json
@@ -19,6 +20,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -43,28 +45,29 @@ class Forks:
         *,
         cwd: Path = ROOT,
         env: Mapping[str, str] | None = None,
+        stdin: int = subprocess.DEVNULL,
         stdout: int = subprocess.PIPE,
         stderr: int = subprocess.STDOUT,
         start_new_session: bool = False,
     ) -> Fork:
-        """Starts `python WORDS`; words: `-m MODULE ...` or `-c CODE ...`. The outputs are descriptors, PIPE, or STDOUT for stderr."""
-        readers: list[int | None] = []
-        ends: list[int] = []
-        for target in (stdout, stderr):
-            reader, end = os.pipe() if target == subprocess.PIPE else (None, target)
-            readers.append(reader)
-            ends.append(ends[0] if target == subprocess.STDOUT else end)
+        """Starts `python WORDS`; words: `-m MODULE ...`, `-c CODE ...` or `FILE ...`.
+
+        stdin: DEVNULL, or a terminal, which is then the child's own. stdout, stderr: a descriptor, PIPE, DEVNULL, or STDOUT for stderr.
+        """
         order = {
             "words": [str(word) for word in words],
             "cwd": str(cwd),
             "env": dict(os.environ if env is None else env),
             "session": start_new_session,
         }
-        pid = self.ask({"fork": order}, ends)
-        for target, end in zip((stdout, stderr), ends, strict=True):
-            if target == subprocess.PIPE:
-                os.close(end)
-        return Fork(self, pid, *readers)
+        null = os.open(os.devnull, os.O_RDWR)
+        out, err = (os.pipe() if target == subprocess.PIPE else None for target in (stdout, stderr))
+        second = out[1] if out else {subprocess.DEVNULL: null}.get(stdout, stdout)
+        third = err[1] if err else {subprocess.DEVNULL: null, subprocess.STDOUT: second}.get(stderr, stderr)
+        pid = self.ask({"fork": order}, [null if stdin == subprocess.DEVNULL else stdin, second, third])
+        for fd in (null, *(pipe[1] for pipe in (out, err) if pipe)):
+            os.close(fd)
+        return Fork(self, pid, out[0] if out else None, err[0] if err else None)
 
     def run(
         self, words: Sequence[str], *, cwd: Path = ROOT, env: Mapping[str, str] | None = None, timeout_s: float
@@ -96,6 +99,15 @@ class Forks:
         theirs.close()
         atexit.register(self._peer.close)
         return self._peer
+
+
+# What most children import; the second for those that need TensorFlow and Reverb.
+LIGHT = Forks(
+    "kaimesh.operate.cli.commands", "kaimesh.model_pool.service", "kaimesh.arena.terminal", "kaimesh.envs.realm.vector"
+)
+HEAVY = Forks(
+    "kaimesh.buffer.service", "kaimesh.actor.service", "kaimesh.learner.service", "kaimesh.model_pool.service"
+)
 
 
 class Fork:
@@ -152,10 +164,10 @@ class Fork:
 
 
 def serve(peer: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """Answers requests. Returns in a child what it is to run and its outputs, and in the server None, once nobody asks any more."""
+    """Answers requests. Returns in a child what it is to run and its streams, and in the server None, once nobody asks any more."""
     ended: dict[int, int] = {}
     while True:
-        message, fds, _, _ = socket.recv_fds(peer, MOST_BYTES, 2)
+        message, fds, _, _ = socket.recv_fds(peer, MOST_BYTES, 3)
         if not message:
             return None
         request = json.loads(message.decode("utf-8", "surrogatepass"))
@@ -176,26 +188,34 @@ def serve(peer: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
         peer.send(json.dumps(answer).encode())
 
 
-def become(order: dict[str, Any], outputs: list[int]) -> None:
-    """Turns this process into `python WORDS`."""
-    for fd, output in enumerate(outputs, 1):
-        os.dup2(output, fd)
-    for output in {*outputs} - {1, 2}:
-        os.close(output)
+def become(order: dict[str, Any], streams: list[int]) -> None:
+    """Turns this process into `python WORDS`, with `streams` as its stdin, stdout and stderr."""
+    for fd, stream in enumerate(streams):
+        os.dup2(stream, fd)
+    for stream in {*streams} - {0, 1, 2}:
+        os.close(stream)
+    sys.stdin = sys.__stdin__ = os.fdopen(0, closefd=False)
+    sys.stdout = sys.__stdout__ = os.fdopen(1, "w", buffering=1 if os.isatty(1) else -1, closefd=False)
+    sys.stderr = sys.__stderr__ = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["env"])
     if order["session"]:
         os.setsid()
-    kind, what, *arguments = order["words"]
+        if os.isatty(0):
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # Ctrl-C comes through the terminal
+    kind, *arguments = order["words"]
+    what = arguments.pop(0) if kind in ("-m", "-c") else kind
+    folder = order["cwd"] if kind in ("-m", "-c") else os.path.dirname(what)
     paths = [path for path in order["env"].get("PYTHONPATH", "").split(os.pathsep) if path]
-    sys.path[:1] = [order["cwd"], *paths]  # the first was the server's folder
-    sys.argv = [what if kind == "-m" else "-c", *arguments]
+    sys.path[:1] = [folder, *paths]  # the first was the server's folder
+    sys.argv = ["-c" if kind == "-c" else what, *arguments]
     if kind == "-m":
         runpy.run_module(what, run_name="__main__", alter_sys=True)
+    elif kind == "-c":
+        exec(compile(what, "<string>", "exec", dont_inherit=True), {"__name__": "__main__"})
     else:
-        sys.modules["__main__"].__dict__.pop("__spec__", None)
-        exec(compile(what, "<string>", "exec"), sys.modules["__main__"].__dict__)
+        runpy.run_path(what, run_name="__main__")
 
 
 def main() -> None:

@@ -19,10 +19,9 @@ from kaimesh.process.documents import read_json
 from kaimesh.process.run_dir import RunDir
 from kaimesh.wire.internal import INTERNAL_ERRORS
 from kaimesh.wire.ports import free
-from tests.forks import Fork, Forks
+from tests.forks import LIGHT, Fork
 
 ROOT = Path(__file__).resolve().parent.parent
-CLI = Forks("kaimesh.operate.cli.commands")
 WAIT_S = 180.0  # for what takes some seconds: a machine may be slow, and others may use it
 
 
@@ -74,7 +73,7 @@ class Mesh:
 
     def cli(self, *arguments: str, check: bool = True, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
         """One command; its output is text."""
-        done = CLI.run(_command(*arguments), env=self._environment(), timeout_s=timeout_s)
+        done = LIGHT.run(_command(*arguments), env=self._environment(), timeout_s=timeout_s)
         said = f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert done.returncode == 0 or not check, f"{said}\n{self.logs()}"
         return done
@@ -87,7 +86,7 @@ class Mesh:
 
     def view(self, **settings: Any) -> Fork:
         """`start` as in a terminal of its own: the command that goes on showing the run."""
-        return CLI.popen(_command("start", *self._flags(settings)), env=self._environment(), start_new_session=True)
+        return LIGHT.popen(_command("start", *self._flags(settings)), env=self._environment(), start_new_session=True)
 
     def _flags(self, settings: dict[str, Any]) -> list[str]:
         pairs = {**self.settings, **{key.replace("__", "."): str(value) for key, value in settings.items()}}

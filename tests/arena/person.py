@@ -7,14 +7,14 @@ import os
 import pty
 import select
 import struct
-import subprocess
-import sys
 import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pyte
+
+from tests.forks import LIGHT
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 60.0
@@ -30,12 +30,14 @@ class Person:
         self.screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "kaimesh.arena.terminal", *arguments],
-            stdin=self._terminal, stdout=self._terminal, stderr=self._terminal, cwd=ROOT, start_new_session=True,
+        self._process = LIGHT.popen(
+            ["-m", "kaimesh.arena.terminal", *arguments],
+            stdin=self._terminal,
+            stdout=self._terminal,
+            stderr=self._terminal,
+            start_new_session=True,
             env={**os.environ, "TERM": term, "COLORTERM": "truecolor" if "256" in term else ""},
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # Ctrl-C comes through the terminal
-        )  # fmt: skip
+        )
 
     def resize(self, columns: int, lines: int) -> None:
         """Another size of the terminal's window."""

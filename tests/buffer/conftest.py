@@ -23,13 +23,12 @@ from kaimesh.contract.agent import TableSpec
 from kaimesh.contract.arrays import Batch
 from kaimesh.process.meter import Meter
 from kaimesh.wire.internal import INTERNAL_ERRORS
-from tests.forks import Fork, Forks
+from tests.forks import HEAVY, Fork
 from tests.harness import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TOKEN = "the mesh token"
 WAIT_S = 60.0
-BUFFERS = Forks("kaimesh.buffer.service")  # TensorFlow and Reverb take seconds to import
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> Any:
@@ -169,7 +168,7 @@ class ChildBuffer:
         (self.folder / "app.toml").write_text(f"[app]\n{lines}")
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "KAIMESH_TOKEN": TOKEN}
         with self.log.open("ab") as log:
-            self.process = BUFFERS.popen(
+            self.process = HEAVY.popen(
                 ["-m", "kaimesh.buffer", "--conf", "app.toml", "--run-dir", "run"],
                 cwd=self.folder,
                 env=environment,

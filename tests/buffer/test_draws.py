@@ -7,7 +7,6 @@ from __future__ import annotations
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -24,7 +23,8 @@ from kaimesh.contract.agent import TableSpec
 from kaimesh.contract.errors import AgentError, PeerError
 from kaimesh.process.meter import Meter
 from kaimesh.wire.client import FrameClient
-from tests.buffer.conftest import ROOT, TOKEN, WAIT_S, ChildBuffer, LocalBuffer, check_rows, config_of, rows, wait_until
+from tests.buffer.conftest import TOKEN, WAIT_S, ChildBuffer, LocalBuffer, check_rows, config_of, rows, wait_until
+from tests.forks import HEAVY
 
 Local = Callable[..., LocalBuffer]
 Child = Callable[..., ChildBuffer]
@@ -140,8 +140,8 @@ def test_a_waiting_reader_that_ends_or_is_killed_takes_nothing_along(child: Chil
     buffer.start()
     sender = SampleSender([buffer.address], token=TOKEN, name="a", window=64, meter=Meter("a"), stop=threading.Event())
     sender.put(rows(4))
-    command = [sys.executable, "-c", READER, *buffer.app.buffer_addrs, buffer.address, TOKEN]
-    killed = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    command = ["-c", READER, *buffer.app.buffer_addrs, buffer.address, TOKEN]
+    killed = HEAVY.popen(command, stderr=subprocess.DEVNULL)
     assert killed.stdout is not None
     assert killed.stdout.readline().strip() == "[0, 1, 2, 3]"  # now it waits for more
     ended = reader_of(buffer)

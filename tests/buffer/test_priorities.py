@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -28,6 +27,7 @@ from kaimesh.contract.columns import KEY, PRIORITY, PROBABILITY, SERVER
 from kaimesh.contract.errors import ConfigError, SampleError
 from kaimesh.process.meter import Meter
 from tests.buffer.conftest import check_rows, config_of, rows, wait_until
+from tests.forks import HEAVY
 from tests.harness import free_ports
 
 TABLE = TableSpec(kind="replay", rows_per_item=1, prioritised=True)
@@ -201,7 +201,7 @@ reverb.Server([table], port=int(sys.argv[1])).wait()
 
 def test_a_dead_server_holds_nobody_up() -> None:
     (port,) = free_ports(1)
-    process = subprocess.Popen([sys.executable, "-c", SERVE, str(port)])
+    process = HEAVY.popen(["-c", SERVE, str(port)], stdout=subprocess.DEVNULL)
     try:
         address, meter = f"127.0.0.1:{port}", Meter("learner_0")
         reverb.Client(address).server_info(timeout=60)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from kaimesh.config.load import ROOT
 from kaimesh.process.documents import read_json
+from tests.forks import HEAVY
 
 THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
@@ -30,13 +29,8 @@ class Server:
         """Starts it, or starts it again where it has died."""
         environment = {**os.environ, **dict.fromkeys(THREADS, "1"), "TF_CPP_MIN_LOG_LEVEL": "3"}
         with (self.folder / "stderr.txt").open("ab") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.fuzz.servers", self.what, str(self.folder)],
-                cwd=ROOT,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
+            self._process = HEAVY.popen(
+                ["-m", "tests.fuzz.servers", self.what, str(self.folder)], env=environment, stderr=errors.fileno()
             )
         self.ports = []
 

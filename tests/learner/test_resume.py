@@ -6,7 +6,6 @@ import contextlib
 import logging
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import pytest
 from kaimesh.contract.agent import BaseAgent
 from kaimesh.contract.errors import MeshError
 from kaimesh.training import checkpoint, state
+from tests.forks import HEAVY
 from tests.learner.toy import Bench, ToyAgent
 
 
@@ -207,8 +207,7 @@ while True:
 def test_kill_9_at_any_moment_the_run_goes_on_from_the_newest_pair(tmp_path, learn_s):
     root, newest, done = tmp_path / "run", 0, 0
     for attempt in range(4):
-        command = [sys.executable, "-c", CHILD, str(root), str(learn_s)]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        child = HEAVY.popen(["-c", CHILD, str(root), str(learn_s)])
         assert child.stdout is not None
         assert int(child.stdout.readline()) in (newest, newest + 1)
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +18,7 @@ from kaimesh.model_pool.client import ModelPoolClient
 from kaimesh.process.documents import read_json
 from kaimesh.process.run_dir import RunDir
 from kaimesh.training import checkpoint
+from tests.forks import LIGHT, Fork
 from tests.harness import connected, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,11 +35,10 @@ class Process:
         self.run.prepare()
         self._conf = folder / "conf.toml"
         self._conf.write_text(f'[app]\nmodel_pool_addr = "127.0.0.1:{self.port}"\nmodelpool_max_save_model_count = 2\n')
-        self.child: subprocess.Popen[str] | None = None
+        self.child: Fork | None = None
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self) -> Fork:
         command = [
-            sys.executable,
             "-m",
             "kaimesh.model_pool",
             "--conf",
@@ -48,7 +46,7 @@ class Process:
             "--run-dir",
             str(self.run.root),
         ]
-        self.child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.child = LIGHT.popen(command)
         return self.child
 
     def status(self) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -27,6 +26,7 @@ from kaimesh.model_pool.store import NoSuchModel, Store
 from kaimesh.model_pool.transfer import BadModel, Incoming
 from kaimesh.training import checkpoint
 from kaimesh.training.checkpoint import FileInfo, ModelInfo
+from tests.forks import LIGHT
 
 
 def dump(folder: Path, id: int, *contents: bytes) -> ModelInfo:
@@ -235,8 +235,7 @@ while True:
 def test_kill_9_at_any_moment(tmp_path, ckpt, caplog):
     newest = -1
     for attempt in range(6):
-        command = [sys.executable, "-c", KILLED, str(ckpt), str(tmp_path / "pool"), str(newest + 1)]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE)
+        child = LIGHT.popen(["-c", KILLED, str(ckpt), str(tmp_path / "pool"), str(newest + 1)])
         assert child.stdout is not None
         child.stdout.readline()
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -18,8 +18,8 @@ import pytest
 from kaimesh.operate.view.overview import as_json, look
 from kaimesh.process.documents import read_json
 from kaimesh.process.run_dir import RunDir
-from tests.forks import Fork
-from tests.harness import CLI, free_ports
+from tests.forks import LIGHT, Fork
+from tests.harness import free_ports
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 120.0  # for what takes a second or two
@@ -41,10 +41,10 @@ class Mesh:
         return ["-m", "tests.operate.fake_mesh", *words, *settings]
 
     def call(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return CLI.run(self.arguments(*words), env=self.environ, timeout_s=DEADLINE_S)
+        return LIGHT.run(self.arguments(*words), env=self.environ, timeout_s=DEADLINE_S)
 
     def popen(self, *words: str) -> Fork:
-        return CLI.popen(self.arguments(*words), env=self.environ, start_new_session=True)
+        return LIGHT.popen(self.arguments(*words), env=self.environ, start_new_session=True)
 
     def start(self, *words: str) -> None:
         done = self.call("start", "--detach", *words)

@@ -16,6 +16,7 @@ import pytest
 
 from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_CRASH, EXIT_OK, EXIT_WATCHDOG, AgentError, ConfigError
 from kaimesh.process.agents import dotted
+from tests.forks import LIGHT, Fork
 from tests.harness import WAIT_S, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -49,17 +50,13 @@ class Life:
         self.folder, self.run = folder, folder / "run"
         (folder / "c.toml").write_text("[app]\nwatchdog_seconds = 5.0\nreport_seconds = 0.2\n")
 
-    def popen(self, body: str) -> subprocess.Popen[str]:
+    def popen(self, body: str) -> Fork:
         text = SERVICE.format(body=textwrap.indent(textwrap.dedent(body), "    "))
         (self.folder / "life_of_this_test.py").write_text(text)
         paths = ["--conf", str(self.folder / "c.toml"), "--run-dir", str(self.run)]
-        return subprocess.Popen(
-            [sys.executable, str(self.folder / "life_of_this_test.py"), *paths],
-            cwd=ROOT,
+        return LIGHT.popen(
+            [str(self.folder / "life_of_this_test.py"), *paths],
             env={**os.environ, "PYTHONPATH": f"{ROOT}:{self.folder}"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
         )
 
     def call(self, body: str) -> tuple[int, str]:

@@ -17,6 +17,7 @@ import pytest
 
 from kaimesh.contract.errors import AgentError, MeshError
 from kaimesh.training import checkpoint
+from tests.forks import LIGHT
 
 
 def save_as(content: bytes = b"weights", *extensions: str):
@@ -275,7 +276,7 @@ def test_keep_spares_what_it_is_told_to(tmp_path):
 def test_kill_9_in_the_middle_of_dumps_never_leaves_a_damaged_model(tmp_path):
     newest = -1
     for attempt in range(8):
-        child = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, cwd=Path.cwd())
+        child = LIGHT.popen(["-c", KILLED, str(tmp_path)])
         assert child.stdout is not None
         child.stdout.readline()
         with contextlib.suppress(subprocess.TimeoutExpired):
