@@ -21,8 +21,14 @@ bypass()  # a proxy in the developer's environment
 # Tests that start processes under supervision: all of these folders, and those that use one of these fixtures. They are marked `mesh`.
 MESH_FOLDERS = ("mesh", "learning", "soak")
 MESH_FIXTURES = {"mesh", "shared_mesh", "running", "on_disk", "failing"}
-# With `-n`, one worker takes these after one another: two meshes that train at once would only wait for each other's cores.
-ONE_AT_A_TIME = ("tests/mesh/", "tests/learning/")
+# With `-n`, one worker takes these after one another: what they show takes time, which two that train at once would take from each other.
+ONE_AT_A_TIME = (
+    "tests/learning/",
+    *(
+        f"tests/mesh/test_{name}.py"
+        for name in ("backpressure", "disk", "faults", "life", "names", "several", "stalls")
+    ),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

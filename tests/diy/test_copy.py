@@ -69,6 +69,7 @@ def test_a_nested_copy_outside_of_the_checkout_runs_with_two_features_more(tmp_p
     assert "another agent" not in done.stderr
 
 
+@pytest.mark.learning
 def test_a_copy_beside_the_original_runs_its_own_numbers(tmp_path: Path) -> None:
     edited_copy(tmp_path / "mine")
     done = train(tmp_path, 'copy_of = "diy"', "gym:CartPole-v1", tmp_path)

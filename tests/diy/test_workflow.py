@@ -13,6 +13,7 @@ from diy.config import Config
 from tests.diy.training import train
 
 
+@pytest.mark.learning
 def test_a_short_run_learns_saves_and_writes_curves(run_dir, monkeypatch):
     monkeypatch.setattr(Config, "SAVE_SECONDS", 0.0)
     monkeypatch.setattr(Config, "STEPS_PER_LEARN", 128)
