@@ -116,7 +116,7 @@ class ActorClient:
                 raise answer
             return answer
         if not self._asked:
-            raise MeshError("receive() was called, but nothing was asked; call send() first")
+            raise MeshError("receive() was called, but nothing was asked, so no answer will come; call send() first")
         while True:
             client = self._client or self._connect("not connected")
             answered = self._frame_of(client)
@@ -157,8 +157,8 @@ class ActorClient:
         """Observations of other specs than before need another handshake."""
         if self._asked:
             raise SampleError(
-                f"observations changed from {self._specs} to {batch.specs} while {len(self._asked)} predictions were under way; "
-                "receive those first"
+                f"observations changed from {self._specs} to {batch.specs} while {len(self._asked)} predictions were "
+                "under way; receive those first"
             )
         self._specs = batch.specs
         self._columns = [(name, column.dtype, column.shape[1:]) for name, column in batch.columns.items()]

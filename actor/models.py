@@ -97,7 +97,10 @@ class Models:
             info = self._pool.pull(id, folder)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
-            raise MeshError(f"model {id!r} cannot be stored in {self._folder}: {error}; free some space") from error
+            raise MeshError(
+                f"model {id!r} cannot be stored in {self._folder}: {error}; this actor predicts with the one before. "
+                "Free some space."
+            ) from error
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise

@@ -46,7 +46,10 @@ class Admission:
         """What WELCOME says. Raises Refused, SampleError: this client cannot be served, and why."""
         specs = Specs.from_json(hello.specs) if hello.specs else None
         if specs is not None and not specs.row_bytes:
-            raise Refused(f"observations of {len(specs)} fields and no bytes; nothing can be predicted from them")
+            raise Refused(
+                f"observations of {len(specs)} fields and no bytes; nothing can be predicted from them. Give ObsData "
+                "at least one value."
+            )
         spaces = None
         if self._batcher.wants_spaces:
             spaces = None if hello.spaces is None else Spaces.from_json(hello.spaces)
@@ -81,15 +84,18 @@ class Admission:
         """Every client must have the same spaces and observations."""
         agent = self._batcher.user.name
         if spaces is None and specs is not None:
-            raise Refused(f"{agent} builds its network from the environment's spaces, and this client named none")
+            raise Refused(
+                f"{agent} builds its network from the environment's spaces, and this client named none, so it gets no "
+                "predictions. Send `spaces` in HELLO."
+            )
         if spaces is not None and self.spaces not in (None, spaces):
             raise Refused(
-                f"spaces {spaces} differ from {self.spaces}, for which {agent}'s network was built; every aisrv of a mesh "
-                "must run the same environment"
+                f"spaces {spaces} differ from {self.spaces}, for which {agent}'s network was built; every aisrv of a "
+                "mesh must run the same environment"
             )
         if specs is not None and self._specs not in (None, specs):
             raise Refused(
-                f"observations {specs.to_json()} differ from {Specs(self._specs or ()).to_json()}, which the first client "
-                f"declared; {agent} takes only one kind"
+                f"observations {specs.to_json()} differ from {Specs(self._specs or ()).to_json()}, which the first "
+                f"client declared; {agent} takes only one kind"
             )
         self.spaces, self._specs = spaces or self.spaces, specs or self._specs

@@ -43,5 +43,6 @@ def request_of(payload: memoryview | bytes) -> Version | LoadModel:
         return _REQUEST.validate_python(data)
     except ValidationError:
         raise SampleError(
-            f'{clean(repr(data), 200)} is not a request; load_model takes "latest", "random" or a number'
+            f'{clean(repr(data), 200)} is not a request, so nothing was loaded; load_model takes "latest", "random" or a '
+            "number"
         ) from None

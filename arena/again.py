@@ -19,8 +19,8 @@ class Replay:
 
     draws: make pictures. Raises ConfigError: no such environment, or actions that it does not have.
 
-    Iterating yields how many steps were made, from 0, as long as the episode goes on; meanwhile `env` is the vector environment,
-    of one slot, `score` the return so far, and `over` whether the episode has ended.
+    Iterating yields how many steps were made, from 0, as long as the episode goes on; meanwhile `env` is the vector
+    environment, of one slot, `score` the return so far, and `over` whether the episode has ended.
     """
 
     def __init__(self, recording: Recording, *, draws: bool = False) -> None:
@@ -58,7 +58,8 @@ class Replay:
         pictures = self.env.render()
         if pictures is None or pictures[0] is None:
             raise ConfigError(
-                f"{self.recording.app} draws no pictures (render_mode rgb_array), so there is nothing to show"
+                f"{self.recording.app} draws no pictures (render_mode rgb_array), so there is nothing to show. Show it "
+                "as a page (.html), if it has one, or make the environment draw."
             )
         return np.asarray(pictures[0], np.uint8)
 
@@ -82,12 +83,14 @@ class Replay:
         expected = (spaces.action_size,) if spaces.action_kind == "continuous" else (1,)
         if (actions.ndim == 2) != (spaces.action_kind == "continuous") or width != expected:
             raise ConfigError(
-                f"the recording's actions are {actions.dtype} {actions.shape}; {self.recording.app} takes {spaces.action_size} "
-                f"{spaces.action_kind} ones. It was recorded in another environment or version of it."
+                f"the recording's actions are {actions.dtype} {actions.shape}; {self.recording.app} takes "
+                f"{spaces.action_size} {spaces.action_kind} ones. It was recorded in another environment or version of "
+                "it, so it cannot be played again here. Install that version, or record anew."
             )
         if actions.ndim == 1 and not 0 <= actions.min() <= actions.max() < spaces.action_size:
             wrong = int(np.flatnonzero((actions < 0) | (actions >= spaces.action_size))[0])
             raise ConfigError(
-                f"the recording's actions[{wrong}] = {actions[wrong]}; {self.recording.app} has 0..{spaces.action_size - 1}. It "
-                "was recorded in another environment or version of it."
+                f"the recording's actions[{wrong}] = {actions[wrong]}; {self.recording.app} has "
+                f"0..{spaces.action_size - 1}. It was recorded in another environment or version of it, so it cannot "
+                "be played again here. Install that version, or record anew."
             )

@@ -25,19 +25,25 @@ class Curve(NamedTuple):
 
 
 def read(run: Path) -> Curve:
-    """The curve in `run/history.jsonl`, which the keeper writes. Raises ConfigError: there is none, or nothing in it yet."""
+    """The curve in `run/history.jsonl`, which the keeper writes.
+
+    Raises ConfigError: there is none, or nothing in it yet.
+    """
     path = run / "history.jsonl"
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise ConfigError(
-            f"{path} cannot be read ({error.strerror}): {run} is no run that tools/start.sh made"
+            f"{path} cannot be read ({error.strerror}): {run} is no run that tools/start.sh made, so there is nothing "
+            "to draw. Name another one."
         ) from error
     points = [point for point in map(_point, lines) if point is not None]
     if damaged := len(lines) - len(points):
         print(f"curve: {path}: {damaged} of {len(lines)} lines are damaged and left out", file=sys.stderr)
     if not points:
-        raise ConfigError(f"{path} has no points yet; the keeper writes one every report_seconds")
+        raise ConfigError(
+            f"{path} has no points yet, so there is nothing to draw; wait: the keeper writes one every report_seconds"
+        )
     times = [point["time"] or 0.0 for point in points]
 
     def column(key: str) -> list[float]:

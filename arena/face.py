@@ -1,7 +1,9 @@
-"""Environments as a person plays them in a terminal: what is shown, and what the keys mean. Drawing and reading keys is terminal.py's.
+"""Environments as a person plays them in a terminal: what is shown, and what the keys mean.
 
-An environment that renders as text (render_mode "ansi") is shown so; of another one the observation is shown. Every action has its
-number as key. One that has more to say names a `Face` of its own in its metadata.
+Drawing and reading keys is terminal.py's.
+
+An environment that renders as text (render_mode "ansi") is shown so; of another one the observation is shown. Every
+action has its number as key. One that has more to say names a `Face` of its own in its metadata.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ class TextFace:
         spaces = env.spaces
         if spaces.action_kind != "discrete":
             raise ConfigError(
-                f"{env.app} has {spaces.action_size} continuous actions, which no key stands for; play one with discrete actions"
+                f"{env.app} has {spaces.action_size} continuous actions, which no key stands for, so it cannot be "
+                "played by hand; "
+                "play one with discrete actions"
             )
         self._env, self._count = env, spaces.action_size
         self._typed = ""

@@ -31,12 +31,16 @@ def find_model(run: RunDir | None, wanted: str) -> Model:
         if match := _MODEL_FILE.fullmatch(path.name):
             if path.is_file():
                 return Model(path.parent, int(match[1]))
-            raise ConfigError(f"--model {wanted}: there is no such file")
+            raise ConfigError(f"--model {wanted}: there is no such file, so no model was loaded. Check the name.")
         raise ConfigError(
-            f"--model {wanted!r} is neither 'latest', nor an id, nor a folder, nor a file model.ckpt-<id>.*"
+            f"--model {wanted!r} is neither 'latest', nor an id, nor a folder, nor a file model.ckpt-<id>.*, so no "
+            "model is meant. Name one of these."
         )
     if run is None:
-        raise ConfigError(f"--model {wanted} is looked for in a run; give --run, or a folder or file as --model")
+        raise ConfigError(
+            f"--model {wanted} is looked for in a run, and none is named, so no model was loaded; give --run, or a "
+            "folder or file as --model"
+        )
     if wanted == "latest":
         return _newest(run.ckpt)
     folders = (run.ckpt, run.user_ckpt)
@@ -44,14 +48,18 @@ def find_model(run: RunDir | None, wanted: str) -> Model:
         if any(folder.glob(f"model.ckpt-{wanted}.*")):
             return Model(folder, int(wanted))
     known = ", ".join(map(str, sorted({i for folder in folders for i in _ids(folder)}))) or "none"
-    raise ConfigError(f"--model {wanted}: {run.root} has no such model; it has {known} (older ones were deleted)")
+    raise ConfigError(
+        f"--model {wanted}: {run.root} has no such model, so none was loaded; it has {known} (older ones were "
+        "deleted). Name one of these."
+    )
 
 
 def _newest(folder: Path) -> Model:
     if ids := _ids(folder):
         return Model(folder, max(ids))
     raise ConfigError(
-        f"{folder} has no model yet; the learner dumps every dump_model_freq learns, and first at its start"
+        f"{folder} has no model yet, so there is nothing to evaluate; wait: the learner dumps every dump_model_freq "
+        "learns, and first at its start"
     )
 
 

@@ -1,9 +1,10 @@
 """Recordings: an episode as what it takes to play it again.
 
-A file is JSON: `format` and `version`, then the fields of `Recording`. Two thousand steps of a discrete action take 6 KB.
+A file is JSON: `format` and `version`, then the fields of `Recording`. Two thousand steps of a discrete action take
+6 KB.
 
-An episode is exactly reproducible: make one slot of the environment with the recorded arguments, reset it with the recorded
-seed, and give it the actions one by one (arena.again does). Shape legend: T steps; A numbers per action.
+An episode is exactly reproducible: make one slot of the environment with the recorded arguments, reset it with the
+recorded seed, and give it the actions one by one (arena.again does). Shape legend: T steps; A numbers per action.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ _BEYOND_FLOAT32 = float(np.finfo(np.float32).max) * (1 + 2**-25)  # what rounds 
 class Recording(NamedTuple):
     """One episode.
 
-    app, env_conf, max_episode_steps: as `envs.make_vector` takes them. seed: of the only `reset`, 0..2^63 - 1. actions: as the
-    agent gave them, int64 `[T]` (discrete) or float32 `[T, A]` (continuous), T >= 1. score: the episode's return, in the
-    environment's true rewards. model: whose episode it is, in words for people.
+    app, env_conf, max_episode_steps: as `envs.make_vector` takes them. seed: of the only `reset`, 0..2^63 - 1. actions:
+    as the agent gave them, int64 `[T]` (discrete) or float32 `[T, A]` (continuous), T >= 1. score: the episode's
+    return, in the environment's true rewards. model: whose episode it is, in words for people.
     """
 
     app: str
@@ -60,10 +61,13 @@ class Recording(NamedTuple):
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
-            raise ConfigError(f"recording {path} cannot be read: {error.strerror}. Check the name.") from error
+            raise ConfigError(
+                f"recording {path} cannot be read: {error.strerror}; there is nothing to show. Check the name."
+            ) from error
         except (ValueError, RecursionError) as error:
             raise ConfigError(
-                f"recording {path} is not JSON: {error}. It is damaged or something else; name a file that an evaluation wrote."
+                f"recording {path} is not JSON: {error}. It is damaged or something else, so it cannot be shown; name "
+                "a file that an evaluation wrote."
             ) from error
         return _read(data, path)
 
@@ -128,7 +132,8 @@ def _plain(actions: np.ndarray) -> list[Any]:
         # nine digits are nearer to a float32 than half of its distance to the next one, so it comes back exactly
         return [[float(f"{value:.9g}") for value in action] for action in actions.tolist()]
     raise ConfigError(
-        f"recording: actions are {actions.dtype} {actions.shape}; they must be int64 [T] or float32 [T, A]. Convert them."
+        f"recording: actions are {actions.dtype} {actions.shape}; they must be int64 [T] or float32 [T, A], so nothing was "
+        "written. Convert them."
     )
 
 

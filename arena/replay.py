@@ -1,6 +1,7 @@
 """Plays a recorded episode again and shows it: `./tools/replay.sh episode.json -o episode.html`.
 
-It is played in the environment itself, so the recording holds no pictures; whether the score comes out as recorded is checked.
+It is played in the environment itself, so the recording holds no pictures; whether the score comes out as recorded is
+checked.
 """
 
 from __future__ import annotations
@@ -33,14 +34,18 @@ FPS = 20  # of environments that name none
 
 
 def replay(recording: Recording, out: Path | None, fps: float = 0, every: int = 0) -> dict[str, Any]:
-    """Plays the recording and writes `out`, if it is given. fps, every: 0 for what suits the environment and the format.
+    """Plays the recording and writes `out`, if it is given.
 
-    Returns what main reports; `difference` is "" if the episode came out as recorded. Raises ConfigError: no such environment or
-    format.
+    fps, every: 0 for what suits the environment and the format.
+
+    Returns what main reports; `difference` is "" if the episode came out as recorded. Raises ConfigError: no such
+    environment or format.
     """
     suffix = out.suffix.lower() if out else ""
     if out and suffix not in MOST_FRAMES:
-        raise ConfigError(f"{out} must end in {', '.join(MOST_FRAMES)}, which says what is written")
+        raise ConfigError(
+            f"{out} must end in {', '.join(MOST_FRAMES)}, which says what is written; nothing was. Name another file."
+        )
     again = Replay(recording, draws=bool(out))
     try:
         result: dict[str, Any] = {"app": recording.app, "model": recording.model}
@@ -130,7 +135,9 @@ def _write_text(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}. Name another file.") from error
+        raise ConfigError(
+            f"{path} cannot be written: {error.strerror}; the recording is not shown. Name another file."
+        ) from error
 
 
 def _report(result: dict[str, Any]) -> str:
@@ -171,7 +178,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _load(file: Path, trusted: bool) -> Recording:
-    """The recording. Raises ConfigError: it names what is not built in, and nobody trusts it; nothing of that was imported."""
+    """The recording.
+
+    Raises ConfigError: it names what is not built in, and nobody trusts it; nothing of that was imported.
+    """
     recording = Recording.load(file)
     if trusted:
         find_own_code()  # environments of your own
@@ -202,8 +212,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(json.dumps(result, indent=1) if arguments.json else _report(result))
     if result["difference"]:
         print(
-            f"replay: {arguments.file}: {result['difference']}. The environment here is not the one that it was recorded in: "
-            "another version of it, of its library or of its map. Record the episode again (tools/evaluate.sh --record).",
+            f"replay: {arguments.file}: {result['difference']}. The environment here is not the one that it was "
+            "recorded in: another version of it, of its library or of its map. Record the episode again "
+            "(tools/evaluate.sh --record).",
             file=sys.stderr,
         )
         return EXIT_CRASH

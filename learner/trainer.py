@@ -187,9 +187,9 @@ class Trainer:
         elif now - self._short[1] >= _SHORT_S and self._warned_of != self.train_count:
             self._warned_of = self.train_count
             self._log.warning(
-                "on-policy: %d samples of model %d are missing for a batch of %d, and none came for %.0f s. An aisrv that has sent its share "
-                "waits for model %d, asks the learner, and sends more of model %d in a few seconds. If none comes then: is an aisrv running "
-                "(tools/status.sh), and what does it wait for?",
+                "on-policy: %d samples of model %d are missing for a batch of %d, and none came for %.0f s. An aisrv "
+                "that has sent its share waits for model %d, asks the learner, and sends more of model %d in a few "
+                "seconds. If none comes then: is an aisrv running (tools/status.sh), and what does it wait for?",
                 short, self.train_count, self._app.train_batch_size, _SHORT_S, self.train_count + 1, self.train_count,
             )  # fmt: skip
 
@@ -211,7 +211,8 @@ def _checked(priorities: Any, samples: int) -> np.ndarray:
     values = np.asarray(priorities, np.float64)
     if values.shape != (samples,) or not (np.isfinite(values) & (values > 0)).all():
         raise AgentError(
-            f"Agent.learn returned {PRIORITY} of shape {values.shape}, least {values.min(initial=np.inf):g}; it must be one finite "
-            f"number above 0 for each of the {samples} samples."
+            f"Agent.learn returned {PRIORITY} of shape {values.shape}, least {values.min(initial=np.inf):g}, by which "
+            f"no sample could be drawn; training ends here. Return one finite number above 0 for each of the {samples} "
+            "samples."
         )
     return values

@@ -144,7 +144,8 @@ class SerialMesh:
             while self._waiting >= self._wanted[0]:
                 if not self.trainer.step(LEARN_S):
                     raise MeshError(
-                        f"no learn within {LEARN_S:.0f} s although the buffer holds {self._waiting} samples"
+                        f"no learn within {LEARN_S:.0f} s although the buffer holds {self._waiting} samples, so "
+                        "training ends here. Look at the log above for what the learner waits for."
                     )
                 self._waiting = 0 if self._on_policy else self._waiting - self._wanted[0]
                 self._wanted = self._wanted[1:] or self._wanted
@@ -181,7 +182,10 @@ class SerialMesh:
         deadline = time.monotonic() + LEARN_S
         while not self.ingest.flush(1.0):
             if time.monotonic() > deadline:
-                raise MeshError("the buffer takes no more and nothing draws from it; raise replay_buffer_capacity")
+                raise MeshError(
+                    "the buffer takes no more and nothing draws from it, so training would wait for ever. Raise "
+                    "replay_buffer_capacity."
+                )
 
     def _publish(self, folder: Path, info: ModelInfo) -> None:
         """learner to model pool to actor, by way of the disk as in the mesh."""
@@ -231,8 +235,8 @@ def configured(algo: str, conf: str, seed: int | None, settings: dict[str, str])
         config = load(conf, {**SETTINGS, **(OFF_POLICY if config.app.replay_share else {}), **given})
     if config.app.wrapper_type != "remote":
         raise ConfigError(
-            f"wrapper_type = {config.app.wrapper_type}: train_test.py tries the remote path and would wait for ever. Leave it "
-            "out, or use ./tools/start.sh."
+            f"wrapper_type = {config.app.wrapper_type}: train_test.py tries the remote path and would wait for ever. "
+            "Leave it out, or use ./tools/start.sh."
         )
     for warning in config.warnings:
         print(f"note: {warning}", file=sys.stderr)

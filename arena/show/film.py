@@ -21,16 +21,21 @@ _SAMPLES = 12  # frames that its colours are taken from
 def write(frames: Iterable[np.ndarray], path: Path, fps: float) -> int:
     """Writes frames, uint8 `[H, W, 3]`, all of one size, in the format that `path` ends in; returns how many there were.
 
-    MP4 is H.264 and written as frames come; a GIF's are all in memory, one byte a pixel, and at most 50 a second are shown.
+    MP4 is H.264 and written as frames come; a GIF's are all in memory, one byte a pixel, and at most 50 a second are
+    shown.
     Raises ConfigError: another format, or a path that cannot be written.
     """
     if path.suffix.lower() not in FORMATS:
-        raise ConfigError(f"{path} must end in {' or '.join(FORMATS)}, which says what is written")
+        raise ConfigError(
+            f"{path} must end in {' or '.join(FORMATS)}, which says what is written; nothing was. Name another file."
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return (_write_gif if path.suffix.lower() == ".gif" else _write_mp4)(frames, path, fps)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror or error}. Name another file.") from error
+        raise ConfigError(
+            f"{path} cannot be written: {error.strerror or error}; there is no film. Name another file."
+        ) from error
 
 
 def png(frame: np.ndarray) -> bytes:

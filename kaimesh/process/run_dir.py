@@ -95,7 +95,10 @@ class RunDir:
         """The newest run. Raises ConfigError: there is none."""
         link = Path(runs) / "latest"
         if not link.is_dir():
-            raise ConfigError(f"no run in {runs}: nothing was started from here; start one with tools/start.sh")
+            raise ConfigError(
+                f"no run in {runs}: nothing was started from here, so there is nothing to show; start one with "
+                "tools/start.sh"
+            )
         return cls(link)
 
     def prepare(self) -> None:
@@ -123,10 +126,12 @@ class RunDir:
             (self.root / RESERVE).unlink()
 
     def repair(self) -> None:
-        """Repairs what a damaged disk, a power cut or a kill left behind. Call it before a start, while no process runs.
+        """Repairs what a damaged disk, a power cut or a kill left behind.
 
-        A file in the place of a folder, a folder in the place of a file, and an empty token are renamed, with a warning, so that
-        they are made anew; unfinished files are removed. Raises OSError: the disk accepts no change.
+        Call it before a start, while no process runs.
+
+        A file in the place of a folder, a folder in the place of a file, and an empty token are renamed, with a
+        warning, so that they are made anew; unfinished files are removed. Raises OSError: the disk accepts no change.
         """
         nested = (path for pattern in _NESTED for path in self.root.glob(pattern) if ".damaged-" not in path.name)
         for folder in (*self._folders(), *nested):

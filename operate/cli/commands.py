@@ -111,7 +111,10 @@ def stop(target: Target, run: RunOption = None) -> None:
 def restart(target: Target, run: RunOption = None) -> None:
     """Stop one kind of processes, where they run, and start them again in the running mesh."""
     if target == ALL:
-        raise ConfigError("a whole mesh is restarted by: tools/stop.sh all, then tools/start.sh --resume.")
+        raise ConfigError(
+            "`all` cannot be restarted in one go; nothing was changed. Use tools/stop.sh all, then tools/start.sh "
+            "--resume."
+        )
     stopping.restart_role(_run(run), target, print)
 
 
@@ -203,7 +206,10 @@ def _current_rates(view: Overview) -> progress.Rates:
 def _run(path: Path | None) -> RunDir:
     run = RunDir(_from_caller(path) or path) if path else RunDir.latest(runs_dir())
     if not run.mesh.exists() and not (run.root / SUPERVISORD).exists():
-        raise ConfigError(f"{run.root} is not the directory of a run that tools/start.sh started: it has no mesh.json.")
+        raise ConfigError(
+            f"{run.root} is not the directory of a run that tools/start.sh started: it has no mesh.json, so nothing is "
+            "known of its processes. Name another one."
+        )
     return run
 
 

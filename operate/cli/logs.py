@@ -22,7 +22,10 @@ def files_of(run: RunDir, process: str | None) -> list[Path]:
     chosen = [path for path in everything if process in (None, path.stem, path.stem.rpartition("_")[0])]
     if not chosen:
         have = ", ".join(path.stem for path in everything) or "none yet"
-        raise ConfigError(f"{run.root.name} has no log of {process!r}. It has: {have}.")
+        raise ConfigError(
+            f"{run.root.name} has no log of {process!r}, so there is nothing to show. It has: {have}. Name one of "
+            "these."
+        )
     return chosen
 
 

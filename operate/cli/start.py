@@ -102,7 +102,9 @@ def elsewhere(config: Config) -> list[str]:
 
 
 def start(config: Config, resumed: RunDir | None, wish: Wish, say: Say) -> RunDir:
-    """Starts the mesh; returns when supervisord and the keeper are up. Raises ConfigError, MeshError: nothing was changed.
+    """Starts the mesh; returns when supervisord and the keeper are up.
+
+    Raises ConfigError, MeshError: nothing was changed.
 
     say: takes what the user should know meanwhile.
     """
@@ -191,13 +193,16 @@ def _refuse_a_second(runs: Path, supervisor: Callable[[RunDir], int | None]) -> 
     state = mesh_file.read(run).get("state", "its mesh.json is damaged")
     if state != "ended" and supervisor(run):
         raise ConfigError(
-            f"a mesh is running already, in {run.root} ({state}); a second one would fight over its ports and its files. "
-            "Stop it with tools/stop.sh all, or look at it with tools/status.sh."
+            f"a mesh is running already, in {run.root} ({state}); a second one would fight over its ports and its "
+            "files. Stop it with tools/stop.sh all, or look at it with tools/status.sh."
         )
 
 
 def _make_way(runs: Path, say: Say) -> None:
-    """Ends what a killed supervisord left: it must not write into this run's files, nor hold its ports. Raises ConfigError: a mesh runs."""
+    """Ends what a killed supervisord left: it must not write into this run's files, nor hold its ports.
+
+    Raises ConfigError: a mesh runs.
+    """
     if not (runs / "latest").is_dir():
         return
     run = RunDir.latest(runs)
@@ -211,7 +216,8 @@ def _make_way(runs: Path, say: Say) -> None:
     end_leftovers(run, left, say)
     if still := dict(mesh_file.processes(run)):
         raise MeshError(
-            f"{', '.join(still)} of {run.root} cannot be ended (pids {list(still.values())}); nothing was started."
+            f"{', '.join(still)} of {run.root} cannot be ended (pids {list(still.values())}); nothing was started. End "
+            "them by hand: kill -9 and these pids."
         )
 
 

@@ -85,7 +85,10 @@ def restart_role(run: RunDir, role: str, say: Say) -> None:
 def _supervisor(run: RunDir) -> Supervisor:
     if not supervisor_pid(run):
         state = mesh_file.read(run).get("state", "never started")
-        raise MeshError(f"{run.root.name} is not running ({state}); there is nothing to change.")
+        raise MeshError(
+            f"{run.root.name} is not running ({state}), so there is nothing to change; tools/start.sh --resume starts "
+            "it again."
+        )
     return _socket_of(run)
 
 

@@ -44,7 +44,9 @@ class Engine:
             self.client = docker.from_env()
             self.client.ping()
         except DockerException as error:
-            raise PeerError(f"no Docker engine answers ({error}); start one, or set DOCKER_HOST.") from error
+            raise PeerError(
+                f"no Docker engine answers ({error}), so nothing was done; start one, or set DOCKER_HOST."
+            ) from error
         self.label = STACK if self._labelled(STACK) and not self._labelled(COMPOSE) else COMPOSE
 
     def _labelled(self, label: str) -> list[Container]:
@@ -102,7 +104,10 @@ class Engine:
         victims = [c for c in self.containers(service, running=True) if number in (None, self.number_of(c))]
         if not victims:
             have = ", ".join(sorted({piece.service for piece in self.pieces()})) or "nothing"
-            raise MeshError(f"no container of {service!r} runs in {self.name!r}; there is: {have}.")
+            raise MeshError(
+                f"no container of {service!r} runs in {self.name!r}, so nothing was killed; there is: {have}. Name one "
+                "of these."
+            )
         for container in victims:
             container.exec_run([*CLUSTER, "crash"])
         return [str(container.name) for container in victims]
@@ -118,12 +123,18 @@ CLUSTER = ("python", "-m", "kaimesh.operate.cluster")
 
 
 def compose(*words: str, root: str, environ: Mapping[str, str], say: Callable[[str], None] | None = None) -> str:
-    """`docker compose ...` in the checkout: what a Compose file means is Compose's to say. Raises MeshError with its words."""
+    """`docker compose ...` in the checkout: what a Compose file means is Compose's to say.
+
+    Raises MeshError with its words.
+    """
     if say:
         say(f"docker compose {' '.join(words)}")
     done = subprocess.run(["docker", "compose", *words], cwd=root, env=dict(environ), text=True, capture_output=True)
     if done.returncode:
-        raise MeshError(f"docker compose {' '.join(words)} failed:\n{done.stderr[-3000:] or done.stdout[-3000:]}")
+        raise MeshError(
+            f"docker compose {' '.join(words)} failed; it may have changed a part. It said, and there is the remedy:\n"
+            f"{done.stderr[-3000:] or done.stdout[-3000:]}"
+        )
     return done.stdout
 
 
@@ -132,5 +143,8 @@ def wait_for(condition: Callable[[], Any], timeout_s: float, what: str) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
-            raise PeerError(f"{what}: not within {timeout_s:.0f} s; see tools/cluster.sh logs")
+            raise PeerError(
+                f"{what}: not within {timeout_s:.0f} s; the command gave up, and the containers go on as they are. See "
+                "tools/cluster.sh logs."
+            )
         time.sleep(0.5)

@@ -101,17 +101,26 @@ class Monitor:
         """The report in a frame. Raises MeshError: it is none, or not this peer's to make."""
         name = connection.state
         if name is None:
-            raise SampleError(f"only a {ROLE} may report; this peer asked for nothing more than a handshake")
+            raise SampleError(
+                f"only a {ROLE} may report; this peer asked for nothing more than a handshake, and its report was "
+                f"dropped. Connect with the role {ROLE}."
+            )
         header, size = connection.header, len(connection.payload)
         if header is None or header.kind != Kind.CONTROL or size > MAX_REPORT_BYTES:
             raise SampleError(
-                f"a report is a frame of kind {Kind.CONTROL:d}, of at most {MAX_REPORT_BYTES} bytes, not of {size}"
+                f"a report is a frame of kind {Kind.CONTROL:d}, of at most {MAX_REPORT_BYTES} bytes, not of {size}; it "
+                "was dropped. Send fewer counters and gauges."
             )
         status = report_of(from_json(connection.payload).get("status"), self._roles)
         if status["name"] != name:
-            raise SampleError(f"{name} cannot report for {status['name']}")
+            raise SampleError(
+                f"{name} cannot report for {status['name']}, so the report was dropped; each process reports under its "
+                "own name"
+            )
         if name not in self._statuses and len(self._statuses) >= MAX_PROCESSES:
-            raise SampleError(f"{MAX_PROCESSES} processes are known already; start another run for more")
+            raise SampleError(
+                f"{MAX_PROCESSES} processes are known already, so this one is not shown; start another run for more"
+            )
         status["time"] = min(status["time"], time.time())  # another machine's clock may be ahead
         return status
 
@@ -141,7 +150,10 @@ class Monitor:
 
 
 def _kept(folder: Path, roles: frozenset[str], log: logging.Logger) -> dict[str, dict[str, Any]]:
-    """What an earlier life of the monitor kept. A file that is damaged counts as none, and is replaced by the next report."""
+    """What an earlier life of the monitor kept.
+
+    A file that is damaged counts as none, and is replaced by the next report.
+    """
     statuses = {}
     for path in sorted(folder.glob("[!.]*.json")):
         if role_of(path.stem) == MONITOR.name:

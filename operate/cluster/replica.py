@@ -41,7 +41,8 @@ def number(name: str) -> int | None:
 def name_of(address: str, resolver: tuple[str, int]) -> str:
     """The name that the DNS server at `resolver` has for an IPv4 address.
 
-    gethostbyaddr would find the container's id in /etc/hosts and never ask. Raises OSError: no answer. ValueError: no such name.
+    gethostbyaddr would find the container's id in /etc/hosts and never ask. Raises OSError: no answer. ValueError: no
+    such name.
     """
     labels = [*reversed(address.split(".")), "in-addr", "arpa"]
     name = b"".join(bytes([len(label)]) + label.encode() for label in labels) + b"\0"
@@ -51,7 +52,10 @@ def name_of(address: str, resolver: tuple[str, int]) -> str:
         sock.sendto(question, resolver)
         answer = sock.recv(1500)
     if not _HEADER.unpack_from(answer)[3]:
-        raise ValueError(f"{resolver[0]} has no name for {address}")
+        raise ValueError(
+            f"{resolver[0]} has no name for {address}, so this replica's number is not known; start it as a service's "
+            "container"
+        )
     _, start = _read_name(answer, len(question))
     return _read_name(answer, start + _FIXED_BYTES)[0]
 
@@ -74,4 +78,7 @@ def _resolver() -> tuple[str, int]:
         match line.split():
             case ["nameserver", address]:
                 return address, 53
-    raise ValueError("/etc/resolv.conf names no server")
+    raise ValueError(
+        "/etc/resolv.conf names no server, so this replica's number cannot be looked up; give the container a network "
+        "with DNS"
+    )

@@ -18,16 +18,22 @@ UPDATED_S = 900.0
 def scale(engine: Engine, count: int) -> None:
     """Changes how many aisrv there are; those that stay are not touched. Raises MeshError with the engine's words.
 
-    By the command line: the SDK's `Service.scale` writes the defaults into the specification, which replaces every task.
+    By the command line: the SDK's `Service.scale` writes the defaults into the specification, which replaces every
+    task.
     """
     words = ["docker", "service", "scale", "--detach", f"{engine.name}_{AISRV.name}={count}"]
     done = subprocess.run(words, text=True, capture_output=True)
     if done.returncode:
-        raise MeshError(f"{' '.join(words)} failed:\n{done.stderr}")
+        raise MeshError(
+            f"{' '.join(words)} failed; nothing more was done. It said, and there is the remedy:\n{done.stderr}"
+        )
 
 
 def upgrade(engine: Engine, roles: Mapping[str, Role], image: str, say: Say) -> int:
-    """Replaces the tasks of one service after the other; returns how many services. Raises MeshError, PeerError: one could not be."""
+    """Replaces the tasks of one service after the other; returns how many services.
+
+    Raises MeshError, PeerError: one could not be.
+    """
     services = engine.client.services.list(filters={"label": f"{engine.label}={engine.name}"})
     for service in sorted(services, key=lambda s: rank(s.name.removeprefix(f"{engine.name}_"), roles)):
         say(f"{service.name}: rolling update to {image}")
@@ -41,8 +47,9 @@ def _wait(service: Service, image: str) -> None:
     wait_for(lambda: _state(service) not in ("", "updating"), UPDATED_S, f"{service.name} is updated to {image}")
     if (state := _state(service)) != "completed":
         raise MeshError(
-            f"{service.name} could not be updated to {image} ({state}: {service.attrs['UpdateStatus']['Message']}); the services after "
-            f"it were left as they are. Why: docker service ps --no-trunc {service.name}. Back: docker service rollback {service.name}"
+            f"{service.name} could not be updated to {image} ({state}: {service.attrs['UpdateStatus']['Message']}); "
+            f"the services after it were left as they are. Why: docker service ps --no-trunc {service.name}. Back: "
+            f"docker service rollback {service.name}"
         )
 
 

@@ -1,7 +1,7 @@
 """A process's status as a stranger may report it: every part that anybody reads later has its type and its bounds.
 
-What does not fit is refused as a whole, before the monitor keeps it. Where an honest process may say something odd (a loss that
-is NaN, a long error message), that part alone is left out or cut. Parts that nobody here knows are left out.
+What does not fit is refused as a whole, before the monitor keeps it. Where an honest process may say something odd (a
+loss that is NaN, a long error message), that part alone is left out or cut. Parts that nobody here knows are left out.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def _finite_rows(rows: list[list[float]]) -> list[list[float]]:
     return [row for row in rows if all(math.isfinite(value) and abs(value) <= _MOST_GAUGE for value in row)]
 
 
-# A file is called so, and a line of the page begins with it. Which roles there are, the configuration says: `reporting`.
+# A file is called so, and a line of the page begins with it. Which roles there are, the configuration says:
+# `reporting`.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}_(0|[1-9][0-9]{0,3})$")]
 Counter = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_./ -]{0,64}$")]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -115,19 +116,23 @@ def check_role(name: str, roles: frozenset[str], error: type[MeshError]) -> None
     """Raises `error`: no process that reports is called so."""
     if role_of(name) not in roles:
         raise error(
-            f"no process of a mesh is called {name!r}, so its status cannot be kept. The roles that report are {', '.join(sorted(roles))}; "
-            f"one of your own needs [roles.{role_of(name)}] in the monitor's configuration, too"
+            f"no process of a mesh is called {name!r}, so its status cannot be kept. The roles that report are "
+            f"{', '.join(sorted(roles))}; one of your own needs [roles.{role_of(name)}] in the monitor's "
+            "configuration, too"
         )
 
 
 def kept_in(path: Path, roles: frozenset[str] = reporting()) -> dict[str, Any]:
-    """The status in a file that an earlier life of the monitor wrote. Raises OSError, SampleError: it is damaged, or no status."""
+    """The status in a file that an earlier life of the monitor wrote.
+
+    Raises OSError, SampleError: it is damaged, or no status.
+    """
     try:
         data = json_of(path.read_bytes())
     except ValueError as error:
-        raise SampleError(f"it is not JSON: {error}") from error
+        raise SampleError(f"it is not JSON ({error}), so it is not used; delete it") from error
     status = parsed(_KEPT, data, "it is no status that a monitor keeps", SampleError).model_dump(exclude_none=True)
     if status["name"] != path.stem:
-        raise SampleError(f"it is the status of {status['name']}")
+        raise SampleError(f"it is the status of {status['name']}, so it is not used; delete it, or name it so")
     check_role(status["name"], roles, SampleError)
     return status

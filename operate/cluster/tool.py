@@ -74,7 +74,10 @@ def down(
     """Stop everything in order; the next `up` goes on with the run."""
     engine = Engine(_name())
     if engine.label == STACK:
-        raise MeshError(f"{engine.name} is a Swarm stack: docker stack rm {engine.name}")
+        raise MeshError(
+            f"{engine.name} is a Swarm stack, which this does not stop; nothing was changed. Use: docker stack rm "
+            f"{engine.name}"
+        )
     _compose("--profile", "*", "down", *(["--volumes"] if volumes else []))
 
 
@@ -87,7 +90,10 @@ def status(as_text: Annotated[bool, typer.Option("--json", help="Print one JSON 
         print(json.dumps({**report, "containers": [piece._asdict() for piece in pieces]}, indent=1))
         return
     if not pieces and not report:
-        raise MeshError(f"nothing of {engine.name!r} is on this engine; start it with tools/cluster.sh up.")
+        raise MeshError(
+            f"nothing of {engine.name!r} is on this engine, so there is nothing to do; start it with tools/cluster.sh "
+            "up."
+        )
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     if report:
         figures = ("env_steps", "env_steps_per_s", "return_mean_100", "learner_steps", "model_version", "samples_lost")
@@ -125,7 +131,9 @@ def logs(
 ) -> None:
     """Show the logs as text."""
     if follow and service is None:
-        raise MeshError("--follow needs a service; all at once: docker compose logs -f")
+        raise MeshError(
+            "--follow needs a service, so nothing is followed; name one, or follow all with: docker compose logs -f"
+        )
     try:
         for name, line in Engine(_name()).lines(service, lines, follow):
             _say(f"{name} | {as_line(line)}")
@@ -148,7 +156,10 @@ def upgrade(
             _compose("build")
         count = replace_all(engine, _roles(), _compose, _say)
     elif image is None:
-        raise MeshError("a Swarm's nodes fetch the image by its name; give the new one: upgrade --image NAME:TAG")
+        raise MeshError(
+            "a Swarm's nodes fetch the image by its name, and without one nothing was upgraded; give the new one: "
+            "upgrade --image NAME:TAG"
+        )
     else:
         count = stack.upgrade(engine, _roles(), image, _say)
     _say(f"replaced {count} in {time.monotonic() - began:.0f} s" if count else "everything runs that image already")

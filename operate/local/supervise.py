@@ -1,7 +1,7 @@
 """supervisord, which runs the local processes: its configuration, its start, and its XML-RPC.
 
-supervisord restarts what ends unexpectedly, with back-off, rotates the logs, and at its own end stops the processes of one role
-after the other, in the order of the roles table. It starts only the keeper; the keeper starts the others.
+supervisord restarts what ends unexpectedly, with back-off, rotates the logs, and at its own end stops the processes of
+one role after the other, in the order of the roles table. It starts only the keeper; the keeper starts the others.
 """
 
 from __future__ import annotations
@@ -208,9 +208,15 @@ class Supervisor:
         except xmlrpc.client.Fault as fault:
             if fault.faultCode == SHUTDOWN_FAULT:
                 raise ShuttingDown("supervisord is shutting down") from fault
-            raise MeshError(f"supervisord refused {method}{arguments}: {fault.faultString}") from fault
+            raise MeshError(
+                f"supervisord refused {method}{arguments}: {fault.faultString}; nothing was changed. Its log in the "
+                "run's folder says why; tools/status.sh shows what runs."
+            ) from fault
         except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
-            raise PeerError(f"supervisord does not answer at {self.path}: {error}") from error
+            raise PeerError(
+                f"supervisord does not answer at {self.path}: {error}; nothing was changed. Look with tools/status.sh "
+                "whether the mesh runs."
+            ) from error
 
     def answers(self) -> bool:
         """Whether it is there."""

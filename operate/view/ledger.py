@@ -12,8 +12,8 @@ from kaimesh.operate.cluster.status import KEPT_LIVES, MAX_COUNTERS
 class Ledger:
     """Adds up what processes report.
 
-    A report's `life` is new after each start and its `counters` are that life's alone, so reports of an old and a new life may
-    come in any order (a replica that is replaced overlaps with its successor).
+    A report's `life` is new after each start and its `counters` are that life's alone, so reports of an old and a new
+    life may come in any order (a replica that is replaced overlaps with its successor).
     statuses: what `take` returned before, by process name, where the monitor itself was started again.
     """
 
@@ -44,7 +44,10 @@ class Ledger:
         for counters in lives.values():
             _add(total, counters)
         if len(total) > MAX_COUNTERS:
-            raise SampleError(f"the lives of {name} have {len(total)} counters; a process has at most {MAX_COUNTERS}")
+            raise SampleError(
+                f"the lives of {name} have {len(total)} counters; a process has at most {MAX_COUNTERS}, so its status was "
+                "dropped. Count with fewer names."
+            )
         self._lives[name], self._folded[name], self._count[name] = lives, folded, count
         return {
             **report,
