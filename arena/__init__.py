@@ -2,6 +2,7 @@
 so in its metadata.
 
 evaluate   tools/evaluate.sh
+options    what one environment's evaluation takes on the command line
 models     which model is meant
 episodes   the loop over episodes, for native and for Kaiwu-style agents
 progress   how far it is

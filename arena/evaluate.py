@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from kaimesh import envs
-from kaimesh.arena import Episode, Model, find_model
+from kaimesh.arena import Episode, Model, find_model, options
 from kaimesh.arena.episodes import Kaiwu, Player, Vectorised, Watch, play
 from kaimesh.arena.figures import statistics, words
 from kaimesh.arena.progress import follow
@@ -123,7 +123,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     wanted = arguments.model
     if wanted != "latest" and not wanted.isdecimal():
         wanted = str(_typed(wanted))
-    evaluation = Evaluation(config, find_model(run, wanted), _changes(arguments))
+    evaluation = Evaluation(config, find_model(run, wanted), _changes(arguments, config.app.app))
     start = time.perf_counter()
     most = max(MOST_STEPS, evaluation.limit) if arguments.max_steps is None else arguments.max_steps
     episodes = follow(
@@ -205,19 +205,13 @@ def _write_files(
             )
 
 
-def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Keys of env_conf from --treasures and --env-conf. Raises ConfigError: not of that form."""
-    changes: dict[str, Any] = {}
-    if arguments.treasures:
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", arguments.treasures)
-        if not match:
-            raise ConfigError(f"--treasures {arguments.treasures}: write a number, such as 9, or a range, such as 3-9")
-        number = int(match[1]) if match[2] is None else [int(match[1]), int(match[2])]
-        changes = {"treasure_random": 1, "treasure_num": number}
+def _changes(arguments: argparse.Namespace, app: str) -> dict[str, Any]:
+    """Keys of env_conf from the environment's own options and from --env-conf. Raises ConfigError: not of that form."""
+    changes = options.read(app, arguments.own)
     for text in arguments.env_conf:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            raise ConfigError(f"--env-conf {text}: write key=value, such as max_step=1000")
+            raise ConfigError(f"--env-conf {text}: write key=value, such as is_slippery=false")
         changes[key.strip()] = parse(value.strip())
     return changes
 
@@ -242,7 +236,10 @@ def _typed(path: str) -> Path:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="evaluate", description="Plays episodes with a trained model.")
+    parser = argparse.ArgumentParser(
+        prog="evaluate", description="Plays episodes with a trained model.", add_help=False
+    )
+    parser.add_argument("-h", "--help", action="store_true", help="show this, and the options of --app")
     parser.add_argument("--episodes", type=int, default=20, help="how many (default: %(default)s)")
     parser.add_argument(
         "--model", default="latest", help="latest, an id, a folder or a model file (default: %(default)s)"
@@ -250,7 +247,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", help="the run's directory (default: runs/latest)")
     parser.add_argument("--app", help="another environment than the run's")
     parser.add_argument("--conf", help="another configuration than the run's")
-    parser.add_argument("--treasures", metavar="N", help="how many a realm has: a number, or a range such as 3-9")
     parser.add_argument(
         "--env-conf",
         action="append",
@@ -278,7 +274,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluates as the arguments say; returns the exit code."""
     parser = _parser()
-    arguments = parser.parse_args(argv)
+    arguments, own = parser.parse_known_args(argv)
+    arguments.own = own  # of the environment, if it has such options
     if arguments.episodes < 1:
         parser.error(f"--episodes {arguments.episodes}: at least one is needed")
     if arguments.max_steps is not None and arguments.max_steps < 0:
@@ -287,6 +284,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--seed {arguments.seed}: it must be 0 or more")
     set_threads(os.cpu_count() or 1)
     try:
+        if arguments.help:
+            find_own_code()
+            print(f"{parser.format_help()}\n{options.described(arguments.app)}")
+            return 0
         result = evaluate(arguments)
     except MeshError as error:
         if error.__cause__ is not None and error.exit_code != EXIT_CONFIG:

@@ -86,7 +86,7 @@ def _read(data: Any, path: Path | str) -> Recording:
         if name not in names:
             _refuse(path, str(name), data[name], "is no field of a recording")
     if not _printable(data["app"]) or not data["app"]:
-        _refuse(path, "app", data["app"], "must be the name of an environment, such as 'realm'")
+        _refuse(path, "app", data["app"], "must be the name of an environment, such as 'gym:CartPole-v1'")
     if not isinstance(data["env_conf"], dict):
         _refuse(path, "env_conf", data["env_conf"], "must be an object of the environment's arguments")
     for name in ("max_episode_steps", "seed"):

@@ -1,4 +1,4 @@
-"""You play an environment in the terminal: `./tools/play.sh --app realm`, or gym:FrozenLake-v1, or any with discrete actions.
+"""You play an environment in the terminal: `./tools/play.sh --app gym:FrozenLake-v1`, or any with discrete actions.
 
 What is shown and what the keys mean is the environment's `Face` (contract/face, arena/face); here is the terminal, which is
 left as it was found, whatever happens.
@@ -24,8 +24,10 @@ import numpy as np
 from kaimesh import envs
 from kaimesh.arena.face import face_of, wants_text
 from kaimesh.arena.recording import Recording
+from kaimesh.config import App
+from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.packages import find_own_code
-from kaimesh.config.reading import parse
+from kaimesh.config.reading import parse, read
 from kaimesh.contract.errors import ConfigError, MeshError
 from kaimesh.contract.face import Line
 
@@ -193,10 +195,25 @@ def taken_over() -> Iterator[blessed.Terminal]:
             signal.signal(number, handler)
 
 
+def _configured_app() -> str:
+    """The configuration's app. Raises ConfigError: it has no face of its own, so one should say what to play."""
+    table = read(DEFAULT_CONF, []).data.get("app", {})
+    app = str(table.get("app", "")) if isinstance(table, dict) else ""
+    app = app or str(App.model_fields["app"].default)
+    if envs.offers(app).face() is None:
+        with_face = [name for name in envs.ENVIRONMENTS if envs.offers(name).face() is not None]
+        raise ConfigError(
+            f"app = {app!r}, the configuration's, was not made for people to play, and --app names no other, so no game began. Say "
+            f"--app with one that was: {', '.join(with_face)}. Any other with discrete actions shows its text, as "
+            f"gym:FrozenLake-v1 does, or the numbers that it observes: --app {app}"
+        )
+    return app
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Plays as the arguments say; returns the exit code."""
     parser = argparse.ArgumentParser(prog="play", description="You play an environment in this terminal.")
-    parser.add_argument("--app", default="realm", help="the environment, with discrete actions (default: %(default)s)")
+    parser.add_argument("--app", help="the environment, with discrete actions (default: the configuration's)")
     parser.add_argument("--seed", type=int, help="of the first episode; later ones count on (default: drawn)")
     parser.add_argument(
         "--env-conf",
@@ -217,7 +234,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     if wrong := [text for text in arguments.env_conf if "=" not in text]:
-        parser.error(f"--env-conf {wrong[0]}: write KEY=VALUE, such as treasure_num=5")
+        parser.error(f"--env-conf {wrong[0]}: write KEY=VALUE, such as is_slippery=false")
     if arguments.max_steps < 0 or (arguments.seed is not None and arguments.seed < 0):
         parser.error("--max-steps and --seed must not be negative")
     find_own_code()
@@ -230,7 +247,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         conf = {key: parse(value) for key, value in (text.split("=", 1) for text in arguments.env_conf)}
         seed = secrets.randbelow(10**6) if arguments.seed is None else arguments.seed
         record = Path(os.environ.get(CALLER_VARIABLE, ".")) / arguments.record if arguments.record else None
-        game = Game(arguments.app, conf, arguments.max_steps, seed)
+        game = Game(arguments.app or _configured_app(), conf, arguments.max_steps, seed)
         with taken_over() as terminal:
             said = play(terminal, game, record)
     except MeshError as error:

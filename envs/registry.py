@@ -150,7 +150,9 @@ def offers(app: str) -> Offers:
     """What the class of `app` declares, before an environment is made; one may declare more. Raises ConfigError as `maker`."""
     made_by = maker(app)
     if inspect.isclass(made_by) and issubclass(made_by, gymnasium.Env | VectorEnv):
-        return Offers.of(made_by.metadata, app)
+        declared: object = made_by.metadata  # of a wrapper's class it is a property
+        if isinstance(declared, Mapping):
+            return Offers.of(declared, app)
     return Offers(app)
 
 

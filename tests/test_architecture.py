@@ -219,23 +219,24 @@ def test_the_sending_side_needs_neither_reverb_nor_tensorflow() -> None:
 
 
 def test_a_game_is_named_by_nobody_but_itself() -> None:
-    """Its parts are found through its environment's metadata:
-    no code of another room has its name in an identifier or a module's.
+    """Its parts and options are found through its environment's metadata.
+
+    Neither an identifier nor a string of another room has its name.
     """
     games = [path.parent.name for path in (ROOT / "envs").glob("*/__init__.py")]
     assert games == ["realm"]
     elsewhere = [source for source in sources() if source.room != "envs"]
     assert not [
-        f"{source.path.relative_to(ROOT)}: {name}" for source in elsewhere for name in _names(source.text, games)
+        f"{source.path.relative_to(ROOT)}:{line}" for source in elsewhere for line in _naming(source.text, games)
     ]
 
 
-def _names(text: str, games: list[str]) -> Iterator[str]:
+def _naming(text: str, games: list[str]) -> Iterator[int]:
+    """Lines where an identifier, a module's name or a string (docstrings too) has a game's name in it."""
     for node in ast.walk(ast.parse(text)):
-        names = [getattr(node, field, None) for field in ("id", "attr", "name", "arg", "module")]
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "kaimesh.envs." in node.value:
-            names.append(node.value)
-        yield from (name for name in names if isinstance(name, str) and any(game in name.lower() for game in games))
+        names = [getattr(node, field, None) for field in ("id", "attr", "name", "arg", "module", "value")]
+        if any(isinstance(name, str) and game in name.lower() for name in names for game in games):
+            yield getattr(node, "lineno", 0)
 
 
 def test_every_service_has_the_same_files() -> None:

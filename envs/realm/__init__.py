@@ -18,6 +18,7 @@ facade    the game as Kaiwu's workflows (generation G1) see it
 oracle    the best score that a configuration allows, exact over all orders of treasures
 legs      the fewest steps between every two points of a map, walked or with one flash
 lattice   shortest walks in eight directions, around walls
+options   what an evaluation takes on the command line
 report    what it tells an evaluation about an episode
 follow    a script that walks the best route
 records   what the facade returns

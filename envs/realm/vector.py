@@ -33,6 +33,7 @@ METADATA = {
     interface.LEGAL_ACTIONS: True,
     interface.FACADE: "kaimesh.envs.realm.facade:RealmFacade",
     interface.FEATURES: "kaimesh.envs.realm.features:FEATURES_BY_NAME",
+    interface.EVALUATION_OPTIONS: "kaimesh.envs.realm.options:OPTIONS",
 }
 _SHOWN = {  # of a Realm itself, not of what is made of it
     interface.FACE: "kaimesh.envs.realm.face:RealmFace",

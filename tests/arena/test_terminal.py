@@ -248,6 +248,10 @@ def test_without_a_terminal_it_says_so():
         (["--app", "gym:Pendulum-v1"], "continuous actions"),
         (["--env-conf", "treasure_num"], "write KEY=VALUE"),
         (["--seed", "-1"], "must not be negative"),
+        (
+            [],
+            "Say --app with one that was: realm, realm-mini.",
+        ),  # the configuration's app is CartPole, which has no face
     ],
 )
 def test_mistakes_are_told_before_the_screen_is_taken(monkeypatch, capfd, arguments, said):

@@ -50,7 +50,8 @@ def test_what_cannot_be_imported_is_refused_where_it_is_used() -> None:
 def test_environments_say_so_before_and_after_they_are_made() -> None:
     assert envs.offers("realm").face() is RealmFace
     assert envs.make_vector("realm-mini", 1).offers.face() is RealmFace
-    assert envs.offers("gym:CartPole-v1").face() is None
+    for app in (*envs.ENVIRONMENTS, "gym:CartPole-v1", "ale:pong", "procgen:coinrun", "minigrid:Empty-5x5"):
+        assert (envs.offers(app).face() is RealmFace) == app.startswith("realm")
     bytes_of = envs.make_vector("realm-mini", 1, env_conf={"observation": "bytes"})
     assert [part.name for part in bytes_of.offers.parts] == ["vector", "maps"]
     assert envs.make_vector("catch", 1).offers.success_return == 1.0
