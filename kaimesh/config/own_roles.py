@@ -1,4 +1,4 @@
-"""`[roles.<name>]` of the configuration: processes of one's own, which a mesh starts, shows and stops beside its own."""
+"""`[roles.<name>]` of the configuration: processes of one's own, started, shown and stopped beside kaimesh's."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ class OwnRole(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
     package: Annotated[str, AfterValidator(_package)] = Field(
-        description="`python -m <package>` runs the process, so nothing could be started. Name its package, such as mine.evaluator."
+        description=(
+            "`python -m <package>` runs the process, so nothing could be started. Name its package, such as "
+            "mine.evaluator."
+        )
     )
     stage: int = Field(
         LAST_STAGE,
@@ -70,7 +73,7 @@ class OwnRole(BaseModel):
     )
     addresses: Annotated[list[Address], BeforeValidator(_one_or_more)] = Field(
         [],
-        description="Nobody could reach its port. Write host:port, one for each process; the port is the process's to open.",
+        description="Nobody could reach its port. Write host:port, one for each process, which opens that port itself.",
     )
     count: int = Field(1, ge=1, le=256, description="So many processes cannot be started. Write 1 to 256.")
     agent_type: Annotated[str, AfterValidator(_agent_type)] = Field(
@@ -89,7 +92,10 @@ class OwnRole(BaseModel):
     )
     probe: Literal["", "tcp", "grpc", "http"] = Field(
         "",
-        description="A container's health check could not ask its port. Write tcp, grpc or http, or leave it out: its own word is enough then.",
+        description=(
+            "A container's health check could not ask its port. Write tcp, grpc or http, or leave it out: then the "
+            "state that it publishes is enough."
+        ),
     )
     threads: int = Field(
         1, ge=1, le=1024, description="Its numerical library would not start. Write a number of threads, 1 to 1024."
@@ -149,8 +155,8 @@ def _wrong_name(name: str) -> str:
         return f"{name} is taken, so the two could not be told apart. Choose another name than {taken}."
     if not _NAME.fullmatch(name):
         return (
-            f"{name!r} cannot be the name of files and containers; nothing could be started. Write 2 to 32 small letters, digits "
-            "and _, a letter first and no _ at the end."
+            f"{name!r} cannot be the name of files and containers; nothing could be started. Write 2 to 32 small "
+            "letters, digits and _, a letter first and no _ at the end."
         )
     return ""
 
@@ -163,20 +169,21 @@ def _row(name: str, table: dict[str, Any], place: str, problems: list[str]) -> R
         return None
     if own.package.rpartition(".")[2] != name:
         problems.append(
-            f"{place}: package = {own.package!r} does not end in {name}, by which a process's command line is known; stop and status "
-            f"would not find it. Name the table [{TABLE}.{own.package.rpartition('.')[2]}], or the package {name}."
+            f"{place}: package = {own.package!r} does not end in {name}, by which a process's command line is known; "
+            f"stop and status would not find it. Name the table [{TABLE}.{own.package.rpartition('.')[2]}], or the "
+            f"package {name}."
         )
         return None
     if own.addresses and own.count != 1:
         problems.append(
-            f"{place}: count = {own.count} beside {len(own.addresses)} addresses, each of which is one process; which number holds "
-            "would be a guess. Leave count out."
+            f"{place}: count = {own.count} beside {len(own.addresses)} addresses, each of which is one process; which "
+            "number holds would be a guess. Leave count out."
         )
         return None
     if own.probe and not own.addresses:
         problems.append(
-            f"{place}: probe = {own.probe!r} without addresses; there is no port to ask, so its container would never be healthy. "
-            "Give addresses, or leave probe out."
+            f"{place}: probe = {own.probe!r} without addresses; there is no port to ask, so its container would never "
+            "be healthy. Give addresses, or leave probe out."
         )
         return None
     return Role(

@@ -1,7 +1,8 @@
 """The roles table: a row for every kind of process that a mesh may have. Nothing else knows a process's name.
 
 supervisord, keeper, containers, command line and status page read it. The configuration adds rows: `[roles.<name>]`
-(kaimesh.config.own_roles). It lies in this room, below wire and process, because ports and addresses are looked up from there.
+(kaimesh.config.own_roles). It lies in this room, below wire and process, because ports and addresses are looked up from
+there.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class Right(StrEnum):
     REPORT = "report"  # to a cluster's monitor: its status
 
 
-# How a health check asks a port: a handshake of framed TCP as that peer, the ingest's own question, gRPC's health check, a web page,
-# or only whether somebody accepts a connection.
+# How a health check asks a port: a handshake of framed TCP as that peer, the ingest's own question, gRPC's health
+# check, a web page, or only whether somebody accepts a connection.
 Ask = Literal["player", "reader", "ingest", "grpc", "http", "tcp"]
 
 
@@ -39,7 +40,8 @@ class Role:
     """One kind of process.
 
     package: `python -m <package>` runs it; the last part of its name is the role's name.
-    stage: a mesh starts the processes of a stage once all of the stages before are healthy; -1: supervisord itself starts it.
+    stage: a mesh starts the processes of a stage once all of the stages before are healthy; -1: supervisord itself
+    starts it.
     stop: the highest is stopped first, and the next once it has ended.
     keys: of `[app]`, its addresses; the first one's is its main port, and each address there is one process.
     count: how many processes, where it has no addresses: a number, or a key of `[app]`.

@@ -1,7 +1,7 @@
 """Tells errors of a disk (full, read-only, over quota, failing) from other errors, and names the disk.
 
-Code that writes files of a run calls `trouble` with the OSError: if it returns words, the process waits for the disk; any other
-error is a fault.
+Code that writes files of a run calls `trouble` with the OSError: if it returns words, the process waits for the disk;
+any other error is a fault.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ _CAUSES = {
 
 
 class DiskTrouble(MeshError):
-    """A disk accepts no more writes. A caller that can wait tries again; the message names the disk and its free space."""
+    """A disk accepts no more writes.
+
+    A caller that can wait tries again; the message names the disk and its free space.
+    """
 
 
 def trouble(error: BaseException, path: Path) -> str:
-    """In words, the disk and what is wrong with it, if `error` or one of its causes is a disk's; "" for any other error."""
+    """In words, the disk and its fault, if `error` or one of its causes is a disk's; "": it is another error."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in _CAUSES:
@@ -55,7 +58,7 @@ def state(path: Path) -> str:
 
 
 def probe(folder: Path) -> str:
-    """What is wrong with the disk of `folder`, found by writing a file: some errors show in no other way; "": nothing."""
+    """What is wrong with the disk of `folder`, found by writing a file: some errors do not show otherwise."""
     file = folder / f".probe.{os.getpid()}.tmp"
     try:
         file.write_bytes(b"x")

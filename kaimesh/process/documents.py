@@ -1,8 +1,8 @@
-"""Small JSON files of a run: written atomically, checked when read. A damaged file counts as absent; a warning names it.
+"""Small JSON files of a run: written atomically, checked when read. A damaged file counts as absent.
 
-A power cut can empty or truncate files that were just written, a disk can return wrong bytes, a person can edit them. So reading
-such a file never raises. What it returns has the declared shape: `Status` for what a process publishes, `Mesh` for mesh.json.
-Keys that the shape does not name are kept.
+A power cut can empty or truncate files that were just written, a disk can return wrong bytes, a person can edit them.
+So reading such a file never raises. What it returns has the declared shape: `Status` for what a process publishes,
+`Mesh` for mesh.json. Keys that the shape does not name are kept.
 """
 
 from __future__ import annotations
@@ -151,7 +151,10 @@ def read_json(path: Path, shape: TypeAdapter[Any] = ANYTHING) -> dict[str, Any]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a regular file. Raises OSError; ValueError: it is too large or no regular file (reading a pipe could block)."""
+    """The content of a regular file.
+
+    Raises OSError; ValueError: it is too large or no regular file (reading a pipe could block).
+    """
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         kind = os.fstat(file.fileno())
         if not stat.S_ISREG(kind.st_mode):
@@ -194,7 +197,8 @@ def write_json(path: Path, data: Any, *, durable: bool = False) -> None:
 def publish_json(path: Path, data: Any) -> str:
     """Writes a file that is rewritten every second. Never raises; returns "" or why it could not be written.
 
-    On a full disk the file is overwritten in place, which needs no new blocks, so that readers still see current values.
+    On a full disk the file is overwritten in place, which needs no new blocks, so that readers still see current
+    values.
     """
     content = _encoded(data)
     try:

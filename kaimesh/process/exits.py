@@ -16,7 +16,8 @@ _MEANINGS = {
 }
 _WITHOUT_TRACE = {
     "SIGKILL": (
-        "somebody killed it, perhaps the machine because its memory was used up: look at dmesg, or use fewer environments"
+        "somebody killed it, perhaps the machine because its memory was used up: look at dmesg, or use fewer "
+        "environments"
     ),
 }
 

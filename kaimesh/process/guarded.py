@@ -1,4 +1,4 @@
-"""Runs a program in a child process, so that an exit inside the user's environment or agent is not taken for success."""
+"""Runs a program in a child process, so that an exit inside the user's code is not taken for success."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _ANNOUNCED = b"."  # what the child writes once `main` has returned
 
 
 def guarded(main: Callable[[], int], name: str) -> int:
-    """Runs `main` in a forked child and returns its exit code. If the child ended before `main` returned, prints how; a failure.
+    """Runs `main` in a forked child and returns its exit code. If it ended before `main` returned, prints how.
 
-    name: the program's, for that message. Call it before any library has started threads, which a fork would lose. Under a
-    debugger `main` runs in this process, where its breakpoints are.
+    name: the program's, for that message. Call it before any library has started threads, which a fork would lose.
+    Under a debugger `main` runs in this process, where its breakpoints are.
     """
     if debugged(stacks()):
         faulthandler.enable()
@@ -55,8 +55,8 @@ def guarded(main: Callable[[], int], name: str) -> int:
     if code == EXIT_WATCHDOG:  # a kaimesh.process.watch.Watch has said why
         return code
     print(
-        f"{name}: ended with exit code {code} before its work was done: something inside it called exit, such as os._exit in "
-        "the environment, the agent or a library of theirs. The result is not valid; find that call",
+        f"{name}: ended with exit code {code} before its work was done: something inside it called exit, such as "
+        "os._exit in the environment, the agent or a library of theirs. The result is not valid; find that call",
         file=sys.stderr,
     )
     return code or EXIT_AGENT

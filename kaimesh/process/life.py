@@ -1,4 +1,7 @@
-"""The start and end of a process: arguments, threads, logging, signals, watchdog, exit code. Every `__main__` calls `main`."""
+"""The start and end of a process: arguments, threads, logging, signals, watchdog, exit code.
+
+Every `__main__` calls `main`.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,10 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 
 @dataclass
 class Context:
-    """What every service is built from. `stop` is set when the process should end; every wait must notice that within 1 s."""
+    """What every service is built from.
+
+    `stop` is set when the process should end; every wait must notice that within 1 s.
+    """
 
     name: str
     index: int
@@ -75,7 +81,10 @@ class Context:
         return groups[0][min(self.index, len(groups[0]) - 1)] if groups else ""
 
     def make_agent(self, agent_type: str) -> UserAgent:
-        """The user's agent of that type: "aisrv", "actor" or "learner" (see kaimesh.agent). Raises as agents.make_agent."""
+        """The user's agent of that type: "aisrv", "actor" or "learner" (see kaimesh.agent).
+
+        Raises as agents.make_agent.
+        """
         return make_agent(self.config, agent_type, logger=self.logger, monitor=Monitor(self.meter.gauge))
 
 
@@ -90,7 +99,10 @@ class Service(Protocol):
 
 
 def set_threads(count: int) -> None:
-    """Sets the thread counts of the numerical libraries, and stops TensorFlow's leak. Call it before they are imported."""
+    """Sets the thread counts of the numerical libraries, and stops TensorFlow's leak.
+
+    Call it before they are imported.
+    """
     for variable in _THREAD_VARIABLES:
         os.environ[variable] = str(count)
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(count)
@@ -114,7 +126,10 @@ def _program(role: str) -> str:
 
 
 def main(role: str, service: str) -> NoReturn:
-    """Runs one process and ends it. role: its name in the roles table. service: the dotted name of its class, imported late."""
+    """Runs one process and ends it.
+
+    role: its name in the roles table. service: the dotted name of its class, imported late.
+    """
     faulthandler.enable(
         file=sys.stdout, all_threads=True
     )  # a crash in native code leaves every thread's traceback in the log
@@ -217,7 +232,10 @@ def _told(error: BaseException) -> tuple[int, str]:
 
 
 def _end_with_its_threads(context: Context) -> list[BaseException]:
-    """Makes an exception that ends any thread end the process: the others would wait for it. Returns the list of them."""
+    """Makes an exception that ends any thread end the process: the others would wait for it.
+
+    Returns the list of them.
+    """
     errors: list[BaseException] = []
 
     def hook(args: threading.ExceptHookArgs) -> None:
@@ -238,8 +256,8 @@ def _end_with_its_threads(context: Context) -> list[BaseException]:
 def _handle_signals(context: Context) -> None:
     """SIGTERM and SIGINT set `stop`. A thread does it, which Python's C-level signal handler wakes through a socket.
 
-    A Python-level handler would not do: it runs in the main thread, so not while that is inside Reverb's C++ code; and where
-    the main thread is inside `stop.wait` it would deadlock, for `stop.set` needs the same lock.
+    A Python-level handler would not do: it runs in the main thread, so not while that is inside Reverb's C++ code; and
+    where the main thread is inside `stop.wait` it would deadlock, for `stop.set` needs the same lock.
     """
     reader, writer = socket.socketpair()
     writer.setblocking(False)

@@ -12,8 +12,8 @@ _KEPT_BYTES = 256 << 20
 def keep_freed_memory() -> None:
     """Lets this process keep up to 256 MB of freed memory for reuse; does nothing where the C library is not glibc.
 
-    By default glibc returns large blocks to the kernel, which clears every page before it gives them out again. For rows of
-    10 MB that is a fifth of the time that Reverb's own threads need.
+    By default glibc returns large blocks to the kernel, which clears every page before it gives them out again. For
+    rows of 10 MB that is a fifth of the time that Reverb's own threads need.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

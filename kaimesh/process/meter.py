@@ -1,4 +1,7 @@
-"""The state and metrics of a process: counters, rates, gauges, phase times, episodes. A file a second, a log line an interval."""
+"""The state and metrics of a process: counters, rates, gauges, phase times, episodes.
+
+A file a second, a log line an interval.
+"""
 
 from __future__ import annotations
 
@@ -97,7 +100,10 @@ class Meter:
             self._episodes.append((self._wall(), float(episode_return), int(length)))
 
     def state(self, state: str, blocked_on: str = "") -> None:
-        """Sets the state ("starting", "ready", "working", "waiting", "stopping", "failed", "done") and what it waits for."""
+        """Sets the state, and what the process waits for.
+
+        States: "starting", "ready", "working", "waiting", "stopping", "failed", "done".
+        """
         self._beat = self._clock()
         if (state, blocked_on) != (self._state, self._blocked_on):
             with self._lock:
@@ -152,7 +158,10 @@ class Meter:
             }
 
     def publish(self) -> None:
-        """Writes the status file and calls the listeners. A disk error is logged once, and stands in the status as `disk`."""
+        """Writes the status file and calls the listeners.
+
+        A disk error is logged once, and stands in the status as `disk`.
+        """
         if self.path is None and not self.listeners:
             return
         snapshot = self.snapshot()

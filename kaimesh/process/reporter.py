@@ -1,6 +1,7 @@
 """Sends the content of a process's status file to a cluster's monitor, once a second, over framed TCP.
 
-The mesh does not need the monitor: while it is away nothing waits for it, and when it is back it gets the newest status.
+The mesh does not need the monitor: while it is away nothing waits for it, and when it is back it gets the newest
+status.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ _RETRY_S = 1.0
 
 
 class Reporter:
-    """Sends each snapshot of `meter` to `address`, in a thread of its own. If the monitor is slow, only the newest is sent.
+    """Sends each snapshot of `meter` to `address`, in a thread of its own. If the monitor is slow, some are left out.
 
-    Counters are sent as counted since this process started. The monitor adds them up over restarts, on whatever machine.
+    Counters are sent as counted since this process started. The monitor adds them up over restarts, on whatever
+    machine.
     """
 
     def __init__(self, address: str, token: str, meter: Meter, logger: logging.Logger) -> None:

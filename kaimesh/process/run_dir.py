@@ -126,9 +126,7 @@ class RunDir:
             (self.root / RESERVE).unlink()
 
     def repair(self) -> None:
-        """Repairs what a damaged disk, a power cut or a kill left behind.
-
-        Call it before a start, while no process runs.
+        """Repairs what a damaged disk, a power cut or a kill left behind. Call it while no process runs.
 
         A file in the place of a folder, a folder in the place of a file, and an empty token are renamed, with a
         warning, so that they are made anew; unfinished files are removed. Raises OSError: the disk accepts no change.
@@ -153,7 +151,7 @@ class RunDir:
         return (*folders, self.tensorboard)
 
     def token(self) -> str:
-        """The mesh token: KAIMESH_TOKEN, else the content of the file KAIMESH_TOKEN_FILE, else that of the run's own file.
+        """The mesh token: KAIMESH_TOKEN, else the content of the file KAIMESH_TOKEN_FILE, else the run's own file.
 
         Raises ConfigError: there is none, or it is empty.
         """

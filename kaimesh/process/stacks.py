@@ -1,7 +1,8 @@
 """The stack of every thread of this process, and whether a debugger is attached.
 
-The stacks come from faulthandler, which only reads them. `sys._current_frames` is not safe on Python 3.11: it makes objects of
-frames that another thread may be clearing, and following their `f_back` later can end in a segmentation fault.
+The stacks come from faulthandler, which only reads them. `sys._current_frames` is not safe on Python 3.11: it makes
+objects of frames that another thread may be clearing, and following their `f_back` later can end in a segmentation
+fault.
 """
 
 from __future__ import annotations

@@ -21,10 +21,11 @@ _log = logging.getLogger("kaimesh.process.tensors")
 def stop_tensor_leak() -> None:
     """Stops the leak in this process: now if TensorFlow is imported already, else as soon as it is.
 
-    EagerTensor derives from a Python class. On Python 3.11 `object.__new__` allocates a 48-byte block for the attributes of such
-    an object, and TensorFlow 2.15 never frees it (EagerTensor_dealloc in python/eager/pywrap_tensor.cc does not know of it;
-    tensorflow/tensorflow#62551). This makes PyType_GenericNew create tensors instead: the same object without that block.
-    Attributes set on a tensor still work; they are kept in an ordinary dict.
+    EagerTensor derives from a Python class. On Python 3.11 `object.__new__` allocates a 48-byte block for the
+    attributes of such an object, and TensorFlow 2.15 never frees it (EagerTensor_dealloc in
+    python/eager/pywrap_tensor.cc does not know of it; tensorflow/tensorflow#62551). This makes PyType_GenericNew create
+    tensors instead: the same object without that block. Attributes set on a tensor still work; they are kept in an
+    ordinary dict.
     """
     if _MODULE in sys.modules:
         _mend(sys.modules[_MODULE])

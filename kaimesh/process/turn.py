@@ -13,9 +13,9 @@ from kaimesh.contract.errors import Stopped
 class Turn:
     """A lock that remembers failures: after an exception inside it, every later use raises Stopped from that exception.
 
-    It protects an agent that several threads share. After an error inside the agent its library may be left in any state.
-    TensorFlow, for example, keeps a tf.function's lock when an argument does not fit the signature, and the next thread would
-    wait for ever.
+    It protects an agent that several threads share. After an error inside the agent its library may be left in any
+    state. TensorFlow, for example, keeps a tf.function's lock when an argument does not fit the signature, and the next
+    thread would wait for ever.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,8 @@ class Turn:
     def __call__(self, what: str, harmless: bool = False) -> Iterator[None]:
         """Holds the lock, waiting for it if need be. what: the use, in words, for `words`.
 
-        harmless: an exception inside does not close the lock. Raises Stopped: an earlier use failed; its exception is the cause.
+        harmless: an exception inside does not close the lock. Raises Stopped: an earlier use failed; its exception is
+        the cause.
         """
         if not self._lock.acquire(blocking=False):
             name = threading.current_thread().name
@@ -38,7 +39,7 @@ class Turn:
         before, self._has = self._has, (threading.current_thread().name, what, time.monotonic())
         try:
             if self.failure is not None:
-                raise Stopped from self.failure  # raising the error itself again would add this thread's frames to its traceback
+                raise Stopped from self.failure  # the error itself, raised again, would get this thread's frames, too
             yield
         except Stopped:
             raise

@@ -27,10 +27,11 @@ _PATIENCE = 5  # times the limit, for a process that is busy or still being buil
 class Watch:
     """Ends the process with EXIT_WATCHDOG after `limit_s` without progress, and prints where each thread is.
 
-    progress: returns a value that changes with every step of the work. words: which thread waits for which, a line each.
+    progress: returns a value that changes with every step of the work. words: which thread waits for which, a line
+    each.
     status: a line that is printed every `report_s`.
-    The limit is five times as long while the process uses the CPU (a first compilation takes long), and until `built` is set.
-    Time in a debugger does not count, nor time in which the whole process was stopped.
+    The limit is five times as long while the process uses the CPU (a first compilation takes long), and until `built`
+    is set. Time in a debugger does not count, nor time in which the whole process was stopped.
     """
 
     def __init__(
@@ -92,8 +93,8 @@ class Watch:
 
     def _end(self, silent_s: float) -> None:
         lines = [
-            f"watchdog: no progress for {silent_s:.0f} s ({self._status()}); ending. To allow more: --set watchdog_seconds=N; "
-            "to switch it off: --no-watchdog.",
+            f"watchdog: no progress for {silent_s:.0f} s ({self._status()}); ending. To allow more: --set "
+            "watchdog_seconds=N; to switch it off: --no-watchdog.",
             *self._words(),
             *(f"{name} is at {place}" for name, place in places(stacks())),
             "The stacks of all threads:",

@@ -15,10 +15,10 @@ _GIL_GRACE_S = 5.0  # supervisord kills 10 s after the limit
 
 
 class Watchdog:
-    """A thread that ends the process when the main loop has called neither `meter.beat` nor `meter.state` for `limit_s`.
+    """A thread that ends the process when its main loop has not called `meter.beat` or `meter.state` for `limit_s`.
 
-    Library code that holds the GIL stops this thread too. So faulthandler's timer, which runs in C and which this thread
-    restarts each second, ends the process a few seconds later in that case.
+    Library code that holds the GIL stops this thread too. So faulthandler's timer, which runs in C and which this
+    thread restarts each second, ends the process a few seconds later in that case.
 
     limit_s: for the time between two such calls, and for the time from `stop` to the end of the process.
     """
@@ -32,7 +32,10 @@ class Watchdog:
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def be_patient(self, seconds: float, key: str) -> None:
-        """Allows `seconds` without a beat while the meter's state is "starting". key: the configuration's key for that limit."""
+        """Allows `seconds` without a beat while the meter's state is "starting".
+
+        key: the configuration's key for that limit.
+        """
         self._patience_s, self._key = seconds, key
         self._put_off()  # the code that runs next may hold the GIL
 

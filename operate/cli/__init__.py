@@ -1,11 +1,11 @@
 """The command line that tools/*.sh wrap: `python -m kaimesh.operate.cli start | stop | restart | status | logs`.
 
 commands   the arguments and their help
-start      from a configuration to a running mesh
-resume     which run --resume goes on with, and what fits it
-trial      building the environment once, before anything is written
-builder    the process that does it
-undo       putting a run's directory back where a start fails
-stop       stopping and restarting what a run's mesh.json names
-logs       showing and following the processes' logs
+start      starts a mesh from a configuration
+resume     finds the run that --resume continues, and checks that the configuration fits it
+trial      builds the environment once, before anything is written
+builder    the process in which it is built
+undo       restores a run's directory when a start fails
+stop       stops and restarts a run's processes
+logs       shows and follows the processes' logs
 """

@@ -1,4 +1,7 @@
-"""The process that builds an environment for `start`: begun first of all, it imports what it needs beside the command line."""
+"""The process that builds an environment for `start`.
+
+It is begun first, so that its imports run beside the command line's.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ _begun: list[Builder] = []
 
 
 class Builder:
-    """`python -m kaimesh.aisrv.check`, which waits for its request. It ends when this process does."""
+    """A running `python -m kaimesh.aisrv.check`, which waits for its request on stdin.
+
+    It ends when this process ends.
+    """
 
     def __init__(self) -> None:
         self.said = os.fdopen(os.memfd_create("said"), "w+b")  # needs no disk
@@ -32,13 +38,13 @@ class Builder:
         os.close(writer)
 
     def request(self, text: str) -> None:
-        """Tells it what to build, once."""
+        """Sends what to build (JSON); once."""
         assert self.process.stdin is not None
         with suppress(BrokenPipeError), self.process.stdin as pipe:
             pipe.write(text.encode())
 
     def close(self) -> None:
-        """Ends it, and what it began."""
+        """Kills it with its children."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -47,10 +53,10 @@ class Builder:
 
 
 def begin() -> None:
-    """Begins one, for the `start` that is about to be read."""
+    """Begins one, which the `start` command takes over with `take`."""
     _begun.append(Builder())
 
 
 def take() -> Builder:
-    """The one that was begun, else a new one."""
+    """The one that `begin` began, else a new one."""
     return _begun.pop() if _begun else Builder()

@@ -1,4 +1,4 @@
-"""Showing and following the logs of a run's processes."""
+"""Shows and follows the logs of a run's processes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def files_of(run: RunDir, process: str | None) -> list[Path]:
 
 
 def tail(path: Path, lines: int) -> list[str]:
-    """The last lines of a log; none where it is lost, or where something else stands in its place."""
+    """The last lines of a log; none if it is missing or no regular file."""
     if not path.is_file():
         return []
     try:
@@ -41,7 +41,7 @@ def tail(path: Path, lines: int) -> list[str]:
 
 
 def failure(path: Path) -> list[str]:
-    """From the line with which a process said why it ends, with its traceback; else the last lines."""
+    """The lines from where a process logged why it ends, with the traceback; if it did not, the last 30 lines."""
     lines = tail(path, 1000)
     starts = [
         number

@@ -1,4 +1,4 @@
-"""Which run `--resume` goes on with, and whether the configuration that is wanted now fits what the run holds."""
+"""Finds the run that `--resume` continues, and checks that its models and samples fit the present configuration."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from kaimesh.contract.errors import ConfigError
 from kaimesh.process import documents
 from kaimesh.process.run_dir import RunDir
 
-SAME = ("app", "algo", "wrapper_type")  # what a run cannot change
-SHAPING = ("unroll_length",)  # hyper-parameters that stored samples are shaped by
+SAME = ("app", "algo", "wrapper_type")  # keys that a run cannot change
+SHAPING = ("unroll_length",)  # hyper-parameters on which the shape of stored samples depends
 TABLE = (
     "replay_buffer_capacity",
     "preload_ratio",
@@ -29,14 +29,17 @@ TABLE = (
 
 
 def latest(runs: Path) -> RunDir:
-    """The run that `--resume` goes on with. Raises ConfigError: there is none, or a link leads out of `runs`, to what may be anybody's."""
+    """The run that `--resume` continues.
+
+    Raises ConfigError: there is none, or a link leads out of `runs`, to a folder that may be somebody else's.
+    """
     run = RunDir.latest(runs)
     for path in (run.root, run.conf):
         if not trust.is_below(path, [runs]):
             raise ConfigError(
-                f"--resume: {runs / 'latest'} leads to {path.resolve()}, which does not lie in {runs}. It may be somebody else's, and going on "
-                "with it would run whatever its conf.toml names; nothing was started. If it is yours, move the run there, or set runs_dir "
-                "to the folder in which it lies."
+                f"--resume: {runs / 'latest'} leads to {path.resolve()}, which does not lie in {runs}. It may be "
+                "somebody else's, and going on with it would run whatever its conf.toml names; nothing was started. "
+                "If it is yours, move the run there, or set runs_dir to the folder in which it lies."
             )
     return run
 
@@ -44,8 +47,8 @@ def latest(runs: Path) -> RunDir:
 def conf_of(run: RunDir) -> Path:
     """The run's own conf.toml. Raises ConfigError: it is gone or damaged, with what to do."""
     remedy = (
-        f"Name the configuration that the run was started with: tools/start.sh --resume --conf <file>, with the same --app, "
-        f"--algo and --set; or put {run.conf} back. The models and samples of the run are untouched."
+        "Name the configuration that the run was started with: tools/start.sh --resume --conf <file>, with the same "
+        f"--app, --algo and --set; or put {run.conf} back. The models and samples of the run are untouched."
     )
     path: Path = run.conf
     if not os.path.lexists(path):
@@ -61,23 +64,23 @@ def conf_of(run: RunDir) -> Path:
 
 
 def check_fits(config: Config, run: RunDir) -> None:
-    """Raises ConfigError: `config` is another environment's or algorithm's, or the stored samples are of another table."""
+    """Raises ConfigError: the run has another environment or algorithm, or its samples another table, than `config`."""
     try:
         before = load(conf_of(run))
-    except ConfigError:  # damaged, and the user named another: the run's name is what is left to compare with
+    except ConfigError:  # it is damaged, and the user gave another one: only the run's name is left to compare with
         wanted = RunDir.name_of(config.app.app, config.app.algo)
         if not run.root.name.startswith(f"{wanted}_"):
             raise ConfigError(
-                f"--resume with app = {config.app.app}, algo = {config.app.algo}: the run {run.root.name} has another name, so its "
-                f"checkpoints would not fit. Nothing was started. Give the --app and --algo of the run."
+                f"--resume with app = {config.app.app}, algo = {config.app.algo}: the run {run.root.name} has another "
+                "name, so its checkpoints would not fit. Nothing was started. Give the --app and --algo of the run."
             ) from None
         return
     for key in SAME:
         was, now = getattr(before.app, key), getattr(config.app, key)
         if was != now:
             raise ConfigError(
-                f"--resume with {key} = {now}: the run {run.root.name} has {key} = {was}, and its checkpoints and samples "
-                "would not fit. Nothing was changed. Start a new run without --resume."
+                f"--resume with {key} = {now}: the run {run.root.name} has {key} = {was}, and its checkpoints and "
+                "samples would not fit. Nothing was changed. Start a new run without --resume."
             )
     kept = _stored(run)
     if not kept:
@@ -86,8 +89,9 @@ def check_fits(config: Config, run: RunDir) -> None:
     changed += [(f"{config.algo.name}.{key}", before.hyper.get(key), config.hyper.get(key)) for key in SHAPING]
     if wrong := [f"{key} = {now} (it was {was})" for key, was, now in changed if was != now]:
         raise ConfigError(
-            f"--resume with {', '.join(wrong)}: the samples in {run.buffer} are of the table as it was, so none of them could be "
-            f"used. Nothing was changed. Leave that as it was, or delete {run.buffer} to go on with an empty buffer."
+            f"--resume with {', '.join(wrong)}: the samples in {run.buffer} belong to the table as it was, so none of "
+            f"them could be used. Nothing was changed. Leave that as it was, or delete {run.buffer} to go on with an "
+            "empty buffer."
         )
 
 
@@ -99,5 +103,5 @@ def _stored(run: RunDir) -> list[dict[str, Any]]:
 
 
 def _replay(manifests: list[dict[str, Any]]) -> bool:
-    """Whether the samples lie in a replay table; those of a queue are used once, so a queue that begins anew loses little."""
+    """Whether the samples are a replay table's. A queue's samples are used once, so an empty queue is a small loss."""
     return any('"max_times_sampled": "1"' not in json.dumps(manifest.get("configuration")) for manifest in manifests)

@@ -1,4 +1,4 @@
-"""From a configuration to a running mesh. Everything that can be wrong is found before anything is made or started."""
+"""Starts a mesh from a configuration. Whatever can be checked is checked before anything is written or started."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ END_AGAIN_S = 20.0
 
 
 class Wish(NamedTuple):
-    """What the user asked for. conf None: the default file, or with resume the run's own."""
+    """What the user asked for. conf None: the default file; with `resume` the run's own."""
 
     conf: Path | None = None
     overrides: Mapping[str, str] = MappingProxyType({})
@@ -90,7 +90,7 @@ def _trainable(config: Config) -> Config:
 
 
 def elsewhere(config: Config) -> list[str]:
-    """What the configuration leaves to other machines, in words."""
+    """The processes that must be started on other machines, in words."""
     app, roles = config.app, [role for role in config.roles.values() if role.home != "containers"]
     mains = [next(iter(found.items())) for role in roles if (found := addresses_of(role, app))]
     return [
@@ -104,9 +104,7 @@ def elsewhere(config: Config) -> list[str]:
 def start(config: Config, resumed: RunDir | None, wish: Wish, say: Say) -> RunDir:
     """Starts the mesh; returns when supervisord and the keeper are up.
 
-    Raises ConfigError, MeshError: nothing was changed.
-
-    say: takes what the user should know meanwhile.
+    say: called with what the user should know meanwhile. Raises ConfigError, MeshError: nothing was changed.
     """
     runs = ROOT / config.app.runs_dir
     with undone_by_signals():
@@ -130,7 +128,10 @@ def start(config: Config, resumed: RunDir | None, wish: Wish, say: Say) -> RunDi
 
 
 def _begin(config: Config, resumed: RunDir | None, order: dict[str, Any]) -> RunDir:
-    """From checked wishes to a living keeper; where that fails, everything is as it was before."""
+    """Writes the run's files and starts supervisord; returns when the keeper is up.
+
+    If that fails, restores everything.
+    """
     run = resumed or RunDir.make(ROOT / config.app.runs_dir, config.app.app, config.app.algo)
     undo = Undo(run, new=resumed is None)
     supervisord: subprocess.Popen[bytes] | None = None
@@ -146,7 +147,7 @@ def _begin(config: Config, resumed: RunDir | None, order: dict[str, Any]) -> Run
             run.mesh, mesh, durable=True
         )  # the keeper, which supervisord starts, reads it and from then on writes it
         environ = {mesh_file.START_VARIABLE: json.dumps(order)}
-        run.become_latest()  # before: a start that is killed leaves a mesh that `stop` finds
+        run.become_latest()  # before supervisord starts: if this process is killed then, `stop` still finds the mesh
         supervisord = supervise.launch(config, run, supervise.socket_path(run), environ)
         _wait_for_the_keeper(run, supervisord)
     except BaseException:
@@ -159,7 +160,7 @@ def _begin(config: Config, resumed: RunDir | None, order: dict[str, Any]) -> Run
 
 
 def _wait_for_the_keeper(run: RunDir, supervisord: subprocess.Popen[bytes]) -> None:
-    """Until mesh.json is the keeper's. Raises MeshError: it does not come up."""
+    """Waits until the keeper has written mesh.json. Raises MeshError: it does not come up."""
     deadline = time.monotonic() + KEEPER_S
     while mesh_file.read(run).get("supervisor", {}).get("pid") != supervisord.pid:
         code = supervisord.poll()
@@ -174,7 +175,7 @@ def _wait_for_the_keeper(run: RunDir, supervisord: subprocess.Popen[bytes]) -> N
 
 
 def _end_again(run: RunDir, supervisord: subprocess.Popen[bytes]) -> None:
-    """Ends what a start that fails has begun, before its files are put back: none of it may write into them later."""
+    """Ends the processes of a start that failed, before its files are restored: none may write into them later."""
     supervisord.terminate()
     with suppress(subprocess.TimeoutExpired):
         supervisord.wait(END_AGAIN_S)
@@ -193,15 +194,15 @@ def _refuse_a_second(runs: Path, supervisor: Callable[[RunDir], int | None]) -> 
     state = mesh_file.read(run).get("state", "its mesh.json is damaged")
     if state != "ended" and supervisor(run):
         raise ConfigError(
-            f"a mesh is running already, in {run.root} ({state}); a second one would fight over its ports and its "
-            "files. Stop it with tools/stop.sh all, or look at it with tools/status.sh."
+            f"a mesh is running already, in {run.root} ({state}); a second one would use the same ports and files, so "
+            "nothing was started. Stop it with tools/stop.sh all, or look at it with tools/status.sh."
         )
 
 
 def _make_way(runs: Path, say: Say) -> None:
-    """Ends what a killed supervisord left: it must not write into this run's files, nor hold its ports.
+    """Ends processes that a killed supervisord left: they would write into this run's files and hold its ports.
 
-    Raises ConfigError: a mesh runs.
+    Raises ConfigError: a mesh is running. MeshError: a process cannot be ended.
     """
     if not (runs / "latest").is_dir():
         return
@@ -211,13 +212,13 @@ def _make_way(runs: Path, say: Say) -> None:
         return
     _refuse_a_second(runs, lambda _run: left.get(SUPERVISOR))
     say(f"waiting for what is left of {run.root.name}: {', '.join(left)}")
-    if mesh_file.SUPERVISOR in left:  # on its way out: the run has ended
+    if mesh_file.SUPERVISOR in left:  # the run has ended, and supervisord is about to
         left = mesh_file.wait_for_the_last(run, LEFTOVER_S)
     end_leftovers(run, left, say)
     if still := dict(mesh_file.processes(run)):
         raise MeshError(
-            f"{', '.join(still)} of {run.root} cannot be ended (pids {list(still.values())}); nothing was started. End "
-            "them by hand: kill -9 and these pids."
+            f"{', '.join(still)} of {run.root} cannot be ended (pids {list(still.values())}) and would hold the ports; "
+            "nothing was started. End them with kill -9 <pid>, as their owner."
         )
 
 
@@ -225,12 +226,13 @@ def _words(error: OSError, runs: Path) -> str:
     trouble = disk.trouble(error, Path(error.filename) if isinstance(error.filename, str) else runs)
     if trouble:
         return f"{trouble}. Nothing was started. Free some space there, or set runs_dir to a folder on another disk."
-    return f"the run's files cannot be written: {error}. Nothing was started. Set runs_dir to a folder that you may write in."
+    remedy = "Set runs_dir to a folder that you may write in."
+    return f"the run's files cannot be written: {error}. Nothing was started. {remedy}"
 
 
 @contextmanager
 def _alone(runs: Path, say: Say) -> Iterator[None]:
-    """Two starts at the same moment take turns; the second then finds the first one's mesh."""
+    """Lets one start at a time go on; a second one at the same moment waits, and then finds the first one's mesh."""
     runs.mkdir(parents=True, exist_ok=True)
     lock = os.open(runs / ".start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:

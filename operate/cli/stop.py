@@ -1,4 +1,4 @@
-"""Stopping and restarting what a run's mesh.json names, and nothing else."""
+"""Stops and restarts the processes of one run, and no others."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ LEFTOVER_S = 130.0
 
 
 def stop_all(run: RunDir, say: Say) -> None:
-    """Ends the whole mesh in order and waits for every clean exit; leftovers of a dead supervisord are ended by pid.
+    """Ends the whole mesh in order and waits until every process has ended. If supervisord is dead, ends them by pid.
 
-    Who lives is told by the processes' command lines, so the run's files may be damaged or gone.
+    The processes are found by their command lines, so the run's files may be damaged or gone.
     """
     living = dict(mesh_file.processes(run))
     if not living:
@@ -45,7 +45,7 @@ def stop_all(run: RunDir, say: Say) -> None:
 
 
 def end_leftovers(run: RunDir, living: dict[str, int], say: Say) -> None:
-    """Ends processes (name to pid) whose supervisord is gone: in order, then by force."""
+    """Ends processes (name to pid) whose supervisord is gone: by SIGTERM in the order of the end, then by SIGKILL."""
     for name in sorted(living, key=lambda name: _place(run, name), reverse=True):
         _signal(living[name], run, psutil.Process.terminate)
     for name in _wait(run, living, say, LEFTOVER_S):
@@ -61,7 +61,7 @@ def _place(run: RunDir, name: str) -> int:
 
 
 def stop_role(run: RunDir, role: str, say: Say) -> None:
-    """Ends the processes of one kind; the others wait for them, or for a restart."""
+    """Ends the processes of one kind; the rest of the mesh waits for them until a restart."""
     supervisor, names = _supervisor(run), _members(run, role)
     before = supervisor.processes()
     running = [name for name in names if before[name]["pid"] or before[name]["statename"] == "BACKOFF"]
@@ -93,7 +93,7 @@ def _supervisor(run: RunDir) -> Supervisor:
 
 
 def _socket_of(run: RunDir) -> Supervisor:
-    """Where its supervisord answers: as mesh.json says, else where a start from here puts it."""
+    """The run's supervisord: its socket as mesh.json says, else where a start from here would put it."""
     return Supervisor(mesh_file.read(run).get("supervisor", {}).get("socket") or socket_path(run))
 
 
@@ -119,7 +119,10 @@ def _wait(run: RunDir, living: dict[str, int], say: Say, limit_s: float | None) 
 def _wait_until(
     left: Callable[[], list[str]], run: RunDir, say: Say, names: Iterable[str], limit_s: float | None = None
 ) -> list[str]:
-    """Says of each name when it is gone, reminds every ten seconds of who is left; returns who is left at the limit."""
+    """Waits until `left` is empty, or for `limit_s`; returns who is left then.
+
+    Says of each name when it has ended, and every ten seconds who is waited for.
+    """
     start = reminded = time.monotonic()
     waiting = list(names)
     while waiting:

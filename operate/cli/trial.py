@@ -1,4 +1,4 @@
-"""Building the environment once before anything is written or started, in a process that it may crash."""
+"""Builds the environment once, before anything is written or started, in a process of its own: it may crash."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from kaimesh.contract.errors import ConfigError
 from kaimesh.operate.cli.builder import take
 from kaimesh.process.run_dir import RunDir
 
-LIMIT_S = 8.0  # an environment that takes longer is given the benefit of the doubt
+LIMIT_S = 8.0  # an environment that takes longer is not waited for; the mesh starts without this check
 _LAST_LINES = 15
 
 
 class Trial:
-    """Begins at once, beside what else there is to check; `verdict` waits for it, `close` ends it in any case.
+    """Begins to build at once, while other checks run. `verdict` waits for the result; `close` ends it in any case.
 
-    resumed: the run to go on with, whose models must fit, as `conf` with `overrides` describes it; None: a new one.
+    resumed: the run that goes on, whose models must fit `conf` with `overrides`; None: a new run.
     """
 
     def __init__(self, config: Config, resumed: RunDir | None, conf: Path, overrides: Mapping[str, str]) -> None:
@@ -42,12 +42,15 @@ class Trial:
         self._builder.request(json.dumps(request))
 
     def verdict(self) -> str:
-        """A note for the user, or "". Raises ConfigError: the environment cannot be built, or the run's models do not fit."""
+        """A note for the user, or "".
+
+        Raises ConfigError: the environment cannot be built, or the run's models do not fit.
+        """
         try:
             code = self._builder.process.wait(LIMIT_S)
         except subprocess.TimeoutExpired:
             return f"app = {self._app!r} was not built within {LIMIT_S:.0f} s; the mesh starts without having seen it"
-        os.set_blocking(self._builder.answer, False)  # a child of the environment's may hold the other end
+        os.set_blocking(self._builder.answer, False)  # a child process of the environment may hold the other end open
         with suppress(BlockingIOError), os.fdopen(os.dup(self._builder.answer), "rb") as file:
             text = file.read() or b""
             if text:
@@ -59,12 +62,13 @@ class Trial:
                 return ""
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         raise ConfigError(
-            f"{self._subject()} ended the process that built it ({how}), so every aisrv would end. Nothing was started. It said:\n"
-            + self._last_lines()
+            f"{self._subject()} ended the process that built it ({how}), so every aisrv would end, too. Nothing was "
+            "started. Remove what ends it (a crash in native code, a call of exit). Its last lines:\n"
+            f"{self._last_lines()}"
         )
 
     def close(self) -> None:
-        """Ends what still builds, its children too."""
+        """Ends the process if it still builds, with its children."""
         self._builder.close()
 
     def _subject(self) -> str:

@@ -1,4 +1,4 @@
-"""Putting a run's directory back as it was, where a start fails half-way."""
+"""Restores a run's directory when a start fails half-way."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from kaimesh.process.run_dir import RunDir
 
 
 class Undo:
-    """Remembers conf.toml, mesh.json, result.json and `latest` as they are now; calling it puts them back, or removes a new run."""
+    """Remembers conf.toml, mesh.json, result.json and the link `latest`.
+
+    Calling it restores them, or removes a new run.
+    """
 
     def __init__(self, run: RunDir, *, new: bool) -> None:
         self._run, self._new, self._link = run, new, run.root.parent / "latest"
@@ -23,11 +26,11 @@ class Undo:
         files = () if new else (run.conf, run.mesh, run.result)
         self._before: dict[Path, bytes | None] = {}
         for path in files:
-            with suppress(OSError, ValueError):  # what cannot be read cannot be put back either
+            with suppress(OSError, ValueError):  # what cannot be read cannot be restored
                 self._before[path] = documents.read_bytes(path) if os.path.lexists(path) else None
 
     def __call__(self) -> None:
-        """Never raises: what the disk does not take now, it did not take before either."""
+        """Never raises: where the disk refuses the old content, it had refused the new content, too."""
         self._put_back_the_link()
         if self._new:
             shutil.rmtree(self._run.root, ignore_errors=True)
@@ -54,7 +57,7 @@ class Undo:
 
 @contextmanager
 def undone_by_signals() -> Iterator[None]:
-    """SIGTERM and a terminal that closes are raised as Ctrl-C is, so that what a start has begun ends with it."""
+    """Makes SIGTERM and SIGHUP raise SystemExit, as Ctrl-C raises, so that a start that is ended is undone."""
 
     def end(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
@@ -69,7 +72,7 @@ def _ends_us(number: int) -> bool:
 
 @contextmanager
 def in_peace() -> Iterator[None]:
-    """Puts things back in peace: the second Ctrl-C of an impatient user would leave half of them."""
+    """Ignores Ctrl-C, SIGTERM and SIGHUP: a second Ctrl-C while files are restored would leave half of them."""
     with _handled(dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), signal.SIG_IGN)):
         yield
 

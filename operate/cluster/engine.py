@@ -1,6 +1,6 @@
-"""The containers of one mesh on one engine, found by their labels; on the Docker SDK.
+"""The containers of one mesh on one Docker engine, found by their labels.
 
-A mesh is a Compose project or a Swarm stack; both label what they start with its name and the service's.
+A mesh is a Compose project or a Swarm stack. Both label every container with the mesh's name and the service's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ ONE_SHOT = "setup"
 
 
 class Piece(NamedTuple):
-    """One container: service and number as Compose or Swarm have them; health: the engine's word, or its state."""
+    """One container.
+
+    service, number: as Compose or Swarm count. health: as the engine says, or the container's state.
+    """
 
     service: str
     number: int
@@ -36,7 +39,7 @@ class Piece(NamedTuple):
 
 
 class Engine:
-    """Everything here concerns the containers labelled with `name`. Raises PeerError: no engine answers."""
+    """The containers that are labelled with `name`. Raises PeerError: no engine answers."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -55,7 +58,7 @@ class Engine:
         )
 
     def containers(self, service: str | None = None, running: bool = False) -> list[Container]:
-        """Every container of the mesh, or of one service, by service, number and age, the newest last."""
+        """The containers of the mesh, or of one service, sorted by service, number and age, the newest last."""
         found = [c for c in self._labelled(self.label) if service in (None, self.service_of(c))]
         chosen = [c for c in found if c.status == "running" or not running]
         return sorted(chosen, key=lambda c: (self.service_of(c), self.number_of(c), str(c.attrs["Created"])))
@@ -71,7 +74,7 @@ class Engine:
         return int(container.labels.get("com.docker.swarm.task.name", "x.1.x").split(".")[1])
 
     def pieces(self) -> list[Piece]:
-        """What there is, one by one: of each replica the last container (Swarm keeps dead ones), of one-shot services none."""
+        """The newest container of each replica (Swarm keeps dead ones, too); none of services that run once and end."""
         last = {(self.service_of(c), self.number_of(c)): c for c in self.containers() if self.service_of(c) != ONE_SHOT}
         return [self._piece(container) for container in last.values()]
 
@@ -123,10 +126,7 @@ CLUSTER = ("python", "-m", "kaimesh.operate.cluster")
 
 
 def compose(*words: str, root: str, environ: Mapping[str, str], say: Callable[[str], None] | None = None) -> str:
-    """`docker compose ...` in the checkout: what a Compose file means is Compose's to say.
-
-    Raises MeshError with its words.
-    """
+    """Runs `docker compose ...` in the checkout and returns its output. Raises MeshError with what it said."""
     if say:
         say(f"docker compose {' '.join(words)}")
     done = subprocess.run(["docker", "compose", *words], cwd=root, env=dict(environ), text=True, capture_output=True)

@@ -1,7 +1,7 @@
-"""The monitor: every process of a cluster reports to it once a second; it keeps their status files, the curves and a page.
+"""The monitor of a cluster: all processes report to it each second; it writes status files and curves, serves a page.
 
-The keeper's eyes without its hands: the container engine starts and restarts. When it dies, nobody waits for it; the
-processes go on reporting to the next one, which finds the totals in its status files.
+It watches as the keeper does, but starts and ends nothing: that is the container engine's. When it dies, nothing waits
+for it. The processes report to its successor, which takes the totals from the status files.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
 class Monitor:
-    """See the module. Raises MeshError: a port is taken."""
+    """See the module. Raises MeshError: a port cannot be opened."""
 
     def __init__(self, context: Context) -> None:
         self._context, self._run = context, context.run
@@ -73,7 +73,7 @@ class Monitor:
         context.meter.info["port"] = self._server.port
 
     def run(self) -> None:
-        """Takes reports until the process is asked to stop."""
+        """Receives reports until the process is asked to stop."""
         self._context.meter.state("ready")
         while not self._context.stop.is_set():
             self._server.serve(self._server.poll(_IDLE_S), self._serve)
@@ -89,16 +89,16 @@ class Monitor:
         self._record.close()
 
     def _serve(self, connection: Connection) -> None:
-        """Keeps a report. Raises MeshError, and keeps nothing: it is none."""
+        """Keeps a report and acknowledges it. Raises MeshError, and keeps nothing: it is not valid."""
         assert connection.header is not None
         status = self._ledger.take(self._report_of(connection))
         name = status["name"]
-        self._statuses = {**self._statuses, name: status}  # a new one: the page reads it in its own thread
-        publish_json(self._run.status / f"{name}.json", status)  # a full disk is told by this process's own meter
+        self._statuses = {**self._statuses, name: status}  # a new dictionary, for the page reads it in its own threads
+        publish_json(self._run.status / f"{name}.json", status)  # this process's own meter tells of a full disk
         self._server.send_json(connection, Kind.CONTROL, {}, tag=connection.header.tag)
 
     def _report_of(self, connection: Connection) -> dict[str, Any]:
-        """The report in a frame. Raises MeshError: it is none, or not this peer's to make."""
+        """The report in a frame. Raises MeshError: it is not valid, or it is another process's."""
         name = connection.state
         if name is None:
             raise SampleError(
@@ -125,7 +125,10 @@ class Monitor:
         return status
 
     def _greet(self, connection: Connection, hello: Hello) -> dict[str, Any]:
-        """Who reports says who it is, once; `state` is its name, or None: a reader. Raises Refused."""
+        """Checks the name of a peer that reports; `connection.state` becomes that name, None for a reader.
+
+        Raises Refused.
+        """
         if hello.role == ROLE:
             name = parsed(_NAME, hello.name, "no process of a mesh is called so", Refused)
             check_role(name, self._roles, Refused)
@@ -136,7 +139,7 @@ class Monitor:
         return look(self._run.root.name, {**self._statuses, **self._own}, time.time())
 
     def _hear_itself(self, snapshot: dict[str, Any]) -> None:
-        """Its own row; no peer may report in its name. Called from the meter's thread."""
+        """Keeps the monitor's own status; no peer may report under its name. Called from the meter's thread."""
         self._own = {self._context.name: {**snapshot, "restarts": 0}}
 
     def _write_curves(self) -> None:
@@ -150,10 +153,7 @@ class Monitor:
 
 
 def _kept(folder: Path, roles: frozenset[str], log: logging.Logger) -> dict[str, dict[str, Any]]:
-    """What an earlier life of the monitor kept.
-
-    A file that is damaged counts as none, and is replaced by the next report.
-    """
+    """The statuses that an earlier monitor wrote. A damaged file is skipped; the next report replaces it."""
     statuses = {}
     for path in sorted(folder.glob("[!.]*.json")):
         if role_of(path.stem) == MONITOR.name:

@@ -1,4 +1,4 @@
-"""Where things are inside a container. docker/Dockerfile makes the folders, docker-compose.yml mounts volumes there."""
+"""Paths inside a container. docker/Dockerfile makes the folders, docker-compose.yml mounts volumes there."""
 
 import os
 from collections.abc import Mapping

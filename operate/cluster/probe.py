@@ -1,6 +1,6 @@
-"""Whether a container's process is ready: its own word, and its ports from outside as its peers use them.
+"""Whether a container's process is ready: by the status that it publishes, and by using its ports as its peers do.
 
-Standard library, and gRPC where the port speaks it: a probe runs every few seconds in every container.
+It imports little: a health check runs every few seconds in every container.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def probe() -> int:
     """Prints one line; returns 0 if this container's process is ready, else 1."""
     try:
         print(check(str(read_json(places.CHILD).get("name", ""))))
-    except Exception as error:  # the engine reads one line; whatever answers oddly is not ready
+    except Exception as error:  # the engine reads one line; a process that answers in any unexpected way is not ready
         print(f"not ready: {error if isinstance(error, NotReady | OSError) else repr(error)}")
         return 1
     return 0
@@ -56,7 +56,7 @@ def check(name: str) -> str:
 
 
 def status(runs: Path, name: str, now: float) -> str:
-    """What the process says of itself. Raises NotReady: nothing, nothing new, or nothing good."""
+    """The state that the process published. Raises NotReady: none, an old one, or a bad one."""
     said = last_status(runs, name)
     if not said:
         raise NotReady("the process has not said anything yet")
@@ -69,7 +69,7 @@ def status(runs: Path, name: str, now: float) -> str:
 
 
 def last_status(runs: Path, name: str) -> dict[str, Any]:
-    """What the process published last, in whatever run; {}: nothing that can be read."""
+    """The newest status of the process in any run; {} if there is none that can be read."""
     files = sorted(runs.glob(f"*/status/{name}.json"), key=lambda path: path.stat().st_mtime)
     return read_json(files[-1]) if files and name else {}
 

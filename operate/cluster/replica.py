@@ -1,4 +1,4 @@
-"""Which of a service's replicas this container is: 0, 1, ..."""
+"""Finds which of a service's replicas this container is: 0, 1, ..."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def number(name: str) -> int | None:
 
 
 def name_of(address: str, resolver: tuple[str, int]) -> str:
-    """The name that the DNS server at `resolver` has for an IPv4 address.
+    """The name that the DNS server at `resolver` gives for an IPv4 address.
 
-    gethostbyaddr would find the container's id in /etc/hosts and never ask. Raises OSError: no answer. ValueError: no
-    such name.
+    socket.gethostbyaddr would take the container's id from /etc/hosts instead. Raises OSError: no answer. ValueError:
+    no name.
     """
     labels = [*reversed(address.split(".")), "in-addr", "arpa"]
     name = b"".join(bytes([len(label)]) + label.encode() for label in labels) + b"\0"

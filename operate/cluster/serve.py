@@ -1,9 +1,9 @@
-"""One process of the mesh as a container's only work.
+"""Runs one process of the mesh as the only work of a container.
 
-It starts the process, passes signals on, and ends with it, so that the engine starts the container again. Two things it does
-not leave to the engine: a process whose end would only come again (configuration, user's code) or that is done is not
-restarted, the container stays and its health check says why; and where `docker compose up` found another configuration or agent, the
-process is started anew with it.
+It starts the process, passes signals on, and ends with it, so that the engine restarts the container. Two things it
+does itself. A process that is done, or that would only end again (wrong configuration, an error in the user's code), is
+not restarted: the container stays, unhealthy, and its log says why. And when `docker compose up` has found another
+configuration or agent, the process is started anew.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def command(role: str, replica: int) -> list[str]:
 
 
 def _row(name: str) -> Role:
-    """A role that runs in containers; kaimesh's own are known without reading the configuration. Raises ConfigError: there is none."""
+    """The role of that name. Raises ConfigError: there is none that runs in containers."""
     row = ROLES.get(name) or places.roles().get(name)
     if row is None or row.home == "supervisord":
         have = ", ".join([role for role, row in places.roles().items() if row.home != "supervisord"])
         raise ConfigError(
-            f"no process is called {name!r}, so this container has nothing to run; there are: {have}, {places.TENSORBOARD}. Correct "
-            f"its `command`, or add [roles.{name}] to the configuration."
+            f"no process is called {name!r}, so this container has nothing to run; there are: {have}, "
+            f"{places.TENSORBOARD}. Correct its `command`, or add [roles.{name}] to the configuration."
         )
     return row
 
@@ -62,7 +62,7 @@ def cpus(quota: Path = _QUOTA) -> int | None:
 
 
 def environment(role: str) -> dict[str, str]:
-    """The process's own: where the container may use fewer cores than the machine has, as many threads as it may use."""
+    """The process's variables. If the container may use fewer cores than the machine has, they limit its threads."""
     found, cores = dict(os.environ), cpus()
     key = ROLES[role].threads if role in ROLES else ""
     if key and cores and cores < (os.cpu_count() or 1) and key not in found:
@@ -71,7 +71,7 @@ def environment(role: str) -> dict[str, str]:
 
 
 class Container:
-    """One role's process, over and over."""
+    """Runs the process of one role, again and again."""
 
     def __init__(self, role: str, replica: int) -> None:
         self.role, self.name, self._replica = role, f"{role}_{replica}", replica
@@ -81,7 +81,7 @@ class Container:
         self._child: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
-        """Until a signal, or an end of the process that a restart may mend; returns the exit code."""
+        """Runs until a signal, or until the process ends in a way that a restart may mend; returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._pass_on)
         while True:
@@ -92,7 +92,7 @@ class Container:
                 return EXIT_OK
 
     def _live(self) -> int:
-        """One life of the process; ends it early where there is another generation."""
+        """Runs the process once; ends it early, and runs it again, when there is another generation."""
         child = self._child = subprocess.Popen(
             command(self.role, self._replica),
             stdin=subprocess.DEVNULL,
@@ -107,7 +107,7 @@ class Container:
         told_to_renew = False
         while child.poll() is None:
             if self._told is not None:
-                child.send_signal(self._told)  # it may have come before there was a child
+                child.send_signal(self._told)  # the signal may have come before the process was started
                 child.wait()
             elif not told_to_renew and self._is_renewed():
                 self._say("INFO", "the configuration or the agent changed: starting anew")
@@ -135,7 +135,7 @@ class Container:
         return False
 
     def _was_done(self) -> bool:
-        """Whether the process that ended with 0 said that its work was done, or was told to end; only ours say so."""
+        """Whether the process that ended with exit code 0 had finished its work, or was told to end."""
         assert self._child is not None
         said = last_status(places.RUNS, self.name)
         of_this_life = said.get("pid") == self._child.pid
@@ -152,7 +152,7 @@ class Container:
         self._told = number
 
     def _pump(self, stream: IO[bytes]) -> None:
-        """The process's lines; what is none of its log (libraries in C++, an interpreter that dies) becomes one."""
+        """Prints the process's lines; those that are no log lines of its own (from C++, for instance) are made such."""
         for raw in stream:
             line = raw.decode(errors="replace").rstrip("\n")
             if not (line.startswith("{") and line.endswith("}")):

@@ -1,7 +1,7 @@
-"""What `docker compose up` does before anything else: a token, once, and a look at the configuration.
+"""What `docker compose up` does first: it makes a token, once, and checks the configuration.
 
-Where the configuration is wrong nothing is started, as in tools/start.sh. The containers work from the copy that is made here,
-so that all of them have the same one whenever they are started again.
+If the configuration is wrong nothing is started, as with tools/start.sh. All containers use the copy that is made here,
+so that they have the same configuration however late one of them is restarted.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def setup() -> int:
 
 
 def make_token(path: Path) -> None:
-    """KAIMESH_TOKEN where it is given, else a random one where there is none; only the mesh's user may read it."""
+    """Writes KAIMESH_TOKEN if it is given, else a random token if there is none yet; only its owner may read it."""
     given = os.environ.get(TOKEN_VARIABLE, "")
     if given or not path.exists():
         path.unlink(missing_ok=True)
@@ -49,7 +49,7 @@ def make_token(path: Path) -> None:
 
 
 def check(config: Config) -> None:
-    """Raises ConfigError: the configuration cannot run in a cluster."""
+    """Raises ConfigError: a cluster cannot run this configuration."""
     app = config.app
     if wrong := cannot_be_run(config.roles):
         raise ConfigError(
@@ -57,17 +57,18 @@ def check(config: Config) -> None:
         )
     if app.wrapper_type != "remote":
         raise ConfigError(
-            f"wrapper_type = {app.wrapper_type}: containers would wait for each other for ever; nothing was started. Set "
-            "wrapper_type = remote, or use tools/start.sh."
+            f"wrapper_type = {app.wrapper_type}: containers would wait for each other for ever; nothing was started. "
+            "Set wrapper_type = remote, or use tools/start.sh."
         )
     if app.run_mode != "train":
         raise ConfigError(
-            f"run_mode = {app.run_mode}: a cluster only trains; nothing was started. Set run_mode = train, or use tools/evaluate.sh."
+            f"run_mode = {app.run_mode}: a cluster only trains; nothing was started. Set run_mode = train, or use "
+            "tools/evaluate.sh."
         )
 
 
 def fingerprint(folders: list[Path]) -> str:
-    """Of the names and contents of every file in `folders`, less what Python leaves there."""
+    """A digest of the names and contents of all files in `folders`, without Python's caches."""
     digest = hashlib.sha256()
     for folder in folders:
         for path in sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts):

@@ -1,4 +1,4 @@
-"""What Swarm does differently from Compose: how many aisrv there are, and another image for all, by its own rolling update."""
+"""Scaling and upgrading on Swarm, which has rolling updates of its own."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ UPDATED_S = 900.0
 
 
 def scale(engine: Engine, count: int) -> None:
-    """Changes how many aisrv there are; those that stay are not touched. Raises MeshError with the engine's words.
+    """Changes how many aisrv there are; the others go on. Raises MeshError with what the engine said.
 
-    By the command line: the SDK's `Service.scale` writes the defaults into the specification, which replaces every
-    task.
+    It uses the command line because the SDK's `Service.scale` writes defaults into the service, which replaces all its
+    tasks.
     """
     words = ["docker", "service", "scale", "--detach", f"{engine.name}_{AISRV.name}={count}"]
     done = subprocess.run(words, text=True, capture_output=True)
@@ -30,10 +30,7 @@ def scale(engine: Engine, count: int) -> None:
 
 
 def upgrade(engine: Engine, roles: Mapping[str, Role], image: str, say: Say) -> int:
-    """Replaces the tasks of one service after the other; returns how many services.
-
-    Raises MeshError, PeerError: one could not be.
-    """
+    """Updates one service after the other; returns how many. Raises MeshError, PeerError: one could not be updated."""
     services = engine.client.services.list(filters={"label": f"{engine.label}={engine.name}"})
     for service in sorted(services, key=lambda s: rank(s.name.removeprefix(f"{engine.name}_"), roles)):
         say(f"{service.name}: rolling update to {image}")

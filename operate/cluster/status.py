@@ -1,7 +1,7 @@
-"""A process's status as a stranger may report it: every part that anybody reads later has its type and its bounds.
+"""Checks the status that a process reports, which may come from anybody: types and bounds of every field that is used.
 
-What does not fit is refused as a whole, before the monitor keeps it. Where an honest process may say something odd (a
-loss that is NaN, a long error message), that part alone is left out or cut. Parts that nobody here knows are left out.
+A status that does not fit is refused as a whole. Values that a healthy process may report all the same (a loss that is
+NaN, a long error message) are left out or cut. Unknown fields are left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kaimesh.contract.untrusted import json_of, parsed
 
 MAX_REPORT_BYTES = 1 << 18
 MAX_PROCESSES = 512  # names that a monitor keeps
-KEPT_LIVES = 8  # an older one cannot report any more
+KEPT_LIVES = 8  # of one process; older ones have ended, and only their sums are kept
 MAX_COUNTERS, MAX_GAUGES, MAX_EPISODES = 100, 1000, 100
 _MOST, _MOST_GAUGE = 1e15, 1e30  # so that no sum over all processes and lives overflows
 _MAX_TEXT = 2000
@@ -31,7 +31,7 @@ def _line(text: str) -> str:
 
 
 def _finite(values: dict[str, float]) -> dict[str, float]:
-    """Without what is no number, or absurd: a user's loss may be either, and the rest of the report is as good as ever."""
+    """The values that are finite and not absurdly large; a user's loss may be neither."""
     return {name: value for name, value in values.items() if math.isfinite(value) and abs(value) <= _MOST_GAUGE}
 
 
@@ -39,8 +39,7 @@ def _finite_rows(rows: list[list[float]]) -> list[list[float]]:
     return [row for row in rows if all(math.isfinite(value) and abs(value) <= _MOST_GAUGE for value in row)]
 
 
-# A file is called so, and a line of the page begins with it. Which roles there are, the configuration says:
-# `reporting`.
+# Used as a file name and on the page. Whether there is such a role, `check_role` says.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}_(0|[1-9][0-9]{0,3})$")]
 Counter = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_./ -]{0,64}$")]
 Key = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -58,7 +57,7 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Report(BaseModel):
-    """What a process says of itself (kaimesh.process.meter.Meter.snapshot), and the `life` whose counters these are."""
+    """A process's status (kaimesh.process.meter.Meter.snapshot), and the `life` that its counters belong to."""
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
@@ -89,7 +88,7 @@ class Report(BaseModel):
 
 
 class Kept(Report):
-    """A report as the monitor's ledger keeps it in a status file: with the counters of all lives."""
+    """A report as the monitor writes it to a status file, with the counters of all lives."""
 
     counters: dict[Key, Annotated[float, Field(allow_inf_nan=False)]]
     restarts: Count
@@ -123,10 +122,7 @@ def check_role(name: str, roles: frozenset[str], error: type[MeshError]) -> None
 
 
 def kept_in(path: Path, roles: frozenset[str] = reporting()) -> dict[str, Any]:
-    """The status in a file that an earlier life of the monitor wrote.
-
-    Raises OSError, SampleError: it is damaged, or no status.
-    """
+    """The status in a file that an earlier monitor wrote. Raises OSError, SampleError: it is damaged, or no status."""
     try:
         data = json_of(path.read_bytes())
     except ValueError as error:

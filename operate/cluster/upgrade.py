@@ -1,7 +1,7 @@
-"""Replacing the containers of a Compose project by those of another image, one at a time, while training goes on.
+"""Replaces the containers of a Compose project by containers of another image, one at a time, while training goes on.
 
-What holds the training goes first and comes back before the next goes: whoever needs it waits meanwhile, as after a crash. The
-replicas of a service go one by one.
+They are replaced in the order in which a mesh starts. Each is healthy again before the next is stopped; processes that
+need it wait meanwhile, as after a crash.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from kaimesh.config.roles import Role
 from kaimesh.operate.cluster.engine import ONE_SHOT, Engine, wait_for
 
 READY_S = 180.0
-GPU = "-gpu"  # a service's other form, on a GPU: docker-compose.override.yml
+GPU = "-gpu"  # the end of the name of a service's variant for a GPU: docker-compose.override.yml
 
 Compose = Callable[..., str]
 Say = Callable[[str], None]
 
 
 def outdated(engine: Engine, container: Container) -> bool:
-    """Whether its image's name stands for another image by now."""
+    """Whether its image's name refers to another image by now."""
     wanted = engine.client.images.get(container.attrs["Config"]["Image"]).id
     return bool(container.attrs["Image"] != wanted)
 

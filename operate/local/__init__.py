@@ -1,7 +1,7 @@
 """The mesh as processes of one machine.
 
-supervise    supervisord: its configuration and its calls
-supervisord  the same program, with logs that a full disk cannot end
+supervise    configures and starts supervisord, and calls it
+supervisord  supervisord's program, changed so that a full disk does not end it
 keeper       starts and watches the processes, ends the run
-mesh_file    mesh.json, and which processes live
+mesh_file    mesh.json, and which processes of a run are alive
 """

@@ -1,8 +1,9 @@
-"""`mesh.json`: what runs in a run directory. Who writes it: `start` once, then only the keeper of that start.
+"""`mesh.json`: the processes and the state of a run. `start` writes it once, then only the keeper of that start.
 
-Fields: run, commit, start (the id of this life, in the environment of all its processes), state ("starting", "running",
-"stopping", "ended"), reason, started, up, ended, limits {max_env_steps, max_seconds}, supervisor {socket, pid}, processes
-{name: {role, address, stop, pid, supervisor, restarts}}, disk (what is wrong with the run's disk, while it is).
+Fields: run, commit, start (an id, also in the environment of all processes of that start), state ("starting",
+"running", "stopping", "ended"), reason, started, up, ended, limits {max_env_steps, max_seconds}, supervisor
+{socket, pid}, processes {name: {role, address, stop, pid, supervisor, restarts}}, disk (while something is wrong with
+the run's disk).
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from kaimesh.process.run_dir import RunDir
 
 LIVE_STATES = ("starting", "running", "stopping")
 SUPERVISOR = "supervisord"
-START_VARIABLE = "KAIMESH_START"  # JSON: what mesh.json is made anew from, where it was lost
+START_VARIABLE = "KAIMESH_START"  # JSON, from which a lost mesh.json is made anew
 
 
 def read(run: RunDir) -> dict[str, Any]:
-    """mesh.json, in its shape; {} where there is none, or a damaged one."""
+    """mesh.json, checked; {} if it is missing or damaged."""
     return documents.read_json(run.mesh, documents.MESH)
 
 
@@ -46,18 +47,21 @@ def new(run: RunDir, config: Config, order: dict[str, Any]) -> dict[str, Any]:
 
 
 def order_of_this_life() -> dict[str, Any]:
-    """The order of the start that this process belongs to, as `new` takes it; {} in a process of no mesh."""
+    """The `order` that `new` takes, of the start that this process belongs to; {} in a process outside of a mesh."""
     order: dict[str, Any] = json.loads(os.environ.get(START_VARIABLE, "{}"))
     return order
 
 
 def is_ours(pid: int | None, run: RunDir) -> bool:
-    """Whether `pid` is alive and a process of this run's mesh, by its command line: a number that was given anew is a stranger's."""
+    """Whether `pid` is alive and a process of this run.
+
+    Its command line tells, for the kernel may have reused the number.
+    """
     return bool(name_of(pid, run))
 
 
 def name_of(pid: int | None, run: RunDir) -> str:
-    """What the mesh of this run calls the living process `pid`; "" where it is a stranger's, or gone."""
+    """The name in this run of the living process `pid`; "" if it is none of the run's, or has ended."""
     if not pid or pid < 0:
         return ""
     try:
@@ -68,17 +72,15 @@ def name_of(pid: int | None, run: RunDir) -> str:
 
 
 def supervisor_pid(run: RunDir) -> int | None:
-    """The run's supervisord, from the file that it writes before it starts anything, else by its command line; None: it is gone."""
+    """The pid of the run's supervisord, from its pid file, else by its command line; None: it has ended."""
     text = documents.read_text(run.root / "supervisord.pid").strip()
     if text.isdecimal() and len(text) < 10 and name_of(int(text), run) == SUPERVISOR:
         return int(text)
-    return dict(processes(run)).get(
-        SUPERVISOR
-    )  # a file that is damaged, lost or an earlier life's is no proof of its end
+    return dict(processes(run)).get(SUPERVISOR)  # the pid file may be lost, damaged or of an earlier start
 
 
 def processes(run: RunDir) -> Iterator[tuple[str, int]]:
-    """Every living process of the run, (name, pid), by its command line alone: whatever the run's files say."""
+    """Every living process of the run, (name, pid), found by its command line alone."""
     for process in psutil.process_iter():
         try:
             command = process.cmdline()
@@ -89,7 +91,7 @@ def processes(run: RunDir) -> Iterator[tuple[str, int]]:
 
 
 def _name(command: Sequence[str], run: RunDir) -> str:
-    """What the mesh calls a process with that command line; "" for a stranger's, such as an editor with a file of the run."""
+    """The name of the run's process with that command line; "": another program, such as an editor of its files."""
     if str(run.root / SUPERVISORD) in command and any("supervisord" in word for word in command[:3]):
         return SUPERVISOR
     options = dict(pairwise(command))
@@ -100,7 +102,7 @@ def _name(command: Sequence[str], run: RunDir) -> str:
 
 
 def pids(run: RunDir) -> Iterator[tuple[str, int]]:
-    """As `processes`, but from mesh.json and the status files, which costs less; supervisord first."""
+    """As `processes`, but looks only at pids in mesh.json and the status files, which is faster; supervisord first."""
     known: dict[str, list[Any]] = {SUPERVISOR: [supervisor_pid(run)]}
     for name, process in read(run).get("processes", {}).items():
         known.setdefault(name, []).append(process.get("pid"))
@@ -113,7 +115,10 @@ def pids(run: RunDir) -> Iterator[tuple[str, int]]:
 
 
 def wait_for_the_last(run: RunDir, limit_s: float, but: Sequence[str] = ()) -> dict[str, int]:
-    """Waits until nothing of the run lives; returns who does at the limit. but: names of who may."""
+    """Waits until all processes of the run have ended, or for `limit_s`; returns those left.
+
+    but: names not waited for.
+    """
     deadline = time.monotonic() + limit_s
     while left := {name: pid for name, pid in processes(run) if name not in but}:
         if time.monotonic() >= deadline:

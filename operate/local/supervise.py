@@ -1,7 +1,7 @@
-"""supervisord, which runs the local processes: its configuration, its start, and its XML-RPC.
+"""supervisord, which runs the processes of one machine: its configuration, its start, and calls to it (XML-RPC).
 
-supervisord restarts what ends unexpectedly, with back-off, rotates the logs, and at its own end stops the processes of
-one role after the other, in the order of the roles table. It starts only the keeper; the keeper starts the others.
+It restarts processes that end unexpectedly, with back-off, and rotates the logs. When it ends it stops one role after
+the other, in the order of the roles table. It starts only the keeper; the keeper has it start the others.
 """
 
 from __future__ import annotations
@@ -68,13 +68,13 @@ def _each(role: Role, app: App) -> Iterator[tuple[int, str]]:
 
 
 def command(program: Program, run: RunDir) -> list[str]:
-    """The command line of one process; it names the run's directory, which is how `stop` knows its own."""
+    """The command line of one process. `stop` finds a run's processes by the run's directory in it."""
     paths = ["--conf", str(run.conf), "--run-dir", str(run.root)]
     return [sys.executable, "-m", program.role.package, *paths, "--index", str(program.number)]
 
 
 def socket_path(run: RunDir) -> Path:
-    """supervisord's socket: in a folder of this user's own, because a socket's path may have 107 bytes only."""
+    """The path of supervisord's socket, in a folder of this user's: in the run's it could be longer than 107 bytes."""
     folder = Path(tempfile.gettempdir()) / f"kaimesh-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     state = folder.lstat()
@@ -128,7 +128,7 @@ def _program(app: App, run: RunDir, program: Program, command_of: Command) -> st
         exitcodes=",".join(map(str, EXPECTED_EXITS)),
         startsecs=1,
         startretries=20 if keeper else app.max_restarts,  # each try waits one second longer
-        stopwaitsecs=int(app.watchdog_seconds) + 10,  # the process's own watchdog ends it before
+        stopwaitsecs=int(app.watchdog_seconds) + 10,  # the process's own watchdog is to end it first
         stopasgroup="false",
         killasgroup="true",
         redirect_stderr="true",
@@ -139,21 +139,21 @@ def _program(app: App, run: RunDir, program: Program, command_of: Command) -> st
 
 
 def _section(name: str, **values: Any) -> str:
-    """One section. Raises MeshError: a path has a line's end in it, which no value can hold."""
+    """One section. Raises MeshError: a value contains a line break."""
     if broken := [f"{key} = {value!r}" for key, value in values.items() if len(str(value).splitlines()) > 1]:
         raise MeshError(f"{broken[0]}: no path may hold a line's end; nothing was started. Rename that folder.")
     lines = (
         f"{key}={value}" for key, value in values.items()
-    )  # kaimesh.operate.local.supervisord takes them as they stand
+    )  # without escapes: see kaimesh.operate.local.supervisord
     return "\n".join([f"[{name}]", *lines, ""])
 
 
 def launch(
     config: Config, run: RunDir, socket_file: Path, environ: Mapping[str, str], command_of: Command = command
 ) -> subprocess.Popen[bytes]:
-    """Starts supervisord in a session of its own, so that no Ctrl-C reaches it, and does not wait for it.
+    """Starts supervisord in a session of its own, so that Ctrl-C does not reach it, and does not wait for it.
 
-    environ: what its processes find in their environment besides the user's. Raises OSError.
+    environ: variables for its processes besides the user's own. Raises OSError.
     """
     conf = run.root / SUPERVISORD
     documents.write_text(conf, configuration(config, run, socket_file, command_of))
@@ -166,7 +166,7 @@ def launch(
             stderr=subprocess.STDOUT,
             cwd=ROOT,
             start_new_session=True,
-            # A crash in native code leaves its traceback in the log, from the process's first import on.
+            # A crash in native code is to leave a traceback in the log, from the first import of the process on.
             env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", **environ},
         )
 
@@ -192,11 +192,11 @@ class _Transport(xmlrpc.client.Transport):
 
 
 class ShuttingDown(MeshError):
-    """supervisord is on its way down and takes no more orders."""
+    """supervisord is shutting down and accepts no more calls."""
 
 
 class Supervisor:
-    """The orders that supervisord takes. Each raises PeerError where it is gone and ShuttingDown where it is going."""
+    """Calls to supervisord. Each raises PeerError if it does not answer, ShuttingDown if it is shutting down."""
 
     def __init__(self, socket_file: str | Path) -> None:
         self.path = str(socket_file)
@@ -219,7 +219,7 @@ class Supervisor:
             ) from error
 
     def answers(self) -> bool:
-        """Whether it is there."""
+        """Whether it answers."""
         try:
             self._call("getState")
         except ShuttingDown:

@@ -1,10 +1,10 @@
-"""supervisord with logs that no disk can end, and a configuration that is taken as it stands: `python -m kaimesh.operate.local.supervisord -c <conf>`.
+"""Runs supervisord with two changes: `python -m kaimesh.operate.local.supervisord -c <conf>`.
 
-A log handler that cannot write prints the error to stderr, and where that lies on the same full disk the print raises out of
-supervisord's loop: the whole mesh ends. Here such a line is lost, or written once there is room, and nothing is said of it:
-the keeper tells that the disk is full.
+A full disk does not end it. Its own log handler prints an error to stderr when it cannot write; if stderr lies on the
+same full disk, that print raises an exception which ends supervisord and with it the mesh. Here the log line is lost,
+or written later; the keeper reports the full disk.
 
-The configuration is made by kaimesh.operate.local.supervise and holds paths: supervisord's own reading would expand each `%` in them, some of
+Values of its configuration are read literally. They hold paths, in which supervisord would expand every `%`, some of
 them twice, and take what comes after ` #` or ` ;` for a comment.
 """
 
@@ -24,7 +24,7 @@ _RETRY_S = 1.0
 
 
 class Literal(options.UnhosedConfigParser):  # type: ignore[misc]
-    """Reads values as they stand."""
+    """Reads values literally."""
 
     def __init__(self) -> None:
         super().__init__(inline_comment_prefixes=None)
@@ -34,12 +34,12 @@ class Literal(options.UnhosedConfigParser):  # type: ignore[misc]
 
 
 def as_it_stands(text: str, _expansions: Mapping[str, Any], _name: str) -> str:
-    """In place of supervisord's expansion of `%`."""
+    """Replaces supervisord's expansion of `%`: returns the text unchanged."""
     return text
 
 
 class Steady:
-    """stderr that loses what cannot be written."""
+    """A stream that drops what cannot be written."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -60,7 +60,7 @@ class Steady:
 
 
 class SteadyLog(loggers.RotatingFileHandler):  # type: ignore[misc]
-    """A rotated log file. While it cannot be opened its lines are lost; it is tried again each second."""
+    """A rotated log file. While it cannot be opened its lines are dropped; opening it is tried again each second."""
 
     def __init__(self, filename: str, _mode: str = "ab", maxBytes: int = 0, backupCount: int = 0) -> None:
         loggers.Handler.__init__(self)
@@ -78,12 +78,12 @@ class SteadyLog(loggers.RotatingFileHandler):  # type: ignore[misc]
         loggers.Handler.emit(self, record)
         try:
             self.doRollover()
-        except (OSError, ValueError):  # a disk that takes no rename keeps the file as it is
+        except (OSError, ValueError):  # renaming failed: the file goes on unrotated
             self._close()
             self._open()
 
     def handleError(self) -> None:
-        """A line was lost, or waits in the stream's buffer."""
+        """Nothing: the line is lost, or stays in the stream's buffer."""
 
     def close(self) -> None:
         """Closes the file; what the disk does not take is lost."""

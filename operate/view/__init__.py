@@ -1,11 +1,11 @@
-"""What the mesh does now, and what it has done.
+"""What the processes of a mesh are doing, and what they have done.
 
-row       one process, for the terminal, the page and programs
-overview  a row for each process of a machine
-cluster   the same of a cluster, from the monitor's status files
-totals    the whole mesh in one line
+row       one process, as a row for the terminal, the page and programs
+overview  the rows of a machine's mesh, from its run directory
+cluster   the rows of a cluster's mesh, from what the monitor was told
+totals    sums over all processes
 progress  the live view in a terminal
 page      the status page of a cluster
-ledger    a process's counters over all of its lives, on whatever machine; pure
+ledger    adds up a process's counters over its restarts, on whatever machine
 record    history.jsonl, TensorBoard, result.json
 """

@@ -1,4 +1,4 @@
-"""The mesh as rows, from the status files that the monitor keeps: for the status page and for tools/cluster.sh."""
+"""The rows of a cluster's mesh, from the statuses that the monitor keeps; for the status page and tools/cluster.sh."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kaimesh.operate.view import row as rows_of
 from kaimesh.operate.view.row import SILENT_S, Row, row_of
 from kaimesh.operate.view.totals import Totals, number, totals
 
-FORGOTTEN_S = 600.0  # a replica that ended cleanly so long ago was scaled away
+FORGOTTEN_S = 600.0  # a process that ended cleanly is shown for so long; its service may have been scaled down
 
 
 class View(NamedTuple):

@@ -1,4 +1,4 @@
-"""A process's counters over all of its lives: a container that was replaced, or moved to another machine, counts on."""
+"""Adds up a process's counters over its restarts, also in a container that is replaced or on another machine."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from kaimesh.operate.cluster.status import KEPT_LIVES, MAX_COUNTERS
 class Ledger:
     """Adds up what processes report.
 
-    A report's `life` is new after each start and its `counters` are that life's alone, so reports of an old and a new
-    life may come in any order (a replica that is replaced overlaps with its successor).
-    statuses: what `take` returned before, by process name, where the monitor itself was started again.
+    A process has a new `life` after each start, and reports the counters of that life alone. So reports of an old and
+    a new life may be mixed: a replica that is being replaced overlaps with its successor.
+    statuses: by process name, what `take` returned before the monitor itself was restarted.
     """
 
     def __init__(self, statuses: Mapping[str, Mapping[str, Any]]) -> None:
@@ -28,9 +28,9 @@ class Ledger:
                 self._count[name] = int(status["restarts"]) + 1
 
     def take(self, report: Mapping[str, Any]) -> dict[str, Any]:
-        """The report with the counters of all lives, `restarts`, and what the ledger must find again.
+        """The report with counters summed over all lives, `restarts`, and what a restarted ledger needs.
 
-        Raises SampleError, and forgets the report: over all lives it has more counters than a process has.
+        Raises SampleError, and drops the report: its lives together have more counters than a process may have.
         """
         name, life = str(report["name"]), str(report["life"])
         lives, folded = dict(self._lives.get(name, {})), dict(self._folded.get(name, {}))

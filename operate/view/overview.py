@@ -1,4 +1,4 @@
-"""What a run looks like from outside: one row per process, in words and numbers; made from the run directory alone."""
+"""A run as its directory shows it: a row for each process, and the mesh's figures. No process is asked."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from kaimesh.process.run_dir import RunDir
 
 
 class Overview(NamedTuple):
-    """A run at one moment. state: as in mesh.json, or "dead": supervisord is gone without a word.
+    """A run at one moment.
 
-    disk: what is wrong with the run's disk, in words; "": nothing. The files of the run are of an earlier time then.
+    state: as in mesh.json, or "dead": supervisord was killed. disk: what is wrong with the run's disk, in words; "":
+    nothing. While something is wrong with it, the run's files may be old.
     """
 
     run: RunDir
@@ -47,7 +48,7 @@ def look(run: RunDir, now: float | None = None) -> Overview:
 
 
 def _trouble(run: RunDir, mesh: Mapping[str, Any], state: str, now: float) -> str:
-    """What is wrong with the run's disk: as the keeper wrote, as the file system says, or why the keeper's file is old."""
+    """What is wrong with the run's disk, as the keeper, the file system or, if mesh.json is old, a write shows."""
     if found := (mesh.get("disk", "") if state in LIVE_STATES else "") or disk.state(run.root):
         return str(found)
     try:
@@ -63,7 +64,7 @@ def _row(
     pid = process.get("pid") or status.get("pid")
     alive = is_ours(pid, run)
     if alive and status.get("pid") != pid:
-        status = {"state": "starting"}  # what is there is an earlier life's
+        status = {"state": "starting"}  # the file is from before the restart
     state = status.get("state", "not started")
     health = _health(state, alive, process.get("supervisor", ""), status, mesh_state, now)
     if not alive and state not in ("done", "failed", "not started"):

@@ -1,4 +1,4 @@
-"""The status page: the mesh as a table that renews itself, and the same as JSON."""
+"""The status page of a cluster: a table that reloads itself, and the same as JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from kaimesh.wire.internal import internal_error
 
 RENEW_S = 2
 MAX_CONNECTIONS = 64
-REQUEST_S = 5.0  # a peer that has not said a line by then is dropped
+REQUEST_S = 5.0  # a peer that has not sent a line by then is dropped
 _STYLE = (
     "body{font:14px system-ui,sans-serif;margin:2em;color:#222}table{border-collapse:collapse}"
     "td,th{padding:.3em .9em;text-align:left;border-bottom:1px solid #ddd}td.n{text-align:right}"
@@ -62,12 +62,10 @@ def _row(row: Row, now: float) -> str:
 
 
 class Page(ThreadingHTTPServer):
-    """The web server. However many connect and say nothing, the newest is served: the oldest make room."""
+    """The web server. When too many connections are open, the oldest is closed, so that a new one is always served."""
 
     daemon_threads = True
-    request_queue_size = (
-        128  # of connections that are not accepted yet; five, as by default, let others wait for seconds
-    )
+    request_queue_size = 128  # connections not accepted yet; with the default of five, others would wait for seconds
 
     def __init__(self, address: tuple[str, int], look: Callable[[], View], meter: Meter, log: logging.Logger) -> None:
         self.look, self._meter, self._log = look, meter, log
@@ -76,22 +74,22 @@ class Page(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serves a connection in a thread; only so many at a time."""
+        """Serves a connection in a thread, at most MAX_CONNECTIONS at a time."""
         with self._lock:
             self._open[request] = None
             if len(self._open) > MAX_CONNECTIONS:
-                with contextlib.suppress(OSError):  # it went by itself
+                with contextlib.suppress(OSError):  # it is closed already
                     next(iter(self._open)).shutdown(socket.SHUT_RDWR)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        """The connection is done with."""
+        """Closes a connection that was served."""
         with self._lock:
             self._open.pop(request, None)
         super().shutdown_request(request)
 
     def handle_error(self, _request: Any, client_address: Any) -> None:
-        """A peer that went away is no news; anything else is a bug of ours."""
+        """Ignores a peer that went away; anything else is a bug of kaimesh's, logged and counted."""
         if not isinstance(sys.exception(), OSError):
             internal_error(self._meter, self._log, f"the page, asked by {client_address[0]}")
 
@@ -101,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Page
 
     def do_GET(self) -> None:
-        """The page, or what it shows as JSON."""
+        """Answers with the page, or with what it shows as JSON."""
         if self.path not in ("/", "/status.json"):
             self.send_error(404)
             return
@@ -115,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_arguments: object) -> None:
-        """Nothing: a request every two seconds is no news, and what strangers send is none either."""
+        """Logs nothing: each viewer asks every two seconds, and anybody may send anything."""
 
 
 def serve(address: tuple[str, int], look: Callable[[], View], meter: Meter, log: logging.Logger) -> Page:

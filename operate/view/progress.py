@@ -1,4 +1,4 @@
-"""The live view of a run: a redrawn panel on a terminal, one plain line per interval elsewhere. It only reads files."""
+"""The live view of a run: a panel on a terminal, else a line per interval. It only reads the run's files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Rates(NamedTuple):
 
 
 class Speedometer:
-    """Rates from the totals that a view has seen."""
+    """Rates from the totals of successive views."""
 
     def __init__(self, window_s: float = SMOOTH_S) -> None:
         self._window_s = window_s
@@ -50,7 +50,7 @@ class Speedometer:
 
 
 def seconds_left(view: Overview, rates: Rates, now: float) -> float | None:
-    """Until the nearest limit, s; None where there is none, or no speed to tell it from."""
+    """Seconds until the nearest limit; None if there is none, or no rate to tell it from."""
     limits, guesses = view.mesh.get("limits", {}), []
     if limits.get("max_seconds") and view.mesh.get("up"):
         guesses.append(view.mesh["up"] + limits["max_seconds"] - now)
@@ -60,7 +60,7 @@ def seconds_left(view: Overview, rates: Rates, now: float) -> float | None:
 
 
 def figures(view: Overview, rates: Rates, now: float) -> list[tuple[str, str]]:
-    """The mesh's numbers, named."""
+    """The mesh's figures: name and value."""
     total, left = view.totals, seconds_left(view, rates, now)
     named = [
         ("env steps", f"{total.env_steps:,} ({rates.env_steps:,.0f}/s)"),
@@ -77,7 +77,7 @@ def figures(view: Overview, rates: Rates, now: float) -> list[tuple[str, str]]:
 
 
 def troubled(row: Row) -> bool:
-    """Whether a process is worth a word: it waits, or is not well."""
+    """Whether the plain view mentions the process: it waits, or is not well."""
     return row.state == "waiting" or (row.health not in ("ok", "done", "stopped") and row.state != "not started")
 
 

@@ -1,4 +1,4 @@
-"""What is kept of a run: history.jsonl and TensorBoard scalars while it goes on, result.json at its end."""
+"""The figures that are kept of a run: history.jsonl and TensorBoard while it goes on, result.json at its end."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Record:
         self._curves = Curves(run.tensorboard / "mesh")
 
     def write(self, now: float, current: Totals, rates: Mapping[str, float], gauges: Mapping[str, float]) -> None:
-        """One line and one point per curve, where the disk takes them: a point that is lost is no reason to end.
+        """Writes a line and a point of every curve. On a full disk they are lost; the run goes on.
 
-        rates: what the interval's own rates are, per second, by field of Totals.
+        rates: per second over this interval, by field of Totals.
         """
         values = {**current._asdict(), **rates}
         with contextlib.suppress(OSError):
@@ -40,7 +40,7 @@ class Record:
 
 
 def _append_line(path: Path, line: str) -> None:
-    """A whole line, or none: what a kill or a full disk left of an earlier one is no part of it. Raises OSError."""
+    """Appends a whole line or nothing, on a line of its own even if an earlier one is incomplete. Raises OSError."""
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
     try:
         size = os.fstat(descriptor).st_size
@@ -58,7 +58,10 @@ def _append_line(path: Path, line: str) -> None:
 
 
 def write_result(run: RunDir, mesh: Mapping[str, Any], final: Totals, now: float) -> None:
-    """result.json. `env_steps_per_s` is over the time from the first learn to the order to end, else null. Raises OSError."""
+    """Writes result.json.
+
+    env_steps_per_s: from the first learn until the run was told to end, else null. Raises OSError.
+    """
     first, last = mesh.get("first_learn"), mesh.get("end")
     rate = None
     if first and last and last["time"] > first["time"]:

@@ -12,8 +12,10 @@ SILENT_S = 5.0
 
 
 class Row(NamedTuple):
-    """One process. health: "ok", "starting", "silent", "restarting", "failed", "stopped" or "done"; since: wall time, s.
-    internal_errors: bugs of ours that it met and went on after. host: the machine or container; "" for this machine.
+    """One process.
+
+    health: "ok", "starting", "silent", "restarting", "failed", "stopped" or "done". since: of its state; wall time, s.
+    internal_errors: how often it met a bug of kaimesh's and went on. host: its machine or container; "": this machine.
     """
 
     name: str
@@ -42,7 +44,10 @@ def row_of(
     port: int | None,
     restarts: int,
 ) -> Row:
-    """The row of a process that published `status`; its `work` names the counter whose rate is its throughput. works: that is of now."""
+    """The row of a process that published `status`, whose `work` names the counter that its throughput counts.
+
+    works: whether the rates in it are current.
+    """
     unit = str(status.get("work", ""))
     rate = number(values_of(status, "rates").get(unit)) if works else None
     return Row(

@@ -1,4 +1,4 @@
-"""The whole mesh in one line of numbers, added up from the status files of its processes."""
+"""The figures of a whole mesh, summed over the status files of its processes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from kaimesh.process.meter import RECENT_EPISODES
 
-FRESH_S = 5.0  # an older status file says nothing of the present
-_MOST = 2**63 - 1  # what TensorBoard takes for a step
+FRESH_S = 5.0  # an older status says nothing about current rates
+_MOST = 2**63 - 1  # the largest step that TensorBoard accepts
 
 
 class Totals(NamedTuple):
@@ -30,7 +30,7 @@ class Totals(NamedTuple):
 
 
 def number(value: Any) -> float | None:
-    """A finite number as a float; None for anything else. A status holds users' numbers: a loss that is NaN, for instance."""
+    """A finite number as a float; None for anything else, such as a user's loss that is NaN."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -47,12 +47,12 @@ def values_of(status: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 
 def fresh(status: Mapping[str, Any], now: float) -> bool:
-    """Whether a status is of a process that lives and reports."""
+    """Whether a status was published just now, by a process that has not ended."""
     return now - (number(status.get("time")) or 0.0) < FRESH_S and status.get("state") not in ("done", "failed")
 
 
 def totals(statuses: Mapping[str, Mapping[str, Any]], now: float) -> Totals:
-    """Adds up `statuses` (process name to status file) at wall time `now`, s. What is no finite number does not count."""
+    """Sums over `statuses` (by process name) at wall time `now`, s; values that are no finite numbers are left out."""
     everything = list(statuses.values())
     present = [status for status in everything if fresh(status, now)]
     lag_count = _sum(everything, "counters", "policy_lag_count")
@@ -75,7 +75,7 @@ def totals(statuses: Mapping[str, Mapping[str, Any]], now: float) -> Totals:
 
 
 def return_mean(statuses: Iterable[Mapping[str, Any]]) -> float | None:
-    """Mean return of the last 100 episodes of all processes together, by the time they ended; of those whose return is finite."""
+    """The mean return of the 100 episodes that ended last, over all processes; those with a finite return."""
     episodes = []
     for status in statuses:
         for episode in status.get("recent_episodes") or ():

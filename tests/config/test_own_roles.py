@@ -1,4 +1,4 @@
-"""`[roles.<name>]`: a row that holds, and one report of all that does not, with the value, the consequence and the remedy."""
+"""`[roles.<name>]`: a row that holds, and one report of all that does not: value, consequence and remedy."""
 
 from __future__ import annotations
 

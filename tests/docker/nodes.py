@@ -1,7 +1,7 @@
 """Several Docker engines on one machine, each in a network namespace of its own, joined to one Swarm.
 
-Needs root, iproute2 and the engine's own programs. Each node has an address on a bridge that leads nowhere else, its own store of
-images and its own name; they see each other as machines on one switch do.
+Needs root, iproute2 and the engine's own programs. Each node has an address on a bridge that leads nowhere else, its
+own store of images and its own name; they see each other as machines on one switch do.
 """
 
 from __future__ import annotations
@@ -109,7 +109,10 @@ class Node:
         assert saved.wait() == 0
 
     def copy_images(self, other: Node) -> None:
-        """Takes the images of another node that has not run yet but for them; both engines are stopped. Loading costs minutes."""
+        """Takes the images of another node that has not run yet but for them; both engines are stopped.
+
+        Loading costs minutes.
+        """
         run("cp", "--archive", "--reflink=auto", f"{other._folder}/data", f"{self._folder}/data")
 
     def stop(self) -> None:

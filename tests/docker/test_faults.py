@@ -1,6 +1,7 @@
 """Every service killed, cut off or frozen while training: it resumes by itself each time, and no counter ever falls.
 
-The times are printed as a table; with KAIMESH_RECOVERY=FILE they are also written there (docs/results/recovery.json is from here).
+The times are printed as a table; with KAIMESH_RECOVERY=FILE they are also written there (docs/results/recovery.json is
+from here).
 """
 
 from __future__ import annotations

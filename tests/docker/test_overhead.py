@@ -17,7 +17,7 @@ PAIRS = 3
 
 
 def test_the_same_run_is_as_fast_in_containers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One pair where it is clear, else the median of three: whatever else the machine does slows one side or the other."""
+    """One pair where it is clear, else the median of three: other work of the machine slows one side or the other."""
     monkeypatch.setitem(os.environ, "KAIMESH_IMAGE", IMAGE)
     ratios = []
     for _ in range(PAIRS):

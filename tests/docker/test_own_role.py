@@ -32,7 +32,7 @@ BACK_S = 120.0
 
 @pytest.fixture(scope="module")
 def own(checkout: Path) -> Iterator[Cluster]:
-    """A cluster with the toy, in a checkout of its own: the document's example, with the toy in place of the evaluator."""
+    """A cluster with the toy, in a checkout of its own: the document's example, with the toy for the evaluator."""
     lines = (checkout / "docs/how_to_add/process.md").read_text().split("```yaml\n")[1].split("```")[0]
     (checkout / FILE).write_text(lines.replace("evaluator", "toy"))
     shutil.copy(ROOT / "tests/operate/toy.py", checkout / "diy/toy.py")

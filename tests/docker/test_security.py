@@ -20,7 +20,8 @@ from kaimesh.wire.client import FrameClient
 from kaimesh.model_pool.client import ModelPoolClient
 import os
 token = os.environ.get("KAIMESH_TOKEN", "")
-for address, role in (("actor:8888", "player"), ("buffer:9998", "writer"), ("buffer:9998", "reader"), ("monitor:9996", "reporter")):
+for address, role in (("actor:8888", "player"), ("buffer:9998", "writer"), ("buffer:9998", "reader"), ("monitor:9996",
+"reporter")):
     try:
         FrameClient(address, token=token, role=role, name="stranger")
         print("LET IN", address)

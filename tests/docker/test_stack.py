@@ -1,4 +1,7 @@
-"""The tool on a Swarm: how many aisrv there are, another image for all. What runs only sleeps; the mesh itself is in test_swarm.py."""
+"""The tool on a Swarm: how many aisrv there are, another image for all.
+
+What runs only sleeps; the mesh itself is in test_swarm.py.
+"""
 
 from __future__ import annotations
 

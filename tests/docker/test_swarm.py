@@ -182,7 +182,7 @@ def places(swarm: Nodes) -> dict[str, set[str]]:
 
 
 def placed(swarm: Nodes) -> bool:
-    """Whether the environments are on the nodes labelled so and the rest is not; a task runs once the engine calls it healthy."""
+    """Whether the environments are on the nodes labelled so and the rest is not; a task runs once it is healthy."""
     where = places(swarm)
     core = {"learner", "actor", "buffer", "model_pool", "monitor"}
     return where["node-2"] == where["node-3"] == {"aisrv"} and core <= where["node-1"]

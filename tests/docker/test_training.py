@@ -1,4 +1,4 @@
-"""From a clean checkout: one command, CartPole learned in containers, a clean end, and a checkpoint that others can use."""
+"""From a clean checkout: one command, CartPole learned in containers, a clean end, a checkpoint for others to use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A newer image under a running mesh: its services are replaced one at a time while training goes on. And the tool, as one types it."""
+"""A newer image under a running mesh: its services are replaced one at a time while training goes on.
+
+And the tool, as one types it.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """A service that counts instead of training. The test tells it how to behave by files in the run's directory.
 
-`<name>.do`, or from the start the variable `DO_<name>`, holds one word: raise (as a user's agent does), crash, return, unhealthy,
-slow (to end), wait, exit0 (as a library's exit does), sys.exit, or a signal's name (of which the process dies, once).
+`<name>.do`, or from the start the variable `DO_<name>`, holds one word: raise (as a user's agent does), crash, return,
+unhealthy, slow (to end), wait, exit0 (as a library's exit does), sys.exit, or a signal's name (of which the process
+dies, once).
 """
 
 import ctypes

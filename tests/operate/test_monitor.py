@@ -1,4 +1,4 @@
-"""The monitor over its real ports: what may be reported, by whom, and what was kept before; its page and its visitors."""
+"""The monitor over its real ports: what may be reported, by whom, and what was kept before; its page, its visitors."""
 
 from __future__ import annotations
 

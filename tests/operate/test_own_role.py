@@ -1,4 +1,4 @@
-"""A process of one's own in a mesh: started, shown, killed, restarted, replaced by newer code, stopped and resumed like the others."""
+"""A process of one's own in a mesh: started, shown, killed, restarted, replaced by newer code, stopped, resumed."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ COMMANDS = (
 
 
 class Checkout:
-    """The scripts with a `bin` that holds the few commands of a bare machine, and uv or python where a test adds them."""
+    """The scripts with a `bin` that holds the few commands of a bare machine; a test may add uv or python to it."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.bin = root, root / "bin"

@@ -54,7 +54,8 @@ def test_how_it_ends(body: str, code: int, said: str) -> None:
 @pytest.mark.parametrize("traced", [False, True])
 def test_a_debugger_stays_with_what_it_debugs(traced: bool) -> None:
     text = (
-        f"import os, sys\nfrom kaimesh.process.guarded import guarded\nsys.settrace((lambda *_: None) if {traced} else None)\n"
+        f"import os, sys\nfrom kaimesh.process.guarded import guarded\nsys.settrace((lambda *_: None) if {traced} else "
+        "None)\n"
         "here = os.getpid()\nsys.exit(guarded(lambda: 5 + (os.getpid() == here), 'prog'))"
     )
     done = subprocess.run([sys.executable, "-c", text], cwd=ROOT, timeout=60, check=False)

@@ -218,7 +218,10 @@ Ended = Callable[[str], tuple[int, str, dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
-    """Waits for the end of one of SILENT: its code, output and status. They are started together, for they do nothing."""
+    """Waits for the end of one of SILENT: its code, output and status.
+
+    They are started together, for they do nothing.
+    """
     lives = {name: Life(tmp_path_factory.mktemp("silent")) for name in SILENT}
     processes = {name: life.popen(SILENT[name]) for name, life in lives.items()}
 
@@ -241,7 +244,7 @@ def test_the_watchdog_ends_a_silent_process_and_shows_where_it_was(ended: Ended)
 
 
 def test_what_takes_long_to_build_has_a_limit_of_its_own(ended: Ended) -> None:
-    """Beyond the watchdog's limit nothing happens as long as the process starts; beyond its own limit it is ended in words."""
+    """While the process starts the watchdog's limit does not hold; beyond its own limit it is ended in words."""
     code, output, _ = ended("builds")
     assert code == EXIT_WATCHDOG
     assert "still there" in output

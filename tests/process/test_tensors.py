@@ -1,4 +1,4 @@
-"""Eager tensors must not leave memory behind; each case runs in a process of its own, for the mend lasts as long as the process."""
+"""Eager tensors must not leave memory behind; each case has a process of its own, for it cannot be mended twice."""
 
 from __future__ import annotations
 
@@ -102,8 +102,8 @@ assert type(tensor).__name__ == "EagerTensor" and isinstance(tensor, tf.Tensor)
 @pytest.mark.parametrize("actor", ACTORS.values(), ids=ACTORS)
 def test_an_actor_leaves_nothing_behind(actor: str) -> None:
     program = (
-        "set_threads(1)\nimport numpy as np\nfrom kaimesh.agent import Spaces\nfrom kaimesh.contract.arrays import Batch"
-        + actor
+        "set_threads(1)\nimport numpy as np\nfrom kaimesh.agent import Spaces\nfrom kaimesh.contract.arrays import "
+        "Batch" + actor
     )
     assert _run(program + COUNT + ACTING) < 3, "blocks of memory for a model and five batches; it was 20 and more"
 

@@ -1,6 +1,7 @@
 """When a process is healthy, has finished, or is a reason to end the run.
 
-`info` is supervisord's view of a process (statename, pid, exitstatus, spawnerr, start), `status` what it last published.
+`info` is what supervisord knows of a process (statename, pid, exitstatus, spawnerr, start), `status` what it
+published last.
 """
 
 from __future__ import annotations
@@ -18,22 +19,25 @@ WINDOW_S = 600.0
 
 
 def healthy(info: Info, status: Status) -> bool:
-    """Whether this very process (not an earlier life of it) is past its start. Waiting for others is healthy."""
+    """Whether the process has completed its start; a status of an earlier pid does not count.
+
+    Waiting for others is healthy.
+    """
     return bool(
         info["pid"] and status.get("pid") == info["pid"] and status.get("state") not in ("starting", "failed", None)
     )
 
 
 def never_started(info: Info) -> bool:
-    """Whether supervisord has not been asked yet; one that the user stopped has been."""
+    """Whether supervisord was never told to start it; false for a process that the user stopped."""
     return info["statename"] == "STOPPED" and not info["start"]
 
 
 def fatal(name: str, info: Info, status: Status, how: str = "") -> str:
-    """Why this process ends the run, or "". how: it ended, as keeper.exits tells.
+    """Why this process ends the run, or "". how: how it ended (kaimesh.process.exits.last_exit).
 
-    Exit codes 2 and 3 (configuration, user's code) would come again after a restart. A process that ends within a second is
-    BACKOFF to supervisord whatever its code, so its status file is asked too.
+    Exit codes 2 and 3 (configuration, user's code) would come again after a restart. For supervisord a process that
+    ends within a second is in state BACKOFF whatever its exit code, so the code in its status file counts, too.
     """
     if info["statename"] == "EXITED" and info["exitstatus"] in (EXIT_CONFIG, EXIT_AGENT):
         return f"{name}: {failure_line(info, status, how)}"
@@ -45,9 +49,10 @@ def fatal(name: str, info: Info, status: Status, how: str = "") -> str:
 
 
 def silent_exit(name: str, info: Info, status: Status, how: str = "") -> str:
-    """Why the run ends where a process ended with 0 and never said that it was done; else "".
+    """Why the run ends, if a process ended with exit code 0 without the state "done"; else "".
 
-    Code inside it called exit: os._exit in an environment, or a library's own exit(). It would come again after a restart.
+    Some code inside it called exit: os._exit in an environment, or exit() in a library. A restart would end the same
+    way.
     """
     over = info["statename"] == "EXITED" and info["exitstatus"] == EXIT_OK
     if not over and not (info["statename"] == "BACKOFF" and how == "exit status 0"):
@@ -59,14 +64,14 @@ def silent_exit(name: str, info: Info, status: Status, how: str = "") -> str:
 
 
 SILENT = (
-    "it ended with exit code 0, but its work was not done: something inside it called exit, such as os._exit in the environment, "
-    "the agent or a library of theirs"
+    "it ended with exit code 0, but its work was not done: something inside it called exit, such as os._exit in the "
+    "environment, the agent or a library of theirs"
 )
 
 
 def failure_line(info: Info, status: Status, how: str = "") -> str:
-    """What a process said of its end, in one line; how: it ended, as keeper.exits tells."""
-    if words := signal_words(how):  # it had no time to say anything; what its status holds is older
+    """Why a process ended, in one line. how: as of `fatal`."""
+    if words := signal_words(how):  # a signal left it no time to say why; its status is older
         return words
     if status.get("state") == "failed" and status.get("blocked_on"):
         return str(status["blocked_on"]).splitlines()[0]
@@ -77,19 +82,22 @@ def failure_line(info: Info, status: Status, how: str = "") -> str:
 
 
 def ended_by_itself(info: Info, status: Status) -> bool:
-    """Whether a process ended with 0 because its work was done: nobody stopped it, no signal told it to."""
+    """Whether a process ended with exit code 0 because its work was done, and not because of a stop or a signal."""
     quick = info["statename"] == "BACKOFF" and status.get("exit_code") == EXIT_OK and status.get("state") == "done"
     over = info["statename"] == "EXITED" and info["exitstatus"] == EXIT_OK and status.get("state") == "done"
     return (quick or over) and "signal" not in status
 
 
 def ended_by_a_stranger(info: Info, status: Status) -> bool:
-    """Whether a signal from outside of the mesh ended a process cleanly: supervisord takes exit code 0 for intended."""
+    """Whether a signal from outside the mesh ended the process.
+
+    It ends cleanly then, so supervisord does not restart it.
+    """
     return info["statename"] == "EXITED" and info["exitstatus"] == EXIT_OK and "signal" in status
 
 
 def waited_for(processes: Mapping[str, Mapping[str, Any]], statuses: Mapping[str, Status], wrapper_type: str) -> str:
-    """What training waits for, in words; "" where none is done here: the learner is another machine's, or wrapper_type is none."""
+    """What the processes that learn are waiting for, in words; "" if none of them is on this machine."""
     learning = {role.name for role in ROLES.values() if wrapper_type in role.learns_in}
     words = []
     for name in (name for name, process in processes.items() if process["role"] in learning):
@@ -100,14 +108,17 @@ def waited_for(processes: Mapping[str, Mapping[str, Any]], statuses: Mapping[str
 
 
 def nothing_learned(reason: str, learns: int, waited: str) -> str:
-    """Why a run that ended for `reason` is no success, where it made no `learns`; else "". waited: as `waited_for` says at the end."""
+    """Why a run that ended for `reason` has failed although nothing went wrong: it made no `learns`; else "".
+
+    waited: what `waited_for` said at its end.
+    """
     if learns > 0 or reason not in ("max_env_steps", "max_seconds", "finished") or not waited:
         return ""
     return f"failed: nothing was learned: {waited} (the end was: {reason})"
 
 
 class Restarts:
-    """Unexpected ends per process, noticed by a new pid after a life that did not end cleanly."""
+    """Counts the unexpected ends of each process: it has a new pid, and the old one had not ended cleanly."""
 
     def __init__(self, limit: int, known: Mapping[str, Mapping[str, Any]]) -> None:
         self.limit = limit
@@ -115,9 +126,9 @@ class Restarts:
         self.times: dict[str, list[float]] = {name: list(p.get("restarts", [])) for name, p in known.items()}
 
     def observe(self, name: str, info: Info, status: Status, now: float, *, counts: bool = True) -> bool:
-        """Notes the pid that supervisord has now; True: it is a restart after an unexpected end.
+        """Notes the present pid; returns whether this is a restart after an unexpected end.
 
-        counts: whether it counts towards the limit; an end that a full disk is to blame for does not.
+        counts: whether it counts towards the limit; an end that a full disk caused does not.
         """
         pid, before = info["pid"], self._pids.get(name, 0)
         if not pid or pid == before:
@@ -131,7 +142,7 @@ class Restarts:
         return True
 
     def pid(self, name: str) -> int:
-        """The pid last seen."""
+        """The last pid."""
         return int(self._pids.get(name, 0) or 0)
 
     def too_many(self, name: str, now: float) -> str:

@@ -1,4 +1,4 @@
-"""The keeper's loop: once a second it compares what is with what should be."""
+"""The keeper's loop: twice a second it looks at every process, and starts, restarts or ends what it must."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from kaimesh.process.life import Context
 
 PERIOD_S = {"starting": 0.2}  # by the mesh's state; else 0.5 s
 LAST_EXITS_S = 150.0
-ROOM_S = 10.0  # what a full disk ended may be noticed so much later than the room that somebody made
+ROOM_S = 10.0  # for so long after a full disk has room again, ends of processes are put down to it
 
 
 class Keeper:
-    """See the package. All it must remember is in mesh.json, so that it can be killed at any time."""
+    """See the package. Its whole memory is in mesh.json, so that it can be killed at any time."""
 
     def __init__(self, context: Context) -> None:
         self.context, self.run_dir, self.meter = context, context.run, context.meter
         self.mesh = self._found()
-        if self.mesh["state"] == "ended":  # it was ended by a stranger's signal, not by supervisord's shutdown
+        if self.mesh["state"] == "ended":  # a signal from outside ended the last keeper, not supervisord's shutdown
             self.mesh.update(state="running" if self.mesh.get("up") else "starting", reason="", end=None)
             context.run.result.unlink(missing_ok=True)
         self.mesh["supervisor"]["pid"] = os.getppid()
@@ -43,7 +43,7 @@ class Keeper:
         self._read()
         self.mesh.setdefault("learner_steps_before", self.current.learner_steps)
         self._trouble, self._trouble_until = "", 0.0
-        self._held: set[str] = set()  # what ended while the disk took nothing, to be started again
+        self._held: set[str] = set()  # processes that ended because of a full disk, to be started again
         self._last_record = (self.now, self.current)
 
     def run(self) -> None:
@@ -60,7 +60,7 @@ class Keeper:
             self._save()
 
     def close(self) -> None:
-        """Waits for the last exits and writes the result; the last process of the run to end."""
+        """Waits for the other processes to end and writes the result. The keeper is the last process of a run."""
         if self._superseded():
             return
         try:
@@ -79,7 +79,7 @@ class Keeper:
         for process in self.mesh["processes"].values():
             process["supervisor"] = "STOPPED"
         self._judge()
-        self.run_dir.release()  # the last words find room on a full disk
+        self.run_dir.release()  # so that the files below can be written on a full disk
         self._record(last=True)
         self.record.close()
         try:
@@ -90,7 +90,10 @@ class Keeper:
         self.context.logger.info("the run has ended: %s", self.mesh["reason"])
 
     def _found(self) -> dict[str, Any]:
-        """mesh.json; made anew from the configuration and the start's order where it is damaged, or of another start."""
+        """mesh.json.
+
+        If it is damaged or of another start, it is made anew from the configuration and this start's order.
+        """
         config, order = self.context.config, mesh_file.order_of_this_life()
         mesh = mesh_file.read(self.run_dir)
         if not mesh or (order and mesh.get("start") != order["start"]):
@@ -107,16 +110,16 @@ class Keeper:
         return mesh
 
     def _superseded(self) -> bool:
-        """Whether mesh.json is a newer start's by now: then it is not this process's to write."""
+        """Whether mesh.json belongs to a newer start, so that this process must not write it any more."""
         mine, found = self.mesh.get("start"), mesh_file.read(self.run_dir).get("start")
         if mine == found or found is None:
             return False
-        self.context.logger.warning("another start goes on with this run; ending without a word in its files")
+        self.context.logger.warning("another start has taken this run over; ending without writing its files")
         self.context.stop.set()
         return True
 
     def _save(self) -> None:
-        """Writes mesh.json, unless a newer start has; notes whether the disk takes it."""
+        """Writes mesh.json, unless it belongs to a newer start; notes errors of the disk."""
         if self._superseded():
             return
         self._notice(publish_json(self.run_dir.mesh, self.mesh))
@@ -134,7 +137,7 @@ class Keeper:
             self.mesh.pop("disk", None)
 
     def _disk_is_to_blame(self) -> bool:
-        """Whether a process that ended now may have ended of the disk, whatever it said."""
+        """Whether a full or failing disk may have ended a process that has just ended, whatever the process said."""
         said = any(status.get("disk") for status in self.statuses.values())
         return bool(self._trouble or said or self.now < self._trouble_until or disk.state(self.run_dir.root))
 
@@ -159,12 +162,14 @@ class Keeper:
             reason = reason or self._limit() or self._all_finished()
         else:
             self.meter.state("stopping")
-            self.supervisor.shutdown()  # the order may have been lost with an earlier life
+            self.supervisor.shutdown()  # an earlier keeper may have died before it gave this order
         if reason and self.mesh["state"] != "stopping":
             self._end(reason)
 
     def _look_at_each(self, infos: dict[str, dict[str, Any]]) -> str:
-        """Notes pids and restarts of every process, starts what a stranger ended; returns why the run has failed, or ""."""
+        """Notes pids and restarts, starts again what a signal from outside ended; returns why the run has failed, or
+        "".
+        """
         reason = ""
         for name, process in self.mesh["processes"].items():
             info, status = infos[name], self.statuses.get(name, {})
@@ -224,7 +229,9 @@ class Keeper:
                 self.supervisor.stop(name, process["role"])
 
     def _start_next(self, infos: dict[str, dict[str, Any]]) -> None:
-        """Starts the next stage once every process of the stages before is healthy; "running" after the last."""
+        """Starts the next stage once all processes of the earlier ones are healthy; after the last the mesh is
+        "running".
+        """
         roles = self.context.config.roles
         for stage in range(LAST_STAGE + 1):
             late = []
@@ -264,7 +271,7 @@ class Keeper:
         self.supervisor.shutdown()
 
     def _mark_end(self, reason: str) -> None:
-        """The moment that the run's figures are counted to; the first reason stays."""
+        """Notes why and when the run ends; its figures are counted up to now. The first reason holds."""
         self.meter.state("stopping")
         if not self.mesh.get("end"):
             self.mesh.update(state="stopping", reason=reason)
@@ -273,7 +280,7 @@ class Keeper:
             self.mesh["end"]["waited"] = rules.waited_for(self.mesh["processes"], self.statuses, wrapper_type)
 
     def _judge(self) -> None:
-        """A run in which nothing was learned, though nobody stopped it, is no success."""
+        """Makes a run a failed one in which nothing was learned, though nobody stopped it."""
         learns = self.current.learner_steps - self.mesh["learner_steps_before"]
         waited = (self.mesh.get("end") or {}).get("waited", "")
         self.mesh["reason"] = rules.nothing_learned(self.mesh["reason"], learns, waited) or self.mesh["reason"]
