@@ -171,7 +171,7 @@ def test_an_environment_that_leaves_with_success_is_none(tmp_path: Path, place: 
     (tmp_path / "leaves.py").write_text("\n".join(lines))
     done = serial(tmp_path, "ppo", "--set", "app=leaves:Leaves", environ={"PYTHONPATH": str(tmp_path)})
     assert done.returncode == EXIT_AGENT, done.stdout + done.stderr
-    assert "train_test: ended with exit code 0 before its work was done: something inside called exit" in done.stderr
+    assert "train_test: ended with exit code 0 before its work was done: something inside it called exit" in done.stderr
     assert "Train test succeed" not in done.stdout
 
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
         pytest.param("sys.exit(2)", 2, "", marks=pytest.mark.long),
         ("sys.exit('words')", 1, "words"),
         ("raise ValueError('marked')", 1, "ValueError: marked"),
-        ("os._exit(0)", 3, "prog: ended with exit code 0 before its work was done: something inside called exit"),
+        ("os._exit(0)", 3, "prog: ended with exit code 0 before its work was done: something inside it called exit"),
         pytest.param("os._exit(7)", 7, "prog: ended with exit code 7 before", marks=pytest.mark.long),
         ("os._exit(70)", 70, ""),  # a watch has said why
         pytest.param("ctypes.CDLL(None).exit(0)", 3, "prog: ended with exit code 0 before", marks=pytest.mark.long),
