@@ -1,16 +1,16 @@
-"""aisrv: runs environments and the algorithm's workflow; everything an agent does with the mesh starts here.
+"""aisrv: runs environments and the algorithm's workflow.
 
-It calls the actor (predictions), the buffer's ingest (samples) and the learner (save_model); nobody calls it. When it
-dies, the supervisor starts it again and the others only notice that fewer samples come; unacknowledged samples are lost
-and counted.
+It asks the actor for predictions, sends samples to the buffer's ingest, and has the learner save models. No process
+calls it. When it dies, the supervisor starts it again; until then the learner gets fewer samples. Samples that the
+buffer has not acknowledged are lost and counted.
 
 rollout   the vectorised workflow: environments in groups, unrolls as samples
 slots     Kaiwu-style workflows: one environment and one thread each
-guard     what an environment raises, told as the environment's
-proxy     the agent that a workflow sees
-policy    its predictions, wherever they are made: Policy
-links     what it is connected to: actor, buffer, learner
-local     wrapper_type = "local": the user's agent itself, trained at once
-service   wiring
+guard     turns what an environment raises into an error that names the environment
+proxy     WorkflowAgent, the agent that a workflow gets; OnPolicyGate
+policy    Policy, the interface to predictions, made by an actor or in this process
+links     the connections to actor, buffer and learner
+local     wrapper_type = "local": the user's agent predicts and learns in this process
+service   connects these parts
 check     builds the environment once, in a process of its own, before a start
 """

@@ -1,8 +1,8 @@
-"""Builds what an aisrv would build, once and in a process of its own, before a mesh is started: `python -m
-kaimesh.aisrv.check FD`.
+"""Builds the environment once, in a process of its own, before a mesh is started: `python -m kaimesh.aisrv.check FD`.
 
-The request is a JSON object on stdin: app, env_conf, max_episode_steps; to go on with a run also conf, overrides and
-ckpt. The answer is one on the descriptor FD: {} or {"error": words}. An environment that ends this process gives none.
+The request is a JSON object on stdin: app, env_conf, max_episode_steps, features; for a resume also conf, overrides and
+ckpt. The answer is a JSON object on the file descriptor FD: {}, or {"error": text}. There is no answer if the
+environment ends this process.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from kaimesh import envs
 from kaimesh.config.packages import find_own_code
 from kaimesh.contract.errors import AgentError, ConfigError, MeshError
 
-_MOST_WORDS = 8_000  # of an error: a pipe takes 64 kB without a reader
-_TRIES = 5  # models, newest first: damaged ones are passed over
+_MOST_CHARACTERS = 8_000  # of an error: a pipe holds 64 kB before anyone reads it
+_TRIES = 5  # so many of the newest models are tried, because some may be damaged
 
 
 def check(request: dict[str, Any]) -> None:
-    """Raises whatever building the environment raises. ConfigError: it cannot be built, it does not offer the
-    features that the algorithm wants, or the run's models do not fit it."""
+    """Raises what building the environment raises. ConfigError: it cannot be built, does not offer the features that
+    the algorithm wants, or the run's models do not fit it.
+    """
     env = envs.make(request["app"], env_conf=request["env_conf"], max_episode_steps=request["max_episode_steps"])
     try:
         envs.spaces_of(env)
@@ -41,14 +42,15 @@ def check(request: dict[str, Any]) -> None:
 
 
 def check_models(ckpt: Path, conf: Path, overrides: dict[str, str]) -> None:
-    """Raises ConfigError: the newest model that can be read was trained with another network or other spaces.
+    """Raises ConfigError: the newest undamaged model was trained with another network or for other spaces.
 
-    Only agents that have `check_model` are asked (see kaimesh/contract/agent); others say at `load_model` what does not
-    fit.
+    Only agents with `check_model` are checked (Checking in kaimesh/contract/agent); the others raise later, in
+    `load_model`.
     """
+    # Only a resume needs these, and a new run should not wait until they are imported.
     from kaimesh.config import load
     from kaimesh.process.agents import make_agent, workflow_of
-    from kaimesh.training import checkpoint  # a new run needs none of these, and its user waits
+    from kaimesh.training import checkpoint
 
     config = load(conf, overrides)
     if not workflow_of(config).vectorised:
@@ -73,27 +75,27 @@ def check_models(ckpt: Path, conf: Path, overrides: dict[str, str]) -> None:
 
 
 def main() -> None:
-    """Answers one request."""
+    """Reads one request and writes its answer."""
     faulthandler.enable()
     if sys.platform.startswith("linux"):
         pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)  # whoever asked is gone: nobody waits for the answer
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)  # this process ends with the one that started it
     answer: dict[str, str] = {}
     descriptor = int(sys.argv[1])
     request = sys.stdin.read()
-    if not request:  # there is nothing to build: the start was refused before
+    if not request:  # the start was refused for another reason
         os._exit(0)
-    os.dup2(2, 1)  # what an environment prints is no answer
+    os.dup2(2, 1)  # what an environment prints goes to stderr
     find_own_code()
     try:
         check(json.loads(request))
     except MeshError as error:
         answer = {"error": str(error)}
-    except BaseException:  # SystemExit too: an environment may try to end this process
+    except BaseException:  # including SystemExit: an environment may try to end this process
         answer = {"error": traceback.format_exc()}
-    os.write(descriptor, json.dumps({key: text[-_MOST_WORDS:] for key, text in answer.items()}).encode())
+    os.write(descriptor, json.dumps({key: text[-_MOST_CHARACTERS:] for key, text in answer.items()}).encode())
     sys.stderr.flush()
-    os._exit(0)  # no thread or atexit hook of the environment may hold the start
+    os._exit(0)  # a thread or an atexit hook of the environment could delay a normal exit
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Around every call into an environment: what it raises says that it was the environment, and where."""
+"""Wraps every call of an environment, so that an error says that the environment raised it, and in which call."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from kaimesh.contract.errors import AgentError, EnvError, MeshError, Stopped, wo
 
 
 class environment:
-    """Turns what an environment raises into an EnvError with the original as its cause, and a call of exit into an
-    AgentError.
+    """A context that turns what an environment raises into an EnvError with the original as its cause, and a call of
+    `exit` into an AgentError.
 
-    verb: what it was asked for, such as "step". Entered once a step, so it holds nothing else.
+    verb: the name of the call, such as "step". The context is entered in every step, so it does no other work.
     """
 
     __slots__ = ("_verb",)

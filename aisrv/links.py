@@ -1,4 +1,4 @@
-"""What an agent in an aisrv process is connected to, as protocols, and the real connections of remote mode."""
+"""The connections of an aisrv to actor, buffer and learner: as Protocols, and over the network for remote mode."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from kaimesh.process.life import Context
 from kaimesh.process.meter import Meter
 
 _STATUS_S = 2.0
-_MOST_REASONS = 8  # that saves were refused for, told in the log
+_MOST_REASONS = 8  # different reasons of refused saves that are logged
 
 
 class Sender(Protocol):
-    """The way of samples to the learner."""
+    """Takes samples to the buffer, or to a learner in this process."""
 
     def put(self, batch: Batch) -> None:
-        """Takes a copy; blocks under back-pressure."""
+        """Sends a copy of the samples. Blocks while the buffer is full."""
 
     def flush(self, timeout_s: float) -> bool:
-        """Waits until all is stored; False if it took longer."""
+        """Waits until all samples are stored. False: some were not after `timeout_s`."""
         ...
 
     def close(self) -> None:
@@ -36,14 +36,14 @@ class Sender(Protocol):
 
 
 class UserSaves:
-    """Saves that a workflow asks for. One that is refused or comes too late is a warning, once for each reason, and counted.
+    """Saves models for a workflow. A save that is refused or takes too long is counted, and logged once per reason.
 
     save: Links.save_model. Counter user_saves_refused.
     """
 
     def __init__(self, save: Callable[[], int], logger: logging.Logger, meter: Meter) -> None:
         self._save, self._log, self._meter = save, logger, meter
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
     def __call__(self) -> None:
         """Asks for one save, and returns when it is done or refused."""
@@ -51,31 +51,33 @@ class UserSaves:
             self._save()
         except (PeerError, DiskTrouble) as error:
             self._meter.count("user_saves_refused")
-            if str(error) not in self._said and len(self._said) < _MOST_REASONS:
-                self._said.add(str(error))
+            if str(error) not in self._logged and len(self._logged) < _MOST_REASONS:
+                self._logged.add(str(error))
                 self._log.warning(
-                    "a model that the workflow asked for was not saved, and the workflow goes on: %s", error
+                    "save_model: a model that the workflow asked for was not saved, and the workflow continues: %s. "
+                    "Remove this cause and save again; user_saves_refused counts such saves.",
+                    error,
                 )
 
 
 class Links(Protocol):
-    """Everything one aisrv is connected to."""
+    """All connections of one aisrv."""
 
     @property
     def sender(self) -> Sender:
-        """Shared by all slots."""
+        """The sender, which all slots share."""
         ...
 
     def policy(self, slot: int) -> Policy:
-        """A policy of its own for each group or slot."""
+        """A new policy, for one group or slot."""
         ...
 
     def save_model(self) -> int:
-        """A user save; returns its id."""
+        """Has the learner save its model in user_ckpt; returns the model's id. Raises PeerError, DiskTrouble."""
         ...
 
     def samples_short(self, version: int) -> int:
-        """On-policy: how many samples of model `version` the learner lacks for a learn and waits for.
+        """On-policy: the number of samples of model `version` that the learner still waits for; 0: for none.
 
         Raises PeerError.
         """
@@ -100,7 +102,7 @@ class RemoteLinks:
         self._learner = LearnerClient(app.learner_addr, context.token)
 
     def policy(self, slot: int) -> ActorClient:
-        """A connection of its own to one of the actors."""
+        """A new connection to one of the actors."""
         app = self._context.config.app
         return ActorClient(
             app.actor_addrs,
@@ -114,10 +116,10 @@ class RemoteLinks:
         )
 
     def save_model(self) -> int:
-        """Asks the learner, which saves between two learns."""
+        """See Links. The learner saves between two learns."""
         return self._learner.save_model(timeout_s=60.0)
 
     def samples_short(self, version: int) -> int:
-        """Asks the learner."""
+        """See Links. 0 also if the learner is at another model than `version`."""
         status = self._learner.status(timeout_s=_STATUS_S)
         return status["samples_short"] if status["train_count"] == version else 0

@@ -1,8 +1,9 @@
-"""wrapper_type = "local": the user's agent itself, whose learn trains at once.
+"""wrapper_type = "local": the workflow gets the user's agent itself, and `learn` trains it in this process at once.
 
-The instance stays the user's own; its learn, save_model and load_model are extended by what the mesh promises: counting
-and checking, dumps every dump_model_freq, resume, "latest" and "random" as ids. The slots' threads take turns in it,
-and an error in one is every later one's.
+Four methods of the instance are replaced by ones that also do what the mesh guarantees. `learn` counts, checks metrics
+and dumps every dump_model_freq learns; `load_model` accepts "latest" and "random"; answers of `predict` and `exploit`
+are checked. The slots' threads use the agent one after another; after an error in one of them, every later call ends
+with Stopped.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from kaimesh.training import Training, checkpoint
 
 
 def train_in_place(user: UserAgent, context: Context) -> Training:
-    """Extends the agent as above and resumes, preloads or begins anew; the caller closes what it returns."""
+    """Replaces the agent's methods as described above, then resumes, preloads or begins a training.
+
+    Returns the training; the caller closes it.
+    """
     agent: Any = user.agent
     load = agent.load_model
     training = Training(
@@ -35,13 +39,13 @@ def train_in_place(user: UserAgent, context: Context) -> Training:
         run=context.run,
         meter=context.meter,
         logger=context.logger,
-        publish=lambda folder, info: None,  # nobody else predicts
+        publish=lambda folder, info: None,  # no other process predicts
         stop=context.stop,
     )
-    predicting, training_turn = Turn(), Turn()  # every slot's workflow is a thread of its own
+    predicting, training_turn = Turn(), Turn()  # the workflow of each slot runs in a thread of its own
 
     def checked(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        """`method` in its turn; what it returns is checked as an actor checks it, and is the user's own."""
+        """`method`, by one thread at a time. Its answer is checked as in an actor, and returned unchanged."""
         where = f"{user.name}.{name}"
 
         def call(list_obs_data: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
@@ -66,7 +70,7 @@ def train_in_place(user: UserAgent, context: Context) -> Training:
         known = [info.id for info in checkpoint.models(folder)]
         if id in ("latest", "random"):
             if not known:
-                context.logger.info("load_model(%r): %s holds no model; the agent keeps its weights", id, folder)
+                context.logger.info("load_model(%r): %s has no model yet; the agent keeps its weights", id, folder)
                 return
             id = known[-1] if id == "latest" else random.choice(known)
         with training_turn("load_model", harmless=True), user_code("aisrv (local): Agent.load_model"):
@@ -79,40 +83,38 @@ def train_in_place(user: UserAgent, context: Context) -> Training:
 
 
 class LocalLinks:
-    """kaimesh.aisrv.links.Links of a vectorised agent that trains in this process: its policy, its sender and its
-    learner in one.
-    """
+    """Links (kaimesh.aisrv.links) to an agent that predicts and learns in this process; it is also their Sender."""
 
     def __init__(self, user: UserAgent, training: Training) -> None:
         self._user, self._training = user, training
 
     @property
     def sender(self) -> LocalLinks:
-        """Samples come to `put`."""
+        """This object: see `put`."""
         return self
 
     def policy(self, slot: int) -> AgentPolicy:
-        """Predictions of the agent itself."""
+        """A policy by which the agent itself predicts."""
         del slot
         return AgentPolicy(self._user, lambda: self._training.train_count)
 
     def save_model(self) -> int:
-        """A user save, at once."""
+        """See Links. The model is saved at once."""
         return self._training.user_save()
 
     def samples_short(self, version: int) -> int:
-        """None: `put` returns after the learn."""
+        """0: `put` only returns after the learn, so no learn is ever waited for."""
         del version
         return 0
 
     def put(self, batch: Batch) -> None:
-        """Trains at once."""
+        """Learns from the samples at once."""
         self._user.agent.learn(for_learn(stacking.restored(batch)))
 
     def flush(self, timeout_s: float) -> bool:
-        """Nothing is ever under way."""
+        """True: after `put`, no sample is on its way."""
         del timeout_s
         return True
 
     def close(self) -> None:
-        """Nothing to close: the caller closes the training."""
+        """Does nothing: whoever called train_in_place closes the training."""

@@ -1,4 +1,4 @@
-"""Predictions as an aisrv asks for them, wherever they are made: in an actor, or in this process."""
+"""Policy, the interface by which an aisrv asks for predictions. An actor makes them (ActorClient), or this process."""
 
 from __future__ import annotations
 
@@ -12,25 +12,28 @@ from kaimesh.contract.user_agent import UserAgent
 
 
 class Policy(Protocol):
-    """Predictions: what was sent first is received first. An answer is valid until the next `receive`."""
+    """Asks for predictions. Several requests may be on their way; their answers come in the order of the requests."""
 
     def send(self, batch: Batch, exploit: bool = False, model: ModelId = LATEST) -> None:
-        """Asks for the rows of `batch`, which must stay as they are until the answer has come.
+        """Asks for predictions for the rows of `batch`. They must not change before the answer is received.
 
-        exploit: by the agent's `exploit` instead of `predict`. model: the one that answers; "latest": what the
-        predictor follows, or what `load_model` chose. Raises MeshError: this predictor has no such model.
+        exploit: True: by the agent's `exploit`; False: by its `predict`. model: the model that shall answer; "latest":
+        the newest one, or the one that `load_model` chose. Raises MeshError: this policy cannot ask for that model.
         """
 
     def receive(self) -> tuple[Batch, int]:
-        """The oldest answer under way, act columns `[B, ...]`, and the version of the model that made it."""
+        """The answer to the oldest unanswered request: act columns `[B, ...]`, and the version of the model.
+
+        The columns are valid until the next call of `receive`.
+        """
         ...
 
     def load_model(self, id: ModelId) -> int:
-        """Chooses the model that "latest" means from now on; returns the version that then predicts."""
+        """Chooses the model that predicts from now on, under the name "latest"; returns its version."""
         ...
 
     def version(self) -> int:
-        """The version that predicts now."""
+        """The version of the model that predicts now."""
         ...
 
     def close(self) -> None:
@@ -38,7 +41,10 @@ class Policy(Protocol):
 
 
 class AgentPolicy:
-    """A Policy in this process: `user` answers, one request at a time. version: the present model's."""
+    """A Policy by which the agent of `user` predicts in this process, one request at a time.
+
+    version: returns the version of its model.
+    """
 
     def __init__(self, user: UserAgent, version: Callable[[], int]) -> None:
         self._user, self._version_now = user, version
@@ -46,25 +52,25 @@ class AgentPolicy:
         self._answer: tuple[Batch, int] | None = None
 
     def send(self, batch: Batch, exploit: bool = False, model: ModelId = LATEST) -> None:
-        """As Policy's; predicts at once. Raises AgentError, SampleError as Predictor's."""
+        """See Policy; predicts at once. Raises AgentError, SampleError: see Predictor.answer."""
         only_latest(model, "the agent in this process")
         self._answer = self._predictor.answer_all(batch, exploit), self._version_now()
 
     def receive(self) -> tuple[Batch, int]:
-        """What `send` found."""
+        """See Policy. Raises MeshError: there was no `send` before."""
         if self._answer is None:
-            raise MeshError("receive() was called, but nothing was asked; call send() first")
+            raise MeshError("receive() was called, but nothing was asked, so there is no answer; call send() first")
         answer, self._answer = self._answer, None
         return answer
 
     def load_model(self, id: ModelId) -> int:
-        """By the agent's own `load_model`."""
+        """Calls the agent's `load_model`."""
         self._user.agent.load_model(id=id)
         return self._version_now()
 
     def version(self) -> int:
-        """The number of learns."""
+        """See Policy."""
         return self._version_now()
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Does nothing: there is no connection."""

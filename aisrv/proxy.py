@@ -1,4 +1,4 @@
-"""The agent that a workflow sees, and the gate that keeps on-policy training in step."""
+"""WorkflowAgent, the agent that a workflow gets; and OnPolicyGate, which makes aisrv and learner alternate."""
 
 from __future__ import annotations
 
@@ -21,18 +21,25 @@ from kaimesh.process.meter import Meter
 
 _POLL_S = 0.002
 _FLUSH_S = 60.0
-ASK_S = 5.0  # samples under way have arrived by then, so that nobody asks for nothing
+ASK_S = (
+    5.0  # between two questions to the learner; samples on their way arrive in less, so that none seem to be missing
+)
 
 
 class OnPolicyGate:
-    """Holds an aisrv once it has sent its share of a batch, until the model made from that batch predicts.
+    """On-policy: stops an aisrv that has sent its share of a batch until the model learned from this batch predicts.
 
-    share: samples that this aisrv owes per model version: train_batch_size / aisrv_count, rounded up.
+        time    ------------------------------------------------------------------------------------>
+        aisrv     makes samples of model v  |  waits in the gate                      | makes samples of v + 1
+        learner   waits for a whole batch       | draws, learns | dumps, pushes |       waits
+        actor     predicts with v                                        loads v + 1 |  predicts with v + 1
 
-    Samples can be lost on the way: by a buffer or a learner that was killed, or because one was refused. Then the
-    learner waits for samples and the gate for a model. So the gate asks the learner now and then, and where it says
-    twice that it lacks as many samples of this very model, it lets the aisrv make more with that model. Counter
-    on_policy_refills.
+    share: the number of samples that this aisrv must send per model: train_batch_size / aisrv_count, rounded up.
+
+    Samples can be lost on the way, by a killed buffer or learner, or be refused. Then the learner would wait for
+    samples and the gate for a model, for ever. Therefore the gate asks the learner every `ask_s` seconds how many
+    samples of model v it still waits for. If two answers in a row are the same number above 0, no sample is on its way
+    any more, and the gate lets the aisrv make more samples with model v. Counter on_policy_refills.
     """
 
     def __init__(
@@ -49,7 +56,10 @@ class OnPolicyGate:
         self._version, self._sent = -1, 0
 
     def pass_through(self, samples: int, version: int, links: Links, current: Callable[[], int]) -> None:
-        """Counts `samples` made with `version`; returns at once, or after the next version is there. Raises Stopped."""
+        """Counts `samples` that were made with model `version`. Once the share is sent, waits for the next model.
+
+        current: returns the version that predicts now. Raises Stopped.
+        """
         with self._lock:
             if version > self._version:
                 self._version, self._sent = version, 0
@@ -69,19 +79,22 @@ class OnPolicyGate:
                 raise Stopped
             if time.monotonic() < ask_at:
                 continue
-            before, short = short, self._ask(version, links)
+            before, short = short, self._samples_short(version, links)
             ask_at = time.monotonic() + self._ask_s
             if short and short == before:
                 self._meter.count("on_policy_refills")
                 self._log.warning(
-                    "on-policy: this aisrv sent %d samples of model %d and waits for model %d; the learner lacks %d samples of model %d and "
-                    "waits for them: some were lost on the way, or refused (samples_lost and samples_refused of each aisrv; was a buffer or "
-                    "the learner restarted?). More are made with model %d now.",
+                    "on-policy: this aisrv sent %d samples of model %d and waits for model %d; the learner lacks %d "
+                    "samples of model %d and waits for them. Some were lost on the way, or refused, so neither would "
+                    "continue; this aisrv now makes more samples with model %d. If it happens again, look at "
+                    "samples_lost and samples_refused of each aisrv, and whether a buffer or the learner was "
+                    "restarted.",
                     self._sent, version, version + 1, short, version, version,
                 )  # fmt: skip
                 return
 
-    def _ask(self, version: int, links: Links) -> int:
+    def _samples_short(self, version: int, links: Links) -> int:
+        """What the learner answers; 0 if it does not answer."""
         try:
             return links.samples_short(version)
         except PeerError as error:
@@ -90,12 +103,15 @@ class OnPolicyGate:
 
 
 class WorkflowAgent:
-    """predict, exploit and load_model go to the policy, learn to the sender, save_model to the learner; the rest is
-    `user`'s own.
+    """The agent that a workflow gets in place of the user's own instance, to which it passes everything else.
 
-    In remote mode these are an actor, the buffer and the learner's process; in local mode all are in this one.
+        predict, exploit, load_model   to the policy: an actor, or in local mode this process
+        learn                          to the sender: the buffer, or in local mode this process
+        save_model                     to the learner, or in local mode this process
+        all other attributes           read from and set on the local instance of the user's class
 
-    Attributes that a workflow reads or sets are the local instance's: they never reach the actor's or the learner's.
+    An attribute that a workflow sets therefore never reaches the instances in the actor and the learner.
+    save: asks for a user save; see UserSaves.
     """
 
     _OWN = frozenset(
@@ -141,28 +157,28 @@ class WorkflowAgent:
             setattr(self._local, name, value)
 
     def send(self, batch: Batch) -> None:
-        """Asks for predictions of the rows of `batch` and goes on; `receive` fetches the answer."""
+        """Asks for predictions for the rows of `batch` and returns at once; see Policy.send."""
         self._policy.send(batch)
 
     def receive(self) -> tuple[Batch, int]:
-        """The answer to `send` (valid until the next one) and the model version that made it."""
+        """The oldest answer and the version of the model that made it; see Policy.receive."""
         acts, self._version = self._policy.receive()
         return acts, self._version
 
     def predict(self, list_obs_data: Sequence[Any]) -> list[Any]:
-        """One ActData per observation, from the actor's predict."""
-        return self._ask(list_obs_data, exploit=False)
+        """One ActData per observation, by the `predict` of the agent in the actor."""
+        return self._predict(list_obs_data, exploit=False)
 
     def exploit(self, list_obs_data: Sequence[Any]) -> list[Any]:
-        """One ActData per observation, from the actor's exploit."""
-        return self._ask(list_obs_data, exploit=True)
+        """One ActData per observation, by the `exploit` of the agent in the actor."""
+        return self._predict(list_obs_data, exploit=True)
 
     def learn(self, list_sample_data: Sequence[Any]) -> None:
-        """Sends the samples to the buffer and returns; blocks under back-pressure, and on-policy until the next model."""
+        """Sends the samples to the buffer. Blocks while it is full, and on-policy until the next model predicts."""
         if list_sample_data is None or len(list_sample_data) == 0:
             return
         batch = sample_columns(list_sample_data)
-        if MODEL_VERSION not in batch.columns:  # an unroll has its own
+        if MODEL_VERSION not in batch.columns:  # unrolls bring it along
             batch = with_origin(
                 batch.columns, self._full(len(batch), self._version), self._full(len(batch), self._run_id)
             )
@@ -170,7 +186,7 @@ class WorkflowAgent:
         for start in range(0, len(batch), self._send_size):
             try:
                 self._links.sender.put(batch[start : start + self._send_size])
-            except Stopped:  # the sender counts what it no longer takes, so it is offered the rest as well
+            except Stopped:  # the rest is put too: the sender counts what it no longer takes
                 stopped = True
         if stopped:
             raise Stopped
@@ -179,16 +195,16 @@ class WorkflowAgent:
             self._gate.pass_through(len(batch), oldest, self._links, self._policy.version)
 
     def save_model(self, path: str | None = None, id: str | int = "1") -> None:
-        """Asks the learner to save; path and id are its own to choose, as in Kaiwu. A refusal is a warning in the log."""
+        """Asks the learner to save its model. It chooses path and id, as in Kaiwu. A refusal is only logged."""
         del path, id
         self._save()
 
     def load_model(self, path: str | None = None, id: str | int = "latest") -> None:
-        """Asks the actor to predict with "latest", "random" or a numbered model of the pool."""
+        """Asks the actor to predict with another model of the pool: "latest", "random" or an id."""
         del path
         self._version = self._policy.load_model(id)
 
-    def _ask(self, rows: Sequence[Any], exploit: bool) -> list[Any]:
+    def _predict(self, rows: Sequence[Any], exploit: bool) -> list[Any]:
         batch = Batch.of(rows, self._specs)
         if self._specs is None:
             self._specs = batch.specs

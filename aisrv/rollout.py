@@ -1,12 +1,17 @@
-"""The vectorised workflow: groups of environments, stepped in turn while the other groups' predictions travel.
+"""The vectorised workflow: steps one group of environments while the actor predicts for the other groups.
+
+    time        ------------------------------------------>
+    this thread   step A   step B   step A   step B   ...
+    actor                  acts A   acts B   acts A   ...
 
 Shape legend: N environments of one group, T steps of an unroll; `...` one observation.
 
-A sample is one environment's unroll of T steps: entry t of `reward`, `terminated`, `truncated` and `mask` `[T]` is what
-action t led to; observations and predictions have one entry more, `[T+1, ...]`, whose last is the bootstrap and the
-first of the next unroll. Environments autoreset on the *next* step, so obs[t+1] of a truncated step t is the true final
-observation; the reset step itself is masked out. Stacked frames travel as single ones, see kaimesh/contract/stacking;
-of a recurrent network's state the sample has the one before step 0, see kaimesh/contract/recurrence.
+A sample is one environment's unroll of T steps. Entry t of `reward`, `terminated`, `truncated` and `mask` `[T]` is the
+result of action t. Observations and predictions have one entry more, `[T+1, ...]`: the last one is for bootstrapping,
+and also the first one of the next unroll. Environments reset themselves in the *next* step, so obs[t+1] of a truncated
+step t is the true final observation; the reset step itself is masked out. Stacked frames are stored as single ones
+(kaimesh/contract/stacking). Of a recurrent network's state, a sample has the one before step 0
+(kaimesh/contract/recurrence).
 """
 
 from __future__ import annotations
@@ -28,13 +33,13 @@ from kaimesh.contract.user_agent import UserAgent
 from kaimesh.contract.workflow import vectorised
 from kaimesh.process.meter import Meter
 
-ENDLESS_STEPS = 30_000  # of one episode, from the start on: then somebody should know
+ENDLESS_STEPS = 30_000  # a warning is logged if the first episode has so many steps
 
 
-class Rolling(Protocol):
-    """What a group needs of its agent: kaimesh.aisrv.proxy.WorkflowAgent.
+class RolloutAgent(Protocol):
+    """What a group needs of its agent, which is a kaimesh.aisrv.proxy.WorkflowAgent.
 
-    on_policy: `learn` may return with a new model.
+    on_policy: a newer model may predict after `learn`.
     """
 
     user: UserAgent
@@ -48,20 +53,20 @@ class Rolling(Protocol):
         ...
 
     def learn(self, list_sample_data: Batch) -> None:
-        """Takes samples away."""
+        """Takes samples, to learn from them."""
 
 
 class Group:
-    """N environments and their unroll under way.
+    """N environments that are stepped together, and the unroll that is being filled.
 
-    unroll_length: T, steps in a sample. first_slot: number of the first environment among the `total_slots` of all
-    aisrv; 0: these are all.
+    unroll_length: T, steps in a sample. first_slot: the number of the first environment among all `total_slots` of all
+    aisrv. total_slots: 0: there are no others than these N.
     """
 
     def __init__(
         self,
         env: gym.vector.VectorEnv,
-        agent: Rolling,
+        agent: RolloutAgent,
         unroll_length: int,
         meter: Meter,
         run_id: int,
@@ -83,32 +88,35 @@ class Group:
         self._done = np.zeros(n, bool)
         self._return = np.zeros(n, np.float64)
         self._steps = np.zeros(n, np.int64)
-        self._version = np.zeros(n, np.int64)  # of the unroll's first action
+        self._version = np.zeros(n, np.int64)  # of the model that predicted the unroll's first action
         self._latest = 0
         self._state = RecurrentState(user.recurrent, n)
-        self._state_before = self._state.columns  # of the unroll's first step
+        self._state_before = self._state.columns  # the states before the unroll's first step
         self._env_phase, self._predict_phase, self._send_phase = (meter.phase(p) for p in ("env", "predict", "send"))
         with environment("reset"):
             observation, _ = env.reset(seed=seed)
         self._stack: int = getattr(env, "frame_stack", 0)
-        self._observed = self._memory(observation)
+        self._observed = self._observation_arrays(observation)
         self._predicted: dict[str, np.ndarray] = {}
         self._reward = np.zeros((n, unroll_length), np.float32)
         self._flags = {name: np.zeros((n, unroll_length), bool) for name in ("terminated", "truncated", "mask")}
-        self._ask(observation)
+        self._request_acts(observation)
 
     def advance(self) -> int:
-        """One step of every environment; a full unroll goes out on the way. Returns the valid environment steps."""
+        """One step of every environment; before it, a full unroll is sent. Returns the number of steps without resets.
+
+        receive acts t --> unroll full? send it --> step --> record step t --> send observation t + 1
+        """
         with self._predict_phase:
             acts, version = self.agent.receive()
         self._write_prediction(acts, version)
         if self._t == self.length:
             with self._send_phase:
                 unroll = self._unroll()
-                self._t = 0  # it is `learn`'s from here on, also where the stop ends that
+                self._t = 0  # these steps are sent, even if a stop ends `learn`: they are not `unfinished`
                 self.agent.learn(unroll)
             self._carry_over()
-            if self.agent.on_policy:  # the next unroll's first action must be the new model's
+            if self.agent.on_policy:  # the new model must predict the next unroll's first action
                 self.agent.send(self._request())
                 acts, version = self.agent.receive()
                 self._write_prediction(acts, version)
@@ -119,30 +127,30 @@ class Group:
         valid = self._record(reward, terminated, truncated, getattr(self.env, "true_rewards", reward))
         self._state.advance(~self._flags["mask"][:, self._t])
         self._t += 1
-        self._ask(observation)
+        self._request_acts(observation)
         return valid
 
     @property
     def longest(self) -> int:
-        """Steps of the longest episode under way."""
+        """Steps so far of the longest unfinished episode."""
         return int(self._steps.max())
 
     @property
     def unfinished(self) -> int:
-        """Valid environment steps of the unroll under way, which nobody has yet."""
+        """The number of steps, without resets, in the unroll that is being filled."""
         return int(np.count_nonzero(self._flags["mask"][:, : self._t]))
 
-    def _see(self, observation: np.ndarray) -> dict[str, np.ndarray]:
+    def _observation_columns(self, observation: np.ndarray) -> dict[str, np.ndarray]:
         columns = {"obs": observation}
         legal = getattr(self.env, "legal_actions", None)
         if legal is not None:
             columns["legal_act"] = legal
         return columns
 
-    def _memory(self, observation: np.ndarray) -> dict[str, np.ndarray]:
-        """What `_store` writes an unroll's observations to."""
+    def _observation_arrays(self, observation: np.ndarray) -> dict[str, np.ndarray]:
+        """Empty arrays for the observations of an unroll."""
         columns = {}
-        for name, c in self._see(observation).items():
+        for name, c in self._observation_columns(observation).items():
             n, *shape = c.shape
             if name == "obs" and self._stack:
                 columns[stacking.FRAMES] = np.zeros((n, self.length + self._stack, *shape[1:]), c.dtype)
@@ -150,29 +158,30 @@ class Group:
                 columns[name] = np.zeros((n, self.length + 1, *shape), c.dtype)
         return columns
 
-    def _ask(self, observation: np.ndarray) -> None:
-        self._seen = self._see(observation)
-        self._store()
+    def _request_acts(self, observation: np.ndarray) -> None:
+        self._current = self._observation_columns(observation)
+        self._store_observation()
         self.agent.send(self._request())
 
-    def _store(self) -> None:
-        """Writes what is seen as observation t."""
-        for name, column in self._seen.items():
+    def _store_observation(self) -> None:
+        """Writes the current observation as entry t of the unroll."""
+        for name, column in self._current.items():
             if name == "obs" and self._stack:
                 stacking.write(self._observed[stacking.FRAMES], self._t, column)
             else:
                 self._observed[name][:, self._t] = column
 
     def _check_stacks(self, first: np.ndarray) -> None:
-        """first: the first observations of episodes."""
+        """first: observations with which episodes begin. Raises ConfigError: their older frames are not zeros."""
         if first[:, :-1].any():
             raise ConfigError(
-                "the environment names frame_stack in its metadata, but an episode's first observation holds older frames that are "
-                "not zeros; the learner would see others than the actor. Fill them with zeros, or take frame_stack out."
+                "the environment names frame_stack in its metadata, but an episode's first observation holds older "
+                "frames that are not zeros; the learner would see other frames than the actor. Fill them with zeros, "
+                "or take frame_stack out."
             )
 
     def _request(self) -> Batch:
-        columns = {name: np.ascontiguousarray(column) for name, column in self._seen.items()}
+        columns = {name: np.ascontiguousarray(column) for name, column in self._current.items()}
         return with_run_id({**columns, **self._state.columns, **self._constants}, self._run_id)
 
     def _write_prediction(self, acts: Batch, version: int) -> None:
@@ -187,10 +196,10 @@ class Group:
             self._version[:] = version
 
     def _record(self, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, score: np.ndarray) -> int:
-        """Stores step t and keeps the episodes' books; a step after the end of an episode is its reset and counts
-        nothing.
+        """Stores step t, and counts returns and lengths of episodes. The step after the end of an episode is a reset
+        and is not counted.
 
-        score: the reward before any clipping, which returns are the sum of.
+        score: the true reward, before any clipping; returns are sums of it. Returns the number of steps counted.
         """
         t, valid = self._t, ~self._done
         self._reward[:, t] = reward
@@ -217,7 +226,8 @@ class Group:
             return self._sampling.sample_of(unrolls)
 
     def _carry_over(self) -> None:
-        self._store()
+        """The last observation and prediction of an unroll are the first ones of the next."""
+        self._store_observation()
         for column in self._predicted.values():
             column[:, 0] = column[:, self.length]
         self._version[:] = self._latest
@@ -225,10 +235,10 @@ class Group:
 
 
 @vectorised
-def workflow(envs: Sequence[gym.vector.VectorEnv], agents: Sequence[Rolling], logger: Any, monitor: Any) -> None:
-    """Rolls out until the mesh stops. `agents[i]` predicts for the group `envs[i]`.
+def workflow(envs: Sequence[gym.vector.VectorEnv], agents: Sequence[RolloutAgent], logger: Any, monitor: Any) -> None:
+    """Steps environments and sends samples until the mesh stops. `agents[i]` predicts for the group `envs[i]`.
 
-    monitor: kaimesh.aisrv.service.WorkflowMonitor, for the meter, the stop event, the seed and the slots' numbers.
+    monitor: a kaimesh.aisrv.service.WorkflowMonitor.
     """
     meter = monitor.meter
     groups, slot = [], monitor.first_slot
@@ -236,7 +246,7 @@ def workflow(envs: Sequence[gym.vector.VectorEnv], agents: Sequence[Rolling], lo
         meter.state("starting", f"the first reset of {sum(env.num_envs for env in envs)} environments")
     for i, (env, agent) in enumerate(zip(envs, agents, strict=True)):
         run_id, seed = monitor.run_id + 1000 * i, monitor.seed + 1000 * i
-        assert agent.user.vectorised is not None  # or the service had refused it
+        assert agent.user.vectorised is not None  # the service has checked it
         length = agent.user.vectorised.unroll_length
         groups.append(Group(env, agent, length, meter, run_id, seed, slot, monitor.total_slots))
         slot += env.num_envs
@@ -256,9 +266,9 @@ def workflow(envs: Sequence[gym.vector.VectorEnv], agents: Sequence[Rolling], lo
             turns += 1
             if turns == ENDLESS_STEPS and max(group.longest for group in groups) >= ENDLESS_STEPS:
                 logger.warning(
-                    "an episode has had %d steps and no end; a return is known only once an episode ends. Set max_episode_steps "
-                    "if this environment does not end by itself",
+                    "an episode has had %d steps and no end; a return is only known once an episode ends. Set "
+                    "max_episode_steps if this environment does not end by itself",
                     ENDLESS_STEPS,
                 )
-    finally:  # steps that were made and will never be learned from
+    finally:  # steps that no sample will contain
         meter.count("env_steps_unfinished", sum(group.unfinished for group in groups))

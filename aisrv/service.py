@@ -1,4 +1,4 @@
-"""Wiring of an aisrv process: environments, links, agents, and the workflow that the algorithm names."""
+"""Connects the parts of an aisrv process: environments, links, agents, and the workflow that the algorithm names."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ from kaimesh.training import Training
 
 
 class WorkflowMonitor(Monitor):
-    """Kaiwu's monitor, and for native workflows the meter, the stop event, the seed, the life's id and the slots'
-    numbers.
+    """Kaiwu's monitor. For vectorised workflows it also has what they need of the process.
+
+    seed: of the first environment. run_id: a random number for this life of the process; its environments count on from
+    it. first_slot: the number of this aisrv's first slot among the total_slots of all aisrv.
     """
 
     def __init__(self, context: Context) -> None:
@@ -37,7 +39,9 @@ class WorkflowMonitor(Monitor):
 
 
 class NoAgent:
-    """wrapper_type = "none": every wrapped call returns None; the rest is the agent's own."""
+    """wrapper_type = "none": predict, exploit, learn, save_model and load_model do nothing and return None; all other
+    attributes are the agent's.
+    """
 
     def __init__(self, agent: Any) -> None:
         self._agent = agent
@@ -49,7 +53,7 @@ class NoAgent:
 
 
 class AisrvService:
-    """One aisrv process. `make_links` connects its agents: over the network, or in one process (train_test.py)."""
+    """One aisrv process. make_links: makes the connections, over the network or in one process (train_test.py)."""
 
     def __init__(self, context: Context, make_links: Callable[[Context, Spaces], Links] = RemoteLinks) -> None:
         self._context = context
@@ -78,7 +82,7 @@ class AisrvService:
             self._agents = self._linked(self._links)
 
     def run(self) -> None:
-        """Runs the workflow until it returns, raises, or the mesh stops."""
+        """Runs the workflow until it returns or raises, or the mesh stops."""
         context = self._context
         context.logger.info(
             "workflow %s, wrapper_type %s", context.config.algo.train_workflow, context.config.app.wrapper_type
@@ -91,7 +95,7 @@ class AisrvService:
             run_slots(self._workflow.run, self._envs, self._agents, context.logger, self._monitor, context.stop)
 
     def close(self) -> None:
-        """Dumps what a local agent learned; waits for the last acknowledgements; ends connections and environments."""
+        """Dumps a local agent's model, waits for the last acknowledgements, closes connections and environments."""
         if self._training is not None:
             self._training.close()
         if self._links is not None:
@@ -125,24 +129,28 @@ class AisrvService:
         return [CountedEnv(facade, context.meter, context.stop) for facade in facades], facades[0].spaces
 
     def _teller(self, before: int, count: int) -> Callable[[int], None]:
-        """What says which environment is being built; a stop ends it there. before: how many others come first."""
+        """A function that publishes which environment is being built: the one after `before` + number - 1 others.
+
+        It raises Stopped if the process was asked to stop.
+        """
         meter, stop = self._context.meter, self._context.stop
 
         def tell(number: int) -> None:
             if stop.is_set():
                 raise Stopped
-            meter.state("starting")  # so that the seconds are this environment's
+            meter.state("starting")  # so that the state's time starts again for each environment
             meter.state("starting", f"building environment {before + number} of {count}")
 
         return tell
 
     def _fitting(self, user: UserAgent) -> UserAgent:
-        """`user`. Raises AgentError: the workflow cannot use such an agent."""
+        """`user`. Raises AgentError: the workflow is vectorised and the agent is not."""
         path = self._context.config.algo.train_workflow
         if self._workflow.vectorised and user.vectorised is None:
             raise AgentError(
-                f"train_workflow = {path} is vectorised, but {user.name} has no unroll_length, so nobody knows how many steps a sample "
-                "has. Give it one (Vectorised in kaimesh.agent), or name a workflow that plays one environment at a time."
+                f"train_workflow = {path} is vectorised, but {user.name} has no unroll_length, so the number of steps "
+                "in a sample is unknown and nothing is started. Give it one (Vectorised in kaimesh.agent), or name a "
+                "workflow that plays one environment at a time."
             )
         return user
 

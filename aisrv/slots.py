@@ -1,4 +1,4 @@
-"""Kaiwu-style workflows: each slot is a thread with one environment facade and one agent, running the user's workflow."""
+"""Kaiwu-style workflows: the user's workflow runs once per slot, in a thread, with one environment and one agent."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _LAST_S = 30.0
 
 
 class CountedEnv:
-    """A facade that also keeps the mesh's books, ends at a stop, and says when the environment itself raised.
+    """A facade that also counts steps and episodes, raises Stopped after a stop, and names the environment in errors.
 
-    The user's code may set attributes on it; what it reads is the facade's.
+    Attributes that it does not have are read from the facade. A workflow may set attributes of its own on it.
     """
 
     def __init__(self, facade: Any, meter: Meter, stop: threading.Event) -> None:
@@ -30,7 +30,7 @@ class CountedEnv:
         return getattr(self._facade, name)
 
     def reset(self, usr_conf: Any = None) -> Any:
-        """As the facade's."""
+        """See KaiwuEnv.reset."""
         self._check_stop()
         self._return, self._length = 0.0, 0
         self._meter.beat()
@@ -39,15 +39,15 @@ class CountedEnv:
         return first
 
     def close(self) -> None:
-        """As the facade's."""
+        """See KaiwuEnv.close."""
         self._call("close")
 
     def step(self, act: Any, *args: Any, **kwargs: Any) -> Any:
-        """As the facade's `(frame_no, obs, score, terminated, truncated, env_info)`."""
+        """See KaiwuEnv.step: `(frame_no, obs, score, terminated, truncated, env_info)`."""
         self._check_stop()
         result = self._call("step", act, *args, **kwargs)
         self._meter.beat()
-        if result[0] is None:  # Kaiwu's answer of a game that could not step
+        if result[0] is None:  # as in Kaiwu: the game could not step
             return result
         self._length += 1
         self._meter.count("env_steps")
@@ -67,15 +67,15 @@ class CountedEnv:
 def run_slots(
     workflow: Workflow, envs: Sequence[Any], agents: Sequence[Any], logger: Any, monitor: Any, stop: threading.Event
 ) -> None:
-    """Runs one thread per environment until all have returned; the first error stops the others and is raised here.
+    """Runs one thread per environment until all have returned. The first error stops the other threads; it is raised.
 
-    Who does not stop within _LAST_S is left behind: what it waits for may never come, and the error is what explains
-    it.
+    It waits no longer than _LAST_S seconds for threads that do not stop: what such a thread waits for may never come,
+    and the error that explains it should be raised.
     """
     errors: list[BaseException] = []
-    told: list[
-        BaseException
-    ] = []  # other slots' errors; one whose workflow goes on after its own error is heard of here alone
+    # Causes of Stopped: an earlier error of the agent that ends every other thread's turn. A workflow that caught the
+    # error itself and continues is only heard of by these.
+    causes: list[BaseException] = []
 
     def run(slot: int) -> None:
         try:
@@ -84,7 +84,7 @@ def run_slots(
             logger.info("slot %d: the workflow returned", slot)
         except Stopped as stopped:
             if stopped.__cause__ is not None:
-                told.append(stopped.__cause__)
+                causes.append(stopped.__cause__)
                 stop.set()
         except BaseException as error:
             errors.append(error)
@@ -99,10 +99,10 @@ def run_slots(
     for thread in threads:
         while thread.is_alive() and time.monotonic() < deadline:
             thread.join(1.0)
-            if errors or told:
+            if errors or causes:
                 deadline = min(deadline, time.monotonic() + _LAST_S)
     if errors:
         raise errors[0]
     with user_code("aisrv: the agent, in a slot whose workflow went on,"):
-        if told:
-            raise told[0]
+        if causes:
+            raise causes[0]

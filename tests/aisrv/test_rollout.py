@@ -190,7 +190,7 @@ def test_an_agent_that_loses_its_state_is_told_so() -> None:
     agent = Remembering()
     group = Group(Counter(2), agent, 4, Meter("aisrv_0"), run_id=0, seed=0)
     agent.receive = lambda: Echo.receive(agent)  # type: ignore[method-assign]
-    with pytest.raises(AgentError, match="no column 'seen', which its initial_state declares"):
+    with pytest.raises(AgentError, match="no column 'seen', although its initial_state has it"):
         group.advance()
 
 
