@@ -157,8 +157,8 @@ class NativeAgent(agent.BaseAgent):
     def _trained(self, what: str) -> Learner:
         if self._learner is None:
             raise AgentError(
-                f"{what} an agent of type {self.agent_type!r}; only the learner's can learn. Make it with "
-                "agent_type = 'learner'."
+                f"{what} an agent of type {self.agent_type!r}, which has no optimizer; only the learner's can learn. "
+                "Make it with agent_type = 'learner'."
             )
         return self._learner
 

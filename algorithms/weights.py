@@ -59,7 +59,9 @@ def _read(path: Path, only: str | None) -> dict[str, np.ndarray]:
             found = {name: file[name] for name in file.files if only in (None, name)}
             return found if _HEADER in found else {_HEADER: file[_HEADER]}
     except FileNotFoundError:
-        raise AgentError(f"there is no model {path}. Give the id of a model that was saved.") from None
+        raise AgentError(
+            f"there is no model {path}; nothing was loaded. Give the id of a model that was saved."
+        ) from None
     except _DAMAGE as error:
         raise _damaged(path, error) from error
 
@@ -90,4 +92,7 @@ def check(path: Path, header: Mapping[str, Any], wanted: Mapping[str, Any], keys
         if header.get(name) != value
     ]
     if problems:
-        raise AgentError(f"{path} does not fit this run: {'; '.join(problems)}. Nothing was loaded.")
+        raise AgentError(
+            f"{path} does not fit this run: {'; '.join(problems)}. Nothing was loaded. Correct these, or load another "
+            "model."
+        )

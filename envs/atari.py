@@ -5,11 +5,11 @@ Frame skip 4 with the maximum over the last two frames, 84 x 84 grey, 4 frames s
 
 | option | default | meaning |
 |---|---|---|
-| `reward_clipping` | true | rewards are clipped to [-1, 1]; `true_rewards`, and with them every reported return, are not |
+| `reward_clipping` | true | rewards are clipped to [-1, 1]; `true_rewards`, and so all reported returns, are not |
 | `episodic_life` | false | a lost life ends the episode and restarts the game; evaluation turns it off |
 | `repeat_action_probability` | 0.0 | sticky actions: 0.25 is the protocol of arXiv 1709.06009 |
 | `num_threads` | 1 | emulator threads of each group of environments |
-| `frameskip`, `stack_num`, `noop_max`, `use_fire_reset`, `full_action_space`, `continuous`, ... | ale-py's | see ale_py.vector_env |
+| `frameskip`, `stack_num`, `noop_max`, `use_fire_reset`, `full_action_space`, ... | ale-py's | see ale_py.vector_env |
 """
 
 from __future__ import annotations
@@ -101,7 +101,10 @@ def vector_atari(
     if game not in games:
         near = difflib.get_close_matches(game.lower(), games, 3, 0.5)
         hint = f"; did you mean {' or '.join(f'ale:{n}' for n in near)}?" if near else "."
-        raise ConfigError(f"app = 'ale:{game}': ale-py has no game {game!r}{hint} It has {len(games)}, in snake_case.")
+        raise ConfigError(
+            f"app = 'ale:{game}': ale-py has no game {game!r}{hint} No environment was made. Name one of its "
+            f"{len(games)} games, in snake_case."
+        )
     known = [*inspect.signature(AtariVectorEnv).parameters][2:]
     for key in env_conf:
         if key in _RESERVED:
@@ -109,7 +112,10 @@ def vector_atari(
         if key not in known:
             near = difflib.get_close_matches(key, known, 1, 0.6)
             hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise ConfigError(f"ale:{game} has no option {key!r} (in env_conf){hint} It has: {', '.join(known)}.")
+            raise ConfigError(
+                f"ale:{game} has no option {key!r} (in env_conf){hint} No environment was made. Name one of: "
+                f"{', '.join(known)}."
+            )
     options = {"num_threads": 1, **env_conf, "autoreset_mode": AutoresetMode.NEXT_STEP}
     clip = bool(options.pop("reward_clipping", True))
     if max_episode_steps:

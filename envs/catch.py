@@ -1,7 +1,7 @@
 """Catch: a ball falls down a small board, a paddle on the lowest row has to be under it. Learned in seconds.
 
-As in bsuite (arXiv 1908.03568): 10 x 5 cells; actions left, stay, right; +1 or -1 when the ball is down, else 0. An episode is
-always `rows - 1` steps. Written once, vectorised; `envs.make("catch")` is one slot of it.
+As in bsuite (arXiv 1908.03568): 10 x 5 cells; actions left, stay, right; +1 or -1 when the ball is down, else 0. An
+episode is always `rows - 1` steps. Written once, vectorised; `envs.make("catch")` is one slot of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ class Catch(VectorEnv):
     """`num_envs` boards.
 
     Observations float32 `[N, rows * columns]`, 1 at the ball and at the paddle, row by row from the top.
-    legal_actions: forbid the paddle to move into a wall, in info["legal_act"] bool `[N, 3]`; a forbidden action means stay.
+    legal_actions: forbid the paddle to move into a wall, in info["legal_act"] bool `[N, 3]`; a forbidden action means
+    stay.
     """
 
     def __init__(
@@ -35,7 +36,10 @@ class Catch(VectorEnv):
         render_mode: str | None = None,
     ) -> None:
         if rows < 2 or columns < 2:
-            raise ValueError(f"catch needs at least 2 rows and 2 columns; got rows={rows}, columns={columns}")
+            raise ValueError(
+                f"catch needs at least 2 rows and 2 columns; got rows={rows}, columns={columns}, where nothing could "
+                "fall. Correct env_conf."
+            )
         self.num_envs, self.rows, self.columns = num_envs, rows, columns
         self.render_mode = render_mode
         self.metadata = {

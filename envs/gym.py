@@ -37,7 +37,9 @@ def make_registered(
     try:
         env: gymnasium.Env = gymnasium.make(spec, disable_env_checker=True, **arguments)
     except gymnasium.error.DependencyNotInstalled as error:
-        raise ConfigError(f"gym:{env_id} needs a package that is not installed: {error}") from error
+        raise ConfigError(
+            f"gym:{env_id} needs a package that is not installed, so no environment was made: {error}. Install it."
+        ) from error
     except TypeError as error:
         _explain_arguments(f"gym:{env_id}", arguments, error)
         raise
@@ -90,7 +92,8 @@ def find(env_id: str) -> EnvSpec:
 def load(app: str) -> Callable[..., Any]:
     """What a dotted `app` names: a class of environments, or a function marked as a factory of them.
 
-    Raises ConfigError: there is none, or it is something else, which is then never called; the module's own errors pass through.
+    Raises ConfigError: there is none, or it is something else, which is then never called; the module's own errors pass
+    through.
     """
     target = named(app)
     if inspect.isclass(target) and issubclass(target, gymnasium.Env | VectorEnv):
@@ -113,18 +116,22 @@ def named(app: str) -> Callable[..., Any]:
     """The class or function that `<module>:<name>` names; imports the module. Raises ConfigError: there is none."""
     module_name, _, name = app.rpartition(":")
     if not all(part.isidentifier() for part in module_name.split(".")):
-        raise ConfigError(f"app = {app!r}: {module_name!r} is no module's name. Write <package>.<module>:<class>.")
+        raise ConfigError(
+            f"app = {app!r}: {module_name!r} is no module's name, so nothing was imported. Write "
+            "<package>.<module>:<class>."
+        )
     if whole := below_kaimesh(module_name):
         raise ConfigError(
-            f"app = {app!r}: everything of kaimesh's is imported by its whole name. Write app = '{whole}:{name}'."
+            f"app = {app!r}: modules of kaimesh are imported by their full names, so nothing was. Write app = "
+            f"'{whole}:{name}'."
         )
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and f"{module_name}.".startswith(f"{error.name}."):
             raise ConfigError(
-                f"app = {app!r}: there is no module {error.name!r}. It is looked for in the folder that the mesh was started "
-                "from and on PYTHONPATH."
+                f"app = {app!r}: there is no module {error.name!r}, so no environment was made. Correct the name, or "
+                "put the module on PYTHONPATH or into the folder that the mesh is started from."
             ) from error
         raise
     target: Callable[..., Any] | None = getattr(module, name, None)
@@ -134,7 +141,10 @@ def named(app: str) -> Callable[..., Any]:
         hint = f"; did you mean {module_name}:{near[0]}?" if near else "."
         if target is not None:
             hint = f", but a {type(target).__name__} of that name{hint}"
-        raise ConfigError(f"app = {app!r}: module {module_name!r} has no class or function {name!r}{hint}")
+        raise ConfigError(
+            f"app = {app!r}: module {module_name!r} has no class or function {name!r}{hint} No environment was made. "
+            "Correct the name."
+        )
     return target
 
 
@@ -150,7 +160,10 @@ def make_own(app: str, env_conf: dict[str, Any], max_episode_steps: int, render_
         _explain_arguments(app, arguments, error)
         raise
     if not isinstance(env, gymnasium.Env):
-        raise ConfigError(f"app = {app!r} gave a {type(env).__name__}; it must be, or return, a gymnasium.Env")
+        raise ConfigError(
+            f"app = {app!r} gave a {type(env).__name__}; it must be, or return, a gymnasium.Env, or nothing can be "
+            "stepped. Correct the name."
+        )
     check_spaces(app, env.observation_space, env.action_space)
     return TimeLimit(env, max_episode_steps) if max_episode_steps else env
 
@@ -223,5 +236,6 @@ def _same(native: VectorEnv, one: gymnasium.Env) -> bool:
 def _explain_arguments(app: str, arguments: dict[str, Any], error: TypeError) -> None:
     if "unexpected keyword argument" in str(error) or "multiple values for" in str(error):
         raise ConfigError(
-            f"{app} does not take the arguments {arguments} (from env_conf and max_episode_steps): {error}. Remove that key."
+            f"{app} does not take the arguments {arguments} (from env_conf and max_episode_steps): {error}. Remove "
+            "that key."
         ) from error

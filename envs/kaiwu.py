@@ -22,8 +22,8 @@ class Facade:
 
     build: makes the environment from its arguments and a limit of steps (0: its own).
 
-    `score` is the return of the episode so far, in the environment's true rewards; `spaces` what a network sees; `env` the
-    gymnasium environment itself.
+    `score` is the return of the episode so far, in the environment's true rewards; `spaces` what a network sees; `env`
+    the gymnasium environment itself.
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class Facade:
     def reset(self, usr_conf: Mapping[str, Any] | None = None) -> SimpleNamespace:
         """Starts an episode; returns the observation, see `step`.
 
-        usr_conf: arguments of the environment for this episode and those after it, on top of env_conf, as they are or under
-        Kaiwu's "diy" or "env_conf"; `max_step` is the limit of steps. None: those of the configuration.
+        usr_conf: arguments of the environment for this episode and those after it, on top of env_conf, as they are or
+        under Kaiwu's "diy" or "env_conf"; `max_step` is the limit of steps. None: those of the configuration.
         Raises ConfigError: the environment does not take them.
         """
         wanted = self._merged(usr_conf)
@@ -62,8 +62,9 @@ class Facade:
     def step(self, act: Any, stop_game: bool = False) -> tuple[int, SimpleNamespace, float, int, int, SimpleNamespace]:
         """One step: `(frame_no, obs, score, terminated, truncated, env_info)`.
 
-        act: an action as int, list, numpy scalar or array. frame_no counts from 1. obs: `feature` flat float32, `legal_act` one
-        0 or 1 per action (empty where actions are continuous). score: this step's reward. terminated, truncated: 0 or 1.
+        act: an action as int, list, numpy scalar or array. frame_no counts from 1. obs: `feature` flat float32,
+        `legal_act` one 0 or 1 per action (empty where actions are continuous). score: this step's reward. terminated,
+        truncated: 0 or 1.
         env_info: `game_info` with `score`, `total_score`, `step_no`, and gymnasium's `info`. stop_game truncates.
         """
         action = self._translation.actions(np.asarray(act).reshape(1, -1)[:, 0] if self._discrete else [np.ravel(act)])[
@@ -98,7 +99,8 @@ class Facade:
         limit = conf.pop("max_step", self._base[1])
         if type(limit) is not int or limit < 0:
             raise ConfigError(
-                f"usr_conf: max_step = {limit!r} must be a whole number of steps, 0 for the environment's own"
+                f"usr_conf: max_step = {limit!r} must be a whole number of steps, 0 for the environment's own; no "
+                "episode was begun. Correct it."
             )
         return {**self._base[0], **conf}, limit
 

@@ -2,8 +2,9 @@
 
 The newest version is taken where none is named; `gym:MiniGrid-Empty-5x5-v0` is the same.
 
-What MiniGrid gives as a dictionary is here bytes `[L]` in parts. The agent sees H x W cells (7 x 7, unless env_conf.agent_view_size
-says otherwise), with the numbers of their kind, colour and state; each number is a bit, so that a network sees zeros and ones:
+What MiniGrid gives as a dictionary is here bytes `[L]` in parts. The agent sees H x W cells (7 x 7, unless
+env_conf.agent_view_size says otherwise), with the numbers of their kind, colour and state; each number is a bit, so
+that a network sees zeros and ones:
 
 | part | bytes | bits |
 |---|---|---|
@@ -104,7 +105,9 @@ def _find(name: str) -> str:
     if found is None:
         near = difflib.get_close_matches(wanted, {short.rpartition("-v")[0] for short in ids}, 3, 0.5)
         hint = f"; did you mean {' or '.join(f'minigrid:{n}' for n in near)}?" if near else "."
-        raise ConfigError(f"app = 'minigrid:{name}' names no environment of MiniGrid{hint}")
+        raise ConfigError(
+            f"app = 'minigrid:{name}' names no environment of MiniGrid{hint} None was made. Correct the name."
+        )
     return ids[found]
 
 

@@ -1,20 +1,22 @@
-"""`procgen:<game>`: the sixteen games of Procgen (arXiv 1912.01588), in the package procgen2, whose C++ steps all slots.
+"""`procgen:<game>`: the sixteen games of Procgen (arXiv 1912.01588), by the package procgen2. Its C++ steps all slots.
 
-Observations are pictures, uint8 `[N, 64, 64, 3]`; there are 15 actions. `env_conf`, beside Procgen's own options for how a game looks:
+Observations are pictures, uint8 `[N, 64, 64, 3]`; there are 15 actions. `env_conf`, beside Procgen's own options for
+how a game looks:
 
 | option | default | meaning |
 |---|---|---|
-| `distribution_mode` | "easy" | how hard levels are: "easy", "hard", some games also "extreme", "memory" or "exploration" |
-| `num_levels` | 0 | how many levels there are; 0: without end. Trained on 200 (500 of "hard"), a model is judged on all: evaluation sets 0 |
+| `distribution_mode` | "easy" | how hard: "easy", "hard"; some games "extreme", "memory", "exploration" too |
+| `num_levels` | 0 | the number of levels, 200 (500 of "hard") to train on; 0: without end, on which evaluation judges |
 | `start_level` | 0 | the first one's number |
 | `num_threads` | 0 | threads that step a group of environments; 0: the caller's own |
 
-Procgen resets within the step that ends an episode, and draws only the next level's first picture. So an episode ends here like this:
+Procgen resets within the step that ends an episode, and draws only the next level's first picture. So an episode ends
+here like this:
 
-- The agent wins or dies: the last observation is never drawn. The one before stands in its place. Nothing learns from it, for what
-  follows a terminated step counts nothing.
-- Time is over: Procgen would reset, and what bootstraps would be lost. So the episode is truncated one step before, its last
-  observation is the true one, and the reset step that follows makes Procgen reset.
+- The agent wins or dies: the last observation is never drawn, so the one before stands in its place. It does not
+  matter for learning: what follows a terminated step counts nothing.
+- Time is over: Procgen would reset, and the observation to bootstrap from would be lost. So the episode is truncated
+  one step before; its last observation is the true one, and the reset step that follows makes Procgen reset.
 
 Levels are drawn at random, each independent of those before; the reset step draws one.
 
@@ -57,7 +59,8 @@ _RESET = -1  # the action that makes Procgen reset
 class Procgen(VectorEnv):
     """`num_envs` slots of `game`. max_episode_steps: truncates there, if that is before Procgen's own end.
 
-    render_mode: "rgb_array" for pictures of 512 x 512. Raises ConfigError: an unknown game or mode, or a library that is missing.
+    render_mode: "rgb_array" for pictures of 512 x 512. Raises ConfigError: an unknown game or mode, or a library that
+    is missing.
     """
 
     def __init__(
@@ -176,8 +179,8 @@ def _library() -> Any:
             return ProcgenGym3Env(**options)
         except OSError as error:
             raise ConfigError(
-                f"Procgen's library cannot be loaded: {error}. It draws with Qt, which needs OpenGL's library: on Debian or "
-                "Ubuntu, apt-get install libgl1."
+                f"Procgen's library cannot be loaded: {error}. It draws with Qt, which needs OpenGL's library: on "
+                "Debian or Ubuntu, apt-get install libgl1."
             ) from error
 
     return make
@@ -198,19 +201,27 @@ def _check(game: str, mode: str, num_levels: int, start_level: int, looks: dict[
     if game not in TIMEOUTS:
         near = difflib.get_close_matches(game.lower(), TIMEOUTS, 3, 0.5)
         hint = f"; did you mean {' or '.join(f'procgen:{n}' for n in near)}?" if near else "."
-        raise ConfigError(f"app = 'procgen:{game}' names no game of Procgen{hint} There are {', '.join(TIMEOUTS)}.")
+        raise ConfigError(
+            f"app = 'procgen:{game}' names no game of Procgen{hint} No environment was made. Name one of: "
+            f"{', '.join(TIMEOUTS)}."
+        )
     for key in looks:
         if key not in _LOOKS:
             near = difflib.get_close_matches(key, _OPTIONS, 1, 0.6)
             hint = f"; did you mean {near[0]!r}?" if near else "."
             raise ConfigError(
-                f"procgen:{game} has no option {key!r} (in env_conf){hint} It has: {', '.join(_OPTIONS)}."
+                f"procgen:{game} has no option {key!r} (in env_conf){hint} No environment was made. Name one of: "
+                f"{', '.join(_OPTIONS)}."
             )
     if mode not in _MODES or game not in _ONLY.get(mode, (game,)):
         modes = [known for known in _MODES if game in _ONLY.get(known, (game,))]
         raise ConfigError(
-            f"env_conf.distribution_mode = {mode!r}: procgen:{game} has {', '.join(modes)}. Choose one of these."
+            f"env_conf.distribution_mode = {mode!r}: procgen:{game} has {', '.join(modes)}, so no environment was "
+            "made. Choose one of these."
         )
     for key, value in (("num_levels", num_levels), ("start_level", start_level)):
         if type(value) is not int or value < 0:
-            raise ConfigError(f"env_conf.{key} = {value!r} must be a whole number, 0 or more")
+            raise ConfigError(
+                f"env_conf.{key} = {value!r} must be a whole number, 0 or more; no level can be chosen by it. Correct "
+                "it."
+            )

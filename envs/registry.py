@@ -1,4 +1,7 @@
-"""From `app` to an environment. The table of short names is here; the kinds of `app` are described in envs/__init__.py."""
+"""From `app` to an environment.
+
+The table of short names is here; the kinds of `app` are described in envs/__init__.py.
+"""
 
 from __future__ import annotations
 
@@ -50,9 +53,10 @@ def make_vector(
 ) -> MeshVectorEnv:
     """`count` slots of `app` in NEXT_STEP mode, on the fastest vectorisation that it has.
 
-    env_conf: keyword arguments of the environment. seed: of the first reset. max_episode_steps: truncates there; 0 leaves the
-    environment's own limit. tell: called before an environment is made; once, with 1, where all are made at once. Raises ConfigError: an unknown name (with the nearest known), arguments that it does not take,
-    spaces that the mesh cannot carry.
+    env_conf: keyword arguments of the environment. seed: of the first reset. max_episode_steps: truncates there; 0
+    leaves the environment's own limit. tell: called before an environment is made; once, with 1, where all are made at
+    once. Raises ConfigError: an unknown name (with the nearest known), arguments that it does not take, spaces that the
+    mesh cannot carry.
     """
     conf = dict(env_conf or {})
     kind, name = resolve(app)
@@ -102,7 +106,7 @@ def facade(
     max_episode_steps: int = 0,
     render_mode: str | None = None,
 ) -> KaiwuEnv:
-    """One `app` as Kaiwu's workflows (generation G1) see it: through its own facade if it offers one, else through a Facade."""
+    """One `app` as Kaiwu's workflows (generation G1) see it: by its own facade if it offers one, else by Facade."""
     own = offers(app).facade() if resolve(app)[0] == "own" else None
     if own is not None:
         return own(app, env_conf=env_conf, seed=seed, max_episode_steps=max_episode_steps, render_mode=render_mode)
@@ -128,7 +132,10 @@ def spaces_of(env: VectorEnv | gymnasium.Env) -> Spaces:
 
 
 def maker(app: str) -> Callable[..., object]:
-    """The class, or the function, that environments of `app` are made by; makes none. Raises ConfigError: there is none."""
+    """The class, or the function, that environments of `app` are made by; makes none.
+
+    Raises ConfigError: there is none.
+    """
     kind, name = resolve(app)
     if kind == "ale":
         from kaimesh.envs.atari import Atari
@@ -147,7 +154,10 @@ def maker(app: str) -> Callable[..., object]:
 
 
 def offers(app: str) -> Offers:
-    """What the class of `app` declares, before an environment is made; one may declare more. Raises ConfigError as `maker`."""
+    """What the class of `app` declares, before an environment is made; one may declare more.
+
+    Raises ConfigError as `maker`.
+    """
     made_by = maker(app)
     if inspect.isclass(made_by) and issubclass(made_by, gymnasium.Env | VectorEnv):
         declared: object = made_by.metadata  # of a wrapper's class it is a property
@@ -163,7 +173,10 @@ def _procgen(name: str, count: int, conf: dict[str, Any], max_episode_steps: int
 
 
 def resolve(app: str) -> tuple[str, str]:
-    """The kind of `app`, one of KINDS or "own", and the name that this kind knows it by. Raises ConfigError: there is none."""
+    """The kind of `app`, one of KINDS or "own", and the name that this kind knows it by.
+
+    Raises ConfigError: there is none.
+    """
     kind, colon, name = app.partition(":")
     if app in ENVIRONMENTS:
         return "own", ENVIRONMENTS[app]
@@ -177,6 +190,6 @@ def resolve(app: str) -> tuple[str, str]:
     near = [candidates[n] or n for n in difflib.get_close_matches(app, candidates, 2, 0.6)]
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
     raise ConfigError(
-        f"app = {app!r} names no environment{hint} Write gym:<id>, ale:<game>, procgen:<game>, minigrid:<id>, {', '.join(ENVIRONMENTS)}, "
-        "or your own as <package>.<module>:<class>."
+        f"app = {app!r} names no environment{hint} None was made. Write gym:<id>, ale:<game>, procgen:<game>, "
+        f"minigrid:<id>, {', '.join(ENVIRONMENTS)}, or your own as <package>.<module>:<class>."
     )

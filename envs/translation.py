@@ -22,10 +22,11 @@ _TABLE = 1024  # up to so many, one-hot rows are looked up
 class Translation:
     """What the mesh makes of one environment's spaces.
 
-    Observations: a Box as it is, float64 as float32; a Discrete as one-hot float32. Actions: a Discrete as int64 from 0; a Box
-    as float32 `[A]`, clipped to its bounds.
+    Observations: a Box as it is, float64 as float32; a Discrete as one-hot float32. Actions: a Discrete as int64 from
+    0; a Box as float32 `[A]`, clipped to its bounds.
 
-    Raises ConfigError: any other space, with the wrapper that helps; one that holds nothing, or has bounds that are none.
+    Raises ConfigError: any other space, with the wrapper that helps; one that holds nothing, or has bounds that are
+    none.
     """
 
     def __init__(self, observation_space: Space[Any], action_space: Space[Any], app: str) -> None:
@@ -93,20 +94,24 @@ class Translation:
                 chosen = chosen.astype(np.int64) if chosen.dtype.kind in "bi" else self._integers(chosen)
             if chosen.view(np.uint64).max() >= self.action_size:  # a negative one is a huge uint64
                 raise AgentError(
-                    f"{self.app}: action {chosen.tolist()} is outside 0..{self.action_size - 1}; the agent has more actions "
-                    f"than the environment. Give it action_size = {self.action_size}."
+                    f"{self.app}: action {chosen.tolist()} is outside 0..{self.action_size - 1}; the agent has more "
+                    f"actions than the environment. Give it action_size = {self.action_size}."
                 )
             return chosen + self._start if self._start else chosen
         values = np.asarray(actions, np.float32)
         if np.isnan(values).any():
-            raise AgentError(f"{self.app}: an action is NaN ({values.tolist()}): the agent's network has diverged")
+            raise AgentError(
+                f"{self.app}: an action is NaN ({values.tolist()}), so it was not done: the agent's network has "
+                "diverged. Lower the learning rate, or load an earlier model."
+            )
         return np.clip(values.reshape(-1, *self._low.shape), self._low, self._high).astype(self._low.dtype, copy=False)
 
     def _integers(self, actions: np.ndarray) -> np.ndarray:
         whole = actions.astype(np.int64)
         if actions.dtype.kind not in "uf" or (whole != actions).any():
             raise AgentError(
-                f"{self.app}: action {actions.tolist()} is not a whole number, its action space is discrete"
+                f"{self.app}: action {actions.tolist()} is not a whole number, but its action space is discrete; it "
+                "was not done. Return integers from predict and exploit."
             )
         return whole
 
@@ -114,7 +119,8 @@ class Translation:
 def check_spaces(app: str, observation_space: Space[Any], action_space: Space[Any]) -> None:
     """Raises ConfigError: one is a Box or Discrete that the mesh could carry, but that no network can be made for.
 
-    For an environment that was just made: gymnasium's own wrappers fail at such spaces in words that name no environment.
+    For an environment that was just made: gymnasium's own wrappers fail at such spaces in words that name no
+    environment.
     """
     _check_space(app, "observation", observation_space)
     _check_space(app, "action", action_space)
@@ -133,7 +139,9 @@ def _check_space(app: str, which: str, space: Space[Any]) -> None:
                 f"{'look at' if which == 'observation' else 'decide'}. Give it a number at least, such as a constant 0"
             )
         elif space.dtype is None or space.dtype.kind not in "biuf" or space.dtype.itemsize > 8:
-            problem = f"is of {space.dtype}; the mesh carries bool, integers and floats of up to 64 bits. Give it another dtype"
+            problem = (
+                f"is of {space.dtype}; bool, integers and floats of up to 64 bits can travel. Give it another dtype"
+            )
         elif int(np.prod(space.shape, dtype=np.float64)) * space.dtype.itemsize > _LARGEST_BYTES:
             problem = f"is larger than {_LARGEST_BYTES >> 20} MiB. Make it smaller"
         elif any(bound.shape != space.shape for bound in bounds):
@@ -155,7 +163,8 @@ def _unsupported(app: str, which: str, space: Space[Any]) -> str:
         remedy = f"a gymnasium.{'ActionWrapper' if which == 'action' else 'ObservationWrapper'} of your own"
     allowed = "Discrete or float Box" if which == "action" else "Box or Discrete"
     return (
-        f"{app} has the {which} space {space}; the algorithms take {allowed}. Wrap it with {remedy}, in a function that "
-        "returns the wrapped environment and is marked with @env_factory (from kaimesh.agent import env_factory), and set "
+        f"{app} has the {which} space {space}; the algorithms take {allowed}. Wrap it with {remedy}, in a function "
+        "that returns the wrapped environment and is marked with @env_factory (from kaimesh.agent import env_factory), "
+        "and set "
         'app = "your_module:your_function".'
     )

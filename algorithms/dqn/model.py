@@ -48,7 +48,8 @@ def architecture(spaces: Spaces, config: Config) -> Architecture:
     """The network for `spaces` that `config` asks for. Raises ValueError: continuous actions; as `torso_of`."""
     if spaces.action_kind != "discrete":
         raise ValueError(
-            f"DQN chooses among a number of actions; this environment's are {spaces.action_kind}. Set algo = 'ppo'."
+            f"DQN chooses among a number of actions; this environment's are {spaces.action_kind}, for which it has no "
+            "values. Set algo = 'ppo'."
         )
     torso = torso_of(spaces, config)
     support = (config.value_min, config.value_max) if config.atoms > 1 else (0.0, 0.0)

@@ -69,7 +69,7 @@ def strided_cnn(
         weights |= convolution(rng, f"{name}/{i}", channels, outputs, kernel)
         height, width, channels = (height - kernel) // stride + 1, (width - kernel) // stride + 1, outputs
     if min(height, width) < 1:
-        raise ValueError(f"images of {image} are too small for network = {kind!r}; use 'mlp'")
+        raise ValueError(f"images of {image} are too small for network = {kind!r}, which would be empty; use 'mlp'")
     inputs = height * width * channels + vector_width
     return weights | dense(rng, f"{name}/{len(STRIDED[kind])}", inputs, CNN_FEATURES[kind], GAINS["relu"])
 

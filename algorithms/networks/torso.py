@@ -95,13 +95,13 @@ def torso_of(spaces: Spaces, config: TorsoConfig) -> Torso:
         )
     if torso.image is None:
         raise ValueError(
-            f"network = {kind!r} with observations {spaces.obs_dtype} {list(spaces.obs_shape)}; it takes uint8 images. "
-            "Set network = 'mlp'."
+            f"network = {kind!r} with observations {spaces.obs_dtype} {list(spaces.obs_shape)}; it takes uint8 images, "
+            "so nothing can be built. Set network = 'mlp'."
         )
     if not large and kind != "resnet":
         raise ValueError(
-            f"network = {kind!r} with images {list(torso.image.shape)}: its strides need {LEAST_PIXELS} pixels a side. "
-            "Set network = 'resnet' or 'mlp'."
+            f"network = {kind!r} with images {list(torso.image.shape)}: its strides need {LEAST_PIXELS} pixels a side, "
+            "or nothing is left to look at. Set network = 'resnet' or 'mlp'."
         )
     return torso._replace(kind=kind, hidden_sizes=(), activation="relu")
 

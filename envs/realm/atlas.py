@@ -11,11 +11,16 @@ from kaimesh.envs.realm.map import PRESETS, RealmMap, load
 
 
 def find(preset: str, seed: int = 0, path: str = "") -> RealmMap:
-    """The map of a preset and seed, or of a file; made once per process. Raises ConfigError: an unknown preset, or `load`'s."""
+    """The map of a preset and seed, or of a file; made once per process.
+
+    Raises ConfigError: an unknown preset, or `load`'s.
+    """
     if path:
         return _read(path, Path(path).stat().st_mtime_ns if Path(path).is_file() else 0)
     if preset not in PRESETS:
-        raise ConfigError(f"realm preset {preset!r} is unknown; there are {', '.join(PRESETS)}")
+        raise ConfigError(
+            f"realm preset {preset!r} is unknown, so no map was made; there are {', '.join(PRESETS)}: name one of these"
+        )
     return _generated(PRESETS[preset], seed)
 
 

@@ -26,10 +26,11 @@ _log = logging.getLogger("kaimesh.envs.realm")
 class RealmFacade:
     """One hero. Workflows may set attributes of their own on it.
 
-    env_conf: arguments of kaimesh.envs.realm.vector.Realm; its task is what `reset` takes where usr_conf says nothing. seed: of the
-    stream of treasures. sleep: takes seconds. Raises ConfigError: env_conf is wrong.
+    env_conf: arguments of kaimesh.envs.realm.vector.Realm; its task is what `reset` takes where usr_conf says nothing.
+    seed: of the stream of treasures. sleep: takes seconds. Raises ConfigError: env_conf is wrong.
 
-    `score` is what the contest would score of the episode so far; `spaces` what a network sees that reads `Realm`'s observations.
+    `score` is what the contest would score of the episode so far; `spaces` what a network sees that reads `Realm`'s
+    observations.
     """
 
     preset = "realm"
@@ -64,8 +65,8 @@ class RealmFacade:
     def reset(self, usr_conf: Mapping[str, Any] | None = None) -> Observation | None:
         """Starts an episode. None, after a second, if usr_conf is wrong; the reason is logged once.
 
-        usr_conf: keys of kaimesh.envs.realm.task, as they are or under Kaiwu's "diy" or "env_conf", for this episode; what it does not
-        name is as configured.
+        usr_conf: keys of kaimesh.envs.realm.task, as they are or under Kaiwu's "diy" or "env_conf", for this episode;
+        what it does not name is as configured.
         """
         self._playing = False
         try:
@@ -111,10 +112,16 @@ class RealmFacade:
         if not usr_conf:
             return base
         if not isinstance(usr_conf, Mapping):
-            raise ConfigError(f"realm: usr_conf = {usr_conf!r} must be a mapping of keys to values")
+            raise ConfigError(
+                f"realm: usr_conf = {usr_conf!r} must be a mapping of keys to values; no episode was begun. Pass a "
+                "dict."
+            )
         conf = usr_conf.get("diy", usr_conf.get("env_conf", usr_conf))
         if not isinstance(conf, Mapping):
-            raise ConfigError(f"realm: usr_conf has {conf!r} where a mapping of keys to values must be")
+            raise ConfigError(
+                f"realm: usr_conf has {conf!r} where a mapping of keys to values must be; no episode was begun. Pass a "
+                "dict."
+            )
         if any(key in conf for key in WHICH_TREASURES):  # they only make sense together
             base = {key: value for key, value in base.items() if key not in WHICH_TREASURES}
         return {**base, **conf}
@@ -122,7 +129,10 @@ class RealmFacade:
     def _action(self, act: Any) -> np.ndarray:
         actions = np.asarray(act).reshape(-1)[:1]
         if actions.dtype.kind not in "biuf" or actions.size != 1 or actions[0] not in range(16):
-            raise AgentError(f"realm: act = {act!r} must be a whole number 0..15: direction + 8 * flash")
+            raise AgentError(
+                f"realm: act = {act!r} must be a whole number 0..15, or the hero knows no move; send direction + 8 * "
+                "flash"
+            )
         return actions.astype(np.int64)
 
     def _tell(self, reason: str) -> None:

@@ -1,6 +1,7 @@
 """The world of a realm: walls and numbered points.
 
-Shape legend: S cells per side; P points. Arrays over cells are indexed `[z, x]`: rows grow to the North, columns to the East.
+Shape legend: S cells per side; P points. Arrays over cells are indexed `[z, x]`: rows grow to the North, columns to the
+East.
 """
 
 from __future__ import annotations
@@ -58,19 +59,32 @@ class RealmMap:
         walkable = np.array(walkable, bool)
         self.points = np.array(points, np.int64)
         if walkable.ndim != 2 or walkable.shape[0] != walkable.shape[1]:
-            raise ConfigError(f"map {name}: the walls are {walkable.shape} cells; a map is square")
+            raise ConfigError(
+                f"map {name}: the walls are {walkable.shape} cells; a map is square, so this one cannot be played. Add "
+                "or remove rows."
+            )
         if not MIN_SIZE <= len(walkable) <= MAX_SIZE:
-            raise ConfigError(f"map {name}: {len(walkable)} cells per side; it must be {MIN_SIZE}..{MAX_SIZE}")
+            raise ConfigError(
+                f"map {name}: {len(walkable)} cells per side; it must be {MIN_SIZE}..{MAX_SIZE} to be played. Make it "
+                "larger or smaller."
+            )
         if self.points.shape != (POINTS, 2):
-            raise ConfigError(f"map {name}: points are {self.points.shape}; there must be {POINTS}, each [x, z]")
+            raise ConfigError(
+                f"map {name}: points are {self.points.shape}; there must be {POINTS}, each [x, z], or no episode could "
+                "be made. Correct `points`."
+            )
         for number, (x, z) in enumerate(self.points.tolist()):
             if not (0 <= x < len(walkable) and 0 <= z < len(walkable)) or not walkable[z, x]:
-                raise ConfigError(f"map {name}: point {number} at cell ({x}, {z}) is in a wall or outside")
+                raise ConfigError(
+                    f"map {name}: point {number} at cell ({x}, {z}) is in a wall or outside, where no hero can go; "
+                    "move it"
+                )
         reached = distance_field(walkable, *self.points[BUFF]) != UNREACHABLE
         cut_off = [n for n, (x, z) in enumerate(self.points) if not reached[z, x]]
         if cut_off:
             raise ConfigError(
-                f"map {name}: no way leads from point {BUFF} to point {cut_off[0]}; open a wall or move it"
+                f"map {name}: no way leads from point {BUFF} to point {cut_off[0]}, so some episodes could not be won; "
+                "open a wall or move it"
             )
         self.walkable = walkable & reached
         self.walkable.setflags(write=False)
@@ -91,7 +105,7 @@ class RealmMap:
         return (self.points + 0.5) * CELL
 
     def save(self, path: Path | str) -> None:
-        """Writes JSON: `rows`, one string per row from North to South ('#' a wall, '.' free), and `points` as [x, z]."""
+        """Writes JSON: `rows`, a string for each from North to South ('#' wall, '.' free), and `points` as [x, z]."""
         rows = ["".join(".#"[not free] for free in row) for row in self.walkable[::-1]]
         text = json.dumps({"name": self.name, "rows": rows, "points": self.points.tolist()}, indent=1)
         Path(path).write_text(text + "\n")
@@ -113,7 +127,7 @@ def load(path: Path | str) -> RealmMap:
         walkable = np.array([[letter == "." for letter in row] for row in file.rows[::-1]])
         points = np.array(file.points, np.int64)
     except OSError as error:
-        raise ConfigError(f"map file {path} cannot be read: {error}") from error
+        raise ConfigError(f"map file {path} cannot be read: {error}; no map was loaded. Check the name.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"map file {path} is no map ({type(error).__name__}: {error}); it is JSON with `rows` and `points` as "

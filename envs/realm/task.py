@@ -25,8 +25,11 @@ ONE_OF = 5  # sets of treasures is held out of training
 
 
 class Task(NamedTuple):
-    """Start and end: point numbers. Treasures: `fewest`..`most` drawn at each reset, if `most` >= 0, else those of `fixed`, bit n
-    for point n. max_step: the episode is truncated there. sets: which sets may be drawn: ALL, or those of TRAIN or TEST.
+    """What an episode asks for. start, end: numbers of points.
+
+    fewest, most: if `most` >= 0, so many treasures are drawn at each reset; else those of `fixed`, bit n for point n.
+    max_step: the episode is truncated after this many steps. sets: which sets of treasures may be drawn: ALL, or those
+    of TRAIN or TEST.
     """
 
     start: int
@@ -46,21 +49,28 @@ class Task(NamedTuple):
 def task_of(preset: str, conf: Mapping[str, Any]) -> Task:
     """The task that `conf` describes, with the preset's values for what it leaves out.
 
-    start, end: 1..15, different (2 and 1). treasure_random: 1, the default, draws treasure_num treasures, a number 0..13 or
-    [fewest, most]; 0 puts them at treasure_id, a list of points other than start and end. talent_type: 1, the flash.
-    max_step: 1..2000 (2000). Naming treasure_id alone means treasure_random = 0. treasure_sets: "all"; or "train" or "test", if
-    drawn treasures shall be a set of that part only, see `is_in`; a number of treasures that has no such set is not drawn then.
+    start, end: 1..15, different (2 and 1). treasure_random: 1, the default, draws treasure_num treasures, a number
+    0..13 or [fewest, most]; 0 puts them at treasure_id, a list of points other than start and end. talent_type: 1, the
+    flash.
+    max_step: 1..2000 (2000). Naming treasure_id alone means treasure_random = 0. treasure_sets: "all"; or "train" or
+    "test", if drawn treasures shall be a set of that part only, see `is_in`; a number of treasures that has no such set
+    is not drawn then.
     Raises ConfigError: anything else, with the key, the value and what it may be.
     """
     if preset not in PRESETS:
-        raise ConfigError(f"realm preset {preset!r} is unknown; there are {', '.join(PRESETS)}")
+        raise ConfigError(
+            f"realm preset {preset!r} is unknown, so no episode was begun; there are {', '.join(PRESETS)}: name one of "
+            "these"
+        )
     if not isinstance(conf, Mapping):
         raise _wrong("usr_conf", conf, "a mapping of keys to values")
     for key in conf:
         if key not in KEYS:
             near = difflib.get_close_matches(str(key), KEYS, 1)
             hint = f"; did you mean {near[0]!r}?" if near else "."
-            raise ConfigError(f"realm: there is no key {key!r}{hint} The keys are {', '.join(KEYS)}")
+            raise ConfigError(
+                f"realm: there is no key {key!r}{hint} It would have no effect. The keys are {', '.join(KEYS)}"
+            )
     start = _whole("start", conf.get("start", 2), FIRST, LAST)
     end = _whole("end", conf.get("end", 1), FIRST, LAST)
     if start == end:
@@ -73,10 +83,10 @@ def task_of(preset: str, conf: Mapping[str, Any]) -> Task:
 
 @njit(cache=True)
 def is_in(sets: int, treasures: int) -> bool:
-    """Whether a set of treasures, bit n for point n, belongs to `sets`: one set of five, by a hash, is of TEST, the others of TRAIN.
+    """Whether a set of treasures, bit n for point n, belongs to `sets`: by a hash, one of five is TEST, four TRAIN.
 
-    The same for every map, start and end, so that what is held out stays so. The hash: C. Wellons, "Prospecting for Hash
-    Functions" (2018), lowbias32.
+    It depends on nothing else, neither map nor start nor end, so that what is held out stays so. The hash: C. Wellons,
+    "Prospecting for Hash Functions" (2018), lowbias32.
     """
     if sets == ALL:
         return True
@@ -96,8 +106,8 @@ def _sets(conf: Mapping[str, Any], start: int, end: int, fewest: int, most: int)
     drawn = (sum(one) for number in range(fewest, most + 1) for one in combinations(free, number))
     if most >= 0 and not any(is_in(SETS[name], treasures) for treasures in drawn):
         raise ConfigError(
-            f"realm: treasure_sets = {name!r} has no set of {fewest}..{most} treasures between start = {start} and end = {end}; "
-            "take other numbers in treasure_num, or treasure_sets = 'all'"
+            f"realm: treasure_sets = {name!r} has no set of {fewest}..{most} treasures between start = {start} and end "
+            f"= {end}; take other numbers in treasure_num, or treasure_sets = 'all'"
         )
     return SETS[name]
 
@@ -132,4 +142,4 @@ def _whole(key: str, value: Any, low: int, high: int) -> int:
 
 
 def _wrong(key: str, value: Any, allowed: str) -> ConfigError:
-    return ConfigError(f"realm: {key} = {value!r} must be {allowed}")
+    return ConfigError(f"realm: {key} = {value!r} must be {allowed}, or no episode can be made of it. Correct it.")

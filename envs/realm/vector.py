@@ -48,10 +48,11 @@ Observe = Callable[[core.World, core.State], np.ndarray]
 class Realm(VectorEnv):
     """`num_envs` heroes on one map.
 
-    preset: "realm" (128 cells, 9 of 13 treasures) or "realm-mini" (32 cells, 5 treasures). map_seed: which of its maps; map_file:
-    a map of your own instead, as kaimesh.envs.realm.map describes. task: keys of kaimesh.envs.realm.task, such as treasure_num=[3, 9].
-    max_episode_steps: max_step, if that is not named. render_mode: "rgb_array" for pictures, see kaimesh.envs.realm.picture. observation,
-    see kaimesh.envs.realm.views for what it holds:
+    preset: "realm" (128 cells, 9 of 13 treasures) or "realm-mini" (32 cells, 5 treasures). map_seed: which of its maps;
+    map_file: a map of your own instead, as kaimesh.envs.realm.map describes. task: keys of kaimesh.envs.realm.task,
+    such as treasure_num=[3, 9].
+    max_episode_steps: max_step, if that is not named. render_mode: "rgb_array" for pictures, see
+    kaimesh.envs.realm.picture. observation, see kaimesh.envs.realm.views for what it holds:
 
     | observation | | |
     |---|---|---|
@@ -59,8 +60,9 @@ class Realm(VectorEnv):
     | "bytes" | uint8 `[4 F + M]` | the features' bytes, then the packed maps; `split_bytes` is the inverse |
     | "floats" | float32 `[F + 4 M]` | the features, then the four maps, memory 0..1 |
 
-    Rewards are the changes of the score: an episode's return is what the contest would score, 0 after a timeout. Every info has
-    "legal_act", bool `[N, 16]`: flashes only when they are ready. Raises ConfigError: arguments that it does not take.
+    Rewards are the changes of the score: an episode's return is what the contest would score, 0 after a timeout. Every
+    info has "legal_act", bool `[N, 16]`: flashes only when they are ready. Raises ConfigError: arguments that it does
+    not take.
     """
 
     metadata = {**METADATA, **_SHOWN}  # noqa: RUF012 - gymnasium's own form
@@ -78,9 +80,15 @@ class Realm(VectorEnv):
         **task: Any,
     ) -> None:
         if observation not in _OBSERVATIONS:
-            raise ConfigError(f"realm: observation = {observation!r} must be one of {', '.join(_OBSERVATIONS)}")
+            raise ConfigError(
+                f"realm: observation = {observation!r} must be one of {', '.join(_OBSERVATIONS)}; agents would see "
+                "nothing. Correct env_conf."
+            )
         if render_mode not in (None, "rgb_array"):
-            raise ConfigError(f"realm: render_mode = {render_mode!r} must be 'rgb_array' or be left out")
+            raise ConfigError(
+                f"realm: render_mode = {render_mode!r} must be 'rgb_array' or be left out; it draws in no other way. "
+                "Correct env_conf."
+            )
         self.num_envs, self.preset, self.render_mode = num_envs, preset, render_mode
         self.metadata = dict(type(self).metadata)
         self.conf = {"max_step": max_episode_steps or MAX_STEP, **task}
@@ -131,7 +139,7 @@ class Realm(VectorEnv):
         return results
 
     def render(self) -> tuple[np.ndarray, ...] | None:
-        """One picture a hero, uint8 `[H, W, 3]`, of kaimesh.envs.realm.picture; None without render_mode "rgb_array"."""
+        """A picture for each hero, uint8 `[H, W, 3]` (envs/realm/picture); None without render_mode "rgb_array"."""
         return self._pictures.draw(self.state) if self._pictures else None
 
     def episode_report(self, slot: int) -> dict[str, float]:
@@ -152,7 +160,7 @@ class Realm(VectorEnv):
 class RealmMini(Realm):
     """`Realm` with the small map."""
 
-    metadata = {**Realm.metadata, interface.FACADE: "kaimesh.envs.realm.facade:RealmMiniFacade"}  # noqa: RUF012 - as above
+    metadata = {**Realm.metadata, interface.FACADE: "kaimesh.envs.realm.facade:RealmMiniFacade"}  # noqa: RUF012
 
     def __init__(self, num_envs: int = 1, **conf: Any) -> None:
         super().__init__(num_envs, preset="realm-mini", **conf)
