@@ -287,7 +287,7 @@ ALSO_CALLED_SO = {
     "aisrv/service.py": "an agent type",
     "learner/publisher.py": "a field of its status",
     "operate/serial.py": "agent types",
-    "operate/view/progress.py": "what the figure of the samples kept is called",
+    "operate/view/totals.py": "what the figure of the samples kept is called",
     "algorithms/agent.py": "agent types",
     "arena/evaluate.py": "an agent type",
 }

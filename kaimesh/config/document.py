@@ -26,6 +26,8 @@ else the default below. An environment variable with a key's name overrides the 
 the number in the algorithm's own file; the start says which preset holds. Values are not converted: `"32"` is not the
 integer 32. All mistakes are reported together, with file and line, and then nothing is started (exit code 2).
 
+`[roles.<name>]` adds a process of your own: [how_to_add/process.md](how_to_add/process.md).
+
 A run keeps its configuration in `runs/<run>/conf.toml`, with every key; `--resume` uses that file as it is and applies
 neither environment variables nor defaults again.
 

@@ -23,6 +23,7 @@ from kaimesh.operate.cluster.engine import COMPOSE, STACK, Engine, compose
 from kaimesh.operate.cluster.upgrade import GPU
 from kaimesh.operate.cluster.upgrade import upgrade as replace_all
 from kaimesh.operate.view.progress import COLOURS
+from kaimesh.operate.view.totals import Totals, shown
 
 PLAIN_WIDTH = 170
 app = typer.Typer(
@@ -96,8 +97,8 @@ def status(as_text: Annotated[bool, typer.Option("--json", help="Print one JSON 
         )
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     if report:
-        figures = ("env_steps", "env_steps_per_s", "return_mean_100", "learner_steps", "model_version", "samples_lost")
-        print(f"{report['run']}: " + ", ".join(f"{name} {_number(report[name])}" for name in figures))
+        figures = shown(Totals(**{name: report[name] for name in Totals._fields if name in report}))
+        print(f"{report['run']}: " + ", ".join(f"{name} {value}" for name, value in figures))
     console.print(_table(pieces, report.get("processes", [])))
 
 
@@ -205,10 +206,6 @@ def _words(process: dict[str, Any]) -> tuple[str, str, str, str]:
         "-" if process["model_version"] is None else str(process["model_version"]),
         str(process["does"]).replace("[", r"\["),
     )
-
-
-def _number(value: Any) -> str:
-    return "-" if value is None else f"{value:,.0f}" if isinstance(value, int) else f"{value:,.1f}"
 
 
 def main() -> None:

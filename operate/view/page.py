@@ -16,6 +16,7 @@ from typing import Any
 
 from kaimesh.operate.view.cluster import View, as_json
 from kaimesh.operate.view.row import Row, sentence
+from kaimesh.operate.view.totals import shown
 from kaimesh.process.meter import Meter
 from kaimesh.wire.internal import internal_error
 
@@ -32,22 +33,12 @@ _COLUMNS = ("process", "host", "health", "restarts", "throughput", "model", "doe
 
 def html(view: View) -> str:
     """The page."""
-    total = view.totals
-    figures = {
-        "env steps": f"{total.env_steps:,}",
-        "env steps/s": f"{total.env_steps_per_s:,.0f}",
-        "mean return": "-" if total.return_mean_100 is None else f"{total.return_mean_100:,.2f}",
-        "learner steps": f"{total.learner_steps:,}",
-        "model": "-" if total.model_version is None else f"{total.model_version:,}",
-        "policy lag": "-" if total.policy_lag is None else f"{total.policy_lag:.1f}",
-        "samples lost": f"{total.samples_lost:,}",
-    }
-    shown = "".join(f"<span>{name}<br><b>{value}</b></span>" for name, value in figures.items())
+    figures = "".join(f"<span>{name}<br><b>{value}</b></span>" for name, value in shown(view.totals))
     body = "".join(_row(row, view.now) for row in view.rows)
     head = "".join(f"<th>{column}</th>" for column in _COLUMNS)
     return (
         f"<!doctype html><meta charset=utf-8><meta http-equiv=refresh content={RENEW_S}><title>kaimesh</title>"
-        f"<style>{_STYLE}</style><h1>{escape(view.run)}</h1><p class=figures style='display:flex'>{shown}</p>"
+        f"<style>{_STYLE}</style><h1>{escape(view.run)}</h1><p class=figures style='display:flex'>{figures}</p>"
         f"<table><tr>{head}</tr>{body}</table><p>{time.strftime('%F %T', time.gmtime(view.now))} UTC</p>"
     )
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from kaimesh.operate.local.mesh_file import LIVE_STATES
 from kaimesh.operate.view.overview import Overview, look
 from kaimesh.operate.view.row import Row, sentence
+from kaimesh.operate.view.totals import shown
 from kaimesh.process import disk
 from kaimesh.process.run_dir import RunDir
 
@@ -61,16 +62,9 @@ def seconds_left(view: Overview, rates: Rates, now: float) -> float | None:
 
 def figures(view: Overview, rates: Rates, now: float) -> list[tuple[str, str]]:
     """The mesh's figures: name and value."""
-    total, left = view.totals, seconds_left(view, rates, now)
-    named = [
-        ("env steps", f"{total.env_steps:,} ({rates.env_steps:,.0f}/s)"),
-        ("episodes", f"{total.episodes:,}"),
-        ("mean return", "-" if total.return_mean_100 is None else f"{total.return_mean_100:,.2f}"),
-        ("learner steps", f"{total.learner_steps:,} ({rates.learner_steps:,.1f}/s)"),
-        ("buffer", f"{total.buffer_size:,} of {total.buffer_capacity:,}" if total.buffer_capacity else "-"),
-        ("model", "-" if total.model_version is None else f"{total.model_version:,}"),
-        ("policy lag", "-" if total.policy_lag is None else f"{total.policy_lag:.1f}"),
-    ]
+    left = seconds_left(view, rates, now)
+    smooth = view.totals._replace(env_steps_per_s=rates.env_steps, learner_steps_per_s=rates.learner_steps)
+    named = shown(smooth)
     if view.state == "running":
         named.append(("left", "no limit" if left is None else f"{left:,.0f} s"))
     return named

@@ -29,6 +29,20 @@ class Totals(NamedTuple):
     samples_lost: int = 0
 
 
+def shown(total: Totals) -> list[tuple[str, str]]:
+    """The figures as people read them, on the terminal and on the page: name and value."""
+    return [
+        ("env steps", f"{total.env_steps:,} ({total.env_steps_per_s:,.0f}/s)"),
+        ("episodes", f"{total.episodes:,}"),
+        ("mean return", "-" if total.return_mean_100 is None else f"{total.return_mean_100:,.2f}"),
+        ("learner steps", f"{total.learner_steps:,} ({total.learner_steps_per_s:,.1f}/s)"),
+        ("buffer", f"{total.buffer_size:,} of {total.buffer_capacity:,}" if total.buffer_capacity else "-"),
+        ("model", "-" if total.model_version is None else f"{total.model_version:,}"),
+        ("policy lag", "-" if total.policy_lag is None else f"{total.policy_lag:.1f}"),
+        ("samples lost", f"{total.samples_lost:,}"),
+    ]
+
+
 def number(value: Any) -> float | None:
     """A finite number as a float; None for anything else, such as a user's loss that is NaN."""
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -92,6 +92,7 @@ def test_the_plain_line_has_every_figure_and_who_waits(tmp_path: Path) -> None:
         "buffer 30 of 256",
         "model 40",
         "policy lag 1.2",
+        "samples lost 0",
         "left 10 s",  # 500 steps at 50/s come before 400 s
         "learner_0: waiting 12 s for buffer: 30 of 64 samples",
     ):
