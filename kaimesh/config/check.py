@@ -1,4 +1,4 @@
-"""What must hold between keys: contradictions (problems) and what will merely be slow or surprising (warnings)."""
+"""Conditions between several keys: contradictions (problems), and values that are slow or surprising (warnings)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kaimesh.config.roles import ROLES, Role, clashes
 
 
 def is_local(address: str) -> bool:
-    """Whether "host:port" is this machine: exactly then a socket can be bound to the host."""
+    """Whether "host:port" is this machine, so that a socket can be bound to the host."""
     host = address.rpartition(":")[0]
     try:
         with socket.socket() as probe:
@@ -22,21 +22,27 @@ def is_local(address: str) -> bool:
 
 
 def preload_samples(app: App) -> int:
-    """Samples that a replay table holds before the first learn. Kaiwu: a ratio > 1 divides, one <= 1 is a fraction."""
+    """The samples that a replay table must hold before the first learn.
+
+    As in Kaiwu, a preload_ratio of at most 1 is a fraction of the capacity, and a larger one divides it.
+    """
     ratio = app.preload_ratio
     wanted = app.replay_buffer_capacity / ratio if ratio > 1 else app.replay_buffer_capacity * ratio
     return max(1, app.train_batch_size, int(min(wanted, app.replay_buffer_capacity)))
 
 
 def fresh_samples(app: App) -> int:
-    """Samples of a batch that are drawn from the buffer; the rest is replayed (`replay_share`)."""
+    """How many samples of a batch are drawn from the buffer; the others are replayed (`replay_share`)."""
     return max(1, round(app.train_batch_size * (1 - app.replay_share)))
 
 
 def active_trigger(app: App) -> str:
-    """Which training trigger holds, in one sentence; logged once by the learner."""
+    """One sentence that says when the learner learns; logged once at its start."""
     if app.algorithm_on_policy_or_off_policy == "on-policy":
-        return f"on-policy: learn on every {app.train_batch_size} samples of the current model, then wait until all use the new one"
+        return (
+            f"on-policy: learn on every {app.train_batch_size} samples of the current model, then wait until all use "
+            "the new one"
+        )
     if app.learner_train_by_while_true:
         pause = f", then pause {app.learner_train_sleep_seconds:g} s" if app.learner_train_sleep_seconds else ""
         return (
@@ -44,14 +50,20 @@ def active_trigger(app: App) -> str:
         )
     fresh = fresh_samples(app) / app.production_consume_ratio
     of = "fresh samples" if app.replay_share else "train_batch_size"
-    return f"off-policy, by ratio: learn after every {fresh:g} new samples ({of} / production_consume_ratio){_replayed(app)}"
+    return (
+        f"off-policy, by ratio: learn after every {fresh:g} new samples ({of} / "
+        f"production_consume_ratio){_replayed(app)}"
+    )
 
 
 def _replayed(app: App) -> str:
     if not app.replay_share:
         return ""
     count = app.train_batch_size - fresh_samples(app)
-    return f"; {count} of each batch of {app.train_batch_size} are replayed, after the first two (replay_share = {app.replay_share:g})"
+    return (
+        f"; {count} of each batch of {app.train_batch_size} are replayed, after the first two "
+        f"(replay_share = {app.replay_share:g})"
+    )
 
 
 def problems(app: App, roles: Iterable[Role] = tuple(ROLES.values())) -> list[str]:
@@ -64,56 +76,61 @@ def problems(app: App, roles: Iterable[Role] = tuple(ROLES.values())) -> list[st
         )
     if app.replay_buffer_capacity < app.train_batch_size:
         found.append(
-            f"replay_buffer_capacity = {app.replay_buffer_capacity} is below train_batch_size = {app.train_batch_size}; "
-            "a batch could never be drawn and training would wait for ever. Raise the first or lower the second."
+            f"replay_buffer_capacity = {app.replay_buffer_capacity} is below train_batch_size = "
+            f"{app.train_batch_size}; a batch could never be drawn and training would wait for ever. Raise the first "
+            "or lower the second."
         )
     if app.algorithm_on_policy_or_off_policy == "on-policy":
         if app.dump_model_freq != 1:
             found.append(
-                f"on-policy with dump_model_freq = {app.dump_model_freq}: aisrv waits for the next model, which comes only after "
-                f"{app.dump_model_freq} learns; it would wait for ever. Set dump_model_freq = 1."
+                f"on-policy with dump_model_freq = {app.dump_model_freq}: aisrv waits for the next model, which comes "
+                f"only after {app.dump_model_freq} learns; it would wait for ever. Set dump_model_freq = 1."
             )
         for key in ("model_file_sync_per_minutes", "model_file_load_per_minutes"):
             if getattr(app, key) > 0:
                 found.append(
-                    f"on-policy with {key} = {getattr(app, key):g}: every learn would wait for that timer. Set {key} = 0."
+                    f"on-policy with {key} = {getattr(app, key):g}: every learn would wait for that timer. Set {key} = "
+                    "0."
                 )
     slack = app.reverb_error_buffer
     if app.reverb_rate_limiter == "SampleToInsertRatio" and slack is not None:
         least = max(1.0, app.reverb_samples_per_insert)
         if slack < least:
             found.append(
-                f"reverb_error_buffer = {slack:g} is below max(1, reverb_samples_per_insert) = {least:g}; Reverb refuses such a "
-                "table. Raise it, or leave it out for a default that cannot deadlock."
+                f"reverb_error_buffer = {slack:g} is below max(1, reverb_samples_per_insert) = {least:g}; Reverb "
+                "refuses such a table. Raise it, or leave it out for a default that cannot deadlock."
             )
     found += _two_paces(app)
     found += _share(app) if app.replay_share else []
     if app.wrapper_type == "local" and app.aisrv_count != 1:
         found.append(
-            f"wrapper_type = local with aisrv_count = {app.aisrv_count}: each would train an agent of its own. Set aisrv_count = 1."
+            f"wrapper_type = local with aisrv_count = {app.aisrv_count}: each would train an agent of its own. Set "
+            "aisrv_count = 1."
         )
     if app.preload_model and not app.preload_model_dir:
         found.append(
-            "preload_model = true without preload_model_dir; there is nothing to load. Set preload_model_dir and preload_model_id."
+            "preload_model = true without preload_model_dir; there is nothing to load. Set preload_model_dir and "
+            "preload_model_id."
         )
     return found
 
 
 def _two_paces(app: App) -> list[str]:
-    """The limiter lets nothing in until the learner has drawn; a learner that waits for new samples must not draw less than that.
+    """Finds a deadlock between the learner's pace (production_consume_ratio) and the rate limiter of the buffer.
 
-    After n new samples it has drawn production_consume_ratio x n, and the limiter wants reverb_samples_per_insert x n,
-    less the slack. So with a smaller ratio the two stop sooner or later, whatever the slack; with one that is not, they
-    never do.
+    The learner waits for new samples, the limiter takes none until enough were drawn. After n new samples the learner
+    has drawn production_consume_ratio x n of them, and the limiter wants reverb_samples_per_insert x n, less its slack.
+    So if the first number is smaller, both stop sooner or later, whatever the slack; else they never do.
     """
     wanted, drawn = app.reverb_samples_per_insert, app.production_consume_ratio
     by_ratio = app.algorithm_on_policy_or_off_policy == "off-policy" and not app.learner_train_by_while_true
     if app.reverb_rate_limiter != "SampleToInsertRatio" or not by_ratio or drawn >= wanted:
         return []
     return [
-        f"production_consume_ratio = {drawn:g} is below reverb_samples_per_insert = {wanted:g}: the learner would wait for new samples "
-        f"(it draws {drawn:g} times each), and the buffer would take none before each was drawn {wanted:g} times; all would stop. Set "
-        "learner_train_by_while_true = true, so that the limiter alone sets the pace, or raise production_consume_ratio."
+        f"production_consume_ratio = {drawn:g} is below reverb_samples_per_insert = {wanted:g}: the learner would wait "
+        f"for new samples (it draws {drawn:g} times each), and the buffer would take none before each was drawn "
+        f"{wanted:g} times; all would stop. Set learner_train_by_while_true = true, so that the limiter alone sets the "
+        "pace, or raise production_consume_ratio."
     ]
 
 
@@ -121,29 +138,29 @@ def _share(app: App) -> list[str]:
     share, batch, found = app.replay_share, app.train_batch_size, []
     if app.algorithm_on_policy_or_off_policy == "on-policy":
         found.append(
-            f"replay_share = {share:g} with on-policy: samples of the current model alone are used, so none could be replayed. Set "
-            "algorithm_on_policy_or_off_policy = off-policy, or replay_share = 0."
+            f"replay_share = {share:g} with on-policy: samples of the current model alone are used, so none could be "
+            "replayed. Set algorithm_on_policy_or_off_policy = off-policy, or replay_share = 0."
         )
     if app.wrapper_type != "remote":
         found.append(
-            f"replay_share = {share:g} with wrapper_type = {app.wrapper_type}: only the learner's process keeps samples, so nothing would "
-            "be replayed. Set wrapper_type = remote, or replay_share = 0."
+            f"replay_share = {share:g} with wrapper_type = {app.wrapper_type}: only the learner's process keeps "
+            "samples, so nothing would be replayed. Set wrapper_type = remote, or replay_share = 0."
         )
     if fresh_samples(app) == batch:
         found.append(
-            f"replay_share = {share:g} of train_batch_size = {batch} is less than half a sample; nothing would be replayed. Raise one of "
-            "them, or set replay_share = 0."
+            f"replay_share = {share:g} of train_batch_size = {batch} is less than half a sample; nothing would be "
+            "replayed. Raise one of them, or set replay_share = 0."
         )
     if app.replay_share_capacity < 2 * batch:
         found.append(
-            f"replay_share_capacity = {app.replay_share_capacity} is below 2 x train_batch_size = {2 * batch}: samples would be "
-            f"overwritten before they could be replayed. Set at least {2 * batch}."
+            f"replay_share_capacity = {app.replay_share_capacity} is below 2 x train_batch_size = {2 * batch}: samples "
+            f"would be overwritten before they could be replayed. Set at least {2 * batch}."
         )
     return found
 
 
 def warnings(app: App) -> list[str]:
-    """What runs, but not as one may think."""
+    """Settings that work, but in another way than the user may expect."""
     found = []
     cores, shares = os.cpu_count() or 1, share_threads(app)
     computing = shares["actor_threads"] * len(app.actor_addrs) + shares["learner_threads"]
@@ -155,30 +172,31 @@ def warnings(app: App) -> list[str]:
         )
     if app.aisrv_count > 2 * cores:
         found.append(
-            f"aisrv_count = {app.aisrv_count} on {cores} cores: environments will wait for a core. Lower it to {2 * cores}."
+            f"aisrv_count = {app.aisrv_count} on {cores} cores: environments will wait for a core. Lower it to "
+            f"{2 * cores}."
         )
     envs = app.aisrv_count * app.aisrv_connect_to_kaiwu_env_count
     if app.predict_max_wait_us and app.predict_batch_size > envs:
         found.append(
-            f"predict_batch_size = {app.predict_batch_size} exceeds the {envs} environments of all aisrv: batches only leave after "
-            f"predict_max_wait_us = {app.predict_max_wait_us}. Lower it or raise the environments."
+            f"predict_batch_size = {app.predict_batch_size} exceeds the {envs} environments of all aisrv: batches only "
+            f"leave after predict_max_wait_us = {app.predict_max_wait_us}. Lower it or raise the environments."
         )
     if app.reverb_sampler in ("reverb.selectors.Fifo", "reverb.selectors.Lifo"):
         found.append(
-            f"reverb_sampler = {app.reverb_sampler}: a replay table draws the same sample again and again until it is removed. "
-            "Use reverb.selectors.Uniform, unless the algorithm's table is a queue."
+            f"reverb_sampler = {app.reverb_sampler}: a replay table draws the same sample again and again until it is "
+            "removed. Use reverb.selectors.Uniform, unless the algorithm's table is a queue."
         )
     if app.reverb_rate_limiter == "SampleToInsertRatio" and app.reverb_error_buffer is not None:
         wide = app.reverb_samples_per_insert * app.train_batch_size
         if app.reverb_error_buffer < wide:
             found.append(
-                f"reverb_error_buffer = {app.reverb_error_buffer:g} is below reverb_samples_per_insert x train_batch_size = {wide:g}: "
-                "inserting and learning will take turns. Raise it, or leave it out."
+                f"reverb_error_buffer = {app.reverb_error_buffer:g} is below reverb_samples_per_insert x "
+                f"train_batch_size = {wide:g}: inserting and learning will take turns. Raise it, or leave it out."
             )
     if app.wrapper_type == "remote" and any(is_local(address) for address in app.buffer_addrs):
         found.append(
-            "Reverb (buffer_addrs) has no authentication and listens on all interfaces, whatever bind_host says: close its "
-            "port to other machines by a firewall or a private network."
+            "Reverb (buffer_addrs) has no authentication and listens on all interfaces, whatever bind_host says: close "
+            "its port to other machines by a firewall or a private network."
         )
     if app.bind_host not in ("127.0.0.1", "localhost", "::1"):
         found.append(
@@ -188,7 +206,7 @@ def warnings(app: App) -> list[str]:
 
 
 def share_threads(app: App) -> dict[str, int]:
-    """Threads of a process by the key that sets them: a learner gets what the others leave of the cores, at least one."""
+    """Threads by the key that sets them; a learner gets the cores that the other processes leave, at least one."""
     cores = os.cpu_count() or 1
     actor = app.actor_threads or max(1, cores // (4 * len(app.actor_addrs)))
     rest = cores - actor * len(app.actor_addrs) - min(app.aisrv_count, cores // 2)

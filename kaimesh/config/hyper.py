@@ -24,7 +24,10 @@ _defaults: dict[type, dict[str, Any]] = {}  # as the classes were written, befor
 
 
 def config_class(path: str) -> type:
-    """The class at "package.module.Class". Raises ImportError, AttributeError, and whatever the module itself raises."""
+    """The class at "package.module.Class".
+
+    Raises ImportError, AttributeError, and whatever the module itself raises.
+    """
     module, _, name = path.rpartition(".")
     cls: type = getattr(importlib.import_module(module), name)
     return cls
@@ -75,25 +78,26 @@ class Parameters(NamedTuple):
             setattr(self.cls, key, value)
 
 
-_claims: dict[type, Parameters] = {}  # plain classes that an agent of this process was made with
+_claims: dict[type, Parameters] = {}  # by plain class, the values that an agent of this process was made with
 
 
 def forget_agents() -> None:
-    """From now on plain classes may be set to other values: the agents that were made with them are gone."""
+    """Allows plain classes to be set to other values; call it when the agents that were made with them are gone."""
     _claims.clear()
 
 
 def _conflict(wanted: Parameters) -> str:
-    """What is wrong where an agent of this process already uses the plain class with other values; "": nothing."""
+    """The message if an agent of this process already uses the plain class with other values; else ""."""
     held = _claims.get(wanted.cls)
     if held is None or held.values == wanted.values:
         return ""
     differing = [key for key, value in wanted.values.items() if value != held.values[key]]
     return (
-        f"[{wanted.algo}] sets {_settings(wanted, differing)} in the class {wanted.path}, but an agent of [{held.algo}] in "
-        f"this process was made with {_settings(held, differing)} in the same class: the hyper-parameters of that agent "
-        "would change while it runs. Use the same values, or a process of its own for each, or make the class a frozen dataclass "
-        "(@dataclass(frozen=True, kw_only=True)), of which every agent gets its own instance as the argument `config`."
+        f"[{wanted.algo}] sets {_settings(wanted, differing)} in the class {wanted.path}, but an agent of "
+        f"[{held.algo}] in this process was made with {_settings(held, differing)} in the same class: the "
+        "hyper-parameters of that agent would change while it runs. Use the same values, or a process of its own for "
+        "each, or make the class a frozen dataclass (@dataclass(frozen=True, kw_only=True)), of which every agent gets "
+        "its own instance as the argument `config`."
     )
 
 
@@ -134,7 +138,7 @@ def resolve(algo: str, path: str, table: Mapping[str, Any], seed: int, problems:
 def _checked(
     algo: str, path: str, table: Mapping[str, Any], defaults: Mapping[str, Any], problems: list[str]
 ) -> dict[str, Any]:
-    """The values of `table` whose name and type fit `defaults`; the others are told in `problems`."""
+    """The values of `table` whose names and types fit `defaults`; a problem is added for each of the others."""
     values = {}
     for key, value in table.items():
         if key not in defaults:
@@ -155,7 +159,10 @@ def _checked(
 
 
 def overridden(parameters: Parameters, preset: Mapping[str, str], root: Path) -> list[str]:
-    """What presets made of the numbers in the class's file, one line each. preset: where it stands, by key."""
+    """A line for each number in the class's file that a preset overrides.
+
+    preset: where the preset is written, by key.
+    """
     if not preset:
         return []
     algo, values = parameters.algo, parameters.values
@@ -189,7 +196,7 @@ def _of_attributes(cls: type) -> dict[str, Any]:
 
 
 def _fit(value: Any, default: Any) -> Any:
-    """An integer for a float and a list for a tuple are what the user meant; nothing else is converted."""
+    """`value` with an integer turned into a float, and a list into a tuple, if `default` is one; else unchanged."""
     if isinstance(default, float) and type(value) is int:
         return float(value)
     if isinstance(default, tuple) and isinstance(value, list):

@@ -1,7 +1,7 @@
-"""Reading a configuration: file < environment < overrides, with the algorithm's defaults below all of them.
+"""Loads a configuration. What is stronger comes later: the algorithm's defaults, the file, the environment, overrides.
 
-Every problem of every key is collected into one ConfigError. A run's own conf.toml is *resolved*: it names every key,
-so neither the environment nor the algorithm's defaults are applied to it again.
+All problems of all keys are collected into one ConfigError. A run's own conf.toml is *resolved*: it has every key, so
+neither environment variables nor the algorithm's defaults are applied to it again.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from kaimesh.contract.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_CONF = ROOT / "conf" / "configure_app.toml"
-REGISTRY = ROOT / App.model_fields["algo_conf"].default  # the delivered algorithms
+REGISTRY = ROOT / App.model_fields["algo_conf"].default  # the algorithms that come with kaimesh
 RESOLVED = "resolved"  # the top-level key that marks a run's own conf.toml
 
 
 @dataclass(frozen=True)
 class Config:
-    """A whole, valid configuration.
+    """A valid configuration.
 
     hyper: the algorithm's hyper-parameters, as far as TOML can hold them. parameters: the same as agents get them;
     None: the algorithm has none.
@@ -50,12 +50,12 @@ class Config:
     roles: Mapping[str, Role] = field(default_factory=lambda: ROLES)
 
     def threads_of(self, role: Role) -> int:
-        """Threads of a process's numerical library."""
+        """How many threads the numerical library of a process of `role` may use."""
         return check.share_threads(self.app).get(role.threads, int(role.own.get("threads", 1)))
 
     @property
     def roles_here(self) -> list[Role]:
-        """Those that a mesh of one machine has, under supervisord."""
+        """The roles of a mesh on one machine, under supervisord."""
         local = self.app.wrapper_type == "local"
         return [role for role in self.roles.values() if role.home != "containers" and (role.local or not local)]
 
@@ -65,7 +65,7 @@ class Config:
         return [address for _key, address in every_address(self.roles.values(), self.app)]
 
     def to_toml(self) -> str:
-        """The resolved configuration, every key named: a file of it makes another process load exactly the same."""
+        """The configuration with every key, as TOML; a process that loads it gets exactly the same configuration."""
         data: dict[str, Any] = {
             RESOLVED: f"every key of {self.source}, the environment and --set; neither is applied to this file again",
             "app": {k: v for k, v in self.app.model_dump().items() if v is not None},
@@ -77,7 +77,7 @@ class Config:
 
 
 class _Encoder(toml.TomlEncoder):
-    """toml's own way with control characters in strings raises IndexError or loses them."""
+    """Writes strings as JSON does; toml's own encoder raises IndexError for control characters, or loses them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,7 +87,9 @@ class _Encoder(toml.TomlEncoder):
 def load(
     path: str | Path, overrides: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None
 ) -> Config:
-    """The configuration in `path`, with environment variables and then `overrides` ("key" or "algo.key" to text) on top.
+    """The configuration in `path`, overridden by environment variables and then by `overrides` (key to text).
+
+    The keys of `overrides` are "key" or "algo.key".
 
     Where the algorithm's config class is a plain class, `[<algo>]` is set on it. Raises ConfigError: one report of
     everything that is wrong.
@@ -122,14 +124,17 @@ def load(
 
 
 def _near(file: Path) -> Path:
-    """A path as one writes it: from the checkout's root, where it lies in there."""
+    """`file` relative to the checkout, if it lies in there."""
     return file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
 
 
 def _apply_layers(
     entry: AlgoEntry, table: dict[str, Any], tables: dict[str, dict[str, Any]], origin: dict[str, str], file: Path
 ) -> dict[str, str]:
-    """Presets and defaults, where the user is silent; returns where each hyper-parameter that they set stands."""
+    """Sets the keys that the user did not, from presets and defaults.
+
+    Returns where each hyper-parameter that was set in this way is written, by name.
+    """
     preset: dict[str, str] = {}
     for layer, values in entry.layers(str(table.get("app", App.model_fields["app"].default))):
         where = f"{_near(file)}, [{entry.name}.{layer}]"
@@ -141,25 +146,26 @@ def _apply_layers(
 
 
 def _strangers(entry: AlgoEntry, known: Mapping[str, AlgoEntry], file: Path) -> list[str]:
-    """What says that the algorithm is not, or not all, what its table's name promises."""
+    """Notes on code that the algorithm takes from another agent's package, and on a table that looks copied by hand."""
     notes = []
     others = {other.name: other.package for other in known.values() if other.name != entry.name}
     if found := foreign(entry.names, others):
         notes.append(
-            f"{_near(file)}, [{entry.name}] runs code of another agent: {'; '.join(found)}. What you change in a copy has no effect there. "
-            f"Import relatively (from ..config import Config), or by the package's own name."
+            f"{_near(file)}, [{entry.name}] runs code of another agent: {'; '.join(found)}. What you change in a copy "
+            "has no effect there. Import relatively (from ..config import Config), or by the package's own name."
         )
     for other in known.values() if not (entry.presets or entry.defaults) else ():
         if other.name != entry.name and (other.presets or other.defaults) and _looks_copied(entry, other):
             notes.append(
-                f"{_near(file)}, [{entry.name}] looks like a copy of [{other.name}], but has none of its defaults and presets, which suit each "
-                f'environment. Add copy_of = "{other.name}" to it.'
+                f"{_near(file)}, [{entry.name}] looks like a copy of [{other.name}], but has none of its defaults and "
+                "presets, "
+                f'which suit each environment. Add copy_of = "{other.name}" to it.'
             )
     return notes
 
 
 def _looks_copied(entry: AlgoEntry, other: AlgoEntry) -> bool:
-    """Whether the same files are named, in another package."""
+    """Whether both name the same modules and classes, in different packages."""
 
     def inside(which: AlgoEntry) -> dict[str, str]:
         return {key: name.removeprefix(which.package) for key, name in which.names.items()}
@@ -183,7 +189,7 @@ def _report(path: str | Path, problems: list[str]) -> str:
 def _tables(
     document: Document, path: str | Path, problems: list[str]
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]], dict[str, str]]:
-    """`[app]`, the algorithms' tables, and where each key of `[app]` stands."""
+    """`[app]`, the algorithms' tables, and the file and line of each key of `[app]`."""
     tables: dict[str, dict[str, Any]] = {}
     for name, value in document.data.items():
         if isinstance(value, dict):
@@ -201,7 +207,7 @@ def _wanted(key: str) -> Any:
 
 
 def _from_environment(environ: Mapping[str, str], table: dict[str, Any], origin: dict[str, str]) -> list[str]:
-    """Environment variables by key; each is named in the log, for a variable called `app` may be there by accident."""
+    """Takes environment variables named like keys; returns a note on each: one called `app` may be set by accident."""
     notes = []
     for key in App.model_fields:
         if key in environ:
@@ -225,20 +231,21 @@ def _from_overrides(
 
 
 def _registry_file(table: Mapping[str, Any]) -> Path:
-    """Where `algo_conf` says the algorithms are; the delivered ones if it says nothing that could be a path."""
+    """The file that `algo_conf` names; kaimesh's own registry if it names none."""
     named = table.get("algo_conf", "")
     return ROOT / named if isinstance(named, str) and named.strip() and not _is_kaiwus(named) else REGISTRY
 
 
 def _is_kaiwus(registry: Any) -> bool:
-    """Kaiwu's own registries of the first generation are YAML and name its framework's classes."""
+    """Whether it is a registry of Kaiwu's first generation: a YAML file that names classes of its framework."""
     return isinstance(registry, str) and registry.endswith((".yaml", ".yml"))
 
 
 def _entry(name: str, known: Mapping[str, AlgoEntry], file: Path, problems: list[str]) -> AlgoEntry | None:
     if name not in known:
         problems.append(
-            f"algo = {name!r} is not in {file}{nearest(name, known)}; nothing could be loaded. It has: {', '.join(known)}."
+            f"algo = {name!r} is not in {file}{nearest(name, known)}; nothing could be loaded. It has: "
+            f"{', '.join(known)}."
         )
     return known.get(name)
 
