@@ -18,14 +18,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kaimesh import envs
+from kaimesh import ROOT, envs
 from kaimesh.arena import Episode, Model, find_model, options
 from kaimesh.arena.episodes import Kaiwu, Player, Vectorised, Watch, play
 from kaimesh.arena.figures import statistics, words
 from kaimesh.arena.progress import follow
 from kaimesh.arena.recording import Recording
 from kaimesh.config import App, Config, load, trust
-from kaimesh.config.load import DEFAULT_CONF, ROOT
+from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.packages import find_own_code
 from kaimesh.config.reading import parse, read
 from kaimesh.contract.agent import called_exit, user_code

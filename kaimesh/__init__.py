@@ -14,3 +14,20 @@ training  learns, dumps, resume
 Above the ground are the services aisrv, actor, learner, model_pool and buffer, with algorithms and envs. Above these,
 `operate` starts, watches and stops the mesh, and `arena` measures how good a model is.
 """
+
+from pathlib import Path
+
+__version__ = "0.2.0"
+
+# A checkout's rooms are links, an installed package's are folders.
+IN_CHECKOUT = Path(__file__).with_name("envs").is_symlink()
+
+# What relative paths of a configuration (runs, conf) begin at, and where the mesh's processes run: the checkout, from wherever a
+# command is typed; where the package is installed, the folder in which it is typed.
+ROOT = Path(__file__).resolve().parents[1] if IN_CHECKOUT else Path.cwd()
+
+
+def typed(command: str) -> str:
+    """How a user types "status --json" here: `tools/status.sh --json` in a checkout, else `kaimesh status --json`."""
+    name, space, rest = command.partition(" ")
+    return f"tools/{name}.sh{space}{rest}" if IN_CHECKOUT else f"kaimesh {command}"

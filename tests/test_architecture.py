@@ -32,6 +32,7 @@ ABOVE = {
     "arena": ["kaimesh.envs"],
     "operate": [f"kaimesh.{room}" for room in SERVICES],
 }
+COMMAND = "kaimesh.__main__"  # may start whatever there is
 MOST_LINES = 350
 
 
@@ -100,11 +101,12 @@ def test_every_room_is_found_below_kaimesh_and_nowhere_else() -> None:
     assert not bare, "everything of ours imports as kaimesh.<room>"
 
 
-def test_the_ground_is_five_rooms_and_a_face() -> None:
+def test_the_ground_is_five_rooms_and_a_face_and_the_command_stands_above_all() -> None:
     assert {path.parent.name for path in (ROOT / "kaimesh").glob("*/*.py") if not path.parent.is_symlink()} == set(
         GROUND
     )
-    assert {path.name for path in (ROOT / "kaimesh").glob("*.py")} == {"__init__.py", "agent.py"}
+    assert {path.name for path in (ROOT / "kaimesh").glob("*.py")} == {"__init__.py", "__main__.py", "agent.py"}
+    assert not [str(found) for found in imports() if found.module == COMMAND], "nobody imports the command"
 
 
 def test_in_the_ground_imports_point_down() -> None:
@@ -114,7 +116,7 @@ def test_in_the_ground_imports_point_down() -> None:
             return there == "contract"
         return there == here or there in GROUND[: GROUND.index(here)]
 
-    inside = [found for found in imports() if found.source.room in (*GROUND, "")]
+    inside = [found for found in imports() if found.source.room in (*GROUND, "") and found.source.module != COMMAND]
     assert not [str(found) for found in inside if room_of(found.module) and not down(found)]
 
 

@@ -1,49 +1,113 @@
-"""The project as a wheel: one top level, `kaimesh`, with every room in it."""
+"""The project as an installed package: one top level, `kaimesh`, with every room, and a command that works in any folder."""
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
+import pytest
+
+import kaimesh
+from tests.harness import free_ports
 from tests.test_architecture import GROUND, ROOMS, sources
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = ("kaimesh", *ROOMS, "diy", "tests", "benchmarks", "pyproject.toml", "LICENSE", "NOTICE", "README.md")
+COPIED = ("kaimesh", *ROOMS, "conf", "diy", "tests", "benchmarks", "pyproject.toml", "LICENSE", "NOTICE", "README.md")
+DATA = (
+    "envs/realm/story.js",
+    "arena/show/page.html",
+    "arena/show/page.js",
+    "learner/learner.proto",
+    "config/conf/algo_conf.toml",
+    "config/conf/configure_app.toml",
+    "py.typed",
+)
 
 
-def test_a_wheels_top_level_is_kaimesh_alone(tmp_path: Path) -> None:
-    checkout, wheels, installed = (tmp_path / name for name in ("checkout", "wheels", "installed"))
-    checkout.mkdir()
+class Installed(NamedTuple):
+    """The wheel's files, and the folder that they were unpacked into."""
+
+    names: list[str]
+    folder: Path
+
+    def run(self, cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
+        """Python with these words, in a folder that holds nothing of ours; third-party packages are those of this Python."""
+        environ = {**os.environ, "PYTHONPATH": str(self.folder), "COLUMNS": "150"}
+        return subprocess.run(
+            [sys.executable, *words], cwd=cwd, env=environ, capture_output=True, text=True, timeout=240
+        )
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    checkout, wheels, folder = (tmp_path_factory.mktemp(name) for name in ("checkout", "wheels", "installed"))
     for name in COPIED:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, checkout / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / name, checkout)
     code = f"from setuptools import build_meta; print(build_meta.build_wheel({str(wheels)!r}))"
-    wheels.mkdir()
     done = subprocess.run([sys.executable, "-c", code], cwd=checkout, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(next(wheels.glob("*.whl"))) as wheel:
-        names = wheel.namelist()
-        wheel.extractall(installed)
+        wheel.extractall(folder)
+        return Installed(wheel.namelist(), folder)
+
+
+def test_a_wheels_top_level_is_kaimesh_alone(installed: Installed) -> None:
+    names = installed.names
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"kaimesh"}
     assert {name.split("/")[1] for name in names if name.startswith("kaimesh/")} == {
-        *GROUND, *ROOMS, "__init__.py", "agent.py"
+        *GROUND, *ROOMS, "__init__.py", "__main__.py", "agent.py", "py.typed"
     }  # fmt: skip
     ours = {source.module.replace(".", "/") for source in sources()}
     assert not ours - {name.removesuffix(".py").removesuffix("/__init__") for name in names}
-    for data in ("envs/realm/story.js", "arena/show/page.html", "arena/show/page.js", "learner/learner.proto"):
-        assert f"kaimesh/{data}" in names
-    code = "import kaimesh.agent, kaimesh.actor.client, kaimesh.envs; print(kaimesh.__path__[0])"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(installed)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.strip() == str(installed / "kaimesh"), done.stderr
+    assert not {f"kaimesh/{data}" for data in DATA} - set(names)
+
+
+def test_a_wheel_has_the_version_and_the_command(installed: Installed, tmp_path: Path) -> None:
+    (metadata,) = installed.folder.glob("*.dist-info")
+    assert metadata.name == f"kaimesh-{kaimesh.__version__}.dist-info"
+    script = "[console_scripts]\nkaimesh = kaimesh.__main__:main\n"
+    assert (metadata / "entry_points.txt").read_text() == script
+    assert f"## {kaimesh.__version__}\n" in (ROOT / "CHANGELOG.md").read_text()
+    assert installed.run(tmp_path, "-m", "kaimesh", "--version").stdout == f"kaimesh {kaimesh.__version__}\n"
+    shown = installed.run(tmp_path, "-m", "kaimesh", "--help").stdout
+    commands = "start stop restart status logs evaluate play replay cluster config"
+    assert not [command for command in commands.split() if f"│ {command} " not in shown]
+
+
+def test_an_installed_mesh_runs_where_it_is_called(installed: Installed, tmp_path: Path) -> None:
+    """From the delivered configuration to an evaluated model, in a folder that was empty."""
+    keys = ("buffer_addrs", "buffer_ingest_addrs", "model_pool_addr", "learner_addr", "actor_addrs")
+    ports = [f"--set={key}=127.0.0.1:{port}" for key, port in zip(keys, free_ports(5), strict=True)]
+    said = installed.run(tmp_path, "-m", "kaimesh", "status")
+    assert said.returncode == 2
+    assert "start one with kaimesh start" in said.stderr
+    said = installed.run(tmp_path, "-m", "kaimesh", "start", "--wait", "--max-env-steps", "5000", *ports)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
+    said = installed.run(tmp_path, "-m", "kaimesh", "evaluate", "--episodes", "2", "--json", "--record", "played")
+    result = json.loads(said.stdout)
+    assert (result["app"], result["algo"], len(result["each"])) == ("gym:CartPole-v1", "ppo", 2)
+    assert len(list((tmp_path / "played").iterdir())) == 2
+
+
+def test_an_own_conf_is_taken_before_the_delivered_one(installed: Installed, tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/configure_app.toml").write_text('[app]\nmine = 1\nalgo_conf = "conf/algo_conf.toml"\n')
+    said = installed.run(tmp_path, "-m", "kaimesh", "config", "files").stdout.splitlines()
+    assert said == [
+        str(tmp_path / "conf/configure_app.toml"),
+        str(installed.folder / "kaimesh/config/conf/algo_conf.toml"),
+    ]
+    said = installed.run(tmp_path, "-m", "kaimesh", "start").stderr
+    assert "unknown key 'mine'" in said
+    assert "1 problem;" in said
+    assert "## `[ppo]`" in installed.run(tmp_path, "-m", "kaimesh", "config", "docs").stdout

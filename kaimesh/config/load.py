@@ -16,6 +16,7 @@ from typing import Any
 import toml
 from pydantic import ValidationError
 
+from kaimesh import ROOT
 from kaimesh.config import check
 from kaimesh.config import hyper as hyper_module
 from kaimesh.config.keys import IGNORED, App
@@ -27,9 +28,16 @@ from kaimesh.config.registry import AlgoEntry, registry
 from kaimesh.config.roles import ROLES, Role, every_address
 from kaimesh.contract.errors import ConfigError
 
-ROOT = Path(__file__).resolve().parents[2]
-DEFAULT_CONF = ROOT / "conf" / "configure_app.toml"
-REGISTRY = ROOT / App.model_fields["algo_conf"].default  # the algorithms that come with kaimesh
+
+def _delivered(name: str) -> Path:
+    """A file of conf/ in ROOT; where there is none, the one that comes with kaimesh."""
+    own = ROOT / "conf" / name
+    return own if own.is_file() else Path(__file__).with_name("conf") / name
+
+
+DEFAULT_CONF = _delivered("configure_app.toml")
+REGISTRY = _delivered("algo_conf.toml")
+_ALGO_CONF = App.model_fields["algo_conf"].default
 RESOLVED = "resolved"  # the top-level key that marks a run's own conf.toml
 
 
@@ -102,7 +110,7 @@ def load(
     notes = _from_environment(variables, table, origin)
     _from_overrides(overrides or {}, table, tables, origin)
     roles = {**ROLES, **own_roles(take(tables), str(path), variables, problems, notes)}
-    file = _registry_file(table)
+    file = registry_file(table)
     known = registry(problems, file)
     entry = _entry(str(table.get("algo", App.model_fields["algo"].default)), known, file, problems)
     _check_tables(tables, known, entry, document, overrides or {}, path, problems)
@@ -230,10 +238,12 @@ def _from_overrides(
             table[name], origin[name] = parse(text, _wanted(name)), f"--set {name}"
 
 
-def _registry_file(table: Mapping[str, Any]) -> Path:
-    """The file that `algo_conf` names; kaimesh's own registry if it names none."""
+def registry_file(table: Mapping[str, Any]) -> Path:
+    """The file that `algo_conf` in `[app]` names; kaimesh's own registry if it names none."""
     named = table.get("algo_conf", "")
-    return ROOT / named if isinstance(named, str) and named.strip() and not _is_kaiwus(named) else REGISTRY
+    if not isinstance(named, str) or named.strip() in ("", _ALGO_CONF) or _is_kaiwus(named):
+        return REGISTRY
+    return ROOT / named
 
 
 def _is_kaiwus(registry: Any) -> bool:

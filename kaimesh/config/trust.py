@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kaimesh.config.load import REGISTRY, ROOT
+from kaimesh.config.load import REGISTRY, registry_file
 from kaimesh.contract.errors import ConfigError
 
 HELP = "run what the file names even if that is not built in: any code that it names then runs with your rights"
@@ -26,10 +26,11 @@ def is_below(path: Path, folders: Iterable[Path]) -> bool:
 
 def unfamiliar_registry(table: Mapping[str, Any]) -> list[str]:
     """For `check`: a description of the registry that `[app]` names, if it does not lie in this checkout's conf/."""
-    named = table.get("algo_conf", "")
-    if not isinstance(named, str) or not named.strip() or is_below(ROOT / named, [REGISTRY.parent]):
+    if is_below(registry_file(table), [REGISTRY.parent]):
         return []
-    return [f"algo_conf = {named!r} imports whatever that file names as agents, workflow and configuration"]
+    return [
+        f"algo_conf = {table['algo_conf']!r} imports whatever that file names as agents, workflow and configuration"
+    ]
 
 
 def check(file: Path | str, unfamiliar: Sequence[str]) -> None:

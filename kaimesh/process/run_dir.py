@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kaimesh.config.load import DEFAULT_CONF, ROOT
+from kaimesh import ROOT, typed
+from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.reading import read
 from kaimesh.contract.errors import ConfigError
 from kaimesh.process import documents
@@ -97,7 +98,7 @@ class RunDir:
         if not link.is_dir():
             raise ConfigError(
                 f"no run in {runs}: nothing was started from here, so there is nothing to show; start one with "
-                "tools/start.sh"
+                f"{typed('start')}"
             )
         return cls(link)
 

@@ -5,8 +5,7 @@ import sys
 from kaimesh.operate.cli import builder
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["start"] and "--help" not in sys.argv:
-        builder.begin()  # before the imports below, which take as long as its own
+    builder.begin(sys.argv[1:])  # before the imports below, which take as long as its own
 
     from kaimesh.operate.cli.commands import main
 

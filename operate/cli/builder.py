@@ -10,9 +10,9 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parents[2]
+from kaimesh import ROOT
+
 _begun: list[Builder] = []
 
 
@@ -31,7 +31,7 @@ class Builder:
             stdout=self.said,
             stderr=self.said,
             pass_fds=(writer,),
-            cwd=_ROOT,
+            cwd=ROOT,
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             start_new_session=True,
         )
@@ -52,9 +52,10 @@ class Builder:
         os.close(self.answer)
 
 
-def begin() -> None:
-    """Begins one, which the `start` command takes over with `take`."""
-    _begun.append(Builder())
+def begin(words: list[str]) -> None:
+    """Begins one where these words of the command line are a `start`, which takes it over with `take`."""
+    if words[:1] == ["start"] and "--help" not in words:
+        _begun.append(Builder())
 
 
 def take() -> Builder:

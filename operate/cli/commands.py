@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from kaimesh.config.load import ROOT
+from kaimesh import ROOT, typed
 from kaimesh.config.packages import find_own_code
 from kaimesh.config.roles import ROLES
 from kaimesh.contract.errors import EXIT_CRASH, EXIT_OK, ConfigError, MeshError
@@ -89,7 +89,7 @@ def start(
     run = start_mesh(config, resumed, wish, _note)
     print(f"{'resumed' if resumed else 'started'} {run.root}", flush=True)
     if detach:
-        print("look: tools/status.sh, tools/logs.sh; stop: tools/stop.sh all")
+        print(f"look: {typed('status')}, {typed('logs')}; stop: {typed('stop all')}")
         return
     raise typer.Exit(_watch_to_the_end(run, config.app.report_seconds, plain=wait))
 
@@ -104,7 +104,7 @@ def stop(target: Target, run: RunOption = None) -> None:
             print(f"{where.root.name} has ended: {reason}")
     else:
         stopping.stop_role(where, target, print)
-        print(f"start it again with: tools/restart.sh {target}")
+        print(f"start it again with: {typed(f'restart {target}')}")
 
 
 @app.command()
@@ -112,8 +112,8 @@ def restart(target: Target, run: RunOption = None) -> None:
     """Stop one kind of processes, where they run, and start them again in the running mesh."""
     if target == ALL:
         raise ConfigError(
-            "`all` cannot be restarted in one go; nothing was changed. Use tools/stop.sh all, then tools/start.sh "
-            "--resume."
+            f"`all` cannot be restarted in one go; nothing was changed. Use {typed('stop all')}, then "
+            f"{typed('start --resume')}."
         )
     stopping.restart_role(_run(run), target, print)
 
@@ -169,7 +169,7 @@ def _watch_to_the_end(run: RunDir, report_s: float, plain: bool) -> int:
         view = _settled(run)
     except KeyboardInterrupt:
         print(
-            "\nThe mesh goes on. Look: tools/status.sh --watch; logs: tools/logs.sh; stop: tools/stop.sh all",
+            f"\nThe mesh goes on. Look: {typed('status --watch')}; logs: {typed('logs')}; stop: {typed('stop all')}",
             flush=True,
         )
         return EXIT_OK if not plain else 128 + 2
@@ -207,7 +207,7 @@ def _run(path: Path | None) -> RunDir:
     run = RunDir(_from_caller(path) or path) if path else RunDir.latest(runs_dir())
     if not run.mesh.exists() and not (run.root / SUPERVISORD).exists():
         raise ConfigError(
-            f"{run.root} is not the directory of a run that tools/start.sh started: it has no mesh.json, so nothing is "
+            f"{run.root} is not the directory of a run that {typed('start')} started: it has no mesh.json, so nothing is "
             "known of its processes. Name another one."
         )
     return run
@@ -217,19 +217,19 @@ def _from_caller(path: Path | None) -> Path | None:
     """A path as the user meant it: from where the command was typed, else from the checkout's root."""
     if path is None or path.is_absolute():
         return path
-    typed = Path(os.environ.get(CALLER_VARIABLE, Path.cwd())) / path
-    return typed if typed.exists() else ROOT / path
+    meant = Path(os.environ.get(CALLER_VARIABLE, Path.cwd())) / path
+    return meant if meant.exists() else ROOT / path
 
 
 def _note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def main() -> None:
+def main(program: typer.Typer = app) -> None:
     """The entry point: a fault that is the user's is told in words, with the exit code of its kind."""
     find_own_code()
     try:
-        app(prog_name="kaimesh")
+        program(prog_name="kaimesh")
     except MeshError as error:
         _note(str(error))
         sys.exit(error.exit_code)

@@ -15,9 +15,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from kaimesh import ROOT, typed
 from kaimesh.config import Config, load
 from kaimesh.config.check import is_local
-from kaimesh.config.load import DEFAULT_CONF, ROOT
+from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.own_roles import cannot_be_run
 from kaimesh.config.packages import leading_nowhere
 from kaimesh.config.reading import parse
@@ -77,7 +78,7 @@ def _trainable(config: Config) -> Config:
     if config.app.run_mode != "train":
         raise ConfigError(
             f"run_mode = {config.app.run_mode}: the mesh only trains; nothing was started. Set run_mode = train, or "
-            "use tools/evaluate.sh."
+            f"use {typed('evaluate')}."
         )
     if nowhere := leading_nowhere(config.algo.names):
         raise ConfigError(
@@ -195,7 +196,7 @@ def _refuse_a_second(runs: Path, supervisor: Callable[[RunDir], int | None]) -> 
     if state != "ended" and supervisor(run):
         raise ConfigError(
             f"a mesh is running already, in {run.root} ({state}); a second one would use the same ports and files, so "
-            "nothing was started. Stop it with tools/stop.sh all, or look at it with tools/status.sh."
+            f"nothing was started. Stop it with {typed('stop all')}, or look at it with {typed('status')}."
         )
 
 

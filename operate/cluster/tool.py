@@ -14,7 +14,8 @@ from docker.errors import DockerException
 from rich.console import Console
 from rich.table import Table
 
-from kaimesh.config.load import DEFAULT_CONF, ROOT
+from kaimesh import ROOT
+from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.own_roles import read_roles
 from kaimesh.config.roles import AISRV, ROLES, Role
 from kaimesh.contract.errors import MeshError

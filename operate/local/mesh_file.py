@@ -18,8 +18,8 @@ from typing import Any
 
 import psutil
 
+from kaimesh import ROOT
 from kaimesh.config import Config
-from kaimesh.config.load import ROOT
 from kaimesh.operate.local.supervise import SUPERVISORD, programs, socket_path
 from kaimesh.process import documents
 from kaimesh.process.run_dir import RunDir

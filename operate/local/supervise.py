@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kaimesh import ROOT
 from kaimesh.config import App, Config
 from kaimesh.config.check import is_local
-from kaimesh.config.load import ROOT
 from kaimesh.config.roles import KEEPER, Role, addresses_of
 from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_OK, MeshError, PeerError
 from kaimesh.process import documents

@@ -122,8 +122,8 @@ def test_a_start_that_is_interrupted_leaves_nothing(mesh: Mesh, stage: str, numb
 
 @pytest.mark.parametrize("kind", ["empty", "half", "garbage", "not UTF-8", "zeros", "folder"])
 def test_a_damaged_configuration_says_what_to_do(mesh: Mesh, kind: str) -> None:
+    from kaimesh import ROOT
     from kaimesh.config import load
-    from kaimesh.config.load import ROOT
     from kaimesh.contract.errors import ConfigError
     from kaimesh.operate.cli.start import Wish, configure
     from kaimesh.process.documents import write_text

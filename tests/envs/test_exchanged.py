@@ -13,10 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaimesh import envs
+from kaimesh import ROOT, envs
 from kaimesh.arena import evaluate, replay
 from kaimesh.arena.recording import Recording
-from kaimesh.config.load import ROOT
 from kaimesh.config.trust import is_below
 from kaimesh.contract.errors import EXIT_CONFIG, ConfigError
 from kaimesh.operate.cli.start import Wish, configure

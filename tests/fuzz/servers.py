@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from kaimesh import ROOT
 from kaimesh.config import load
-from kaimesh.config.load import ROOT
 from kaimesh.contract.user_agent import UserAgent, read_agent
 from kaimesh.process.life import Context
 from kaimesh.process.meter import Meter

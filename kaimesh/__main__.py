@@ -1,0 +1,88 @@
+"""The command `kaimesh`, or `python -m kaimesh`: every program of the mesh under one name; tools/*.sh call the same ones one by one.
+
+It acts on the folder in which it is typed: runs lie in runs/, and a conf/ there is taken before the delivered one. In a checkout that
+folder is the checkout, wherever the command is typed.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from typing import Annotated
+
+import typer
+
+from kaimesh import __version__
+from kaimesh.operate.cli import builder
+
+# Programs with a command line of their own: they get the words behind their name.
+PROGRAMS = {
+    "evaluate": ("kaimesh.arena.evaluate", "Play episodes with a trained model and say how good it is."),
+    "play": ("kaimesh.arena.terminal", "Play an environment yourself, in this terminal."),
+    "replay": ("kaimesh.arena.replay", "Play a recorded episode again, as a GIF, an MP4 or a page."),
+    "cluster": ("kaimesh.operate.cluster.tool", "The mesh in containers; needs a checkout of kaimesh."),
+}
+_ANY_WORDS = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="kaimesh: a training mesh for reinforcement learning. Commands act on runs/latest unless told otherwise.",
+)
+config = typer.Typer(no_args_is_help=True, help="What can be configured.")
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"kaimesh {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_say_version)
+    ] = False,
+) -> None:
+    """What stands before a command."""
+
+
+@config.command()
+def docs() -> None:
+    """Print every key with its type, default and meaning, as Markdown."""
+    from kaimesh.config.document import markdown
+
+    print(markdown(), end="")
+
+
+@config.command()
+def files() -> None:
+    """Print where the configuration and the table of algorithms are taken from here."""
+    from kaimesh.config.load import DEFAULT_CONF, REGISTRY
+
+    print(f"{DEFAULT_CONF}\n{REGISTRY}")
+
+
+def _mount(name: str, module: str, about: str) -> None:
+    def run(context: typer.Context) -> None:
+        sys.argv = [name, *context.args]
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+    app.command(name, help=about, context_settings=_ANY_WORDS)(run)
+
+
+def main() -> None:
+    """The entry point. `start`, `stop`, `restart`, `status` and `logs` are those of kaimesh.operate.cli."""
+    builder.begin(sys.argv[1:])
+    from kaimesh.operate.cli import commands
+
+    app.add_typer(commands.app)
+    for name, (module, about) in PROGRAMS.items():
+        _mount(name, module, about)
+    app.add_typer(config, name="config")
+    commands.main(app)
+
+
+if __name__ == "__main__":
+    main()
