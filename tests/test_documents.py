@@ -61,7 +61,7 @@ def test_every_link_leads_somewhere() -> None:
 
 def test_links_and_headings_are_read_as_github_does() -> None:
     text = (
-        "# A `start`, twice\n\n[one](a.md#b) and ![two](<c d.png> \"title\"), `[no](code)`\n\n## A `start`, twice\n"
+        '# A `start`, twice\n\n[one](a.md#b) and ![two](<c d.png> "title"), `[no](code)`\n\n## A `start`, twice\n'
         "```\n[no](fence)\n# no heading\n```\n[![badge](badge.png)](target.md)\n### 配置 (conf/)\n"
     )
     assert links(text) == ["a.md#b", "c d.png", "target.md"]
