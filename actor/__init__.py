@@ -1,17 +1,16 @@
-"""actor: answers predictions. One thread gathers the rows of every aisrv that asks, calls the agent once, and scatters
-the answers.
+"""actor: predicts. It gathers the requests of all aisrv into one batch, calls the agent once, and sends each its rows.
 
-The aisrv processes call it (kaimesh.actor.client); it calls the model pool, for newer models. When it dies, its callers
-move to another actor of `actor_addrs`, or wait until the supervisor has started it again; what they had asked is asked
-again, and nothing is lost, for an actor keeps nothing but weights, which it pulls again.
+The aisrv processes call it (kaimesh.actor.client); it pulls newer models from the model pool. When it dies, its clients
+use another actor of `actor_addrs`, or wait until the supervisor has started it again, and send their open requests
+again. Nothing is lost, because an actor only keeps a model, which it pulls again.
 
 batcher   the core, without a socket: rows in, one agent call, checked rows out
-apart     after a failed call: whose rows it was
-models    newer models from the pool, on a thread of its own
-peers     who may ask
-requests  what may be asked besides predictions
-replies   calls the agent, and tells each client its part
-server    the loop: poll, gather, predict; weights are swapped between two batches
-service   wiring
-client    what an aisrv holds: one connection to one of the actors
+retry     after a failed call: finds the requests that caused it and answers the others
+models    pulls newer models from the pool, in a thread of its own
+peers     admits clients: what they declare must fit the agent
+requests  parses the other requests: which model predicts, predict with another one
+replies   calls the agent and sends each client its rows or an error
+server    the loop: poll, swap weights, gather, predict
+service   connects these parts
+client    an aisrv's connection to one of the actors
 """

@@ -2,7 +2,7 @@
 
 Shape legend: B rows of one call, P rows with padding.
 
-Rows are gathered into arrays that are made once, one per observation column. What the agent is given are views of them:
+Rows are copied into arrays that are reused, one per observation column. The agent gets views of these arrays, which are
 valid during the call; an agent that keeps observations must copy them.
 """
 
@@ -22,20 +22,21 @@ from kaimesh.contract.structs import protocol
 from kaimesh.contract.user_agent import UserAgent
 from kaimesh.process.meter import Meter
 
-NO_MODEL = -1  # the version until a model was loaded
-_FIRST_BYTES = 1 << 16  # that a lane makes room for at first; a row may be larger than that
+NO_MODEL = -1  # the version before a model is loaded
+_FIRST_BYTES = 1 << 16  # a lane's first size, or one row if that is larger
 
 
 class Lane:
-    """Rows that wait to be predicted in one call: the same method, the same observation specs.
+    """Collects rows for one call of the agent. They have the same specs and the same method, `predict` or `exploit`.
 
-    rows: how many wait. askers: whose they are, in order; the caller's own. act_specs: of the last answer.
+    rows: the number of collected rows. requests: the requests of these rows, in order; the caller fills and empties it.
+    act_specs: the specs of the last answer.
     """
 
     def __init__(self, specs: Specs, exploit: bool, max_rows: int) -> None:
         self.specs, self.exploit, self.max_rows = specs, exploit, max_rows
         self.rows = 0
-        self.askers: list[Any] = []
+        self.requests: list[Any] = []
         self.act_specs: Specs | None = None
         self._signature: tuple[Any, ...] | None = None
         self._row_type = protocol("ObsData")
@@ -43,19 +44,19 @@ class Lane:
         self._columns: dict[str, np.ndarray] = {}
         self._bytes: list[memoryview] = []
         self._layouts: dict[int, Layout] = {}
-        self._capacity = 0  # until there are rows: specs alone reserve nothing
+        self._capacity = 0  # nothing is reserved before the first row comes
 
     def layout(self, count: int) -> Layout:
-        """Where the columns of a request of `count` rows lie."""
+        """The byte layout of a request of `count` rows."""
         plan = self._layouts.get(count)
         if plan is None:
             plan = layout(self.specs, count)
-            if count <= self.max_rows:  # a stranger may send any number
+            if count <= self.max_rows:  # a peer may send any number; not all are worth keeping
                 self._layouts[count] = plan
         return plan
 
     def add(self, payload: memoryview | bytes, offsets: Sequence[int], count: int) -> None:
-        """Appends the `count` rows of a request; column i begins at `offsets[i]`."""
+        """Appends the `count` rows of a request; its column i begins at byte `offsets[i]` of `payload`."""
         at, end = self.rows, self.rows + count
         self._make_room(end)
         for target, offset, size in zip(self._bytes, offsets, self._row_bytes, strict=True):
@@ -71,9 +72,10 @@ class Lane:
         self.rows = end
 
     def take(self, padded: bool) -> tuple[Batch, int]:
-        """The rows that wait, as a Batch of P rows, and their number B; they wait no longer.
+        """Empties the lane; returns its rows as a Batch of P rows, and their number B.
 
-        padded: P is the next power of two (at most max_rows); the surplus rows are zeros with every action legal.
+        padded: True: P is the next power of two, at most max_rows; the P - B last rows are zeros, and every action is
+        legal in them. False: P = B.
         """
         count, self.rows = self.rows, 0
         if not padded:
@@ -86,11 +88,11 @@ class Lane:
         return self._view(size), count
 
     def last(self, count: int) -> Batch:
-        """A copy of the `count` rows that `take` gave out last."""
+        """A copy of the first `count` rows that `take` returned last."""
         return Batch({name: column[:count].copy() for name, column in self._columns.items()}, self._row_type)
 
     def describe(self, answer: Batch) -> None:
-        """Brings `act_specs` up to date."""
+        """Sets `act_specs` to the specs of `answer`."""
         signature = tuple((name, column.dtype, column.shape[1:]) for name, column in answer.columns.items())
         if signature != self._signature:
             self._signature, self.act_specs = signature, Specs.of_columns(answer.columns)
@@ -104,7 +106,7 @@ class Lane:
             self._reserve(max(rows, _FIRST_BYTES // max(self.specs.row_bytes, 1)))
 
     def _reserve(self, rows: int, filled: int | None = None) -> None:
-        """Makes room for `rows` rows, doubling; the first `filled` (default: those that wait) are kept."""
+        """Makes room for `rows` rows, by doubling; keeps the first `filled` rows (default: all collected ones)."""
         filled = self.rows if filled is None else filled
         rows = min(rows, self.max_rows)
         capacity = min(self.max_rows, 1 << (rows - 1).bit_length())
@@ -116,10 +118,10 @@ class Lane:
 
 
 class Batcher:
-    """Predicts for many at once. One thread owns it, and with it the agent's numerical library.
+    """Predicts the rows of many requests in one call. It may be used by one thread only, like the agent's library.
 
-    max_rows: most rows of one call. meter: counts `predictions` (rows) and `batches` (calls). Of an agent that wants
-    padding, P is a power of two, or max_rows, so that a network compiled for fixed shapes has few of them.
+    max_rows: the most rows of one call. meter: counts `predictions` (rows) and `batches` (calls). If the agent wants
+    padding, P is a power of two or max_rows, so that a network that is compiled per shape is compiled a few times only.
     """
 
     def __init__(self, user: UserAgent, *, max_rows: int, meter: Meter) -> None:
@@ -130,38 +132,37 @@ class Batcher:
 
     @property
     def wants_spaces(self) -> bool:
-        """Whether the agent is to be prepared for an environment, and then predicts nothing before its first model."""
+        """Whether the agent is prepared: it needs the environment's spaces, and a model before its first prediction."""
         return self.user.prepared is not None
 
     def setup(self, spaces: Spaces) -> None:
-        """Prepares the agent. Raises AgentError."""
+        """Calls the agent's `setup`. Raises AgentError: it raised."""
         assert self.user.prepared is not None
         with user_code("actor: Agent.setup"):
             self.user.prepared.setup(spaces)
 
     def load(self, folder: Path, id: int) -> None:
-        """Predicts with model `id` in `folder` from now on. Raises AgentError: load_model raised; `version` stays."""
+        """Loads model `id` from `folder`; `version` is `id` then. Raises AgentError: the agent's load_model raised."""
         with user_code(f"actor: Agent.load_model(path={str(folder)!r}, id={id})"):
             self.user.agent.load_model(path=str(folder), id=id)
         self.version = id
 
     def lane(self, specs: Specs, exploit: bool) -> Lane:
-        """The lane of these specs and this method."""
+        """The lane for these specs and this method; it is made if there is none."""
         key = (exploit, specs)
         if key not in self._lanes:
             self._lanes[key] = Lane(specs, exploit, self.max_rows)
         return self._lanes[key]
 
     def forget(self, specs: Specs) -> None:
-        """Drops the lanes of these specs: nobody sends such rows any more."""
+        """Drops the lanes of these specs, because no client has declared them any more."""
         for exploit in (False, True):
             self._lanes.pop((exploit, specs), None)
 
     def run(self, lane: Lane) -> Batch:
-        """Predicts the rows that wait in `lane`: act columns `[B, ...]`, valid until the next call. The lane is empty
-        then.
+        """Predicts all rows in `lane` and empties it. Returns act columns `[B, ...]`, valid until the next call.
 
-        Raises AgentError, SampleError as Predictor.answer.
+        Raises AgentError, SampleError: see Predictor.answer.
         """
         batch, count = lane.take(self._predictor.padded)
         answer = self._predictor.answer(batch, count, lane.exploit)
@@ -171,9 +172,9 @@ class Batcher:
         return answer
 
     def predict(self, batches: Sequence[Batch], exploit: bool = False) -> list[Batch]:
-        """The act columns for each of `batches`, which agree in specs: one call of the agent where max_rows allows.
+        """The act columns for each of `batches`, which have the same specs; one call of the agent per max_rows rows.
 
-        Raises AgentError as `run`.
+        Raises AgentError, SampleError: see `run`.
         """
         lane = self.lane(batches[0].specs, exploit)
         rows = Batch.concatenate(batches) if len(batches) > 1 else batches[0]

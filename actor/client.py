@@ -1,4 +1,4 @@
-"""What an aisrv holds: one connection to one of the actors, and the requests that it has under way."""
+"""An aisrv's connection to one of the actors, and the requests that it has sent and that are not answered yet."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kaimesh.wire.client import FrameClient, refusal_of, resolved
 from kaimesh.wire.frame import CONTROL, REFUSED, BadFrame, Header, Late
 
 _ROLE = "player"
-_CHECK_S = 0.5  # how often a wait looks at `stop` and tells the meter
+_CHECK_S = 0.5  # how often a wait looks at `stop` and updates the meter
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 1.0
 _CONNECT_S = 10.0
 
@@ -30,7 +30,7 @@ _CONNECT_S = 10.0
 _Column = tuple[str, np.dtype[Any], tuple[int, ...]]  # name, dtype and shape of one row
 
 
-class _Asked(NamedTuple):
+class _Request(NamedTuple):
     tag: int
     batch: Batch
     exploit: bool
@@ -67,25 +67,25 @@ class ActorClient:
         self._addrs, self._token, self._name, self._meter, self._stop = tuple(addrs), token, name, meter, stop
         self._spaces, self._timeout_s = spaces, timeout_s
         hashed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
-        self._turn = hashed if turn is None else turn  # which of the actors: one more after each that failed
+        self._turn = hashed if turn is None else turn  # selects the actor; one more after each actor that failed
         self._specs: Specs | None = None
-        self._columns: list[_Column] = []  # what `_specs` asks of a batch
+        self._columns: list[_Column] = []  # the same as `_specs`, to compare a batch with
         self._client: FrameClient | None = None
-        self._asked: deque[_Asked] = deque()
-        self._early: deque[tuple[Batch, int] | AgentError] = deque()  # answers that came while another was awaited
+        self._unanswered: deque[_Request] = deque()
+        self._early: deque[tuple[Batch, int] | AgentError] = deque()  # answers that came while `_control` waited
         self._tag = 0
         self._waiting = False
 
     @property
     def address(self) -> str | None:
-        """The actor that it is connected to."""
+        """The address of the actor that it is connected to; None: of none."""
         return self._client.address if self._client is not None else None
 
     def send(self, batch: Batch, exploit: bool = False, model: ModelId = LATEST) -> None:
-        """Asks for the rows of `batch` and returns; `receive` brings the answers, in the order of the requests.
+        """See Policy.send. `batch` must not change before its answer is received, because it may be sent again.
 
-        `batch` must stay as it is until its answer has come: it may have to be sent again. model: "latest"; an actor
-        predicts with one model for all its clients, see `load_model`. Raises MeshError: it is another one.
+        model: "latest" only: an actor predicts with one model for all its clients (see `load_model`). Raises MeshError:
+        `model` is not "latest".
         """
         if model is not LATEST:
             only_latest(model, "an actor")
@@ -94,40 +94,36 @@ class ActorClient:
         if not _fits(batch, self._columns):
             self._declare(batch)
         self._tag += 1
-        asked = _Asked(self._tag, batch, exploit)
-        self._asked.append(asked)
+        request = _Request(self._tag, batch, exploit)
+        self._unanswered.append(request)
         if self._client is None:
             self._connect("not connected")
             return
         try:
-            self._write(self._client, asked)
+            self._write(self._client, request)
         except PeerError as error:
-            self._move(error)
+            self._use_next(error)
 
     def receive(self) -> tuple[Batch, int]:
-        """The oldest answer under way: act columns `[B, ...]`, and the version of the model that made them.
-
-        The columns are views into the receive buffer, valid until the next call of this object; copy what must last
-        longer.
-        """
+        """See Policy.receive. The columns are views of the receive buffer, valid until the next call of any method."""
         if self._early:
             answer = self._early.popleft()
             if isinstance(answer, AgentError):
                 raise answer
             return answer
-        if not self._asked:
+        if not self._unanswered:
             raise MeshError("receive() was called, but nothing was asked, so no answer will come; call send() first")
         while True:
             client = self._client or self._connect("not connected")
             answered = self._frame_of(client)
-            if answered is None:  # it moved, and asked there again
+            if answered is None:  # it uses the next actor now, which has got the same requests
                 continue
             try:
                 return self._answer(client, *answered)
             except AgentError:
                 raise
             except PeerError as error:
-                self._distrust(error)
+                self._leave_invalid(error)
 
     def predict(self, batch: Batch, exploit: bool = False) -> tuple[Batch, int]:
         """`send` and `receive`."""
@@ -135,30 +131,29 @@ class ActorClient:
         return self.receive()
 
     def load_model(self, id: int | str) -> int:
-        """Lets the actor predict with "latest", "random" or a numbered model of the pool; returns the version it has
-        then.
+        """Has the actor predict with another model of the pool: "latest", "random" or an id; returns its version.
 
-        A number or "random" stays, for all clients of that actor, until somebody asks for "latest".
+        After an id or "random", the actor keeps that model, for all its clients, until a client asks for "latest".
         """
         return self._control({"do": "load_model", "id": id})
 
     def version(self) -> int:
-        """The version that the actor predicts with now; -1 before it has a model."""
+        """The version of the model that the actor predicts with now; -1: it has none yet."""
         return self._control({"do": "version"})
 
     def close(self) -> None:
-        """Ends the connection; what is under way is not awaited."""
+        """Ends the connection. It does not wait for open requests."""
         if self._client is not None:
             self._client.close()
             self._client = None
-        self._asked.clear()
+        self._unanswered.clear()
 
     def _declare(self, batch: Batch) -> None:
-        """Observations of other specs than before need another handshake."""
-        if self._asked:
+        """Closes the connection, because observations of other specs than before need a new handshake."""
+        if self._unanswered:
             raise SampleError(
-                f"observations changed from {self._specs} to {batch.specs} while {len(self._asked)} predictions were "
-                "under way; receive those first"
+                f"observations changed from {self._specs} to {batch.specs} while {len(self._unanswered)} predictions "
+                "were under way, and their answers would be lost; receive those first"
             )
         self._specs = batch.specs
         self._columns = [(name, column.dtype, column.shape[1:]) for name, column in batch.columns.items()]
@@ -166,37 +161,44 @@ class ActorClient:
             self._client.close()
             self._client = None
 
-    def _write(self, client: FrameClient, asked: _Asked) -> None:
+    def _write(self, client: FrameClient, request: _Request) -> None:
         assert self._specs is not None
-        client.send_rows(asked.batch, self._specs, method=int(asked.exploit), tag=asked.tag)
+        client.send_rows(request.batch, self._specs, method=int(request.exploit), tag=request.tag)
 
     def _answer(self, client: FrameClient, header: Header, payload: memoryview) -> tuple[Batch, int]:
-        """The answer to the oldest request.
+        """The answer to the oldest open request.
 
-        Raises AgentError: an error answers it. PeerError: this answers something else.
+        Raises AgentError: the answer is an error. PeerError: it is the answer to another request, or has another number
+        of rows.
         """
-        asked = self._asked[0]
-        if header.tag != asked.tag:
-            raise PeerError(f"{client.address} answered request {header.tag}, not {asked.tag}; answers come in order")
+        request = self._unanswered[0]
+        if header.tag != request.tag:
+            raise PeerError(
+                f"{client.address} answered request {header.tag}, not {request.tag}; answers come in order, so the "
+                "next actor is asked"
+            )
         try:
             answer = client.rows(header, payload)
         except AgentError:
-            self._asked.popleft()
+            self._unanswered.popleft()
             raise
-        if header.rows != len(asked.batch):
-            raise PeerError(f"{client.address} answered {header.rows} rows for {len(asked.batch)} observations")
-        self._asked.popleft()
+        if header.rows != len(request.batch):
+            raise PeerError(
+                f"{client.address} answered {header.rows} rows for {len(request.batch)} observations; the next actor "
+                "is asked"
+            )
+        self._unanswered.popleft()
         return answer, header.version
 
-    def _distrust(self, error: PeerError) -> None:
-        """Leaves an actor whose answer made no sense, and asks the next one; not at once, for it may be the same."""
+    def _leave_invalid(self, error: PeerError) -> None:
+        """After an invalid answer: a pause, since the next actor may be the same process, then as `_use_next`."""
         self._wait(f"actor: {error}")
         if self._stop.wait(_FIRST_PAUSE_S):
             raise Stopped
-        self._move(error)
+        self._use_next(error)
 
     def _control(self, request: dict[str, Any]) -> int:
-        """The version that the answer names."""
+        """Sends a CONTROL request; returns the version in its answer. Answers to earlier requests are kept."""
         self._tag += 1
         tag, sent_to = self._tag, None
         while True:
@@ -206,7 +208,7 @@ class ActorClient:
                 try:
                     client.send(CONTROL, [wire.to_json(request)], tag=tag)
                 except PeerError as error:
-                    self._move(error)
+                    self._use_next(error)
                     continue
             answered = self._frame_of(client)
             if answered is None:
@@ -214,16 +216,18 @@ class ActorClient:
             try:
                 if answered[0].tag == tag:
                     return _version_of(client.answer_of(*answered))
-                self._keep(client, *answered)
+                self._keep_early(client, *answered)
             except Refused:
                 raise
             except PeerError as error:
-                self._distrust(error)
+                self._leave_invalid(error)
 
-    def _keep(self, client: FrameClient, header: Header, payload: memoryview) -> None:
-        """An answer to an earlier request, copied, for the `receive` to come."""
-        if not self._asked:
-            raise PeerError(f"{client.address} answered request {header.tag}, which is not under way")
+    def _keep_early(self, client: FrameClient, header: Header, payload: memoryview) -> None:
+        """Copies the answer to an earlier request, for a later `receive`."""
+        if not self._unanswered:
+            raise PeerError(
+                f"{client.address} answered request {header.tag}, which is not under way; the next actor is asked"
+            )
         try:
             answer, version = self._answer(client, header, payload)
         except AgentError as error:
@@ -233,7 +237,7 @@ class ActorClient:
         self._early.append((Batch(columns), version))
 
     def _frame_of(self, client: FrameClient) -> tuple[Header, memoryview] | None:
-        """The next answer of `client`; None if this client had to move. Raises Stopped, Refused."""
+        """The next answer of `client`; None: it failed, and the next actor is connected. Raises Stopped, Refused."""
         waited_s = 0.0
         while True:
             try:
@@ -246,19 +250,19 @@ class ActorClient:
                 waited_s += _CHECK_S
                 self._wait(f"actor {client.address}: no answer for {waited_s:.0f} s of {self._timeout_s:g} s")
                 if waited_s >= self._timeout_s:
-                    self._move(PeerError(f"no answer within {self._timeout_s:g} s"))
+                    self._use_next(PeerError(f"no answer within {self._timeout_s:g} s; the next actor is asked"))
                     return None
             except Refused:
                 raise
             except BadFrame as error:
-                self._distrust(error)
+                self._leave_invalid(error)
                 return None
             except PeerError as error:
-                self._move(error)
+                self._use_next(error)
                 return None
 
-    def _move(self, error: PeerError) -> None:
-        """Leaves this actor for the next one, and asks there again."""
+    def _use_next(self, error: PeerError) -> None:
+        """Connects to the next actor, and sends it all open requests."""
         self._leave()
         self._connect(str(error))
 
@@ -269,14 +273,14 @@ class ActorClient:
         self._turn += 1
 
     def _connect(self, why: str) -> FrameClient:
-        """Tries one actor after the other until one takes this client and all that is under way."""
+        """Tries one actor after the other until one has accepted this client and all its open requests."""
         began, pause_s, tried = time.monotonic(), _FIRST_PAUSE_S, 0
         while True:
             actors = resolved(self._addrs)
             try:
                 self._client = client = self._greet(actors[self._turn % len(actors)])
-                for asked in self._asked:
-                    self._write(client, asked)
+                for request in self._unanswered:
+                    self._write(client, request)
                 self._wait_is_over()
                 return client
             except Refused:
@@ -322,12 +326,12 @@ class ActorClient:
 def _version_of(answer: dict[str, Any]) -> int:
     version = answer.get("version")
     if not isinstance(version, int):
-        raise PeerError(f"an actor answered with no version, but {clean(repr(answer), 80)}")
+        raise PeerError(f"an actor answered with no version, but {clean(repr(answer), 80)}; the next actor is asked")
     return version
 
 
 def _fits(batch: Batch, wanted: list[_Column]) -> bool:
-    """Whether `batch` has these columns; False while none were declared."""
+    """Whether `batch` has exactly the columns `wanted`; False if `wanted` is empty."""
     columns = batch.columns
     if not wanted or len(columns) != len(wanted):
         return False

@@ -1,4 +1,4 @@
-"""Newer models from the pool, on a thread of its own, so that predictions go on while one is pulled."""
+"""Pulls newer models from the pool in a thread of its own, so that the actor predicts while a model is pulled."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _RETRY_S = 0.5
 
 
 class Pool(Protocol):
-    """What is needed of kaimesh.model_pool.client.ModelPoolClient."""
+    """What is used of kaimesh.model_pool.client.ModelPoolClient."""
 
     def list(self) -> list[ModelInfo]:
-        """Oldest first."""
+        """All models, the oldest first."""
         ...
 
     def pull(self, id: int | str, into: Path) -> ModelInfo:
-        """Fetches a model; raises PeerError."""
+        """Writes a model into a folder. Raises PeerError."""
         ...
 
     def watch(self, stop: threading.Event) -> Iterator[ModelInfo]:
-        """The newest model, and each newer one."""
+        """The newest model, then each newer one as soon as there is one."""
         ...
 
 
@@ -41,9 +41,10 @@ class Model(NamedTuple):
 
 
 class Models:
-    """Pulls each newer model into a folder of its own under `folder`, and removes those that nobody needs any more.
+    """Pulls each newer model into a folder of its own under `folder`, and removes those that are no longer needed.
 
-    period_s: seconds between looks; 0: the pool says when there is one. `newest` is the last pulled one.
+    period_s: seconds between two looks at the pool; 0: the pool announces each newer model. `newest`: the model that
+    was pulled last.
     """
 
     def __init__(
@@ -54,20 +55,20 @@ class Models:
         self._log = logger or logging.getLogger("kaimesh.actor.models")
         self._lock = threading.Lock()
         self._in_use: Model | None = None
-        self._have: ModelInfo | None = None
+        self._newest_info: ModelInfo | None = None
         self._on_disk: list[Model] = []
         self._numbers = count(1)
         self._failure: BaseException | None = None
-        self._asked = ThreadPoolExecutor(1, "asked models")
+        self._fetching = ThreadPoolExecutor(1, "asked models")
         self._thread = threading.Thread(target=self._run, name="models", daemon=True)
-        shutil.rmtree(folder, ignore_errors=True)  # of an earlier life
+        shutil.rmtree(folder, ignore_errors=True)  # left behind by an earlier process
 
     def start(self) -> None:
-        """Begins to pull."""
+        """Starts the thread that pulls."""
         self._thread.start()
 
     def take(self) -> Model | None:
-        """The newest model; its folder stays until the next `take`. Raises what ended the thread, if something did."""
+        """The newest model; its folder is kept until the next `take`. Raises the error that ended the thread."""
         if self._failure is not None:
             raise self._failure
         with self._lock:
@@ -75,19 +76,19 @@ class Models:
             return self._in_use
 
     def fetch(self, id: int | str) -> Future[Model]:
-        """Pulls "random" or a numbered model; the caller gives it to `discard` when it is loaded.
+        """Pulls the model "random" or `id`; the caller must `discard` it after loading.
 
-        Fails with PeerError, or MeshError: no room.
+        The future fails with PeerError, or with MeshError: the disk is full.
         """
-        return self._asked.submit(lambda: self._pull(id)[0])
+        return self._fetching.submit(lambda: self._pull(id)[0])
 
     def discard(self, model: Model) -> None:
         """Removes a fetched model's folder."""
         shutil.rmtree(model.folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Waits for the thread, which ends with `stop`."""
-        self._asked.shutdown(wait=False, cancel_futures=True)
+        """Waits for the thread; it ends when `stop` is set."""
+        self._fetching.shutdown(wait=False, cancel_futures=True)
         if self._thread.is_alive():
             self._thread.join(5.0)
 
@@ -108,14 +109,14 @@ class Models:
 
     def _run(self) -> None:
         try:
-            for info in self._looks():
-                if info != self._have:
-                    self._follow()
-        except Exception as error:  # the loop raises it: see take
+            for info in self._announced():
+                if info != self._newest_info:
+                    self._pull_newest()
+        except Exception as error:  # `take` raises it in the actor's loop
             self._failure = error
 
-    def _looks(self) -> Iterator[ModelInfo]:
-        """The pool's newest model, whenever it is time to compare it with ours."""
+    def _announced(self) -> Iterator[ModelInfo]:
+        """The pool's newest model, each time that it may have changed."""
         if self._period_s == 0:
             yield from self._pool.watch(self._stop)
             return
@@ -123,19 +124,19 @@ class Models:
             try:
                 yield from self._pool.list()[-1:]
             except PeerError as error:
-                self._log.warning("%s; trying again", error)
+                self._log.warning("%s; this actor predicts with the model that it has, and tries again", error)
             self._stop.wait(self._period_s if self.newest is not None else _RETRY_S)
 
-    def _follow(self) -> None:
-        """Pulls what is newest; tries until it has it or the process stops."""
+    def _pull_newest(self) -> None:
+        """Pulls the newest model; tries again until it has it or the process stops."""
         complaint = ""
         while not self._stop.is_set():
             try:
-                model, self._have = self._pull("latest")
+                model, self._newest_info = self._pull("latest")
             except MeshError as error:
                 if str(error) != complaint:
                     complaint = str(error)
-                    self._log.warning("%s; predicting with the model that is here, trying again", error)
+                    self._log.warning("%s; this actor predicts with the model that it has, and tries again", error)
                 self._stop.wait(_RETRY_S)
                 continue
             with self._lock:

@@ -1,4 +1,4 @@
-"""Who may ask this actor: what a HELLO declares, and what must agree between the clients of an agent that is prepared."""
+"""Admits clients to this actor: reads what a HELLO declares, and checks that all clients of a prepared agent agree."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from kaimesh.wire.connection import Connection, Hello
 
 
 class Peer:
-    """What the loop knows of one connection.
+    """What the actor keeps for one connection.
 
-    specs, spaces: what it declared. lanes: where its rows go, by `method`: PREDICT, EXPLOIT; none if it only sends
-    CONTROL. act_specs: the last that it was told. most_rows: of its requests so far.
+    specs, spaces: as its HELLO declared them. lanes: the lanes for its rows, by `method` PREDICT and EXPLOIT; empty if
+    it declared no specs, and so only sends CONTROL. act_specs: the specs that it was sent last. most_rows: the rows of
+    its largest request so far.
     """
 
     __slots__ = ("act_specs", "lanes", "most_rows", "spaces", "specs")
@@ -28,11 +29,13 @@ class Peer:
 
 
 class Admission:
-    """Gives every connection its Peer.
+    """Makes a Peer for each connection, or refuses it.
 
-    An agent with `setup` has one network, so its clients must agree: `spaces` is what the first one named, and stays
-    once a model was loaded for it; before that, and for the rows' specs, only while somebody is connected who declared
-    them. `is_set_up`: the network is built.
+    A prepared agent has one network, so all its clients must declare the same spaces and specs: those of the first
+    client. The spaces are fixed once a model is loaded. Before that, and for the specs always, they are forgotten when
+    no client that declared them is connected any more.
+
+    spaces: of the agent's environment; None: no client has declared any. is_set_up: whether `setup` was called.
     """
 
     def __init__(self, batcher: Batcher) -> None:
@@ -40,10 +43,10 @@ class Admission:
         self.is_set_up = False
         self._specs: Specs | None = None
         self._batcher = batcher
-        self._declared: Counter[Specs | Spaces] = Counter()  # by how many that are connected
+        self._declared: Counter[Specs | Spaces] = Counter()  # by how many connected clients
 
     def greet(self, connection: Connection, hello: Hello) -> dict[str, Any]:
-        """What WELCOME says. Raises Refused, SampleError: this client cannot be served, and why."""
+        """The contents of the WELCOME frame. Raises Refused, SampleError: this client cannot be served."""
         specs = Specs.from_json(hello.specs) if hello.specs else None
         if specs is not None and not specs.row_bytes:
             raise Refused(
@@ -60,7 +63,7 @@ class Admission:
         return {"version": self._batcher.version}
 
     def leave(self, connection: Connection) -> None:
-        """Forgets what nobody declares any more, now that this connection is closed."""
+        """After `connection` was closed: forgets what no other client has declared."""
         peer: Peer = connection.state
         for declared in (peer.specs, peer.spaces):
             if declared is None:
@@ -81,7 +84,7 @@ class Admission:
             self.spaces, self.is_set_up = None, False
 
     def _compare(self, spaces: Spaces | None, specs: Specs | None) -> None:
-        """Every client must have the same spaces and observations."""
+        """Raises Refused: the client's spaces or specs differ from those of the clients before."""
         agent = self._batcher.user.name
         if spaces is None and specs is not None:
             raise Refused(

@@ -1,4 +1,4 @@
-"""What a client may ask besides predictions, parsed: the version, or that another model predicts."""
+"""Parses the requests that are not for predictions: which model predicts, and predict with another model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Digits = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")]
 
 
 class Version(BaseModel):
-    """Which model predicts?"""
+    """A request for the version of the model that predicts."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -25,7 +25,7 @@ class Version(BaseModel):
 
 
 class LoadModel(BaseModel):
-    """From now on model `id` of the pool predicts."""
+    """A request to predict with model `id` of the pool from now on."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -37,12 +37,12 @@ _REQUEST: TypeAdapter[Version | LoadModel] = TypeAdapter(Version | LoadModel)
 
 
 def request_of(payload: memoryview | bytes) -> Version | LoadModel:
-    """The request in a CONTROL frame. Raises BadFrame: not a JSON object. SampleError: no such request."""
+    """The request in a CONTROL frame. Raises BadFrame: it is not a JSON object. SampleError: it is no known request."""
     data = wire.from_json(payload)
     try:
         return _REQUEST.validate_python(data)
     except ValidationError:
         raise SampleError(
-            f'{clean(repr(data), 200)} is not a request, so nothing was loaded; load_model takes "latest", "random" or a '
-            "number"
+            f'{clean(repr(data), 200)} is not a request, so nothing was loaded; load_model takes "latest", "random" or '
+            "a number"
         ) from None

@@ -1,7 +1,12 @@
-"""The actor's loop: poll, swap weights, gather, predict, scatter. One thread, which owns the agent and every socket.
+"""The actor's loop, in one thread, which alone uses the agent and the sockets.
 
-Greedy: what is there when a batch ends makes up the next one. With `max_wait_s` it waits for more, but only as long as
-connected clients have rows to send: for each, as many as its largest request so far.
+    time      ------------------------------------------------------------------------------------------>
+    loop        poll | swap weights, if newer | gather rows | predict | send answers | poll | ...
+    clients   ...............requests.........              |    requests of the next batch arrive ......
+    models      pulls newer weights into a folder, in a thread of its own ...............................
+
+It is greedy: the requests that arrived during one batch make up the next one. With `max_wait_s` it waits for more rows,
+but not longer than connected clients can be expected to send some: each of them as many as its largest request so far.
 """
 
 from __future__ import annotations
@@ -27,17 +32,18 @@ from kaimesh.wire.server import FrameServer
 ROLE = "player"
 PREDICT, EXPLOIT = 0, 1  # the `method` of a DATA frame
 MOST_ROWS = 1 << 16  # of one request
-_MOST_ASKED = 64  # models that clients asked for and that are not loaded yet
+_MOST_LOADS = 64  # load_model requests of clients that are not done yet
 _HOLDING_POLL_S = 0.02
 
 
 class ActorServer:
-    """Serves `batcher` on `bind`. Call `step` for ever; nothing that a client can do makes it raise.
+    """Serves the predictions of `batcher` at the address `bind`. Call `step` again and again.
 
-    Clients whose spaces the agent's setup raises for are refused, as are rows that are not finite; an error is told to
-    those whose rows caused it, where that can be told apart.
+    Nothing that a client sends makes it raise. Clients are refused if the agent's setup raises for their spaces. Rows
+    that are not finite are answered with an error. An error of the agent is sent to the clients whose rows caused it,
+    as far as that can be found out.
 
-    models: where newer weights come from; None: never. max_wait_s: see above; 0 is greedy.
+    models: brings newer weights; None: there are none. max_wait_s: see above; 0: greedy.
     """
 
     def __init__(
@@ -57,12 +63,12 @@ class ActorServer:
         self._log = logger or logging.getLogger("actor")
         self._waiting: list[Lane] = []  # lanes with rows, in the order of their first request
         self._deadline = 0.0
-        self._held: deque[tuple[Connection, Header, bytes]] = deque()  # until there is a model
-        self._asked: list[tuple[Connection, int, Future[Model]]] = []
+        self._held: deque[tuple[Connection, Header, bytes]] = deque()  # requests that came before the first model
+        self._loads: list[tuple[Connection, int, Future[Model]]] = []  # load_model requests, with their tags
         self._admission = Admission(batcher)
-        self._pinned = False
+        self._pinned = False  # True: a client chose the model, and newer ones are not loaded
         self._loaded: Model | None = None
-        self._coming = 0  # rows, if every client asks for as many as it ever did
+        self._expected_rows = 0  # if every client sends as many rows as in its largest request
         self._wait_phase = meter.phase("wait")
         self._frames = FrameServer(
             bind,
@@ -77,36 +83,36 @@ class ActorServer:
         self.port = self._frames.port
 
     def step(self, timeout_s: float = 0.5) -> None:
-        """One turn: waits up to `timeout_s` for requests and serves them. Raises AgentError: a load raised."""
+        """Waits up to `timeout_s` for requests and serves them. Raises AgentError: loading the newest model raised."""
         with self._wait_phase:
-            ready = self._frames.poll(self._patience_s(timeout_s))
-        self._follow()
+            ready = self._frames.poll(self._poll_s(timeout_s))
+        self._update_weights()
         if self._held and self._can_serve():
-            self._release()
+            self._serve_held()
         self._frames.serve(ready, self._take_frame)
         if self._waiting and not self._worth_waiting():
             self._flush()
-        self._say(bool(ready))
+        self._publish_state(bool(ready))
 
     def close(self) -> None:
         """Closes the port and every connection."""
         self._frames.stop()
 
-    # What comes in
+    # Requests
 
     def _take_frame(self, connection: Connection) -> None:
         assert connection.header is not None
-        if not connection.closed:  # as it may be since it was read
+        if not connection.closed:  # it may have been closed after it was read
             self._take(connection, connection.header, connection.payload)
 
     def _leave(self, connection: Connection) -> None:
-        self._coming -= connection.state.most_rows
+        self._expected_rows -= connection.state.most_rows
         self._admission.leave(connection)
         self._held = deque(held for held in self._held if held[0] is not connection)
-        for asked in [asked for asked in self._asked if asked[0] is connection]:
-            self._asked.remove(asked)
-            if not asked[2].cancel():
-                asked[2].add_done_callback(self._discard)
+        for load in [load for load in self._loads if load[0] is connection]:
+            self._loads.remove(load)
+            if not load[2].cancel():
+                load[2].add_done_callback(self._discard)
 
     def _take(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
         if header.kind == DATA:
@@ -117,22 +123,32 @@ class ActorServer:
         elif header.kind == CONTROL:
             self._control(connection, header, payload)
         else:
-            self._frames.refuse(connection, f"a frame of kind {header.kind}; an actor takes DATA and CONTROL")
+            self._frames.refuse(
+                connection, f"a frame of kind {header.kind}, which an actor does not take. Send DATA or CONTROL."
+            )
 
     def _gather(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
         peer: Peer = connection.state
         rows, tag = header.rows, header.tag
         if header.method >= len(peer.lanes):
-            self._frames.refuse(connection, f"rows for method {header.method} from a client that declared no such rows")
+            self._frames.refuse(
+                connection,
+                f"rows for method {header.method} from a client that declared no such rows, so their layout is "
+                "unknown. Send `specs` in HELLO.",
+            )
             return
         lane = peer.lanes[header.method]
         plan = lane.layout(rows)
         if not 0 < rows <= MOST_ROWS or plan.total_bytes != header.length:
-            words = f"{rows} observations (at most {MOST_ROWS}) of {lane.specs.names} in {header.length} bytes, not {plan.total_bytes}"
-            self._replies.fail(connection, tag, words)
+            self._replies.fail(
+                connection,
+                tag,
+                f"{rows} observations (at most {MOST_ROWS}) of {lane.specs.names} in {header.length} bytes, not "
+                f"{plan.total_bytes}, so they were not read. Send the fields that HELLO declared.",
+            )
             return
         if rows > peer.most_rows:
-            self._coming += rows - peer.most_rows
+            self._expected_rows += rows - peer.most_rows
             peer.most_rows = rows
         if lane.rows + rows > lane.max_rows:
             self._flush()
@@ -140,12 +156,12 @@ class ActorServer:
                 self._replies.predict_alone(connection, header, lane, payload)
                 return
         start = lane.rows
-        lane.add(payload, plan.offsets, rows)  # where there is no memory for it, nobody has asked
+        lane.add(payload, plan.offsets, rows)  # first, since it may raise MemoryError; then there is no request
         if start == 0:
             if not self._waiting:
                 self._deadline = self._clock() + self._max_wait_s
             self._waiting.append(lane)
-        lane.askers.append(Request(connection, tag, start, rows))
+        lane.requests.append(Request(connection, tag, start, rows))
 
     def _control(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
         try:
@@ -159,43 +175,49 @@ class ActorServer:
             self._hold(connection, header, payload)
         elif request.id == "latest":
             self._pinned = False
-            self._follow()
+            self._update_weights()
             self._send_version(connection, header.tag)
         elif self._models is None:
-            self._replies.fail(connection, header.tag, "this actor has no model pool")
-        elif len(self._asked) >= _MOST_ASKED:
             self._replies.fail(
-                connection, header.tag, f"{_MOST_ASKED} models were asked for and are not loaded yet; ask later"
+                connection, header.tag, 'this actor has no model pool, so it keeps its model; ask for "latest" only'
+            )
+        elif len(self._loads) >= _MOST_LOADS:
+            self._replies.fail(
+                connection,
+                header.tag,
+                f"{_MOST_LOADS} models were asked for and are not loaded yet, so this one is not loaded; ask later",
             )
         else:
-            self._asked.append((connection, header.tag, self._models.fetch(request.id)))
+            self._loads.append((connection, header.tag, self._models.fetch(request.id)))
 
     def _hold(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
-        """Keeps a request until there is a model, and reads nothing more from its sender."""
+        """Keeps a request until there is a model; until then, nothing more is read from this client."""
         self._held.append((connection, header, bytes(payload)))
         self._frames.pause(connection, True)
 
     # Weights
 
     def _can_serve(self) -> bool:
-        """An agent with `setup` and no weights would play noise that nobody learns from; another may have its own
-        beginning.
+        """Whether there is a model to predict with.
+
+        A prepared agent without a model would act at random, and no learner has this model. Any other agent may predict
+        with the weights that it has at its start.
         """
         return not self._batcher.wants_spaces or (
             self._admission.is_set_up and (self._batcher.version >= 0 or self._models is None)
         )
 
-    def _follow(self) -> None:
-        """Between two batches: builds the network, loads what was asked for, or what is newest."""
+    def _update_weights(self) -> None:
+        """Between two batches: sets the agent up, loads the models that clients asked for, or the newest one."""
         if self._batcher.wants_spaces and not self._admission.is_set_up and not self._set_up():
             return
-        done = [asked for asked in self._asked if asked[2].done()]
-        self._asked = [asked for asked in self._asked if asked not in done]
+        done = [load for load in self._loads if load[2].done()]
+        self._loads = [load for load in self._loads if load not in done]
         for connection, tag, future in done:
-            if connection.closed:  # also by the answer to an earlier one of these
+            if connection.closed:  # the answer to an earlier load may have closed it, too
                 self._discard(future)
             else:
-                self._load_asked(connection, tag, future)
+                self._load_chosen(connection, tag, future)
         if self._models is None or self._pinned:
             return
         newest = self._models.take()
@@ -203,7 +225,7 @@ class ActorServer:
             self._load(newest)
 
     def _set_up(self) -> bool:
-        """Whether the network is built. Where the agent raises for a client's spaces, who named these is refused."""
+        """Calls the agent's setup; whether it succeeded. If not, the clients that declared the spaces are refused."""
         spaces = self._admission.spaces
         if spaces is None:
             return False
@@ -224,7 +246,8 @@ class ActorServer:
         self._loaded = model
         self._meter.info["model_version"] = model.id
 
-    def _load_asked(self, connection: Connection, tag: int, future: Future[Model]) -> None:
+    def _load_chosen(self, connection: Connection, tag: int, future: Future[Model]) -> None:
+        """Loads the model that a client chose, and answers the client."""
         assert self._models is not None
         try:
             model = future.result()
@@ -239,23 +262,26 @@ class ActorServer:
         self._send_version(connection, tag)
 
     def _discard(self, future: Future[Model]) -> None:
-        """Removes a model that nobody waits for any more. Called from any thread."""
+        """Removes a model whose client is gone. Called from any thread."""
         if self._models is not None and not future.cancelled() and future.exception() is None:
             self._models.discard(future.result())
 
-    # When
+    # Timing
 
-    def _patience_s(self, timeout_s: float) -> float:
+    def _poll_s(self, timeout_s: float) -> float:
         if self._waiting:
             return max(0.0, self._deadline - self._clock())
-        return min(timeout_s, _HOLDING_POLL_S) if self._held or self._asked else timeout_s
+        return min(timeout_s, _HOLDING_POLL_S) if self._held or self._loads else timeout_s
 
     def _worth_waiting(self) -> bool:
-        """Whether more rows can come in time. Two lanes with rows both go: a client's answers keep their order."""
+        """Whether more rows may come before the deadline.
+
+        Lanes are never left waiting beside one another: a client's answers must keep the order of its requests.
+        """
         if self._max_wait_s == 0 or len(self._waiting) > 1 or self._clock() >= self._deadline:
             return False
         lane = self._waiting[0]
-        return lane.rows < min(lane.max_rows, self._coming)
+        return lane.rows < min(lane.max_rows, self._expected_rows)
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -265,15 +291,15 @@ class ActorServer:
     def _send_version(self, connection: Connection, tag: int) -> None:
         self._frames.send_json(connection, CONTROL, {"version": self._batcher.version}, tag=tag)
 
-    def _release(self) -> None:
-        """There is a model: what was held is served."""
+    def _serve_held(self) -> None:
+        """Serves the requests that were held until there was a model."""
         held, self._held = self._held, deque()
         for connection, header, payload in held:
             self._frames.pause(connection, False)
             if not connection.closed:
                 self._frames.serve([connection], partial(self._take, header=header, payload=payload))
 
-    def _say(self, busy: bool) -> None:
+    def _publish_state(self, busy: bool) -> None:
         if self._held:
             self._meter.state("waiting", f"model_pool: no model yet ({len(self._held)} requests are held)")
         elif busy:

@@ -1,4 +1,4 @@
-"""Wiring of an actor process: the agent, its models, the port."""
+"""Connects the parts of an actor process: the agent, its models, the port."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kaimesh.process.life import Context
 class ActorService:
     """Predicts until the process is asked to stop.
 
-    Raises MeshError: the port is taken. AgentError: setup or load raised.
+    Raises MeshError: the port is in use. AgentError: the agent's constructor, `setup` or `load_model` raised.
     """
 
     def __init__(self, context: Context) -> None:
@@ -28,7 +28,7 @@ class ActorService:
             stop=context.stop,
             logger=context.logger,
         )
-        # The replicas of a cluster's service share one name and so one address.
+        # The replicas of a cluster's service share one name, and therefore one address.
         entry = min(context.index, len(app.actor_addrs) - 1)
         port = int(app.actor_addrs[entry].rpartition(":")[2])
         try:
@@ -43,8 +43,8 @@ class ActorService:
             )
         except OSError as error:
             raise MeshError(
-                f"actor_addrs[{entry}]: {app.bind_host}:{port} cannot be opened ({error.strerror}); no aisrv could get a "
-                "prediction. Change the port in actor_addrs, or end what uses it."
+                f"actor_addrs[{entry}]: {app.bind_host}:{port} cannot be opened ({error.strerror}); no aisrv could get "
+                "a prediction. Change the port in actor_addrs, or end what uses it."
             ) from error
         meter.info["port"] = self._server.port
         context.logger.info(
@@ -55,7 +55,7 @@ class ActorService:
         )
 
     def run(self) -> None:
-        """The loop."""
+        """Predicts until the stop."""
         self._models.start()
         while not self._context.stop.is_set():
             self._server.step()

@@ -54,7 +54,7 @@ class Echoing:
         self.loaded.append((Path(str(path), f"model.ckpt-{id}.txt").read_text(), str(id)))
 
 
-class Native(Echoing):
+class PreparedAgent(Echoing):
     """An agent that builds its network from the spaces."""
 
     def __init__(self) -> None:

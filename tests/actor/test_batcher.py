@@ -17,7 +17,7 @@ from kaimesh.contract.errors import AgentError
 from kaimesh.contract.structs import create_cls
 from kaimesh.contract.user_agent import read_agent
 from kaimesh.process.meter import Meter
-from tests.actor.conftest import Echoing, Native, rows
+from tests.actor.conftest import Echoing, PreparedAgent, rows
 
 
 def batcher_of(agent: Any, max_rows: int = 8) -> Batcher:
@@ -188,7 +188,7 @@ def test_what_the_agent_raises_keeps_its_traceback(error: BaseException) -> None
 
 
 def test_a_load_that_fails_leaves_the_version(tmp_path: Any) -> None:
-    batcher = batcher_of(Native())
+    batcher = batcher_of(PreparedAgent())
     assert batcher.version == NO_MODEL
     (tmp_path / "model.ckpt-3.txt").write_text("weights 3")
     batcher.load(tmp_path, 3)

@@ -24,7 +24,7 @@ from kaimesh.contract.user_agent import read_agent
 from kaimesh.process.meter import Meter
 from kaimesh.wire import frame as wire
 from kaimesh.wire.frame import Kind
-from tests.actor.conftest import DEADLINE_S, SPACES, TOKEN, Actor, Echoing, Native, rows
+from tests.actor.conftest import DEADLINE_S, SPACES, TOKEN, Actor, Echoing, PreparedAgent, rows
 from tests.harness import free_ports, wait_until
 
 Serve = Callable[..., Actor]
@@ -151,7 +151,7 @@ def test_a_port_that_never_welcomes_is_left(serve: Serve) -> None:
 @pytest.mark.parametrize("blocked", ["connecting", "shaking hands", "waiting for an answer", "waiting for a model"])
 def test_stop_ends_every_wait(serve: Serve, tmp_path: Path, blocked: str) -> None:
     silent = Silent()
-    actor = serve(Native(), tmp_path) if blocked == "waiting for a model" else serve(Echoing())
+    actor = serve(PreparedAgent(), tmp_path) if blocked == "waiting for a model" else serve(Echoing())
     opened = threading.Event()
     actor.agent.hook = lambda batch: opened.wait(DEADLINE_S) and None
     address = {"connecting": f"127.0.0.1:{free_ports(1)[0]}", "shaking hands": silent.address}.get(

@@ -19,7 +19,7 @@ from kaimesh.model_pool.server import ModelPoolServer
 from kaimesh.model_pool.store import Store
 from kaimesh.process.meter import Meter
 from kaimesh.training import checkpoint
-from tests.actor.conftest import DEADLINE_S, TOKEN, Actor, FakePool, Native, rows
+from tests.actor.conftest import DEADLINE_S, TOKEN, Actor, FakePool, PreparedAgent, rows
 from tests.harness import wait_until
 
 
@@ -154,7 +154,7 @@ def test_an_actor_follows_a_real_pool(tmp_path: Path) -> None:
 
     pool = ModelPoolServer(Store(tmp_path / "pool", 10), Meter("model_pool_0"), logging.getLogger("pool"))
     client = ModelPoolClient(f"127.0.0.1:{pool.start('127.0.0.1:0', TOKEN)}", TOKEN)
-    actor = Actor(Native(), tmp_path / "models", pool=client)
+    actor = Actor(PreparedAgent(), tmp_path / "models", pool=client)
     player = actor.client()
     player.send(rows(1))
     dump(0)

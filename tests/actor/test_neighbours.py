@@ -22,7 +22,7 @@ from kaimesh.training.checkpoint import ModelInfo
 from kaimesh.wire import frame as wire
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind
-from tests.actor.conftest import DEADLINE_S, TOKEN, Actor, Echoing, FakePool, Native, rows
+from tests.actor.conftest import DEADLINE_S, TOKEN, Actor, Echoing, FakePool, PreparedAgent, rows
 from tests.actor.test_server import Gate
 from tests.harness import wait_until
 
@@ -67,7 +67,7 @@ def together(actor: Actor, asked: list[tuple[Any, Batch]]) -> None:
     assert gate.entered.wait(DEADLINE_S)
     for client, batch in asked:
         client.send(batch)
-    wait_until(lambda: all(not c._client or c._asked for c, _ in asked), DEADLINE_S, "they are sent")
+    wait_until(lambda: all(not c._client or c._unanswered for c, _ in asked), DEADLINE_S, "they are sent")
     actor.agent.hook, opened = actor.agent.then, gate.opened  # type: ignore[attr-defined]
     opened.set()
     first.receive()
@@ -200,7 +200,7 @@ class TestRequests:
         ids=repr,
     )
     def test_an_id_that_is_none_is_an_error(self, serve: Serve, tmp_path: Path, id: Any) -> None:
-        actor = serve(Native(), tmp_path)
+        actor = serve(PreparedAgent(), tmp_path)
         actor.pool.offer(1)
         client = actor.client()
         client.predict(rows(1))
@@ -241,7 +241,7 @@ class TestRequests:
         wait_until(lambda: not actor.batcher._lanes, DEADLINE_S, "they are gone")
 
     def test_what_waits_for_a_model_goes_with_its_sender(self, serve: Serve, tmp_path: Path) -> None:
-        actor = serve(Native(), tmp_path)
+        actor = serve(PreparedAgent(), tmp_path)
         client = actor.client("gone")
         client.send(rows(2))
         wait_until(lambda: len(actor.server._held) == 1, DEADLINE_S, "it is held")
@@ -265,20 +265,20 @@ class TestRequests:
         server = actor.server
         request = wire.to_json({"do": "load_model", "id": 7})
         client._sock.sendall((wire.encode(Kind.CONTROL, len(request)) + request) * 8)  # the later ones hide the end
-        while len(server._asked) < 3:
+        while len(server._loads) < 3:
             server.step(DEADLINE_S)
         client._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
         actor.pool.asked.set()
-        wait_until(lambda: all(future.done() for _, _, future in server._asked), DEADLINE_S, "there is no such model")
+        wait_until(lambda: all(future.done() for _, _, future in server._loads), DEADLINE_S, "there is no such model")
         while len(server._frames.connections) > 1:
             server.step(DEADLINE_S)
-        assert not server._asked
+        assert not server._loads
         actor.pool.offer(7)
         actor.pool.asked.clear()
         for _ in range(3):
             other.send(Kind.CONTROL, [request])
-        while len(server._asked) < 3:
+        while len(server._loads) < 3:
             server.step(DEADLINE_S)
         other.close()
         while server._frames.connections:

@@ -19,7 +19,7 @@ from kaimesh.contract.spaces import Spaces
 from kaimesh.wire import frame as wire
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind
-from tests.actor.conftest import DEADLINE_S, SPACES, TOKEN, Actor, Echoing, Native, rows
+from tests.actor.conftest import DEADLINE_S, SPACES, TOKEN, Actor, Echoing, PreparedAgent, rows
 from tests.harness import wait_until
 
 Serve = Callable[..., Actor]
@@ -119,7 +119,7 @@ class TestNative:
     """An agent with `setup`."""
 
     def test_it_is_set_up_once_and_waits_for_its_first_model(self, serve: Serve, tmp_path: Path) -> None:
-        actor = serve(Native(), tmp_path)
+        actor = serve(PreparedAgent(), tmp_path)
         first, second = actor.client("a"), actor.client("b")
         first.send(rows(1))
         second.send(rows(2))
@@ -136,7 +136,7 @@ class TestNative:
         assert actor.agent.loaded == [("weights 0", "0")]
 
     def test_another_environment_is_refused(self, serve: Serve) -> None:
-        actor = serve(Native())
+        actor = serve(PreparedAgent())
         actor.client().predict(rows(1))
         with pytest.raises(Refused, match="the same environment"):
             actor.client(spaces=SPACES._replace(action_size=3)).predict(rows(1))
@@ -147,7 +147,7 @@ class TestNative:
         assert actor.client().predict(rows(1))[0].action.tolist() == [0]
 
     def test_spaces_that_setup_raises_for_are_refused_and_others_are_served(self, serve: Serve) -> None:
-        actor = serve(Native())
+        actor = serve(PreparedAgent())
         right = actor.agent.setup
 
         def setup(spaces: Spaces) -> None:
@@ -165,7 +165,7 @@ class TestNative:
         assert actor.agent.spaces == [SPACES]
 
     def test_what_the_first_client_declared_binds_nobody_once_it_has_gone(self, serve: Serve) -> None:
-        actor = serve(Native())
+        actor = serve(PreparedAgent())
         wrong = actor.client(spaces=SPACES._replace(action_size=3))
         wrong.predict(Batch({"obs": np.zeros((1, 9), np.float32)}))
         with pytest.raises(Refused, match="the same environment"):
@@ -179,7 +179,7 @@ class TestWeights:
     """Versions, swaps, and what a workflow may ask for."""
 
     def test_weights_are_swapped_between_two_batches(self, serve: Serve, tmp_path: Path) -> None:
-        actor = serve(Native(), tmp_path)
+        actor = serve(PreparedAgent(), tmp_path)
         actor.pool.offer(1)
         client, other = actor.client(), actor.client("other")
         assert client.predict(rows(1))[1] == 1
@@ -198,7 +198,7 @@ class TestWeights:
         assert actor.meter.info["model_version"] == 2
 
     def test_numbers_stay_until_latest(self, serve: Serve, tmp_path: Path) -> None:
-        actor = serve(Native(), tmp_path)
+        actor = serve(PreparedAgent(), tmp_path)
         for id in (1, 2, 3):
             actor.pool.offer(id)
         client = actor.client()
@@ -215,7 +215,7 @@ class TestWeights:
         assert actor.agent.loaded[-1] == ("weights 4", "4")
 
     def test_a_model_that_is_not_there(self, serve: Serve, tmp_path: Path) -> None:
-        actor = serve(Native(), tmp_path)
+        actor = serve(PreparedAgent(), tmp_path)
         actor.pool.offer(1)
         client = actor.client()
         with pytest.raises(AgentError, match="no model 77"):
@@ -225,7 +225,7 @@ class TestWeights:
         assert client.predict(rows(1))[1] == 1
 
     def test_a_load_that_raises_reaches_who_asked_for_it(self, serve: Serve, tmp_path: Path) -> None:
-        actor = serve(Native(), tmp_path)
+        actor = serve(PreparedAgent(), tmp_path)
         actor.pool.offer(1)
         client = actor.client()
         client.predict(rows(1))
@@ -241,7 +241,7 @@ class TestWeights:
         assert actor.failure is None
 
     def test_a_newer_model_that_cannot_be_loaded_ends_the_actor(self, serve: Serve, tmp_path: Path) -> None:
-        actor = serve(Native(), tmp_path)
+        actor = serve(PreparedAgent(), tmp_path)
         actor.agent.load_model = lambda path, id: 1 / 0
         actor.pool.offer(1)
         actor.client().send(rows(1))
@@ -249,7 +249,7 @@ class TestWeights:
         assert isinstance(actor.failure, AgentError)
 
     def test_load_model_with_predictions_under_way(self, serve: Serve, tmp_path: Path) -> None:
-        actor = serve(Native(), tmp_path)
+        actor = serve(PreparedAgent(), tmp_path)
         actor.pool.offer(1)
         client = actor.client()
         client.send(rows(1, first=5))

@@ -1,4 +1,4 @@
-"""Telling requests of one failed call apart: the healthy ones get their answers, and whose rows failed gets the error.
+"""After a failed call of the agent for many requests: finds the requests that caused it, and answers the others.
 
 Shape legend: B rows of the failed call.
 """
@@ -18,12 +18,13 @@ from kaimesh.contract.predicting import check_finite
 Outcome = Batch | MeshError
 
 
-def tell_apart(batcher: Batcher, lane: Lane, rows: Batch, sizes: Sequence[int]) -> list[Outcome]:
-    """For each request in `rows` `[B, ...]`, of `sizes[i]` rows one after the other: its act columns, a copy, or why it
-    has none.
+def retry_in_halves(batcher: Batcher, lane: Lane, rows: Batch, sizes: Sequence[int]) -> list[Outcome]:
+    """The act columns (a copy) or the error of each request.
 
-    Requests with rows that are not finite are not asked again. The others are, together; where they fail, each half by
-    itself: an error that one request causes costs 2 log2(requests) calls, and one that every call makes is everybody's.
+    rows: `[B, ...]`, the rows of all requests one after the other; request i has `sizes[i]` of them. Requests with rows
+    that are not finite get an error. All others are predicted again in one call. If that fails, each half is predicted
+    by itself, and so on. So an error that one request causes costs 2 log2(requests) calls; an error that occurs in
+    every call reaches every request.
     """
     ends = np.cumsum(sizes)
     pieces = [rows[end - size : end] for end, size in zip(ends, sizes, strict=True)]
