@@ -72,7 +72,7 @@ class Algorithm(Generic[N, C]):
     model_format, state_format: what is written in the headers of its files. remedies: what to change where an entry of
     `model.header` differs from that of a file.
     sample_of: (config, columns of trajectories `[B, T(+1), ...]`) to the columns `[B, ...]` that are stored of them.
-    slot_columns: (config, numbers of slots int64 `[N]`, how many there are in all) to columns `[N, ...]`, which are constant.
+    slot_columns: (config, numbers of slots int64 `[N]`, how many there are in all) to constant columns `[N, ...]`.
     """
 
     config: type[C]

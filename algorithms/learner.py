@@ -144,7 +144,7 @@ class Learner:
         return float(config.learning_rate)
 
     def update(self, columns: Columns) -> dict[str, Any]:
-        """Learns from one batch of samples, columns `[B, T(+1), ...]`; returns metrics, and new PRIORITY, if there is any.
+        """Learns from one batch of samples, columns `[B, T(+1), ...]`; returns metrics, and new PRIORITY, if any.
 
         Raises SampleError: a column is missing or has another shape or dtype. FloatingPointError: a column, the loss or
         the gradient is not finite. The weights are those before the step that failed.

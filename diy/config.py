@@ -1,8 +1,8 @@
 """The numbers of this agent.
 
 `[diy.presets]` in conf/algo_conf.toml overrides them for some environments, and the start says which; `[diy]` in
-conf/configure_app.toml and `--set diy.GAMMA=0.995` override both. How wide an observation is stands nowhere: the first
-one says so.
+conf/configure_app.toml and `--set diy.GAMMA=0.995` override both. The width of an observation
+is read from the first one.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ class Config:
     EPOCHS = 6  # passes over each batch
     MINIBATCH = 128  # steps in one gradient step
 
-    # Samples: T, the steps in one sample. A shorter rest of an episode is padded to it. In local mode one learn call carries at
-    # least STEPS_PER_LEARN steps; in remote mode samples leave at once, and the learner's batch is train_batch_size of them.
+    # Samples: T, the steps in one sample. A shorter rest of an episode is padded to it. In local mode one learn call
+    # carries at least STEPS_PER_LEARN steps; in remote mode samples leave at once, and the learner's batch is
+    # train_batch_size of them.
     TRAJECTORY = 64
     STEPS_PER_LEARN = 512
 

@@ -1,7 +1,7 @@
 """Deep Q-networks with prioritised replay (arXiv:1511.05952).
 
-Double (arXiv:1509.06461), dueling (arXiv:1511.06581), n-step and C51 (arXiv:1710.02298), with many actors, each of which
-explores by a probability of its own (arXiv:1803.00933).
+Double (arXiv:1509.06461), dueling (arXiv:1511.06581), n-step and C51 (arXiv:1710.02298), with many actors, each of
+which explores by a probability of its own (arXiv:1803.00933).
 
 config    what can be set
 model     the network

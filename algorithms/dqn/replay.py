@@ -16,7 +16,7 @@ _SEEN = ("q", "value")  # columns of a prediction that only the first priorities
 
 
 def sample_of(config: Config, columns: Columns) -> Columns:
-    """What is stored of trajectories `[B, T(+1), ...]`: with first priorities, as in Ape-X, without what these needed."""
+    """What is stored of trajectories `[B, T(+1), ...]`: with first priorities, as in Ape-X, less what these needed."""
     errors = first_errors(columns, config.gamma, config.n_step, config.reward_scale)  # [T, B]
     priority = priorities(errors, columns["mask"].T, config.priority_max_share, config.priority_floor)
     return {**{name: column for name, column in columns.items() if name not in _SEEN}, PRIORITY: priority}

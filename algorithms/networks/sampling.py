@@ -36,7 +36,7 @@ def categorical(logits: np.ndarray, legal_act: np.ndarray | None, rng: np.random
 
 
 def gaussian(mean: np.ndarray, log_std: np.ndarray, rng: np.random.Generator | None) -> Sample:
-    """Draws from normal distributions with `mean` float32 `[B, A]` and `log_std` float32 `[A]`; without `rng`, the mean.
+    """Draws from normal distributions of `mean` float32 `[B, A]` and `log_std` float32 `[A]`; without `rng`, the mean.
 
     The action is not clipped to any bounds, so that its log-probability is exact.
     """

@@ -59,8 +59,8 @@ def minibatches(net: Architecture, config: Config, rng: np.random.Generator, bat
     valid = np.flatnonzero(mask.any(0) if net.lstm_size else mask).astype(np.int32)
     if not len(valid):
         raise ValueError(
-            "all steps of the batch are masked, so there is nothing to learn from. Look at what the environment says of "
-            "its episodes' ends."
+            "all steps of the batch are masked, so there is nothing to learn from. Look at what the environment says "
+            "of its episodes' ends."
         )
     count = min(config.minibatches, len(valid))
     size = len(valid) // count

@@ -27,8 +27,8 @@ def make_agent(
 
     Where the algorithm's config class is a frozen dataclass, the agent's class also gets the argument `config`, an
     instance.
-    agent_type: what the agent is told to be; "": the role. device: None: as configured, "cpu" in an aisrv. monitor: None:
-    none is kept.
+    agent_type: what the agent is told to be; "": the role. device: None: as configured, "cpu" in an aisrv. monitor:
+    None: what the agent reports is dropped.
     Raises AgentError: its code raised. ConfigError: there is no such class; or its config
     class is a plain one, and another agent of this process was made with other values of it.
     """

@@ -1,4 +1,4 @@
-"""A mesh in a loop: gymnasium vector environments, one Agent, trajectories as the mesh would sample them, a fixed policy lag."""
+"""A mesh in a loop: vector environments, one Agent, trajectories as the mesh would sample them, a fixed policy lag."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kaimesh.contract.spaces import Spaces
 
 
 class Result(NamedTuple):
-    """best: the highest mean return over 100 episodes; steps and seconds: when it was first at `goal`, or at the end."""
+    """best: the highest mean return over 100 episodes; steps, seconds: when it was first at `goal`, or at the end."""
 
     best: float
     last: float

@@ -1,4 +1,4 @@
-"""An agent gets its hyper-parameters: an instance of its own, or the plain class, which all agents of a process share."""
+"""An agent gets its hyper-parameters: an instance of its own, or the plain class that all agents of a process share."""
 
 from __future__ import annotations
 
@@ -85,8 +85,9 @@ def test_two_agents_of_one_plain_class_with_different_values_are_refused_in_word
     make_agent(own("Plain", WIDTH=16), "learner")
     make_agent(own("Plain", WIDTH=16), "actor")  # the same values
     wanted = (
-        r"\[own\] sets WIDTH = 32 in the class own.Plain, but an agent of \[own\] in this process was made with WIDTH = 16 in the "
-        r"same class: the hyper-parameters of that agent would change while it runs. .*a process of its own.*frozen dataclass"
+        r"\[own\] sets WIDTH = 32 in the class own.Plain, but an agent of \[own\] in this process was made with "
+        r"WIDTH = 16 in the same class: the hyper-parameters of that agent would change while it runs. .*"
+        r"a process of its own.*frozen dataclass"
     )
     with pytest.raises(ConfigError, match=wanted):
         own("Plain", WIDTH=32)
