@@ -13,8 +13,10 @@ import pytest
 
 from kaimesh.agent import Spaces
 from kaimesh.config import Config, load
+from kaimesh.config.load import REGISTRY, ROOT
 from kaimesh.contract.errors import ConfigError
 from kaimesh.process.agents import make_agent
+from kaimesh.process.documents import write_text
 
 SPACES = Spaces((5,), "<f4", "discrete", 3)
 NAMES = 'actor_agent = "own.Agent"\nlearner_agent = "own.Agent"\naisrv_agent = "own.Agent"\n'
@@ -128,3 +130,21 @@ def test_dqn_and_target_dqn_live_side_by_side() -> None:
     assert all(other != loss for loss, other in found)
     assert np.ptp(dqn.slot_columns(np.arange(4), 4)["epsilon"]) > 0
     assert np.ptp(target_dqn.slot_columns(np.arange(4), 4)["epsilon"]) == 0
+
+
+def test_a_copy_of_an_algorithms_folder_has_an_algorithm_and_hyper_parameters_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    for file in (ROOT / "algorithms" / "ppo").glob("*.py"):
+        write_text(tmp_path / "mine" / file.name, file.read_text().replace("kaimesh.algorithms.ppo", "mine"))
+    config_file = tmp_path / "mine" / "config.py"
+    write_text(config_file, config_file.read_text().replace("clip: float = 0.2", "clip: float = 0.3"))
+    registry = tmp_path / "algo.toml"
+    registry.write_text(f'{REGISTRY.read_text()}\n[mine]\ncopy_of = "ppo"\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = load("conf/configure_app.toml", {"algo": "mine", "algo_conf": str(registry)}, {})
+    agent: Any = make_agent(config, "actor").agent
+    assert {type(part).__module__ for part in (agent, agent.config)} == {"mine.agent", "mine.config"}
+    assert agent.config.clip == 0.3
+    assert agent.algorithm.learner.__module__ == "mine.agent"
