@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kaimesh import ROOT
 from kaimesh.agent import Spaces
 from kaimesh.config import Config, load
-from kaimesh.config.load import REGISTRY, ROOT
+from kaimesh.config.load import REGISTRY
 from kaimesh.contract.errors import ConfigError
 from kaimesh.process.agents import make_agent
 from kaimesh.process.documents import write_text
