@@ -3,7 +3,8 @@
 
     .venv/bin/python train_test.py                # the algorithm below
     .venv/bin/python train_test.py --algo diy
-    .venv/bin/python train_test.py --seed 1       # every role in a fixed order: two runs give the same checkpoint bytes,
+    .venv/bin/python train_test.py --seed 1       # every role in a fixed order: two runs give the same checkpoint
+    bytes,
                                                   # unless the algorithm draws at random from a replay table
 
 The cores are those of the five processes; only sockets and processes are missing, so a breakpoint anywhere works. After

@@ -12,7 +12,7 @@ MOST_ITEM_BYTES = 1 << 30
 
 
 def check(specs: Specs, plan: TablePlan, memory_bytes: int) -> None:
-    """Raises SampleError: samples of `specs` cannot be stored in the table `plan`, by a process that may use so much memory."""
+    """Raises SampleError: samples of `specs` cannot be stored in the table `plan`, or it would need more memory."""
     for name, spec in specs:
         column = MESH_COLUMNS.get(name)
         if column is None:
@@ -35,19 +35,19 @@ def check(specs: Specs, plan: TablePlan, memory_bytes: int) -> None:
         )
     if plan.bytes > memory_bytes:
         raise SampleError(
-            f"{_full(plan)}, and there are {_gb(memory_bytes)} of memory; the buffer would be killed once it is that full, so "
-            f"no sample was stored. {_SMALLER}"
+            f"{_full(plan)}, and there are {_gb(memory_bytes)} of memory; the buffer would be killed once it is that "
+            f"full, so no sample was stored. {_SMALLER}"
         )
 
 
 def warnings(plan: TablePlan, memory_bytes: int) -> list[str]:
-    """What is to be said of a table before it is filled: the plan's own warnings, and one if it takes over half of the memory."""
+    """The warnings to log for a new table: the plan's own, and one if it takes more than half of the memory."""
     if plan.bytes <= memory_bytes // 2:
         return list(plan.warnings)
     return [
         *plan.warnings,
-        f"{_full(plan)}, more than half of the {_gb(memory_bytes)} of memory here; what else runs may not find room, and a "
-        f"checkpoint of the buffer takes as much disk. {_SMALLER}",
+        f"{_full(plan)}, more than half of the {_gb(memory_bytes)} of memory here; what else runs may not find room, "
+        f"and a checkpoint of the buffer takes as much disk. {_SMALLER}",
     ]
 
 

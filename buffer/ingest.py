@@ -14,7 +14,7 @@ How a row is counted on its way. Time goes from left to right; `K` rows make an 
       |---------------- pending ------------------|------ size -------|
 
 accepted: rows taken since the table was started. inserted: the same, going on over restarts (it is saved in
-checkpoints). Progress.given: items handed to Reverb, which readers may now ask for. stored: accepted rows that are safe.
+checkpoints). Progress.given: items given to Reverb, which readers may now ask for. stored: accepted rows that are safe.
 pending: accepted - stored. sampled, size: rows drawn and rows in the table, by Reverb's own counts. While nothing is
 unconfirmed, the rows in the open item count as stored, for they are in this process and are written before every stop.
 While the table is full (`blocked`), unconfirmed items wait for the learner.

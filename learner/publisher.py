@@ -1,4 +1,4 @@
-"""Takes the learner's dumps to the model pool, from a thread of its own, so that training never waits for the network."""
+"""Pushes the learner's dumps to the model pool from a thread of its own, so that training never waits for it."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Publisher:
             return taken
 
     def _again(self, folder: Path, info: ModelInfo, retry_s: float) -> None:
-        """Puts the model back unless there is a newer one, and rests; a newer one does not hurry a pool that is gone."""
+        """Puts the model back unless a newer one is pending, and waits `retry_s`, even if a newer one comes."""
         with self._changed:
             self._pending = self._pending or (folder, info)
             self._busy = False

@@ -65,7 +65,7 @@ class LearnerService:
         context.meter.info["port"] = self._server.start(f"{app.bind_host}:{port}", context.token)
 
     def run(self) -> None:
-        """Resumes or begins, then trains until the stop; an agent with `setup` first waits to hear of the environments."""
+        """Resumes or begins, then trains until the stop; for an agent with `setup` it first waits for an aisrv."""
         stop, meter = self._context.stop, self._context.meter
         if self._user.prepared is not None:
             meter.state("waiting", "the first aisrv, which tells what its environments look like")

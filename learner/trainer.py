@@ -136,7 +136,7 @@ class Trainer:
         self._training.close()
 
     def _lags(self, batch: Batch) -> list[float]:
-        """Model versions that the fresh samples are behind, and those that are replayed, if any: of each kind the mean."""
+        """How many model versions the fresh samples are behind, on average; and the same of replayed ones, if any."""
         behind = self.train_count - batch.columns[MODEL_VERSION]
         if REPLAYED not in batch.columns:
             return [float(np.mean(behind))]

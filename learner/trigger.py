@@ -14,7 +14,7 @@ from kaimesh.contract.arrays import Batch
 
 
 class Reader(Protocol):
-    """What the trainer needs of the buffer (buffer/drawing/reader.py); raises PeerError while a server does not answer."""
+    """What the trainer needs of kaimesh.buffer.drawing.reader.Reader; raises PeerError while no buffer answers."""
 
     def next_batch(self, timeout_s: float) -> Batch | None:
         """`train_batch_size` rows, or None when they did not come in time."""

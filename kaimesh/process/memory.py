@@ -1,4 +1,4 @@
-"""How much memory this process may use: the machine's, or less where its control group (a container, a service) sets a limit."""
+"""How much memory this process may use: the machine's, or the limit of its control group (a container, a service)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ _PROC, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def limit_bytes(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:
-    """Bytes. proc, cgroups: where Linux tells the control groups of this process (version 1 and 2); elsewhere they are not there."""
+    """The number of bytes.
+
+    proc, cgroups: where Linux describes the control groups of this process (versions 1 and 2); absent on other systems.
+    """
     limits = [psutil.virtual_memory().total]
     try:
         lines = proc.read_text().splitlines()

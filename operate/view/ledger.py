@@ -45,8 +45,8 @@ class Ledger:
             _add(total, counters)
         if len(total) > MAX_COUNTERS:
             raise SampleError(
-                f"the lives of {name} have {len(total)} counters; a process has at most {MAX_COUNTERS}, so its status was "
-                "dropped. Count with fewer names."
+                f"the lives of {name} have {len(total)} counters; a process has at most {MAX_COUNTERS}, so its status "
+                "was dropped. Count with fewer names."
             )
         self._lives[name], self._folded[name], self._count[name] = lives, folded, count
         return {
