@@ -80,12 +80,18 @@ class Context:
         groups = list(addresses_of(self.role, self.config.app).values())
         return groups[0][min(self.index, len(groups[0]) - 1)] if groups else ""
 
-    def make_agent(self, agent_type: str) -> UserAgent:
-        """The user's agent of that type: "aisrv", "actor" or "learner" (see kaimesh.agent).
+    def make_agent(self, agent_type: str | None = None) -> UserAgent:
+        """The user's agent of that type: "aisrv", "actor" or "learner" (see kaimesh.agent); None: the role's own.
 
-        Raises as agents.make_agent.
+        Raises as agents.make_agent. ConfigError: the role has none.
         """
-        return make_agent(self.config, agent_type, logger=self.logger, monitor=Monitor(self.meter.gauge))
+        wanted = agent_type or self.role.agent_type
+        if wanted is None:
+            raise ConfigError(
+                f"{self.name} makes an agent, but [roles.{self.role.name}] names no agent_type, so it is not known which "
+                "one. Add agent_type to that table."
+            )
+        return make_agent(self.config, wanted, logger=self.logger, monitor=Monitor(self.meter.gauge))
 
 
 class Service(Protocol):
