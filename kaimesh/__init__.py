@@ -19,15 +19,15 @@ from pathlib import Path
 
 __version__ = "0.2.0"
 
-# A checkout's rooms are links, an installed package's are folders.
+# In a checkout the packages beside the ground are links, in an installed package they are folders.
 IN_CHECKOUT = Path(__file__).with_name("envs").is_symlink()
 
-# What relative paths of a configuration (runs, conf) begin at, and where the mesh's processes run: the checkout, from wherever a
-# command is typed; where the package is installed, the folder in which it is typed.
+# The folder that relative paths of a configuration (runs, conf) start from, and in which the mesh's processes run: the
+# checkout, wherever a command is typed; for an installed package, the folder in which the command is typed.
 ROOT = Path(__file__).resolve().parents[1] if IN_CHECKOUT else Path.cwd()
 
 
 def typed(command: str) -> str:
-    """How a user types "status --json" here: `tools/status.sh --json` in a checkout, else `kaimesh status --json`."""
+    """How a user types `command`: "status" is `tools/status.sh` in a checkout, else `kaimesh status`."""
     name, space, rest = command.partition(" ")
     return f"tools/{name}.sh{space}{rest}" if IN_CHECKOUT else f"kaimesh {command}"

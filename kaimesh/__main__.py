@@ -1,7 +1,9 @@
-"""The command `kaimesh`, or `python -m kaimesh`: every program of the mesh under one name; tools/*.sh call the same ones one by one.
+"""The command `kaimesh`, or `python -m kaimesh`: all programs of the mesh under one name.
 
-It acts on the folder in which it is typed: runs lie in runs/, and a conf/ there is taken before the delivered one. In a checkout that
-folder is the checkout, wherever the command is typed.
+tools/*.sh call the same ones.
+
+It works in the folder in which it is typed: runs are in runs/, and a conf/ there is used instead of kaimesh's own. In a
+checkout that folder is the checkout, wherever the command is typed.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ One Agent instance lives in every process that needs it, with `agent_type` sayin
 | actor | "actor" | predict, exploit, load_model |
 | learner | "learner" | learn, save_model, load_model, save_training_state, load_training_state |
 
-The agent's class is called with `agent_type`, `device`, `logger` and `monitor`, and with `config`, an instance, where the
-algorithm's config class is a frozen dataclass. A plain config class, as Kaiwu's agents have it, is set before the
-agent's package is imported; all agents of one process share it.
+The agent's class is called with `agent_type`, `device`, `logger` and `monitor`; and with `config`, if the algorithm's
+configuration class is a frozen dataclass, an instance of it. A plain class, as Kaiwu's agents have it, is set before
+the agent's package is imported; all agents of one process share it.
 
 The names and meanings are Kaiwu's, generation G1.
 """

@@ -207,8 +207,8 @@ def _run(path: Path | None) -> RunDir:
     run = RunDir(_from_caller(path) or path) if path else RunDir.latest(runs_dir())
     if not run.mesh.exists() and not (run.root / SUPERVISORD).exists():
         raise ConfigError(
-            f"{run.root} is not the directory of a run that {typed('start')} started: it has no mesh.json, so nothing is "
-            "known of its processes. Name another one."
+            f"{run.root} is not the directory of a run that {typed('start')} started: it has no mesh.json, so nothing "
+            "is known of its processes. Name another one."
         )
     return run
 
