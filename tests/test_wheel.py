@@ -83,6 +83,7 @@ def test_a_wheel_has_the_version_and_the_command(installed: Installed, tmp_path:
     assert not [command for command in commands.split() if f"│ {command} " not in shown]
 
 
+@pytest.mark.mesh
 def test_an_installed_mesh_runs_where_it_is_called(installed: Installed, tmp_path: Path) -> None:
     """From the delivered configuration to an evaluated model, in a folder that was empty."""
     keys = ("buffer_addrs", "buffer_ingest_addrs", "model_pool_addr", "learner_addr", "actor_addrs")
