@@ -152,5 +152,8 @@ def test_kaimeshs_own_rows_hold_what_a_users_must() -> None:
         assert all(key in App.model_fields for key in (*role.keys, *(key for key, _ in role.probes)))
         assert not role.threads or role.threads in App.model_fields
         assert role_of(f"{name}_0") == name
+    assert {right for role in ROLES.values() for right in role.rights} == set(Right), "each is somebody's"
+    assert ROLES["aisrv"].rights == {Right(name) for name in ("predict", "insert", "pull", "report", "save", "pin")}
+    assert not ROLES["monitor"].rights | ROLES["keeper"].rights, "they watch"
     stops = [role.stop for role in ROLES.values()]
     assert len(set(stops)) == len(stops)

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -114,12 +115,12 @@ def test_the_probe_believes_only_a_fresh_good_word(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     with pytest.raises(probe.NotReady, match="not said anything"):
         probe.status(tmp_path, "learner_0", 100.0)
-    for state, time, wanted in (
+    for state, at, wanted in (
         ("starting", 100.0, "starting"),
         ("failed", 100.0, "failed: AgentError"),
         ("working", 100.0 - probe.OLD_S - 1, "silent"),
     ):
-        text = json.dumps({"state": state, "time": time, "blocked_on": "AgentError" if state == "failed" else ""})
+        text = json.dumps({"state": state, "time": at, "blocked_on": "AgentError" if state == "failed" else ""})
         (folder / "learner_0.json").write_text(text)
         with pytest.raises(probe.NotReady, match=wanted):
             probe.status(tmp_path, "learner_0", 100.0)
@@ -127,6 +128,27 @@ def test_the_probe_believes_only_a_fresh_good_word(tmp_path: Path) -> None:
     assert probe.status(tmp_path, "learner_0", 100.0) == "waiting"
     (folder / "learner_0.json").write_text(json.dumps({"state": "done", "time": 0.0}))
     assert probe.status(tmp_path, "learner_0", 100.0) == "done"
+
+
+def test_the_probe_asks_the_port_of_a_process_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    status = tmp_path / "runs" / "catch_ppo" / "status"
+    status.mkdir(parents=True)
+    (status / "toy_0.json").write_text(json.dumps({"state": "working", "time": time.time()}))
+    (tmp_path / "child.json").write_text(json.dumps({"name": "toy_0", "pid": 1}))
+    for name, path in (("CHILD", "child.json"), ("RUNS", "runs"), ("CONF", "conf.toml"), ("MESH_CONF", "none.toml")):
+        monkeypatch.setattr(places, name, tmp_path / path)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        table = f'[roles.toy]\npackage = "diy.toy"\naddresses = "{address}"\nprobe = "tcp"\n'
+        (tmp_path / "conf.toml").write_text(table)
+        assert probe.check("toy_0") == "working; toy_addrs: accepts connections"
+        assert serve.command("toy", 0)[1:3] == ["-m", "diy.toy"]
+        assert probe.probe() == 0
+    assert probe.probe() == 1, "the port is closed"
+    monkeypatch.setenv("toy_addrs", f'["{address}", "127.0.0.1:1"]')
+    (tmp_path / "conf.toml").write_text(table.replace(address, "elsewhere:1"))
+    with socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))):
+        assert probe.probe() == 0, "the variable replaces the addresses"
 
 
 @pytest.mark.parametrize(
