@@ -1,15 +1,14 @@
-"""The learner: draws samples from the buffer, calls the user's `learn`, dumps models and hands them to the pool.
+"""The learner: draws samples from the buffer, calls the user's `learn`, dumps models and pushes them to the pool.
 
-Called by aisrv (save_model). It calls the buffer (sample) and the model pool (push). When it dies, aisrv and actors go
-on with the last model and the buffer fills; restarted in the same run, it resumes from its newest dump and training
-state.
+aisrv processes call it (save_model, status). It calls the buffer (draw) and the model pool (push). When it dies, aisrv
+and actors continue with the last model, and the buffer fills up. After a restart it resumes from its newest dump.
 
-trainer       the pure core: resume, step, dump, end; one thread owns the agent
+trainer       the core, without a socket: resume, step, dump, end; only one thread uses the agent
 trigger       when the next learn may begin
-on_policy     rows of the current model only
-publisher     pushes dumps to the pool without holding up training
+on_policy     collects samples of the current model
+publisher     pushes dumps to the pool in a thread of its own
 server        gRPC: save_model, status
-client        its other end
-service       wiring
-replay_share  the share of each batch that comes from earlier samples
+client        what aisrv calls it with
+service       connects these parts
+replay_share  the share of each batch that is drawn from earlier samples
 """

@@ -1,4 +1,4 @@
-"""The other end of the learner: what aisrv calls."""
+"""The client by which an aisrv calls the learner."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from kaimesh.wire.grpc_edge import Channel
 
 
 class LearnerClient:
-    """A connection to the learner at `addr` ("host:port"), made on the first call and made again when it is lost.
+    """A connection to the learner at `addr` ("host:port"), made at the first call and again after it was lost.
 
-    Every method raises PeerError when the learner is gone or late, Refused when it says no.
+    Every method raises PeerError if the learner is gone or late, and Refused if it refuses the call.
     """
 
     def __init__(self, addr: str, token: str) -> None:
@@ -18,7 +18,7 @@ class LearnerClient:
         self._stub = pb_grpc.LearnerStub(self._channel.grpc)
 
     def save_model(self, timeout_s: float = 60.0) -> int:
-        """Has the current model saved in the run's user_ckpt, between two learns; returns its id.
+        """Has the learner save its model in the run's user_ckpt, between two learns; returns the model's id.
 
         Raises Refused: user_save_mode_max_count is reached, or the learner is stopping.
         """
@@ -27,7 +27,7 @@ class LearnerClient:
         return int(answer.id)
 
     def status(self, timeout_s: float = 5.0) -> dict[str, int]:
-        """`train_count`, `model_version` (the newest dump), `user_saves`, and `samples_short`: see learner.proto."""
+        """`train_count`, `model_version` (of the newest dump), `user_saves`, `samples_short`: see learner.proto."""
         with self._channel.errors("tell its status"):
             answer = self._stub.GetStatus(pb.Nothing(), timeout=timeout_s, metadata=self._channel.metadata)
         return {
@@ -38,5 +38,5 @@ class LearnerClient:
         }
 
     def close(self) -> None:
-        """Ends what is under way."""
+        """Closes the connection and cancels open calls."""
         self._channel.close()

@@ -1,4 +1,4 @@
-"""On-policy: only rows that the current model made are learned from."""
+"""On-policy: collects the samples of the current model, the only ones that are learned from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kaimesh.contract.columns import MODEL_VERSION
 
 
 class CurrentRows:
-    """Collects rows of the current model version until there are `batch_size` of them; counts what it drops."""
+    """Collects samples of the current model until there are `batch_size` of them. dropped: counts the others."""
 
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
@@ -20,7 +20,7 @@ class CurrentRows:
         return sum(map(len, self._kept))
 
     def add(self, batch: Batch, version: int) -> int:
-        """Keeps the rows of `version`; returns how many were dropped."""
+        """Keeps the samples that model `version` made and drops the others; returns how many it dropped."""
         current = np.flatnonzero(batch.columns[MODEL_VERSION] == version)
         if len(current):
             self._kept.append(batch if len(current) == len(batch) else batch.take(current))
@@ -29,8 +29,8 @@ class CurrentRows:
         return dropped
 
     def take(self) -> Batch | None:
-        """A whole batch, or None while there are too few; rows beyond it would be stale after the learn and are
-        dropped.
+        """A whole batch, or None: there are too few samples. More than a batch are dropped, because they are stale
+        after the learn.
         """
         if len(self) < self._batch_size:
             return None

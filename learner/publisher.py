@@ -1,4 +1,4 @@
-"""Pushes the learner's dumps to the model pool from a thread of its own, so that training never waits for it."""
+"""Pushes the learner's dumps to the model pool in a thread of its own, so that training never waits for the network."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from kaimesh.contract.errors import MeshError, PeerError, Stopped
 from kaimesh.process.meter import Meter
 from kaimesh.training.checkpoint import ModelInfo
 
-_FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 3.0  # a pool whose disk was full has the model within 5 s of room
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.2, 3.0  # after a full disk got free space, the pool has the model within 5 s
 
 Push = Callable[[Path, ModelInfo], None]
 
 
 class Publisher:
-    """Pushes the newest dump, at most every `every_s` seconds (0: at once); the first and the last one are never
-    skipped.
+    """Pushes the newest dump, at most one every `every_s` seconds (0: each one at once).
 
-    A dump that is superseded before its turn is left out. While the pool does not answer, it is tried again with
-    back-off, and `meter.info["model_pool"]` says so. Counter models_pushed, gauge pushed_version.
+    A dump is skipped if a newer one comes before it is pushed; the first and the last one are never skipped. While the
+    pool does not answer, the push is tried again with back-off, and `meter.info["model_pool"]` has the reason. Counter
+    models_pushed, gauge pushed_version.
     """
 
     def __init__(self, push: Push, *, every_s: float, meter: Meter, logger: logging.Logger) -> None:
@@ -37,13 +37,13 @@ class Publisher:
         self._thread.start()
 
     def submit(self, folder: Path, info: ModelInfo) -> None:
-        """Has the model pushed; returns at once."""
+        """Has the model pushed by the thread; returns at once."""
         with self._changed:
             self._pending = (folder, info)
             self._changed.notify_all()
 
     def submit_and_wait(self, folder: Path, info: ModelInfo, stop: threading.Event) -> None:
-        """Returns when the pool has the model (on-policy: nothing goes on before that).
+        """Has the model pushed; returns when the pool has it. On-policy, no aisrv continues before that.
 
         Raises Stopped: `stop` was set.
         """
@@ -57,14 +57,19 @@ class Publisher:
                     raise Stopped
 
     def close(self, timeout_s: float) -> None:
-        """Pushes what is pending now, without waiting for its turn, once, for at most `timeout_s`; a resume announces
-        it again.
+        """Tries once more to push a pending model, at once, and waits at most `timeout_s` for it.
+
+        If it fails, a resume pushes the model again.
         """
         with self._changed:
             self._closing = True
             self._changed.notify_all()
             if not self._changed.wait_for(self._is_done, timeout_s):
-                self._log.warning("the last model did not reach the pool within %g s", timeout_s)
+                self._log.warning(
+                    "the last model did not reach the pool within %g s, so evaluations from the pool do not see it; "
+                    "--resume pushes it again",
+                    timeout_s,
+                )
 
     def _is_done(self) -> bool:
         return self._pending is None and not self._busy
@@ -79,13 +84,13 @@ class Publisher:
             except PeerError as error:
                 self._complain(error)
                 if last_try:
-                    self._log.warning("model %d did not reach the pool: %s", info.id, error)
+                    self._log.warning("model %d did not reach the pool: %s; --resume pushes it again", info.id, error)
                     self._done()
                     continue
                 self._again(folder, info, retry_s)
                 retry_s = min(2 * retry_s, _LAST_RETRY_S)
-            except (MeshError, OSError) as error:  # a file is gone: a user's cleaner took it, or a newer dump did
-                self._log.warning("model %d was not pushed: %s", info.id, error)
+            except (MeshError, OSError) as error:  # for example, the user or the retention of dumps removed a file
+                self._log.warning("model %d was not pushed, the next dump will be: %s", info.id, error)
                 self._done()
             else:
                 if self._meter.info.pop("model_pool", None):
@@ -96,7 +101,7 @@ class Publisher:
                 self._done()
 
     def _next(self) -> tuple[Path, ModelInfo]:
-        """Waits for a model, and for its turn."""
+        """Waits until there is a model and it may be pushed; takes it."""
         with self._changed:
             while self._pending is None or (not self._closing and time.monotonic() < self._not_before):
                 wait_s = None if self._pending is None else self._not_before - time.monotonic()
@@ -105,7 +110,7 @@ class Publisher:
             return taken
 
     def _again(self, folder: Path, info: ModelInfo, retry_s: float) -> None:
-        """Puts the model back unless a newer one is pending, and waits `retry_s`, even if a newer one comes."""
+        """Makes the model pending again unless there is a newer one, and waits `retry_s`, also if a newer one comes."""
         with self._changed:
             self._pending = self._pending or (folder, info)
             self._busy = False
@@ -119,5 +124,5 @@ class Publisher:
 
     def _complain(self, error: PeerError) -> None:
         if "model_pool" not in self._meter.info:
-            self._log.warning("%s; training goes on, the push is tried again", error)
+            self._log.warning("%s; training goes on and the push is tried again, but actors get no newer model", error)
         self._meter.info["model_pool"] = str(error)

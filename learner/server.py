@@ -1,4 +1,4 @@
-"""gRPC of the learner. Saves are carried out by the training thread, between two learns; calls wait for it."""
+"""The learner's gRPC server. The training thread does the saves, between two learns, while the calls wait for it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from kaimesh.process.meter import Meter
 from kaimesh.wire import grpc_edge
 
 MAX_SAVE_S = 600.0
-MAX_WAITING_SAVES = 16  # each holds a thread
-MAX_MESSAGE_BYTES = 1 << 16  # requests are empty; a later version's may not be
+MAX_WAITING_SAVES = 16  # each of them blocks a thread of the server
+MAX_MESSAGE_BYTES = 1 << 16  # requests are empty now, but those of a later version may not be
 
 
 class LearnerServer(pb_grpc.LearnerServicer):  # type: ignore[misc]
-    """Takes requests; the training thread calls `serve_saves`.
+    """Takes requests. The training thread calls `serve_saves` between two learns.
 
-    status: the current pb.Status, called from any thread.
+    status: returns the current pb.Status; called from any thread.
     """
 
     def __init__(self, status: Callable[[], pb.Status], logger: logging.Logger, meter: Meter | None = None) -> None:
@@ -33,7 +33,7 @@ class LearnerServer(pb_grpc.LearnerServicer):  # type: ignore[misc]
         self._saves: queue.SimpleQueue[Future[int]] = queue.SimpleQueue()
 
     def start(self, bind: str, token: str, *, key: str = "learner_addr") -> int:
-        """Listens; returns the port."""
+        """Opens the port and returns it. key: the configuration key to name if it cannot be opened."""
         self._server, port = grpc_edge.serve(
             [lambda server: pb_grpc.add_LearnerServicer_to_server(self, server)],
             bind,
@@ -46,18 +46,23 @@ class LearnerServer(pb_grpc.LearnerServicer):  # type: ignore[misc]
         return port
 
     def stop(self, grace_s: float = 1.0) -> None:
-        """Turns down the saves that wait and ends the calls."""
-        self._drain(lambda: _raise(Refused("the learner is stopping; the model was not saved")))
+        """Refuses the waiting saves and ends the calls."""
+        self._drain(
+            lambda: _raise(Refused("the learner is stopping, so the model was not saved; its last dump is kept"))
+        )
         self._server.stop(grace_s).wait()
 
     def serve_saves(self, save: Callable[[], int]) -> None:
-        """Carries out the saves that were asked for. Raises AgentError: the agent's save_model raised."""
+        """Does the saves that clients wait for, by `save`. Raises AgentError: the agent's save_model raised."""
         self._drain(save)
 
     def SaveModel(self, _request: pb.Nothing, context: grpc.ServicerContext) -> pb.Saved:
-        """Waits for the training thread to save. A caller that has gone wants nothing any more."""
+        """Waits until the training thread has saved. The save is cancelled if the caller goes away before."""
         if not self._waiting.acquire(blocking=False):
-            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MAX_WAITING_SAVES} saves are asked for already")
+            context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"{MAX_WAITING_SAVES} saves are asked for already, so this one is not made; call save_model less often",
+            )
         done: Future[int] = Future()
         self._saves.put(done)
         try:
@@ -66,7 +71,10 @@ class LearnerServer(pb_grpc.LearnerServicer):  # type: ignore[misc]
             return pb.Saved(id=done.result(min(context.time_remaining(), MAX_SAVE_S)))
         except (TimeoutError, CancelledError):
             done.cancel()
-            context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the training thread did not come to it in time")
+            context.abort(
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                "no learn ended in time, so the model was not saved; save again, or look at what the learner waits for",
+            )
         except MeshError as error:
             code = grpc.StatusCode.FAILED_PRECONDITION if isinstance(error, Refused) else grpc.StatusCode.INTERNAL
             grpc_edge.refuse(context, error, code)
@@ -74,7 +82,7 @@ class LearnerServer(pb_grpc.LearnerServicer):  # type: ignore[misc]
             self._waiting.release()
 
     def GetStatus(self, _request: pb.Nothing, _context: grpc.ServicerContext) -> pb.Status:
-        """How far training is."""
+        """The learner's counters; see learner.proto."""
         return self._status()
 
     def _drain(self, save: Callable[[], int]) -> None:
@@ -93,7 +101,7 @@ class LearnerServer(pb_grpc.LearnerServicer):  # type: ignore[misc]
                     raise
                 self._log.warning("a save was refused: %s", error)
             except Exception as error:
-                request.set_exception(error)  # whoever asked hears of it before this process ends
+                request.set_exception(error)  # the caller gets the error before this process ends
                 raise
 
 

@@ -1,4 +1,4 @@
-"""The learner's process."""
+"""Connects the parts of a learner process: agent, reader, trainer, publisher, port."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from kaimesh.model_pool.client import ModelPoolClient
 from kaimesh.process.life import Context, set_tensorflow_threads
 from kaimesh.training.checkpoint import ModelInfo
 
-_STEP_S = 0.25  # how long a save or a stop may wait for a step that has no samples
+_STEP_S = 0.25  # the longest time that a save or a stop waits while there are no samples
 _LAST_PUSH_S = 10.0
 
 
 class LearnerService:
-    """Wires agent, reader, trainer, publisher and port; one thread trains and saves."""
+    """One learner process. The main thread trains and saves; see kaimesh.learner.trainer for what runs beside it."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -65,10 +65,12 @@ class LearnerService:
         context.meter.info["port"] = self._server.start(f"{app.bind_host}:{port}", context.token)
 
     def run(self) -> None:
-        """Resumes or begins, then trains until the stop; for an agent with `setup` it first waits for an aisrv."""
+        """Resumes or begins, then trains until the stop. With a prepared agent it first waits for the spaces, which the
+        first aisrv sends to the buffer.
+        """
         stop, meter = self._context.stop, self._context.meter
         if self._user.prepared is not None:
-            meter.state("waiting", "the first aisrv, which tells what its environments look like")
+            meter.state("waiting", "the first aisrv, which sends the spaces of its environments")
             spaces = self._reader.spaces(stop)
             with user_code("learner: Agent.setup"):
                 self._user.prepared.setup(spaces)
@@ -78,7 +80,7 @@ class LearnerService:
             self._trainer.step(_STEP_S)
 
     def close(self) -> None:
-        """The last dump, its push, then the ports."""
+        """Dumps and pushes the last model, then closes port and connections."""
         try:
             self._trainer.close()
         finally:
@@ -102,8 +104,13 @@ class LearnerService:
         )
 
     def _set_threads(self) -> None:
-        """TensorFlow's threads; Reverb brings TensorFlow into this process whatever the agent uses."""
+        """Limits TensorFlow's threads. Reverb imports TensorFlow in this process, whatever the agent uses."""
         try:
             set_tensorflow_threads(self._context.threads)
-        except RuntimeError as error:  # the agent's constructor ran TensorFlow already; its own setting stays
-            self._context.logger.warning("learner_threads = %d has no effect: %s", self._context.threads, error)
+        except RuntimeError as error:  # the agent's constructor has used TensorFlow already
+            self._context.logger.warning(
+                "learner_threads = %d has no effect, so TensorFlow uses as many threads as it likes: %s. Use "
+                "TensorFlow in the agent's setup or later, not in its constructor.",
+                self._context.threads,
+                error,
+            )

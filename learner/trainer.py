@@ -1,6 +1,12 @@
-"""The learner's core: waits for its trigger, draws a batch, lets the agent learn.
+"""The learner's core, without a socket: waits for its trigger, draws a batch, has the agent learn, dumps the model.
 
-No socket; one thread owns it and the agent.
+    time         ---------------------------------------------------------------------------------------->
+    trainer        trigger | draw batch k | learn k | dump, if due | saves | trigger | draw batch k + 1 | ...
+    reader         .. decodes batch k ..  | decodes batch k + 1 ............................|
+    publisher                                       | pushes the dump to the pool ...
+
+Each line is a thread; only the trainer's uses the agent. On-policy, the trainer drops the stale samples after a learn,
+and a dump ends only when the pool has the model.
 """
 
 from __future__ import annotations
@@ -28,16 +34,16 @@ from kaimesh.process.run_dir import RunDir
 from kaimesh.training import Training
 from kaimesh.training.training import Publish
 
-_POLL_S = 0.01  # between two looks at a trigger that does not hold
-_NO_ANSWER_S = 0.5  # before asking a buffer again that does not answer
-_SHORT_S = 20.0  # on-policy: when none of the samples that a batch lacks came for so long, it says why that may be
+_POLL_S = 0.01  # between two looks at a trigger that does not allow a learn yet
+_NO_ANSWER_S = 0.5  # the pause after a buffer did not answer
+_SHORT_S = 20.0  # on-policy: if no missing sample came for so long, a warning names possible reasons
 
 
 class Trainer:
-    """Trains the agent of `user` on what `reader` delivers; call `start` once, then `step` for ever, then `close`.
+    """Trains the agent of `user` on the batches of `reader`. Call `start` once, then `step` repeatedly, then `close`.
 
     publish: called with the folder and the model after each dump; on-policy it returns when the pool has the model.
-    clock: seconds, monotonic; sleep: waits so many seconds. stop: as Training's.
+    clock: seconds, monotonic. sleep: waits for so many seconds. stop: see Training.
     """
 
     def __init__(
@@ -71,39 +77,37 @@ class Trainer:
         on_policy = self._app.algorithm_on_policy_or_off_policy == "on-policy"
         self._current = CurrentRows(self._app.train_batch_size) if on_policy else None
         self._waiting = meter.phase("wait")
-        self._short: tuple[int, float] | None = (
-            None  # samples of the current model that are missing, since when so many
-        )
+        self._short: tuple[int, float] | None = None  # missing samples of the current model; since when so many
         self._warned_of = -1
 
     @property
     def train_count(self) -> int:
-        """Learns done, which is the current model's id."""
+        """The number of learns so far, which is also the current model's id."""
         return self._training.train_count
 
     @property
     def dumped_id(self) -> int:
-        """The newest dump's id."""
+        """The id of the newest dump."""
         return self._training.dumped_id
 
     @property
     def samples_short(self) -> int:
-        """On-policy: samples of model `train_count` that the next learn lacks; 0: it does not wait for any.
+        """On-policy: the number of samples of model `train_count` that the next learn waits for; 0: for none.
 
-        From any thread.
+        May be called from any thread.
         """
         short = self._short
         return 0 if short is None else short[0]
 
     def start(self) -> None:
-        """Resumes, preloads or begins anew, as Training.start does; says which trigger holds."""
+        """Resumes, preloads or begins anew (see Training.start), and logs which trigger is active."""
         self._log.info("training trigger: %s", active_trigger(self._app))
         self._training.start()
 
     def step(self, timeout_s: float) -> bool:
-        """Waits up to `timeout_s` for the trigger and a batch, then learns once; True if it did.
+        """Waits up to `timeout_s` for the trigger and a batch, then learns once. Returns whether it learned.
 
-        Raises AgentError: `learn` raised or returned a metric that is not finite; nothing of it is dumped.
+        Raises AgentError: `learn` raised, or returned a metric that is not finite; the model is not dumped then.
         """
         with self._waiting:
             batch = self._next_batch(self._clock() + timeout_s)
@@ -119,16 +123,16 @@ class Trainer:
             self._reader.prioritise(batch, _checked(metrics[PRIORITY], len(batch)))
         self._trigger.learned()
         if self._current is not None:
-            self._drop_stale()  # before the new model is out: what comes after that is fresh
+            self._drop_stale()  # before the new model is published, after which fresh samples come
         self._training.dump_if_due()
         return True
 
     def user_save(self) -> int:
-        """As Training.user_save."""
+        """See Training.user_save."""
         return self._training.user_save()
 
     def close(self) -> None:
-        """As Training.close. Samples that were drawn for a batch that the end came before are counted."""
+        """Counts the samples that were drawn and not learned from; then see Training.close."""
         if self._current is not None:
             self._meter.count("samples_unfinished", len(self._current))
             self._meter.count("samples_stale", self._current.dropped)
@@ -136,7 +140,9 @@ class Trainer:
         self._training.close()
 
     def _lags(self, batch: Batch) -> list[float]:
-        """How many model versions the fresh samples are behind, on average; and the same of replayed ones, if any."""
+        """By how many versions the samples are older than the model: the mean of the fresh ones, then, if there are
+        replayed ones, the mean of these.
+        """
         behind = self.train_count - batch.columns[MODEL_VERSION]
         if REPLAYED not in batch.columns:
             return [float(np.mean(behind))]
@@ -145,7 +151,7 @@ class Trainer:
         return [float(np.mean(behind[kind])) for kind in (~replayed, replayed) if kind.any()]
 
     def _next_batch(self, deadline: float) -> Batch | None:
-        """A batch as the trigger wants it, or None at the deadline; says what it waits for."""
+        """The next batch, once the trigger allows it; None: not before `deadline`. Publishes what it waits for."""
         try:
             while reason := self._trigger.blocked_on():
                 self._meter.state("waiting", reason)
@@ -173,13 +179,14 @@ class Trainer:
     def _missing(self) -> str:
         wanted = fresh_samples(self._app)
         if self._current is not None:
-            self._say_short(wanted - len(self._current))
+            self._note_short(wanted - len(self._current))
             return f"buffer: {len(self._current):,} of {wanted:,} samples of model {self.train_count}"
         return f"buffer: too few samples for a batch of {wanted:,} ({self._reader.size():,} in the table)"
 
-    def _say_short(self, short: int) -> None:
-        """An aisrv that has sent its share waits for the next model, so what is missing must not be waited for in
-        silence.
+    def _note_short(self, short: int) -> None:
+        """Keeps how many samples are missing, for `samples_short`, and logs a warning if none came for _SHORT_S.
+
+        The aisrv that have sent their share wait for the next model, so nothing would come if a sample was lost.
         """
         now = self._clock()
         if self._short is None or self._short[0] != short:
@@ -194,20 +201,24 @@ class Trainer:
             )  # fmt: skip
 
     def _drop_stale(self) -> None:
-        """After an on-policy learn every row that is left was made by an older model."""
+        """After an on-policy learn: drops all samples in the buffer, because an older model made them."""
         assert self._current is not None
         stale = self._current.dropped
         try:
             if self._reader.size() or stale:
                 stale += self._reader.drop_all()
-        except PeerError as error:  # what stays there is told apart by its version
-            self._log.warning("could not empty the buffer after an on-policy learn: %s", error)
+        except PeerError as error:  # CurrentRows drops the samples later, by their version
+            self._log.warning(
+                "the buffer could not be emptied after an on-policy learn; its stale samples are dropped when they are "
+                "drawn: %s",
+                error,
+            )
         self._meter.count("samples_stale", stale)
         self._current.dropped = 0
 
 
 def _checked(priorities: Any, samples: int) -> np.ndarray:
-    """What `learn` returned as PRIORITY. Raises AgentError."""
+    """The PRIORITY that `learn` returned, float64 `[samples]`. Raises AgentError: it is invalid."""
     values = np.asarray(priorities, np.float64)
     if values.shape != (samples,) or not (np.isfinite(values) & (values > 0)).all():
         raise AgentError(

@@ -1,4 +1,4 @@
-"""When the next learn may begin: the rules of the configuration, in words while they do not hold."""
+"""When the next learn may begin, by the rules of the configuration; says what is missing."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from kaimesh.contract.arrays import Batch
 
 
 class Reader(Protocol):
-    """What the trainer needs of kaimesh.buffer.drawing.reader.Reader; raises PeerError while no buffer answers."""
+    """What the trainer needs of buffer/drawing/reader.py. Methods raise PeerError while a buffer does not answer."""
 
     def next_batch(self, timeout_s: float) -> Batch | None:
-        """`train_batch_size` rows, or None when they did not come in time."""
+        """`train_batch_size` samples, or None: there were not so many within `timeout_s`."""
 
     def inserted(self) -> int:
-        """Rows ever inserted."""
+        """The number of samples that were ever inserted."""
 
     def size(self) -> int:
-        """Rows there now."""
+        """The number of samples in the tables now."""
 
     def drop_all(self) -> int:
-        """Empties the tables, and whatever was prefetched; returns how many rows that were."""
+        """Empties the tables and drops prefetched samples; returns the number of samples dropped."""
 
     def prioritise(self, batch: Batch, priorities: np.ndarray) -> None:
-        """New priorities `[B]` for the samples of a batch that it gave."""
+        """Sets the priorities `[B]` of the samples of `batch`, which `next_batch` returned."""
 
 
 class Trigger:
-    """Says what the next learn waits for.
+    """Decides when the next learn may begin.
 
-    Off-policy, a replay table first fills up to the preload threshold. Then, `learner_train_by_while_true`: at any
-    time, else once per `fresh_samples / production_consume_ratio` rows that came in. Between two learns,
-    `learner_train_sleep_seconds` pass. clock: seconds, monotonic.
+    Off-policy, a replay table must first be filled up to `preload_ratio`. Then, with `learner_train_by_while_true`, a
+    learn may begin at any time; without, after every `fresh_samples / production_consume_ratio` inserted samples.
+    `learner_train_sleep_seconds` pass between two learns in every case. clock: seconds, monotonic.
     """
 
     def __init__(self, app: App, table: TableSpec, reader: Reader, clock: Callable[[], float]) -> None:
@@ -45,14 +45,14 @@ class Trigger:
         self._pause_s = app.learner_train_sleep_seconds
         off_policy = app.algorithm_on_policy_or_off_policy == "off-policy"
         by_ratio = off_policy and not app.learner_train_by_while_true
-        # A limiter that is to keep a ratio holds back the first draws itself. It also stops a server that has enough,
-        # while another has not: waiting for their sum could take for ever.
+        # A SampleToInsertRatio limiter delays the first draws itself. It also blocks inserts on a server that has
+        # enough samples, while another server has too few: their sum might never reach the threshold.
         by_limiter = app.reverb_rate_limiter == "SampleToInsertRatio" and len(app.buffer_addrs) > 1
         waits = off_policy and table.kind == "replay" and not by_limiter
         self._preload = preload_samples(app) if waits else 0
         self._rows_per_learn = fresh_samples(app) / app.production_consume_ratio if by_ratio else 0.0
         self._resting_until = clock()
-        self._due: float | None = None  # the count of inserted rows at which the next learn is due
+        self._due: float | None = None  # the next learn may begin at so many inserted samples
 
     def blocked_on(self) -> str:
         """What the next learn waits for, or "" if it may begin. Raises PeerError."""
@@ -66,14 +66,15 @@ class Trigger:
         return self._ratio() if self._rows_per_learn else ""
 
     def learned(self) -> None:
-        """One learn was done."""
+        """Must be called after each learn."""
         self._resting_until = self._clock() + self._pause_s
         if self._due is not None:
             self._due += self._rows_per_learn
 
     def _ratio(self) -> str:
         inserted = self._reader.inserted()
-        if self._due is None or inserted < self._due - self._rows_per_learn:  # the first time, or a buffer begins anew
+        # The first call; or a buffer was restarted, and its count with it.
+        if self._due is None or inserted < self._due - self._rows_per_learn:
             self._due = float(inserted)
         if inserted >= self._due:
             return ""

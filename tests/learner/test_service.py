@@ -18,6 +18,7 @@ from kaimesh.config import App, Config
 from kaimesh.contract.arrays import Specs
 from kaimesh.contract.errors import AgentError, PeerError
 from kaimesh.contract.spaces import Spaces
+from kaimesh.contract.user_agent import read_agent
 from kaimesh.learner import service as service_module
 from kaimesh.learner.client import LearnerClient
 from kaimesh.learner.service import LearnerService
@@ -89,7 +90,7 @@ class Running:
         self.meter = Meter("learner_0", run.status / "learner_0.json")
         logger = logging.getLogger("learner")
         self.context = Context("learner_0", 0, config, run, "secret", 1, self.meter, logger, threading.Event())
-        self.context.make_agent = lambda agent_type: agent  # type: ignore[method-assign,assignment]
+        self.context.make_agent = lambda agent_type: read_agent(agent)  # type: ignore[method-assign,assignment]
         self.agent = agent
         self.service = LearnerService(self.context)
         self.reader: Paced = self.service._reader
