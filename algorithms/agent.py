@@ -38,13 +38,13 @@ _REMEDIES = {
 
 
 class NativeAgent(agent.BaseAgent):
-    """The network, its weights, and in the learner the update; what differs between algorithms is in `algorithm`."""
+    """An agent that predicts with a network and, in a learner, trains it; `algorithm` has what differs by algorithm."""
 
     algorithm: ClassVar[Algorithm[Any, Any]]
     pad_batches = True
 
     def __init_subclass__(cls) -> None:
-        """The mesh reads the table before it makes an agent."""
+        """Sets `table`, which the mesh reads from the class, before any agent is made."""
         super().__init_subclass__()
         cls.table = cls.algorithm.table
 
@@ -58,21 +58,20 @@ class NativeAgent(agent.BaseAgent):
     ) -> None:
         """config: this agent's hyper-parameters, an instance of `algorithm.config`; None: the defaults."""
         super().__init__(agent_type, device, logger, monitor)
-        self.config: Any = self.algorithm.config() if config is None else config
+        self.config: AgentConfig = self.algorithm.config() if config is None else config
 
     @property
     def unroll_length(self) -> int:
         """T: the steps of one sample."""
-        length: int = self.config.unroll_length
-        return length
+        return self.config.unroll_length
 
     def features(self, count: int, spaces: Spaces) -> str | None:
-        """The name of the features that the configuration wants of the environment; None: the observation itself."""
+        """The name of the environment's features that the network reads; None: it reads the observation."""
         del count, spaces
-        return None if self.config.features == "none" else str(self.config.features)
+        return None if self.config.features == "none" else self.config.features
 
     def setup(self, spaces: Spaces) -> None:
-        """Builds what this process needs of the network for `spaces`."""
+        """Builds the network for `spaces`: its weights in an actor and a learner, its description alone in an aisrv."""
         algorithm = self.algorithm
         self._net = algorithm.model.architecture(spaces, self.config)
         if self.agent_type == "aisrv":
@@ -88,7 +87,7 @@ class NativeAgent(agent.BaseAgent):
         self._stale = True  # whether the learner's weights are newer than those that predict uses
 
     def initial_state(self, count: int) -> dict[str, np.ndarray]:
-        """An LSTM's state `[count, S]` before the first observation of an episode, by column; none without an LSTM."""
+        """The column of an LSTM's state `[count, S]` before an episode's first observation; {} without an LSTM."""
         return lstm.initial_state(count, self._net.lstm_size) if self._net.lstm_size else {}
 
     def slot_columns(self, slots: np.ndarray, total: int) -> dict[str, np.ndarray]:
@@ -97,24 +96,24 @@ class NativeAgent(agent.BaseAgent):
         return {} if columns is None else columns(self.config, slots, total)
 
     def sample_of(self, unrolls: Batch) -> Batch:
-        """What is stored of trajectories `[B, T(+1), ...]`: themselves, unless the algorithm says otherwise."""
+        """The samples that are stored for trajectories `[B, T(+1), ...]`; by default the trajectories themselves."""
         sample = self.algorithm.sample_of
         return unrolls if sample is None else Batch(sample(self.config, unrolls.columns))
 
     def predict(self, list_obs_data: Batch) -> Batch:
-        """Explores: the columns of `algorithm.act`.
+        """Actions that explore: the columns that `algorithm.act` returns.
 
-        With an LSTM, the state before each observation is a column of the rows, and the next one a column of the
-        answer.
+        With an LSTM, the rows have the column of its state before each observation, and the answer that of the state
+        after it.
         """
         return self._act(list_obs_data, self._rng)
 
     def exploit(self, list_obs_data: Batch) -> Batch:
-        """The same with the best action."""
+        """As `predict`, but the best actions."""
         return self._act(list_obs_data, None)
 
     def learn(self, list_sample_data: Batch) -> dict[str, Any]:
-        """One update from samples: columns `[B, T(+1), ...]` as config.unroll_length and the mesh lay them out."""
+        """One update from samples, columns `[B, T(+1), ...]` with T = config.unroll_length; returns metrics."""
         metrics = self._trained("learn was called on").update(list_sample_data.columns)
         self._stale = True
         return metrics
@@ -124,7 +123,7 @@ class NativeAgent(agent.BaseAgent):
         model_file.save(Path(str(path)) / f"model.ckpt-{id}.npz", self._header(), self._current_weights())
 
     def load_model(self, path: str | None = None, id: str | int = "1") -> None:
-        """Reads what `save_model` wrote. Raises AgentError, and keeps the weights, where it does not fit this run."""
+        """Reads what `save_model` wrote. Raises AgentError if it does not fit this run; the weights stay then."""
         file = Path(str(path)) / f"model.ckpt-{id}.npz"
         header, arrays = model_file.load(file)
         self._check(file, header)
@@ -135,12 +134,12 @@ class NativeAgent(agent.BaseAgent):
         self._stale = False
 
     def check_model(self, path: str, id: str | int) -> None:
-        """Raises AgentError where `load_model` would refuse the model; after `setup`, in an aisrv's agent too."""
+        """Raises AgentError if `load_model` would refuse the model. An agent of an aisrv can check it, too."""
         file = Path(path) / f"model.ckpt-{id}.npz"
         self._check(file, model_file.header_of(file))
 
     def save_training_state(self, path: str) -> None:
-        """Writes what an exact resume needs besides the model into the folder `path`: `training.npz`."""
+        """Writes `{path}/training.npz`: what an exact resume needs besides the model."""
         header, arrays = self._trained("there is no training state in").state()
         header = {**header, "format": self.algorithm.state_format, "act_rng": self._rng.bit_generator.state}
         model_file.save(Path(path) / "training.npz", header, arrays)
@@ -163,7 +162,7 @@ class NativeAgent(agent.BaseAgent):
         return self._learner
 
     def _inference(self) -> tuple[Callable[[Mapping[str, Any]], None], Callable[..., tuple[Any, ...]]]:
-        """How predictions get weights, and how they are computed: in NumPy for an MLP, compiled for a CNN."""
+        """Two functions: one takes new weights, one predicts; in NumPy for an MLP, compiled by TensorFlow for a CNN."""
         forward = partial(self.algorithm.model.forward, self._net)
         if self._net.torso.kind == "mlp":
             return lambda _: None, lambda *inputs: forward(library.NUMPY, self._weights, *inputs)

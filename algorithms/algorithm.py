@@ -1,4 +1,4 @@
-"""An algorithm as a value: all that `kaimesh.algorithms.agent.NativeAgent` needs to know of it. No TensorFlow here.
+"""An algorithm as a value, which describes it to `kaimesh.algorithms.agent.NativeAgent`. No TensorFlow here.
 
 Shape legend: B rows or trajectories; T steps of a trajectory; N slots.
 """
@@ -24,7 +24,7 @@ Columns = Mapping[str, np.ndarray]
 
 
 class AgentConfig(Protocol):
-    """The hyper-parameters that the frame of every agent reads."""
+    """The hyper-parameters that NativeAgent reads."""
 
     @property
     def unroll_length(self) -> int: ...
@@ -40,7 +40,7 @@ C_contra = TypeVar("C_contra", bound=AgentConfig, contravariant=True)
 
 
 class Model(Protocol[N, C_contra]):
-    """The module of a network; N describes one, its Architecture."""
+    """A module that defines a network. N is its class Architecture, which describes one."""
 
     def architecture(self, spaces: Spaces, config: C_contra, /) -> N:
         """The network for `spaces`. Raises ValueError: there is none."""
@@ -53,26 +53,27 @@ class Model(Protocol[N, C_contra]):
     def forward(
         self, net: N, library: Library, weights: Mapping[str, Any], obs: Any, /, *state: Any
     ) -> tuple[Any, ...]:
-        """Outputs `[B, ...]` of observations `[B, ...]`, in NumPy or TensorFlow; an LSTM's next state comes last."""
+        """Outputs `[B, ...]` for observations `[B, ...]`, in NumPy or TensorFlow; an LSTM's next state comes last."""
         ...
 
     def header(self, net: N, /) -> dict[str, Any]:
-        """What the network's own part follows from: plain data for the header of a model's file."""
+        """The entries of a model file's header that describe the network behind the torso: plain data."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Algorithm(Generic[N, C]):
-    """One algorithm.
+    """One algorithm. Functions are described as (arguments) to (what they return).
 
     config: the class of its hyper-parameters, a frozen dataclass. table: where its samples go. model: its network.
     act: (net, config, weights, columns `[B, ...]`, outputs of `model.forward`, rng) to columns `[B, ...]`,
     `action` among them; rng: None takes the best action.
-    learner: (net, weights, config) to what learns; called in a learner alone, and the first to import TensorFlow.
-    model_format, state_format: what is written in the headers of its files. remedies: what to change where an entry of
-    `model.header` differs from that of a file.
-    sample_of: (config, columns of trajectories `[B, T(+1), ...]`) to the columns `[B, ...]` that are stored of them.
-    slot_columns: (config, numbers of slots int64 `[N]`, how many there are in all) to constant columns `[N, ...]`.
+    learner: (net, weights, config) to a Learner. Only a learner's agent calls it, so it imports TensorFlow.
+    model_format, state_format: names of the formats of its files, which are in their headers.
+    remedies: by entry of `model.header`, what the user can change if a file has another value.
+    sample_of: (config, columns of trajectories `[B, T(+1), ...]`) to the columns of the samples that are stored.
+    slot_columns: (config, numbers of slots int64 `[N]`, how many slots there are) to columns `[N, ...]` that never
+    change.
     """
 
     config: type[C]

@@ -16,7 +16,7 @@ _CHOICES: Mapping[str, Sequence[str]] = {
 
 
 class Checked(TorsoConfig, Protocol):
-    """The hyper-parameters that every algorithm has, and that rules here name."""
+    """The hyper-parameters that every algorithm has and that are checked here."""
 
     @property
     def learning_rate_schedule(self) -> str: ...
@@ -43,7 +43,7 @@ def problems(
     above_0: Sequence[str] = (),
     not_below_0: Sequence[str] = (),
 ) -> list[str]:
-    """What is out of range in `config`: the keys named here, and those that every algorithm has."""
+    """A sentence for each value of `config` that is out of range: of the keys in the arguments, and of Checked."""
 
     def found(keys: Sequence[str], fine: Callable[[Any], bool], consequence: str) -> list[str]:
         values = {key: getattr(config, key) for key in keys}
@@ -73,7 +73,7 @@ def problems(
 
 
 def lstm_of_two_torsos(config: TwoTorsos) -> list[str]:
-    """What contradicts itself where a policy and a value may have torsos of their own."""
+    """A sentence if there is an LSTM, but no shared torso before it."""
     if config.lstm_size <= 0 or config.torso != "separate":
         return []
     return [

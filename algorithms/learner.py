@@ -1,6 +1,6 @@
-"""The frame of an update: the batch's columns, weights, optimizer, learning rate, moments of the observations.
+"""What all updates have in common: a batch's columns, weights, optimizer, learning rate, moments of the observations.
 
-TensorFlow traces an update once. What `state` returns lets another process go on exactly.
+TensorFlow traces an update once. A process that restores what `state` returned goes on exactly.
 
 Shape legend: T steps of a trajectory, B trajectories; S numbers of an LSTM's state.
 """
@@ -41,10 +41,10 @@ class Optimizer(Protocol):
 
 
 class Variables(NamedTuple):
-    """The weights of a network while it learns, by name.
+    """The weights of a network that learns, by name.
 
-    online: all of them. trained: those that gradients change, which `obs/...` are not. target: those of the target
-    network; empty without one.
+    online: all weights. trained: those of them that gradients change: all but `obs/...`. target: the weights of the
+    target network; {} without one.
     """
 
     online: dict[str, tf.Variable]
@@ -53,7 +53,7 @@ class Variables(NamedTuple):
 
 
 class LearnerConfig(Protocol):
-    """The hyper-parameters that the frame itself reads."""
+    """The hyper-parameters that Learner reads."""
 
     @property
     def learning_rate(self) -> float: ...
@@ -66,10 +66,11 @@ class LearnerConfig(Protocol):
 
 
 class Update(Protocol):
-    """The inside of an update: changes the variables by a batch `[T(+1), B, ...]`; runs inside a tf.function.
+    """The algorithm's part of an update: changes the variables by a batch `[T(+1), B, ...]`. It runs in a tf.function.
 
-    inputs: what the algorithm's `inputs` made. Returns metrics, scalars, `total_loss` and `grad_norm` among them, and
-    the tensors that `priorities` needs. Where the loss or the norm is not finite, it changes nothing.
+    inputs: what Learner's argument `inputs` returned. Returns metrics, which are scalars, with `total_loss` and
+    `grad_norm` among them, and the tensors that `priorities` reads. If the loss or the norm is not finite, it must
+    change nothing.
     """
 
     def __call__(
@@ -80,12 +81,12 @@ class Update(Protocol):
 class Learner:
     """The weights, the optimizer and `update`. `updates` counts the calls of `update`.
 
-    acted: the columns of a prediction that are learned from, beside `action`.
-    optimizer: makes one for the trained variables. optimizer_name: what its arrays are called in a training state.
-    update: see Update. inputs: (batch `[T(+1), B, ...]`, columns `[B, T(+1), ...]`, updates so far) to what `update`
-    gets besides the batch, in NumPy; signature: TensorFlow's specs of these.
+    acted: the columns of predictions, besides `action`, that `update` reads.
+    optimizer: makes one for the trained variables. optimizer_name: the first part of its arrays' names in files.
+    update: see Update. inputs: (batch `[T(+1), B, ...]`, columns `[B, T(+1), ...]`, updates so far) to the further
+    arguments of `update`, in NumPy. signature: TensorFlow's specs of these.
     priorities: (what `update` returned, batch, columns) to the samples' new PRIORITY, float32 `[B]`, or None.
-    rng: what `inputs` draws from. target: whether there is a target network, which begins as the online one.
+    rng: the generator that `inputs` uses. target: whether there is a target network, at first equal to the online one.
     """
 
     def __init__(
@@ -133,11 +134,11 @@ class Learner:
 
     @property
     def traces(self) -> int:
-        """How often TensorFlow has traced the update; more than once means a signature that changes between calls."""
+        """How often TensorFlow has traced the update. More than once is a bug: the signature changes between calls."""
         return int(self._function.experimental_get_tracing_count())
 
     def learning_rate(self) -> float:
-        """Of the next update."""
+        """The learning rate of the next update."""
         config = self._config
         if config.learning_rate_schedule == "linear":
             return float(config.learning_rate * max(0.0, 1 - self.updates / config.total_learner_steps))
@@ -182,7 +183,7 @@ class Learner:
         self.updates = int(header["updates"])
 
     def _follow(self, obs: np.ndarray) -> None:
-        """Standardises by what was seen; after the gradient steps, which so see what the actors saw."""
+        """Updates the moments; called after the gradient steps, which must standardise as the actors did."""
         if self._moments is None:
             return
         self._moments.add(obs.reshape(-1, int(np.prod(self._net.spaces.obs_shape))))
@@ -193,9 +194,9 @@ class Learner:
 def gradients(
     tape: tf.GradientTape, loss: tf.Tensor, variables: Variables, max_norm: float
 ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    """Gradients of the trained variables by name, and their global norm, to which `max_norm` is the limit; 0: no limit.
+    """Gradients of the trained variables by name, clipped to the global norm `max_norm` (0: not clipped).
 
-    The norm is that before clipping.
+    Returns the norm before clipping, too.
     """
     found = tape.gradient(loss, list(variables.trained.values()))
     norm = tf.linalg.global_norm(found)
@@ -205,15 +206,15 @@ def gradients(
 
 
 def explained_variance(target: tf.Tensor, value: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """`1 - Var(target - value) / Var(target)` over valid steps, `[T, B]` each: 1 is right, 0 and below is useless."""
+    """`1 - Var(target - value) / Var(target)` over valid steps, `[T, B]` each. 1: the values were exact."""
     target, value = tf.boolean_mask(target, mask), tf.boolean_mask(value, mask)
     return 1 - tf.math.reduce_variance(target - value) / (tf.math.reduce_variance(target) + 1e-8)
 
 
 def column_specs(net: Network, *acted: str) -> dict[str, tf.TensorSpec]:
-    """Every column, time-major: the time axis is `[T + 1]` for those in LONGER; STATE is `[B, S]`, before step 0.
+    """TensorFlow's specs of a batch's columns, time-major. LONGER have `[T + 1, B, ...]`, STATE has `[B, S]`.
 
-    acted: the float32 columns of a prediction that are learned from, beside `action`.
+    acted: float32 columns of predictions, besides `action`.
     """
     spaces = net.spaces
     discrete = spaces.action_kind == "discrete"

@@ -24,7 +24,7 @@ def act(
 ) -> dict[str, np.ndarray]:
     """Draws actions: columns `action` (int32 `[B]` or float32 `[B, A]`), `log_prob` and `value` (float32 `[B]`).
 
-    outputs: of `model.forward` for the rows `columns`. rng: None takes the likeliest action.
+    outputs: what `model.forward` returned for the rows of `columns`. rng: None: take the likeliest action.
     """
     head, value = outputs  # [B, A], [B]
     if net.spaces.action_kind == "discrete":

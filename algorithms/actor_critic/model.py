@@ -32,9 +32,9 @@ class ModelConfig(TorsoConfig, Protocol):
 
 
 class Architecture(NamedTuple):
-    """What the shapes of all weights follow from; stored with every model.
+    """Describes the network: it decides the shapes of all weights, and is stored with every model.
 
-    shared: whether policy and value share the torso. lstm_size: 0 is none.
+    shared: whether the policy and the value share the torso. lstm_size: units of the LSTM; 0: there is none.
     """
 
     spaces: Spaces
@@ -44,7 +44,7 @@ class Architecture(NamedTuple):
 
     @property
     def features(self) -> int:
-        """Numbers that the heads read."""
+        """How many numbers the heads read."""
         return self.lstm_size or self.torso.features
 
 
@@ -77,8 +77,8 @@ def initial_weights(net: Architecture, config: ModelConfig) -> Weights:
 def forward(net: Architecture, library: Library, weights: Mapping[str, Any], obs: Any, *state: Any) -> tuple[Any, ...]:
     """Logits or action means, float32 `[B, A]`, and values, float32 `[B]`, of observations `[B, ...]`.
 
-    With an LSTM, `state` is the one before, `[B, S]`, and the next one comes third.
-    Works on NumPy arrays as on tensors: `library` decides, and the heads are what both can write as `x @ w + b`.
+    With an LSTM, `state` is its state before these observations, `[B, S]`; the state after them is returned third.
+    The arrays are NumPy's or TensorFlow's: `library` has the operations for one of them.
     """
     policy = library.torso(net.torso, weights, "torso" if net.shared else "policy", obs)  # [B, F]
     if net.lstm_size:
@@ -89,5 +89,5 @@ def forward(net: Architecture, library: Library, weights: Mapping[str, Any], obs
 
 
 def header(net: Architecture) -> dict[str, Any]:
-    """What a model's file says of the policy and the value."""
+    """The entries of a model file's header that describe the policy and the value."""
     return {"shared": net.shared}

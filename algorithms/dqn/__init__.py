@@ -9,18 +9,17 @@ acting    exploration
 replay    priorities, importance weights, what is stored
 losses    the equations
 learning  one update of the weights from a batch of trajectories
-agent     ties them together
+agent     ALGORITHM, of these
 
-What is stored is a short trajectory of T steps, one Reverb item each, not single transitions:
+A sample is a short trajectory of T steps, stored as one Reverb item, not a single transition:
 
-- An item costs Reverb some 1.6 kB and a fixed time, whatever is in it. T steps share both.
-- Each observation is stored once, where a transition needs two of them, and one more for every n-step target. Stacked
+- An item costs Reverb some 1.6 kB and a fixed time, whatever its size. T steps share both.
+- Each observation is stored once; transitions would store it twice, and once more for every n-step target. Stacked
   frames are stored as single ones (kaimesh/contract/stacking): with T = 16, 19 frames instead of 16 x 2 x 4.
-- Nothing is decided before it is learned: n, gamma and the scale of the rewards apply to what was stored before they
-  were set.
+- Targets are computed when a sample is learned from, so a new n, gamma or scale of rewards applies to stored samples.
 - An LSTM's state is stored once for each trajectory (R2D2, Kapturowski et al. 2019).
 
-Every step of a drawn trajectory is learned from. Steps of one trajectory are alike, so a batch should hold many short
-ones rather than few long ones; targets of the last n - 1 steps are of fewer than n steps, for the trajectory ends
-there. Priorities belong to trajectories, as in R2D2.
+All steps of a drawn trajectory are learned from. They are alike, so many short trajectories make a better batch than
+few long ones. The targets of the last n - 1 steps have fewer than n rewards, because the trajectory ends. A trajectory
+has one priority, as in R2D2.
 """

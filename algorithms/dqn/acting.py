@@ -1,4 +1,4 @@
-"""How DQN explores: each slot with a probability of its own, by the values of the actions.
+"""How DQN explores: each slot takes a random action with a probability of its own, else the best one.
 
 Shape legend: B rows; A actions; N slots.
 """
@@ -27,8 +27,8 @@ def act(
 ) -> dict[str, np.ndarray]:
     """Columns `action` int32 `[B]`, `q`, its value, and `value`, that of the best action, float32 `[B]`.
 
-    outputs: of `model.forward` for the rows `columns`. Their column EPSILON says how much to explore; without it, as
-    the first slot does. rng: None takes the best action.
+    outputs: what `model.forward` returned for the rows of `columns`. These may have the column EPSILON; without it,
+    config.epsilon holds for all. rng: None: take the best action.
     """
     legal_act = columns["legal_act"] if net.spaces.legal_actions else None
     epsilon = columns.get(EPSILON, config.epsilon)
@@ -37,7 +37,7 @@ def act(
 
 
 def slot_columns(config: Config, slots: np.ndarray, total: int) -> dict[str, np.ndarray]:
-    """Each slot's EPSILON, float32 `[N]`, by its place among all slots."""
+    """The column EPSILON, float32 `[N]`; a slot's depends on its number among all slots."""
     return {EPSILON: epsilons(slots, total, config.epsilon, config.epsilon_ladder)}
 
 
@@ -52,8 +52,9 @@ def explore(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Actions int32 `[B]`, their values, and the best values, float32 `[B]`, for `values` float32 `[B, A]`.
 
-    The best action, or with the probability `epsilon` `[B]` any; without `rng` always the best. `legal_act`, bool
-    `[B, A]`: other actions are never taken. A row without any legal action (padding) chooses among all.
+    An action is the best one, or with the probability `epsilon` `[B]` a random one; without `rng`, always the best.
+    `legal_act`, bool `[B, A]`: other actions are never taken. A row without any legal action (padding) chooses among
+    all.
     """
     if legal_act is not None:
         values = np.where(legal_act | ~legal_act.any(1, keepdims=True), values, ILLEGAL_LOGIT)

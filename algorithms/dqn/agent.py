@@ -38,6 +38,6 @@ ALGORITHM = Algorithm(
 
 
 class Agent(NativeAgent):
-    """Action values. `predict` explores as much as the column EPSILON of its rows says, see `acting.act`."""
+    """Action values that learn by Q-learning. `predict` explores by the column EPSILON, see `acting.act`."""
 
     algorithm = ALGORITHM

@@ -58,7 +58,7 @@ class Config:
     seed: int = 0  # set from random_seed
 
     def check(self) -> list[str]:
-        """What contradicts itself or is out of range, one sentence each with the consequence and the remedy."""
+        """A sentence for each contradiction and each value out of range, with the consequence and the remedy."""
         exponents = ("importance_exponent", "importance_exponent_final")
         found = problems(
             self,

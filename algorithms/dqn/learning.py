@@ -1,6 +1,6 @@
 """One update of the weights from a batch of trajectories, as one TensorFlow function that is traced once.
 
-Names are the papers': `_tm1` is at the step that is learned from, `_t` at the state that its target goes on from.
+Names are the papers': `_tm1` is of the step that is learned from, `_t` of the state that ends its n-step return.
 
 Shape legend: T steps of a trajectory, B trajectories; A actions, N atoms, S numbers of an LSTM's state.
 """
@@ -76,7 +76,7 @@ def _weight(config: Config, columns: Columns, updates: int) -> np.ndarray:
 
 
 def _target_rate(config: Config, updates: int) -> float:
-    """The share of the way that the target network goes to the online one after this update."""
+    """How far the target network moves towards the online one in this update: 0 is not at all, 1 is all the way."""
     if config.target_rate > 0:
         return config.target_rate
     return float((updates + 1) % config.target_period == 0)
@@ -93,7 +93,7 @@ def update(
     weight: tf.Tensor,
     target_rate: tf.Tensor,
 ) -> dict[str, tf.Tensor]:
-    """One gradient step; returns, weight, target_rate: as `_inputs` gives them. Returns metrics, and _TD_ERROR."""
+    """One gradient step. `returns`, `weight` and `target_rate` come from `_inputs`. Returns metrics, and _TD_ERROR."""
     mask = batch["mask"]  # [T, B]
     count = tf.maximum(tf.reduce_sum(tf.cast(mask, tf.float32)), 1.0)
 
@@ -137,9 +137,9 @@ def _q_values(net: Architecture, weights: Tensors, batch: Tensors) -> tf.Tensor:
 def _loss(
     net: Architecture, config: Config, q_tm1: tf.Tensor, q_t: tf.Tensor, returns: NStep
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Each step's loss and its error, the target's mean less the value's, float32 `[T, B]`; `q_tm1`, `q_t` `[T, B, N]`.
+    """Each step's loss and TD error, float32 `[T, B]`, from `q_tm1` and `q_t` `[T, B, N]`.
 
-    The errors of C51 are those of the means too, not its losses, so that they compare with the actors' first ones.
+    C51's TD error is the difference of the means, as in the first priorities that actors compute, not its loss.
     """
     if net.atoms == 1:
         target = tf.stop_gradient(returns.reward + returns.discount * q_t[..., 0])

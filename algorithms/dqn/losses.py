@@ -39,18 +39,18 @@ def best(values: tf.Tensor, legal_act: tf.Tensor | None) -> tf.Tensor:
 
 
 def of_action(distribution: tf.Tensor, action: tf.Tensor) -> tf.Tensor:
-    """`[*, N]`: that of `action` int32 `[*]`, out of `[*, A, N]`."""
+    """The entries of `action` int32 `[*]` in a tensor `[*, A, N]`: `[*, N]`."""
     return tf.gather(distribution, action, axis=-2, batch_dims=action.shape.rank)
 
 
 def of_state(values: tf.Tensor, state: tf.Tensor) -> tf.Tensor:
-    """`[T, B, N]`: those of the states `state` int32 `[T, B]`, out of `[T + 1, B, N]`."""
+    """The entries at the times `state` int32 `[T, B]` in a tensor `[T + 1, B, N]`: `[T, B, N]`."""
     found = tf.gather(tf.transpose(values, [1, 0, 2]), tf.transpose(state), batch_dims=1)  # [B, T, N]
     return tf.transpose(found, [1, 0, 2])
 
 
 def huber(error: tf.Tensor, delta: float) -> tf.Tensor:
-    """`e^2 / 2` up to `delta`, linear beyond; `delta` 0: the former everywhere."""
+    """`e^2 / 2` up to `delta`, linear beyond; with `delta` 0, `e^2 / 2` everywhere."""
     square = 0.5 * tf.square(error)
     if not delta:
         return square

@@ -21,7 +21,7 @@ from kaimesh.contract.spaces import Spaces
 
 
 class Architecture(NamedTuple):
-    """What the shapes of all weights follow from, and what their outputs mean; stored with every model.
+    """Describes the network: it decides the shapes of all weights, and is stored with every model.
 
     support: least and largest return of the atoms.
     """
@@ -35,7 +35,7 @@ class Architecture(NamedTuple):
 
     @property
     def outputs(self) -> int:
-        """O."""
+        """O: the outputs of the heads for each atom."""
         return self.spaces.action_size + self.dueling
 
     @property
@@ -71,7 +71,7 @@ def initial_weights(net: Architecture, config: Config) -> Weights:
 def forward(net: Architecture, library: Library, weights: Mapping[str, Any], obs: Any, *state: Any) -> tuple[Any, ...]:
     """Outputs of the heads, float32 `[B, O N]`, of observations `[B, ...]`, in the `library` of NumPy or TensorFlow.
 
-    With an LSTM, `state` is the one before, `[B, S]`, and the next one comes second.
+    With an LSTM, `state` is its state before these observations, `[B, S]`; the state after them is returned second.
     """
     features = library.torso(net.torso, weights, "torso", obs)  # [B, F]
     if net.lstm_size:
@@ -80,12 +80,12 @@ def forward(net: Architecture, library: Library, weights: Mapping[str, Any], obs
 
 
 def header(net: Architecture) -> dict[str, Any]:
-    """What a model's file says of the heads."""
+    """The entries of a model file's header that describe the heads."""
     return {"dueling": net.dueling, "atoms": net.atoms, "support": net.support}
 
 
 def action_values(net: Architecture, heads: np.ndarray) -> np.ndarray:
-    """Q, float32 `[B, A]`, out of `heads` `[B, O N]`; `losses.distributions` and `losses.means` in NumPy."""
+    """Q, float32 `[B, A]`, out of `heads` `[B, O N]`; in NumPy what `losses.distributions` and `losses.means` do."""
     x = heads.reshape(len(heads), net.outputs, net.atoms)
     if net.dueling:
         advantage, value = x[:, :-1], x[:, -1:]

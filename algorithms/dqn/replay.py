@@ -16,7 +16,7 @@ _SEEN = ("q", "value")  # columns of a prediction that only the first priorities
 
 
 def sample_of(config: Config, columns: Columns) -> Columns:
-    """What is stored of trajectories `[B, T(+1), ...]`: with first priorities, as in Ape-X, less what these needed."""
+    """The samples for trajectories `[B, T(+1), ...]`: with first priorities, as in Ape-X, without _SEEN."""
     errors = first_errors(columns, config.gamma, config.n_step, config.reward_scale)  # [T, B]
     priority = priorities(errors, columns["mask"].T, config.priority_max_share, config.priority_floor)
     return {**{name: column for name, column in columns.items() if name not in _SEEN}, PRIORITY: priority}
@@ -34,7 +34,7 @@ def priorities(td_error: np.ndarray, mask: np.ndarray, max_share: float, floor: 
 
 
 def first_errors(columns: Columns, gamma: float, n: int, reward_scale: float) -> np.ndarray:
-    """The errors float32 `[T, B]` of trajectories by the values that their actors recorded.
+    """TD errors float32 `[T, B]` of trajectories, from the values that their actors recorded.
 
     columns: `[B, T(+1)]`; `q` is the value of the action that was taken, `value` that of the best one.
     """
@@ -56,5 +56,5 @@ def importance_weights(probability: np.ndarray, exponent: float) -> np.ndarray:
 
 
 def importance_exponent(start: float, final: float, learns: int, total_learns: int) -> float:
-    """beta at a learn: from `start` straight to `final` over `total_learns`; always `start` where these are 0."""
+    """beta at a learn: linear from `start` to `final` over `total_learns`; `start` for ever if these are 0."""
     return start + (final - start) * min(1.0, learns / total_learns) if total_learns else start

@@ -3,5 +3,5 @@
 config    what can be set
 losses    the objective; its targets are kaimesh.algorithms.targets.vtrace's
 learning  one gradient step from a batch of trajectories
-agent     ties them and the network, which is kaimesh.algorithms.actor_critic's, together
+agent     ALGORITHM, of these and the network of kaimesh.algorithms.actor_critic
 """

@@ -1,6 +1,6 @@
 """IMPALA as the mesh calls it: unrolls are used in the order of their arrival; aisrv waits when the queue is full.
 
-Each is used once, unless `replay_share` has a share of each batch drawn from earlier ones.
+Each is used once, unless `replay_share` is set: then a share of each batch is drawn from earlier unrolls.
 """
 
 from __future__ import annotations

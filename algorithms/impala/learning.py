@@ -68,7 +68,7 @@ def update(
     learning_rate: tf.Tensor,
     weight: tf.Tensor,
 ) -> dict[str, tf.Tensor]:
-    """The gradient step; weight: of the trajectories, float32 `[B]`. Returns metrics, and PRIORITY float32 `[B]`."""
+    """One gradient step. weight: float32 `[B]`, of each trajectory. Returns metrics, and PRIORITY float32 `[B]`."""
     with tf.GradientTape() as tape:
         loss, metrics = _loss(net, config, variables.online, batch, weight)
     gradient, norm = gradients(tape, loss.total_loss, variables, config.max_grad_norm)
@@ -80,7 +80,7 @@ def update(
 def _loss(
     net: Architecture, config: Config, weights: Tensors, batch: Tensors, weight: tf.Tensor
 ) -> tuple[ImpalaLoss, dict[str, tf.Tensor]]:
-    """The loss; how well the value fits, how far the policy is from the one that acted; PRIORITY `[B]`."""
+    """The loss, and metrics: how well the values fit, how far the policy has moved since it acted; PRIORITY `[B]`."""
     mask = batch["mask"]  # [T, B]
     reset = resets(mask) if net.lstm_size else None
     head, value = unroll(partial(model.forward, net), weights, batch["obs"], batch.get(STATE), reset)
@@ -121,7 +121,7 @@ def _loss(
 
 
 def _statistics(head: tf.Tensor, weights: Tensors, batch: Tensors) -> ActionStatistics:
-    """`[T, B]`, of the actions that were taken, under the policy now."""
+    """Statistics `[T, B]` of the actions that were taken, under the present policy."""
     legal_act = flat(batch["legal_act"][:-1]) if "legal_act" in batch else None
     now = statistics(flat(head[:-1]), weights.get("policy/log_std"), flat(batch["action"][:-1]), legal_act)
     shape = tf.shape(batch["reward"])

@@ -14,9 +14,9 @@ PRIORITY_FLOOR = 1e-6  # of a trajectory that holds no surprise; it must be poss
 
 
 class ImpalaLoss(NamedTuple):
-    """Scalars, float32, over the valid steps of a batch: means, or sums but for the entropy.
+    """Scalars, float32, over the valid steps of a batch: means, or sums (the entropy is always a mean).
 
-    total_loss: what is minimised. entropy: always the mean, of all trajectories alike.
+    total_loss: what is minimised. entropy: not weighted by trajectory.
     """
 
     total_loss: tf.Tensor
@@ -68,7 +68,7 @@ def impala_loss(
 
 
 def importance_weights(probability: np.ndarray, exponent: float) -> np.ndarray:
-    """`min(1, (N P(i)) ^ -beta)`, float32 `[B]`, for `N P(i)` float64 `[B]`; 1 for what was not drawn by lot.
+    """`min(1, (N P(i)) ^ -beta)`, float32 `[B]`, for `N P(i)` float64 `[B]`, which is 1 for fresh trajectories.
 
     Section 3.4 of arXiv:1511.05952 divides by the largest weight, so that updates are only ever scaled down. Among
     fresh trajectories, whose weight is 1, that would scale these down by the rarest replayed one.
@@ -78,10 +78,10 @@ def importance_weights(probability: np.ndarray, exponent: float) -> np.ndarray:
 
 
 def priorities(advantage: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """The mean size of the advantages of each trajectory's valid steps, float32 `[B]`, above 0; of `[T, B]` each.
+    """Each trajectory's mean of `abs(advantage)` over its valid steps, float32 `[B]`, above 0; both are `[T, B]`.
 
-    V-trace's advantages carry the clipped ratio of the policies, so a trajectory that the policy now would hardly make
-    comes back seldom.
+    V-trace's advantages contain the clipped ratio of the policies, so a trajectory that is unlikely under the present
+    policy is seldom drawn.
     """
     valid = tf.cast(mask, tf.float32)
     return tf.reduce_sum(tf.abs(advantage) * valid, 0) / tf.maximum(tf.reduce_sum(valid, 0), 1.0) + PRIORITY_FLOOR

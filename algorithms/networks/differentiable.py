@@ -1,4 +1,4 @@
-"""What gradients flow through, in TensorFlow: torsos, a network along trajectories, and the statistics of actions.
+"""The functions that are differentiated, in TensorFlow: torsos, networks along trajectories, statistics of actions.
 
 Shape legend: B rows or trajectories, T steps; A actions (categorical) or action dimensions (Gaussian); F features;
 H, W, C height, width, channels; I inputs, O outputs; S numbers of an LSTM's state; V numbers beside an image.
@@ -58,9 +58,9 @@ def unroll(
 ) -> tuple[tf.Tensor, ...]:
     """The outputs of a network along trajectories: each `[T, B, ...]`, of observations `[T, B, ...]`.
 
-    forward: of a model, (library, weights, obs `[N, ...]`, *state) to outputs `[N, ...]` and, with an LSTM, the next
-    state.
-    state, reset: of an LSTM, as `lstm_unroll.unroll` takes them; None without one.
+    forward: a model's, with its network bound: (library, weights, obs `[N, ...]`, *state) to outputs `[N, ...]` and,
+    with an LSTM, the next state.
+    state, reset: of an LSTM, see `lstm_unroll.unroll`; None without one.
     """
     time_and_batch = tf.unstack(tf.shape(obs)[:2])
 
@@ -82,7 +82,7 @@ def flat(column: tf.Tensor) -> tf.Tensor:
 def statistics(
     head: tf.Tensor, log_std: tf.Tensor | None, action: tf.Tensor, legal_act: tf.Tensor | None
 ) -> ActionStatistics:
-    """Of the actions that were taken, `[B]` or `[B, A]`, under the policy of `head` `[B, A]`.
+    """Statistics of the actions that were taken, `[B]` or `[B, A]`, under the policy that `head` `[B, A]` describes.
 
     log_std: float32 `[A]`, of a Gaussian whose means are `head`; None: `head` are logits.
     legal_act: bool `[B, A]`, if there is one.
@@ -93,7 +93,7 @@ def statistics(
 
 
 def categorical(logits: tf.Tensor, action: tf.Tensor, legal_act: tf.Tensor | None = None) -> ActionStatistics:
-    """Of a categorical distribution over `logits` float32 `[B, A]`, restricted to `legal_act` bool `[B, A]`.
+    """Statistics under a categorical distribution: `logits` float32 `[B, A]`, only where `legal_act` bool `[B, A]`.
 
     `action` is int32 `[B]`, in [0, A), and legal.
     """
@@ -105,9 +105,9 @@ def categorical(logits: tf.Tensor, action: tf.Tensor, legal_act: tf.Tensor | Non
 
 
 def gaussian(mean: tf.Tensor, log_std: tf.Tensor, action: tf.Tensor) -> ActionStatistics:
-    """Of independent normal distributions: `mean` and `action` float32 `[B, A]`, `log_std` float32 `[A]`.
+    """Statistics under independent normal distributions: `mean` and `action` float32 `[B, A]`, `log_std` float32 `[A]`.
 
-    The density is that of the action as drawn; the environment's side clips it to its bounds.
+    The density is that of the action as drawn; the action is clipped to its bounds later, in aisrv.
     """
     z = (action - mean) * tf.exp(-log_std)  # [B, A]
     log_prob = -tf.reduce_sum(0.5 * z * z + log_std + 0.5 * math.log(2 * math.pi), 1)  # [B]
@@ -116,7 +116,7 @@ def gaussian(mean: tf.Tensor, log_std: tf.Tensor, action: tf.Tensor) -> ActionSt
 
 
 def _pieces(torso: Torso, obs: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Each part of observations `[B, ...]` with its own shape; bytes stay bytes."""
+    """The parts of observations `[B, ...]`, each in its own shape and dtype."""
     if len(torso.parts) == 1:
         return {torso.parts[0].name: obs}
     pieces, start = {}, 0
@@ -132,20 +132,20 @@ def _pieces(torso: Torso, obs: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 def _planes(packed: tf.Tensor, bits: int) -> tf.Tensor:
-    """uint8 `[..., bits]` of zeros and ones."""
+    """The bits of bytes, as uint8 `[..., bits]` of zeros and ones."""
     return tf.bitwise.right_shift(packed[..., None], tf.constant(list(range(bits)), tf.uint8)) & tf.constant(
         1, tf.uint8
     )
 
 
 def _joined(pieces: list[tf.Tensor]) -> tf.Tensor:
-    """float32 `[B, sum of widths]`."""
+    """All pieces, flattened and joined: float32 `[B, sum of widths]`."""
     flat = [tf.cast(tf.reshape(x, [-1, x.shape[1:].num_elements()]), tf.float32) for x in pieces]
     return flat[0] if len(flat) == 1 else tf.concat(flat, 1)
 
 
 def _image(part: Part, image: tf.Tensor) -> tf.Tensor:
-    """float32 `[B, H, W, C]`, from bytes with the values that they had."""
+    """An image of bytes as float32 `[B, H, W, C]`, its values unchanged."""
     if image.shape.rank == 3:
         image = image[..., None]
     if part.channel_first:  # TensorFlow convolves channel-last on a CPU; as bytes this is cheap

@@ -59,9 +59,7 @@ def strided_cnn(
 ) -> Weights:
     """Convolutions `name/0`, ... of STRIDED[kind], then a dense layer on their output and V numbers more.
 
-    image: `(H, W, C)`.
-
-    Raises ValueError: the image is too small for the convolutions.
+    image: `(H, W, C)`. Raises ValueError: the image is too small for the convolutions.
     """
     height, width, channels = image
     weights: Weights = {}

@@ -14,7 +14,7 @@ from kaimesh.algorithms.networks.torso import Torso
 
 
 class Library(NamedTuple):
-    """What NumPy and TensorFlow each have their own of.
+    """The operations of NumPy or of TensorFlow.
 
     torso: (torso, weights, name, obs `[B, ...]`) to features `[B, F]`. lstm: (weights, name, features, state `[B, S]`)
     to outputs and the next state.

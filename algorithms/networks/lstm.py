@@ -20,7 +20,7 @@ STATE = "lstm"  # the column of the state, in requests, answers and samples
 def initial_weights(rng: np.random.Generator, name: str, inputs: int, size: int) -> Weights:
     """`name/w` float32 `[I + H, 4 H]`, each gate orthogonal; `name/b` float32 `[4 H]`, 1 for the forget gate, else 0.
 
-    With that bias the cell keeps what it holds at first, so that gradients reach far back (Jozefowicz et al. 2015).
+    With that bias the cell forgets little at first, so that gradients reach far back (Jozefowicz et al. 2015).
     """
     gates = [np.concatenate([orthogonal(rng, (rows, size), 1.0) for rows in (inputs, size)]) for _ in range(4)]
     bias = np.zeros(4 * size, np.float32)

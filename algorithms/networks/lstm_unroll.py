@@ -1,4 +1,4 @@
-"""The LSTM of `lstm` in TensorFlow: one step, and the unroll over trajectories that gradients flow through.
+"""The LSTM of `lstm` in TensorFlow: one step, and all steps of trajectories, with gradients.
 
 Shape legend: T steps, B rows or trajectories, I inputs, H `lstm_size`.
 """
@@ -23,8 +23,8 @@ def step(weights: Weights, name: str, x: tf.Tensor, state: tf.Tensor) -> tuple[t
 def unroll(weights: Weights, name: str, x: tf.Tensor, state: tf.Tensor, reset: tf.Tensor) -> tf.Tensor:
     """Outputs float32 `[T, B, H]` of inputs `[T, B, I]`.
 
-    state: `[B, 2 H]`, before step 0. reset: bool `[T, B]`; True where step t is the first of an episode: the state
-    before it is the initial one, whatever came before.
+    state: `[B, 2 H]`, before step 0. reset: bool `[T, B]`; True where step t is the first of an episode, whose
+    state is 0 before it.
     """
     inputs = x.shape[-1]
     w, recurrent = weights[f"{name}/w"][:inputs], weights[f"{name}/w"][inputs:]
@@ -41,13 +41,13 @@ def unroll(weights: Weights, name: str, x: tf.Tensor, state: tf.Tensor, reset: t
 def resets(mask: tf.Tensor) -> tf.Tensor:
     """Where an episode begins, bool `[T + 1, B]`, from the `mask` `[T, B]` of a trajectory: after each masked step.
 
-    Not at step 0: the state that comes with a trajectory is already the one before it.
+    Step 0 needs none: the state that is stored with a trajectory is that before its step 0.
     """
     return tf.concat([tf.zeros_like(mask[:1]), ~mask], 0)
 
 
 def _gated(gates: tf.Tensor, state: tf.Tensor, recurrent: tf.Tensor) -> tf.Tensor:
-    """The next state, from what the inputs give to the `gates` `[B, 4 H]`, and the state before."""
+    """The next state, from the inputs' part of the `gates` `[B, 4 H]`, and the state before."""
     h, c = tf.split(state, 2, 1)
     i, f, g, o = tf.split(gates + tf.matmul(h, recurrent), 4, 1)
     c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(g)

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class RunningMoments:
-    """Over all rows seen so far, in float64, merged batch by batch (Chan, Golub and LeVeque 1979, equation 2.1)."""
+    """Of all rows seen so far, in float64, merged by batches (Chan, Golub and LeVeque 1979, equation 2.1)."""
 
     def __init__(self, width: int) -> None:
         self._count, self._mean, self._m2 = 0.0, np.zeros(width), np.zeros(width)

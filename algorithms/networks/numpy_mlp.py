@@ -14,8 +14,7 @@ from kaimesh.contract.spaces import Part
 def forward(torso: Torso, weights: Mapping[str, np.ndarray], name: str, obs: np.ndarray) -> np.ndarray:
     """Features float32 `[B, O]` of observations `[B, ...]`, by the layers `name/0`, `name/1`, ... of `weights`.
 
-    The same function as `differentiable.features`. Where the torso standardises, observations are clipped to [-10, 10]
-    then.
+    Computes what `differentiable.features` does. Observations that are standardised are then clipped to [-10, 10].
     """
     x = flat(torso, obs)  # [B, I]
     if torso.standardise:
@@ -29,7 +28,7 @@ def forward(torso: Torso, weights: Mapping[str, np.ndarray], name: str, obs: np.
 
 
 def flat(torso: Torso, obs: np.ndarray) -> np.ndarray:
-    """Everything in observations `[B, ...]` as float32 `[B, width]`."""
+    """All numbers of observations `[B, ...]` as float32 `[B, width]`."""
     if len(torso.parts) == 1:
         return obs.reshape(len(obs), -1).astype(np.float32, copy=False)
     pieces, start = [], 0
@@ -41,12 +40,12 @@ def flat(torso: Torso, obs: np.ndarray) -> np.ndarray:
 
 @cache
 def _layers(name: str, count: int) -> list[tuple[str, str]]:
-    """What the weights and biases of `count` layers are called."""
+    """The names of the weights and biases of `count` layers."""
     return [(f"{name}/{layer}/w", f"{name}/{layer}/b") for layer in range(count)]
 
 
 def _relu(x: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Against an array of zeros: NumPy 1.26 takes three times as long for the maximum with a number."""
+    """The maximum with an array of zeros: with a number instead, NumPy 1.26 takes three times as long."""
     zeros = _zeros(1 << (x.size - 1).bit_length())
     return np.maximum(x, zeros[: x.size].reshape(x.shape), out=out)
 

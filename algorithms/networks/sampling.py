@@ -1,4 +1,4 @@
-"""Draws actions, in NumPy, so that they depend on the generator and the sequence of calls alone.
+"""Draws actions, in NumPy: they depend only on the generator and the sequence of calls.
 
 Shape legend: B rows; A actions (categorical) or action dimensions (Gaussian).
 """

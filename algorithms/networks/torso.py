@@ -1,4 +1,4 @@
-"""Which torso an agent's network has: what it reads, what it is made of, its initial weights. No TensorFlow here.
+"""Describes the torso of a network: its inputs, its layers, its initial weights. No TensorFlow here.
 
 A torso turns one observation into features. Its weights are called `name/0`, `name/1`, ..., see `layers`. The forward
 passes are in `numpy_mlp` and `differentiable`, which read the same description.
@@ -33,11 +33,11 @@ class TorsoConfig(Protocol):
 
 
 class Torso(NamedTuple):
-    """What the shapes of a torso's weights follow from; stored with every model.
+    """Describes a torso: it decides the shapes of its weights, and is stored with every model.
 
-    parts: what one observation consists of. kind: one of NETWORKS but "auto". hidden_sizes, activation: of an MLP; a
-    CNN has its paper's. standardise: whether there are weights `obs/mean` and `obs/scale`, which are not trained by
-    gradients.
+    parts: what one observation consists of. kind: one of NETWORKS but "auto". hidden_sizes, activation: of an MLP;
+    those of a CNN are as in its paper. standardise: whether there are weights `obs/mean` and `obs/scale`, which are not
+    trained by gradients.
     """
 
     parts: tuple[Part, ...]
@@ -48,7 +48,7 @@ class Torso(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Numbers in one observation, as an MLP reads it."""
+        """How many numbers an MLP reads of one observation."""
         return sum(part.width for part in self.parts)
 
     @property
@@ -58,17 +58,17 @@ class Torso(NamedTuple):
 
     @property
     def vector_width(self) -> int:
-        """Numbers in the parts that are no image."""
+        """How many numbers the parts other than the image have."""
         return sum(part.width for part in self.parts if part is not self.image)
 
     @property
     def features(self) -> int:
-        """Numbers that come out."""
+        """How many features come out."""
         return self.hidden_sizes[-1] if self.kind == "mlp" else layers.CNN_FEATURES[self.kind]
 
 
 class Network(Protocol):
-    """What every algorithm's Architecture has: what its network reads, and its LSTM's units, 0 without one."""
+    """What the Architecture of every algorithm has. lstm_size: units of an LSTM, 0 without one."""
 
     @property
     def spaces(self) -> Spaces: ...
@@ -81,7 +81,7 @@ class Network(Protocol):
 def torso_of(spaces: Spaces, config: TorsoConfig) -> Torso:
     """The torso for `spaces` that `config` asks for by network, hidden_sizes, activation and normalize_observations.
 
-    Raises ValueError: a CNN for what has no image, or an image that is too small.
+    Raises ValueError: a CNN for observations without an image, or with one that is too small.
     """
     parts = spaces.parts or (Part("obs", spaces.obs_dtype, tuple(spaces.obs_shape)),)
     torso = Torso(parts, "mlp", tuple(config.hidden_sizes), config.activation, False)
@@ -107,7 +107,7 @@ def torso_of(spaces: Spaces, config: TorsoConfig) -> Torso:
 
 
 def initial_weights(rng: np.random.Generator, name: str, torso: Torso) -> Weights:
-    """The torso's weights as `name/...`, without what `standardisation` gives."""
+    """The torso's weights as `name/...`, without those of `standardisation`."""
     if torso.kind == "mlp":
         return layers.mlp(rng, name, torso.width, torso.hidden_sizes, torso.activation)
     assert torso.image is not None
@@ -117,7 +117,7 @@ def initial_weights(rng: np.random.Generator, name: str, torso: Torso) -> Weight
 
 
 def standardisation(torso: Torso) -> Weights:
-    """`obs/mean` and `obs/scale` before any observation was seen; none, where the torso has none."""
+    """The first values of `obs/mean` and `obs/scale`; {} if the torso does not standardise."""
     if not torso.standardise:
         return {}
     scale = 1 / 255 if torso.parts[0].dtype == BYTE else 1

@@ -53,7 +53,8 @@ def learner(net: Architecture, weights: Weights, config: Config) -> Learner:
 def minibatches(net: Architecture, config: Config, rng: np.random.Generator, batch: Columns) -> np.ndarray:
     """Rows of each gradient step: int32 `[U, M]`, indices of valid steps into `[T * B]`, or of trajectories into `[B]`.
 
-    So a masked step enters no loss and no mean. What is left over after the division sits the epoch out.
+    A masked step is in no minibatch, so in no loss and no mean. Rows that remain after the division are not used in
+    that epoch.
     """
     mask = batch["mask"]  # [T, B]
     valid = np.flatnonzero(mask.any(0) if net.lstm_size else mask).astype(np.int32)

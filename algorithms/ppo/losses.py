@@ -1,6 +1,6 @@
 """The objective of PPO, arXiv:1707.06347: pure functions of one minibatch.
 
-Shape legend: N steps of a minibatch. Every step counts: masked ones are left out before.
+Shape legend: N steps of a minibatch; masked steps are none of them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def clipped_policy_loss(ratio: tf.Tensor, advantage: tf.Tensor, clip: float) -> 
 def value_loss(value: tf.Tensor, behaviour_value: tf.Tensor, target: tf.Tensor, clip: float) -> tf.Tensor:
     """Half the mean squared error of `value` against `target`, float32 `[N]`.
 
-    With `clip` > 0 the larger of that and the error of the value clipped to within `clip` of `behaviour_value`.
+    With `clip` > 0, the larger of that and the error of the value after clipping it to within `clip` of
+    `behaviour_value`.
     """
     error = tf.square(value - target)  # [N]
     if clip > 0:

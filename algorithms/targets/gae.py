@@ -35,8 +35,8 @@ def gae(
 
     With `delta_t = r_t + gamma (1 - terminated_t) v_t+1 - v_t`:
     `A_t = delta_t + gamma lambda (1 - terminated_t) (1 - truncated_t) A_t+1`, and `A_t = 0` where the mask is False.
-    A truncated step so bootstraps from the value of its successor, but takes nothing from the successor's advantage,
-    which belongs to another episode.
+    So a truncated step bootstraps from the value of its successor, but does not use the successor's advantage, which
+    belongs to another episode.
 
     Args:
         value: float32 `[T + 1, B]`; entry t + 1 is that of the state that step t led to, also where it ended there.

@@ -40,8 +40,8 @@ def vtrace(
     With `rho_t = min(rho_bar, pi/mu)`, `c_t = lambda min(c_bar, pi/mu)`, `gamma_t = gamma (1 - terminated_t)` and
     `delta_t = rho_t (r_t + gamma_t V_t+1 - V_t)`:
     `v_t - V_t = delta_t + gamma_t c_t (1 - truncated_t) (v_t+1 - V_t+1)`, and `v_t = V_t` where the mask is False.
-    A truncated step, and the last one, so bootstrap from the value V of their successor; nothing is taken from the
-    successor's own correction, which belongs to another episode or was not seen.
+    So a truncated step, and the last one, bootstrap from the value V of their successor. The successor's correction is
+    not used: it belongs to another episode, or is unknown.
 
     The advantage takes `lambda v_t+1 + (1 - lambda) V_t+1` for the successor, and its own `min(pg_rho_bar, pi/mu)`.
 
