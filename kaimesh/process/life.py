@@ -88,8 +88,8 @@ class Context:
         wanted = agent_type or self.role.agent_type
         if wanted is None:
             raise ConfigError(
-                f"{self.name} makes an agent, but [roles.{self.role.name}] names no agent_type, so it is not known which "
-                "one. Add agent_type to that table."
+                f"{self.name} makes an agent, but [roles.{self.role.name}] names no agent_type, so it is not known "
+                "which one. Add agent_type to that table."
             )
         return make_agent(self.config, wanted, logger=self.logger, monitor=Monitor(self.meter.gauge))
 

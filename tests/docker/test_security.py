@@ -69,9 +69,9 @@ def test_a_whole_aisrv_without_the_token_ends_with_words(cluster: Cluster) -> No
     addresses = cluster.container("aisrv").attrs["Config"]["Env"]
     keep = [entry for entry in addresses if not entry.startswith(("KAIMESH_", "PATH", "HOME"))]
     conf = {str(cluster.checkout / "conf"): {"bind": "/app/conf", "mode": "ro"}}
-    code = "import sys; sys.argv = ['aisrv', '--runs', '/tmp/runs', '--index', '77']; import runpy; runpy.run_module('aisrv', run_name='__main__')"
+    words = ["-m", "kaimesh.aisrv", "--runs", "/tmp/runs", "--index", "77"]
     container = cluster.client.containers.run(
-        command=["-c", code], entrypoint=["python"], environment=[*keep, "KAIMESH_TOKEN=wrong"], volumes=conf, **options
+        command=words, entrypoint=["python"], environment=[*keep, "KAIMESH_TOKEN=wrong"], volumes=conf, **options
     )
     try:
         assert container.wait(timeout=120)["StatusCode"] != 0
@@ -148,7 +148,8 @@ def test_the_token_is_in_no_image_environment_or_log(cluster: Cluster) -> None:
 
 
 def test_the_image_has_no_compiler(cluster: Cluster) -> None:
-    code = "import shutil; print([tool for tool in ('cc', 'gcc', 'g++', 'make', 'pip', 'swig', 'ld') if shutil.which(tool)])"
+    tools = ("cc", "gcc", "g++", "make", "pip", "swig", "ld")
+    code = f"import shutil; print([tool for tool in {tools} if shutil.which(tool)])"
     assert run(cluster, code, "none").strip().endswith("[]")
 
 

@@ -9,6 +9,7 @@ import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,11 +140,10 @@ def test_one_node_learns_and_replaces_what_docker_kill_ended(single: Stack) -> N
         victim = single.containers(service)[0]
         victim.kill()
         killed = time.monotonic()
-        wait_until(lambda v=victim: v.id not in {c.id for c in single.containers()}, 30, f"{service} is dead")  # type: ignore[misc]
-        after = single.wait(
-            lambda r, s=service, b=before: reborn(r, b, s) and r["learner_steps"] > b["learner_steps"] + 5,  # type: ignore[misc]
-            RECOVER_S, f"{service} was replaced and training goes on",
-        )  # fmt: skip
+        gone = partial(lambda dead: dead not in {c.id for c in single.containers()}, victim.id)
+        wait_until(gone, 30, f"{service} is dead")
+        back = partial(lambda b, s, r: reborn(r, b, s) and r["learner_steps"] > b["learner_steps"] + 5, before, service)
+        after = single.wait(back, RECOVER_S, f"{service} was replaced and training goes on")
         rows.append(f"{service}: docker kill on a Swarm{time.monotonic() - killed:>8.1f} s")
         assert after["env_steps"] > before["env_steps"]
         assert after["samples_lost"] >= before["samples_lost"]

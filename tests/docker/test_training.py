@@ -43,7 +43,8 @@ def test_cartpole_in_containers_from_a_clean_checkout(fresh: Cluster, tmp_path: 
         checkpoint.verify(folder, model)
     mesh.start(
         "--wait", "--max-seconds", "10",
-        wrapper_type="local", aisrv_count=1, preload_model="true", preload_model_dir=folder, preload_model_id=models[-1].id,
+        wrapper_type="local", aisrv_count=1,
+        preload_model="true", preload_model_dir=folder, preload_model_id=models[-1].id,
     )  # fmt: skip
     result = json.loads(mesh.run.result.read_text())
     assert result["return_mean_100"] > 200, "a fresh agent has some 20"

@@ -197,7 +197,8 @@ def test_dotted_names_that_lead_nowhere_are_told_together_and_what_is_made_at_ru
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
-    made = "import sys\ntry:\n    from x import Agent\nexcept ImportError:\n    if sys.argv:\n        Agent = int\nfor A, (B, *C) in (): pass\n"
+    made = "import sys\ntry:\n    from x import Agent\nexcept ImportError:\n    if sys.argv:\n        Agent = int\n"
+    made += "for A, (B, *C) in (): pass\n"
     (tmp_path / "made_of_the_test.py").write_text(made)
     (tmp_path / "lazy_of_the_test.py").write_text("def __getattr__(name): return int\n")
     (tmp_path / "star_of_the_test.py").write_text("from made_of_the_test import *\n")

@@ -40,8 +40,18 @@ def row(**values: Any) -> Row:
 
 def test_totals_add_what_was_done_and_only_present_speed() -> None:
     statuses: dict[str, dict[str, Any]] = {
-        "aisrv_0": {"time": NOW, "state": "working", "counters": {"env_steps": 10, "episodes": 1}, "rates": {"env_steps": 5.0}},
-        "aisrv_1": {"time": NOW - 60, "state": "working", "counters": {"env_steps": 20, "samples_lost": 3}, "rates": {"env_steps": 7.0}},
+        "aisrv_0": {
+            "time": NOW,
+            "state": "working",
+            "counters": {"env_steps": 10, "episodes": 1},
+            "rates": {"env_steps": 5.0},
+        },
+        "aisrv_1": {
+            "time": NOW - 60,
+            "state": "working",
+            "counters": {"env_steps": 20, "samples_lost": 3},
+            "rates": {"env_steps": 7.0},
+        },
         "learner_0": {
             "time": NOW,
             "state": "working",
@@ -51,7 +61,7 @@ def test_totals_add_what_was_done_and_only_present_speed() -> None:
         },
         "actor_0": {"time": NOW, "state": "working", "model_version": 3},
         "buffer_0": {"time": NOW, "state": "working", "gauges": {"size": 5, "capacity": 9}},
-    }  # fmt: skip
+    }
     total = totals(statuses, NOW)
     assert total == Totals(30, 5.0, 1, None, 4, 0.0, 5, 9, 4, 2.0, 1.5, 3)
     assert totals({}, NOW) == Totals()
@@ -101,7 +111,10 @@ def test_the_plain_line_has_every_figure_and_who_waits(tmp_path: Path) -> None:
 
 
 def test_while_starting_the_line_says_who_is_late(tmp_path: Path) -> None:
-    rows = [row(name="keeper_0", state="waiting", blocked_on="learner_0 to be healthy"), row(name="aisrv_0", state="not started", health="starting")]  # fmt: skip
+    rows = [
+        row(name="keeper_0", state="waiting", blocked_on="learner_0 to be healthy"),
+        row(name="aisrv_0", state="not started", health="starting"),
+    ]
     line = progress.plain_line(view(tmp_path, "starting", rows), progress.Rates(), NOW)
     assert line.endswith("starting | keeper_0: waiting 12 s for learner_0 to be healthy")
 

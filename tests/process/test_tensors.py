@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-EARLY = "set_threads(1); import importlib.util; importlib.util.find_spec('tensorflow.python.framework.ops'); import tensorflow as tf"
+FIND = "import importlib.util; importlib.util.find_spec('tensorflow.python.framework.ops')"
+EARLY = f"set_threads(1); {FIND}; import tensorflow as tf"
 LATE = "import tensorflow as tf; early = tf.constant(1.0); set_threads(1); set_threads(1)"
 COUNT = """
 import gc, sys
