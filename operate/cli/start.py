@@ -22,7 +22,7 @@ from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.own_roles import cannot_be_run
 from kaimesh.config.packages import leading_nowhere
 from kaimesh.config.reading import parse
-from kaimesh.config.roles import KEEPER, addresses_of
+from kaimesh.config.roles import AISRV, KEEPER, addresses_of
 from kaimesh.contract.errors import ConfigError, MeshError
 from kaimesh.operate.cli import logs as log_files
 from kaimesh.operate.cli.resume import check_fits, conf_of, latest
@@ -91,14 +91,20 @@ def _trainable(config: Config) -> Config:
 
 
 def elsewhere(config: Config) -> list[str]:
-    """The processes that must be started on other machines, in words."""
-    app, roles = config.app, [role for role in config.roles.values() if role.home != "containers"]
-    mains = [next(iter(found.items())) for role in roles if (found := addresses_of(role, app))]
+    """The processes that this machine does not start although the configuration names them, in words."""
+    if config.app.wrapper_type == "local":
+        return [
+            f"[roles.{name}] is not started: with wrapper_type = local there is no other process than {AISRV.name}"
+            for name, role in config.roles.items()
+            if role.own
+        ]
+    roles = [role for role in config.roles.values() if role.home != "containers"]
+    mains = [next(iter(found.items())) for role in roles if (found := addresses_of(role, config.app))]
     return [
         f"{key}: {address} is another machine; that process must be started there"
         for key, group in mains
         for address in group
-        if app.wrapper_type != "local" and not is_local(address)
+        if not is_local(address)
     ]
 
 

@@ -17,6 +17,7 @@ from supervisor import options
 from kaimesh.config import App, Config, load
 from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.roles import ROLES
+from kaimesh.operate.cli.start import elsewhere
 from kaimesh.operate.local import supervise
 from kaimesh.operate.local.supervisord import Literal, as_it_stands
 from kaimesh.operate.view import overview, progress
@@ -162,6 +163,20 @@ def test_the_processes_are_those_of_this_machine() -> None:
     assert names == ["keeper_0", "buffer_0", "model_pool_0", "learner_0", "actor_0", "actor_2", "aisrv_0", "aisrv_1"]
     local = config(wrapper_type="local", aisrv_count=1)
     assert [program.name for program in supervise.programs(local)] == ["keeper_0", "aisrv_0"]
+
+
+def test_what_is_not_started_here_is_told(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('[roles.judge]\npackage = "mine.judge"\naddresses = ["192.0.2.8:9"]\n')
+    remote = load(tmp_path / "c.toml", {"actor_addrs": '["127.0.0.1:1", "192.0.2.7:2"]'}, {})
+    assert elsewhere(remote) == [
+        "actor_addrs: 192.0.2.7:2 is another machine; that process must be started there",
+        "roles.judge.addresses: 192.0.2.8:9 is another machine; that process must be started there",
+    ]
+    local = dataclasses.replace(remote, app=App(wrapper_type="local", aisrv_count=1))
+    assert elsewhere(local) == [
+        "[roles.judge] is not started: with wrapper_type = local there is no other process than aisrv"
+    ]
+    assert "judge_0" not in {program.name for program in supervise.programs(local)}
 
 
 def test_the_supervisors_configuration(tmp_path: Path) -> None:
