@@ -1,4 +1,4 @@
-"""Links in the documents: each leads to a file that is there, and to a heading that is in it."""
+"""Documents: every link leads to a file that is there and a heading that is in it; the picture shows the imports as they are."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import subprocess
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
+
+from tests import house
+from tests.test_architecture import GROUND, ROOMS
 
 ROOT = Path(__file__).resolve().parent.parent
 ELSEWHERE = re.compile(r"^[a-z][a-z0-9+.-]*:")  # https:, mailto:
@@ -66,3 +69,8 @@ def test_links_and_headings_are_read_as_github_does() -> None:
     )
     assert links(text) == ["a.md#b", "c d.png", "target.md"]
     assert anchors(text) == {"a-start-twice", "a-start-twice-1", "配置-conf"}
+
+
+def test_the_picture_of_the_house_shows_the_imports() -> None:
+    assert (ROOT / "docs/house.svg").read_text() == house.picture(), "run: python -m tests.house > docs/house.svg"
+    assert set(house.ABOUT) == {*ROOMS, *GROUND, "diy"}
