@@ -16,33 +16,30 @@ from kaimesh.contract.workflow import Workflow, read_workflow
 
 def make_agent(
     config: Config,
-    role: str,
+    agent_type: str,
     *,
-    agent_type: str = "",
     device: str | None = None,
     logger: logging.Logger | None = None,
     monitor: Monitor | None = None,
 ) -> UserAgent:
-    """The agent of a process: `role` is "aisrv", "actor" or "learner". It gets the configuration's hyper-parameters.
+    """The agent of a process, "aisrv", "actor" or "learner", with the configuration's hyper-parameters.
 
-    Where the algorithm's config class is a frozen dataclass, the agent's class also gets the argument `config`, an
-    instance.
-    agent_type: what the agent is told to be; "": the role. device: None: as configured, "cpu" in an aisrv. monitor:
-    None: what the agent reports is dropped.
-    Raises AgentError: its code raised. ConfigError: there is no such class; or its config
-    class is a plain one, and another agent of this process was made with other values of it.
+    Where the algorithm's config class is a frozen dataclass, the agent's class is also called with `config`, an
+    instance; a plain class is set before the agent's package is imported.
+    device: None: as configured, "cpu" in an aisrv. monitor: None: what the agent reports is dropped.
+    Raises AgentError: its code raised. ConfigError: there is no such class; or its config class is a plain one, and
+    another agent of this process was made with other values of it.
     """
     entry = config.algo
-    path = {"aisrv": entry.aisrv_agent, "actor": entry.actor_agent, "learner": entry.learner_agent}[role]
-    agent_type = agent_type or role
+    path = {"aisrv": entry.aisrv_agent, "actor": entry.actor_agent, "learner": entry.learner_agent}[agent_type]
     if device is None:
-        device = "cpu" if role == "aisrv" else config.app.agent_device
+        device = "cpu" if agent_type == "aisrv" else config.app.agent_device
     with user_code(f"{path}({agent_type=})"):
         given = config.parameters.for_agent() if config.parameters is not None else {}
         agent = dotted(path)(
             agent_type=agent_type,
             device=device,
-            logger=logger or logging.getLogger(role),
+            logger=logger or logging.getLogger(agent_type),
             monitor=monitor or Monitor(lambda _name, _value: None),
             **given,
         )
