@@ -77,7 +77,9 @@ def _decoded(path: Path, text: np.ndarray) -> dict[str, Any]:
 
 
 def _damaged(path: Path, error: Exception) -> AgentError:
-    return AgentError(f"{path} is damaged or no model of this algorithm ({error}). Load another one.")
+    return AgentError(
+        f"{path} is damaged or no model of this algorithm ({error}); nothing was loaded. Load another one."
+    )
 
 
 def check(path: Path, header: Mapping[str, Any], wanted: Mapping[str, Any], keys: Mapping[str, str]) -> None:
