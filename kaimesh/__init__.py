@@ -15,6 +15,7 @@ Above the ground are the services aisrv, actor, learner, model_pool and buffer, 
 `operate` starts, watches and stops the mesh, and `arena` measures how good a model is.
 """
 
+import sys
 from pathlib import Path
 
 __version__ = "0.2.0"
@@ -28,6 +29,8 @@ ROOT = Path(__file__).resolve().parents[1] if IN_CHECKOUT else Path.cwd()
 
 
 def typed(command: str) -> str:
-    """How a user types `command`: "status" is `tools/status.sh` in a checkout, else `kaimesh status`."""
+    """How a user types `command`: "status" is `kaimesh status`, or in a checkout without that command `tools/status.sh`."""
+    if not IN_CHECKOUT or Path(sys.argv[0]).name == "kaimesh":
+        return f"kaimesh {command}"
     name, space, rest = command.partition(" ")
-    return f"tools/{name}.sh{space}{rest}" if IN_CHECKOUT else f"kaimesh {command}"
+    return f"tools/{name}.sh{space}{rest}"

@@ -2,19 +2,20 @@
 
 tools/*.sh call the same ones.
 
-It works in the folder in which it is typed: runs are in runs/, and a conf/ there is used instead of kaimesh's own. In a
-checkout that folder is the checkout, wherever the command is typed.
+It works in the folder in which it is typed: runs are in runs/, a conf/ there is used instead of kaimesh's own, and modules
+there are found first. With the kaimesh of a checkout, runs/ and conf/ are the checkout's, wherever the command is typed.
 """
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
 from typing import Annotated
 
 import typer
 
-from kaimesh import __version__
+from kaimesh import ROOT, __version__
 from kaimesh.operate.cli import builder
 
 # Programs with a command line of their own: they get the words behind their name.
@@ -76,6 +77,9 @@ def _mount(name: str, module: str, about: str) -> None:
 
 def main() -> None:
     """The entry point. `start`, `stop`, `restart`, `status` and `logs` are those of kaimesh.operate.cli."""
+    here = os.getcwd()
+    if here != str(ROOT):  # where the mesh's processes run; what is here they find by this
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
     builder.begin(sys.argv[1:])
     from kaimesh.operate.cli import commands
 

@@ -17,6 +17,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
+from kaimesh import ROOT
 from kaimesh.config.nearest import nearest
 
 _KAIMESH = Path(__file__).resolve().parents[1]
@@ -24,15 +25,16 @@ _MESH, _ALGORITHMS = "kaimesh", "kaimesh.algorithms"  # what is in kaimesh and n
 
 
 def find_own_code() -> None:
-    """Makes the user's own modules importable: those on PYTHONPATH first, then those in the working folder.
+    """Makes the user's own modules importable: those on PYTHONPATH, then those in the working folder, then those in ROOT.
 
-    The working folder is the checkout. A user's module may have the name of one of its folders, such as `envs` or
+    The working folder may be the checkout. A user's module may have the name of one of its folders, such as `envs` or
     `buffer`; then the user's is imported, be it a package (also without `__init__.py`) or a file. The checkout's
     folders are imported as `kaimesh.envs` and so on, and never by their bare names.
     """
     here = str(Path.cwd())
     given = [os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    sys.path[:] = [*given, here, *(entry for entry in sys.path if entry not in ("", here, *given))]
+    first = [*given, here, *([] if here == str(ROOT) else [str(ROOT)])]
+    sys.path[:] = [*first, *(entry for entry in sys.path if entry not in ("", *first))]
     if not any(isinstance(finder, _Elsewhere) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Elsewhere())
 
