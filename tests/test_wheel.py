@@ -16,6 +16,7 @@ import pytest
 import kaimesh
 from tests.harness import free_ports
 from tests.test_architecture import GROUND, ROOMS, sources
+from tests.test_how_to_add import shown
 
 ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("kaimesh", *ROOMS, "conf", "diy", "tests", "benchmarks", "pyproject.toml", "LICENSE", "NOTICE", "README.md")
@@ -28,6 +29,7 @@ DATA = (
     "config/conf/configure_app.toml",
     "py.typed",
 )
+OWN_APP = ("--app", "corridor:Corridor", "--set", "max_episode_steps=100")
 
 
 class Installed(NamedTuple):
@@ -85,18 +87,19 @@ def test_a_wheel_has_the_version_and_the_command(installed: Installed, tmp_path:
 
 @pytest.mark.mesh
 def test_an_installed_mesh_runs_where_it_is_called(installed: Installed, tmp_path: Path) -> None:
-    """From the delivered configuration to an evaluated model, in a folder that was empty."""
+    """From the delivered configuration to an evaluated model, in a folder that holds an environment and nothing else."""
+    (tmp_path / "corridor.py").write_text(shown("environment.md", "python"))
     keys = ("buffer_addrs", "buffer_ingest_addrs", "model_pool_addr", "learner_addr", "actor_addrs")
     ports = [f"--set={key}=127.0.0.1:{port}" for key, port in zip(keys, free_ports(5), strict=True)]
     said = installed.run(tmp_path, "-m", "kaimesh", "status")
     assert said.returncode == 2
     assert "start one with kaimesh start" in said.stderr
-    said = installed.run(tmp_path, "-m", "kaimesh", "start", "--wait", "--max-env-steps", "5000", *ports)
+    said = installed.run(tmp_path, "-m", "kaimesh", "start", "--wait", *OWN_APP, "--max-env-steps", "5000", *ports)
     assert said.returncode == 0, said.stdout + said.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
+    assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"corridor.py", "runs"}
     said = installed.run(tmp_path, "-m", "kaimesh", "evaluate", "--episodes", "2", "--json", "--record", "played")
     result = json.loads(said.stdout)
-    assert (result["app"], result["algo"], len(result["each"])) == ("gym:CartPole-v1", "ppo", 2)
+    assert (result["app"], result["algo"], len(result["each"])) == ("corridor:Corridor", "ppo", 2)
     assert len(list((tmp_path / "played").iterdir())) == 2
 
 
@@ -112,3 +115,14 @@ def test_an_own_conf_is_taken_before_the_delivered_one(installed: Installed, tmp
     assert "unknown key 'mine'" in said
     assert "1 problem;" in said
     assert "## `[ppo]`" in installed.run(tmp_path, "-m", "kaimesh", "config", "docs").stdout
+
+
+def test_the_command_of_a_checkout_finds_modules_where_it_is_typed(tmp_path: Path) -> None:
+    """Its processes, too: one of them looks for the environment."""
+    (tmp_path / "corridor.py").write_text(shown("environment.md", "python"))
+    code = f"import sys; sys.path.append({str(ROOT)!r}); from kaimesh.__main__ import main; main()"
+    words = [sys.executable, "-c", code, "start", "--app", "corridor:Corridorr", f"--set=runs_dir={tmp_path}/runs"]
+    said = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert said.returncode == 2
+    assert "did you mean corridor:Corridor" in said.stderr
+    assert not (tmp_path / "runs").exists()
