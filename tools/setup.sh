@@ -3,7 +3,7 @@
 #   run     what the mesh needs to run; always there, so that the other scripts call this one
 #   gpu     the same with TensorFlow's CUDA build, in place of run: KAIMESH_GPU=1. It stays until KAIMESH_GPU=0 is said
 #   test    what tests, lint and types need beside it
-#   torch   PyTorch, for agents that want it
+#   torch   PyTorch with CUDA libraries of its own, for agents that want it; not beside gpu, whose libraries have the same files
 # Does nothing where that is done already. Needs Python 3.11; uses uv where it is installed. Two first starts take turns.
 # A .venv that runs is never removed, whoever made it: others may be using it.
 set -euo pipefail
@@ -54,6 +54,11 @@ for name in "$@"; do
         ;;
     esac
 done
+if [ $base = gpu ] && { [[ " ${sets[*]} " = *" torch "* ]] || holds " torch"; }; then
+    say "gpu and torch cannot share a .venv, for TensorFlow's CUDA libraries and PyTorch's overwrite each other; nothing was installed."
+    say "For PyTorch, which brings its own CUDA: KAIMESH_GPU=0 ./tools/setup.sh torch. For TensorFlow's: move .venv away first."
+    exit 1
+fi
 ready && exit 0
 
 exec 9<"$(lock run)"

@@ -144,6 +144,17 @@ def test_a_gpu_is_asked_for_once_and_given_back(checkout: Checkout) -> None:
     assert checkout.call("setup.sh", "test") == (0, "")
 
 
+def test_tensorflow_and_pytorch_with_cuda_share_no_venv(checkout: Checkout) -> None:
+    checkout.add_uv()
+    for before, (words, gpu) in ((("torch",), ((), "1")), ((), (("torch",), "1"))):
+        assert checkout.call("setup.sh", *before)[0] == 0
+        calls = checkout.calls()
+        code, output = checkout.call("setup.sh", *words, gpu=gpu)
+        assert code == 1
+        assert "cannot share a .venv" in output
+        assert checkout.calls() == calls
+
+
 @pytest.mark.parametrize(("words", "gpu", "said"), [(("jax",), "", "no set jax"), ((), "yes", "KAIMESH_GPU=yes")])
 def test_what_no_set_is_called_is_told(checkout: Checkout, words: tuple[str, ...], gpu: str, said: str) -> None:
     checkout.add_uv()
