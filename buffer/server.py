@@ -208,9 +208,10 @@ class IngestServer:
         if blocked:
             plan = self._ingest.plan
             assert plan is not None
-            kind = "queue" if plan.kind == "queue" else "table may be drawn from more before it takes more: it"
             rows = plan.capacity_items * plan.rows_per_item
-            self._meter.state("waiting", f"learner: the {kind} is full ({rows:,} samples)")
+            full = f"the queue is full ({rows:,} samples)"
+            paced = "the table takes no more until more samples are drawn from it (reverb_samples_per_insert)"
+            self._meter.state("waiting", f"learner: {full if plan.kind == 'queue' else paced}")
         elif self._ingest.plan is None:
             self._meter.state("ready", "no aisrv has sent anything yet")
         else:

@@ -39,7 +39,7 @@ class Probe:
                 client.server_info(timeout=_PROBE_TIMEOUT_S)
                 if self._silent_since is not None:
                     self._log.info(
-                        "%s answers again after %.0f s; Reverb goes on drawing within ten", self._address, self.silent_s
+                        "%s answers again after %.0f s; Reverb draws from it within 10 s", self._address, self.silent_s
                     )
                     self._silent_since = None
             except (reverb.errors.ReverbError, RuntimeError) as error:
