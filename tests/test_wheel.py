@@ -78,7 +78,7 @@ def test_a_wheel_has_the_version_and_the_command(installed: Installed, tmp_path:
     assert metadata.name == f"kaimesh-{kaimesh.__version__}.dist-info"
     script = "[console_scripts]\nkaimesh = kaimesh.__main__:main\n"
     assert (metadata / "entry_points.txt").read_text() == script
-    assert f"## {kaimesh.__version__}\n" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"## [{kaimesh.__version__}] - " in (ROOT / "CHANGELOG.md").read_text()
     assert installed.run(tmp_path, "-m", "kaimesh", "--version").stdout == f"kaimesh {kaimesh.__version__}\n"
     shown = installed.run(tmp_path, "-m", "kaimesh", "--help").stdout
     commands = "start stop restart status logs evaluate play replay cluster config"
