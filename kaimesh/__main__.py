@@ -2,8 +2,8 @@
 
 tools/*.sh call the same ones.
 
-It works in the folder in which it is typed: runs are in runs/, a conf/ there is used instead of kaimesh's own, and modules
-there are found first. With the kaimesh of a checkout, runs/ and conf/ are the checkout's, wherever the command is typed.
+It works in the folder in which it is typed: runs are in runs/, a conf/ there is used instead of kaimesh's own, and
+modules there are found first. With the kaimesh of a checkout, runs/ and conf/ are the checkout's, wherever it is typed.
 """
 
 from __future__ import annotations

@@ -29,6 +29,10 @@ ABOUT = {
     "config": ("from a file to a validated configuration; the roles",),
     "contract": ("agents, environments and data, as every process understands them",),
 }
+LEGEND = (
+    "Arrows are imports; the word beside one is the part that may be imported. Everything imports the ground, where "
+    "each room imports those below it."
+)
 UNDER = {"operate": SERVICES, "arena": ("envs",)}  # what each house stands over
 COLOURS = {"house": "#cfe3f7", "service": "#d3ecd2", "part": "#fbeccb", "ground": "#e4e4e8", "yours": "#ffffff"}
 WIDTH, LEFT, BOX, GAP = 1080, 22, 112, 20
@@ -89,9 +93,9 @@ def picture() -> str:
         f'<rect width="{WIDTH}" height="{height}" rx="10" fill="#ffffff"/>',
         *_boxes(),
         *_arrows(),
-        _text(WIDTH / 2, height - 14, "Arrows are imports; the word beside one is the part that may be imported. Everything imports the ground, where each room imports those below it.", "#444"),
+        _text(WIDTH / 2, height - 14, LEGEND, "#444"),
         "</svg>",
-    ]  # fmt: skip
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -163,7 +167,7 @@ def _room(box: Box, name: str, about: tuple[str, ...], kind: str, flat: bool = F
     )
     if flat:
         y = box.y + box.height / 2 + 5
-        yield f'<text x="{box.x + 16}" y="{y}" text-anchor="start"><tspan font-weight="bold" font-size="14">{name}</tspan></text>'
+        yield f'<text x="{box.x + 16}" y="{y}" text-anchor="start" font-weight="bold" font-size="14">{name}</text>'
         yield f'<text x="{box.x + 120}" y="{y}" text-anchor="start">{escape(about[0])}</text>'
         return
     yield f'<text x="{box.middle}" y="{box.y + 26}" font-weight="bold" font-size="14">{name}</text>'

@@ -1,4 +1,4 @@
-"""Documents: every link leads to a file that is there and a heading that is in it; the picture shows the imports as they are."""
+"""Documents: every link leads to a file and a heading that are there; the picture shows the imports as they are."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def links(text: str) -> list[str]:
 
 
 def anchors(text: str) -> set[str]:
-    """What GitHub calls the headings of a document: words in lower case with hyphens, and numbers behind what comes again."""
+    """What GitHub calls the headings of a document: lower case with hyphens, and a number behind what comes again."""
     found: set[str] = set()
     for heading in HEADING.findall(FENCE.sub("", text)):
         words = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", heading)

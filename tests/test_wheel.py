@@ -1,4 +1,4 @@
-"""The project as an installed package: one top level, `kaimesh`, with every room, and a command that works in any folder."""
+"""The project as an installed package: one top level, `kaimesh`, and a command that works in any folder."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Installed(NamedTuple):
     folder: Path
 
     def run(self, cwd: Path, *words: str) -> subprocess.CompletedProcess[str]:
-        """Python with these words, in a folder that holds nothing of ours; third-party packages are those of this Python."""
+        """Python with these words, in `cwd`; third-party packages are those of this Python."""
         environ = {**os.environ, "PYTHONPATH": str(self.folder), "COLUMNS": "150"}
         return subprocess.run(
             [sys.executable, *words], cwd=cwd, env=environ, capture_output=True, text=True, timeout=240
@@ -87,7 +87,7 @@ def test_a_wheel_has_the_version_and_the_command(installed: Installed, tmp_path:
 
 @pytest.mark.mesh
 def test_an_installed_mesh_runs_where_it_is_called(installed: Installed, tmp_path: Path) -> None:
-    """From the delivered configuration to an evaluated model, in a folder that holds an environment and nothing else."""
+    """From the delivered configuration to an evaluated model, in a folder that holds just an environment."""
     (tmp_path / "corridor.py").write_text(shown("environment.md", "python"))
     keys = ("buffer_addrs", "buffer_ingest_addrs", "model_pool_addr", "learner_addr", "actor_addrs")
     ports = [f"--set={key}=127.0.0.1:{port}" for key, port in zip(keys, free_ports(5), strict=True)]

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Makes .venv and installs into it what the locks in requirements/ name: tools/setup.sh [test] [torch]
 #   run     what the mesh needs to run; always there, so that the other scripts call this one
-#   gpu     the same with TensorFlow's CUDA build, in place of run: KAIMESH_GPU=1. It stays until KAIMESH_GPU=0 is said
+#   gpu     the same with TensorFlow's CUDA build, in place of run: KAIMESH_GPU=1; it stays until KAIMESH_GPU=0
 #   test    what tests, lint and types need beside it
-#   torch   PyTorch with CUDA libraries of its own, for agents that want it; not beside gpu, whose libraries have the same files
-# Does nothing where that is done already. Needs Python 3.11; uses uv where it is installed. Two first starts take turns.
+#   torch   PyTorch with CUDA libraries of its own, for agents that want it; not beside gpu, which has the same files
+# Does nothing where that is done already. Needs Python 3.11; uses uv where it is installed. First starts take turns.
 # A .venv that runs is never removed, whoever made it: others may be using it.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
@@ -27,7 +27,7 @@ becomes() {
     { grep -v " $1$" "$state" 2>/dev/null || true; [ -z "$2" ] || echo "$2 $1"; } >"$state.new"
     mv "$state.new" "$state"
 }
-# What an interrupted start left of a package counts as absent, and is written over: an installer puts its name there last.
+# What an interrupted start left of a package counts as absent, and is written over. INSTALLER is written last.
 forget_halves() {
     for info in .venv/lib/python3.11/site-packages/*.dist-info; do
         [ -e "$info/INSTALLER" ] || rm -rf "$info"
@@ -40,7 +40,8 @@ case "${KAIMESH_GPU:-}" in
 1) base=gpu other=run ;;
 0) ;;
 *)
-    say "KAIMESH_GPU=$KAIMESH_GPU is neither 1 nor 0; nothing was installed. Say 1 for TensorFlow's CUDA build, 0 for the CPU's."
+    say "KAIMESH_GPU=$KAIMESH_GPU is neither 1 nor 0; nothing was installed."
+    say "Say 1 for TensorFlow's CUDA build, 0 for the CPU's."
     exit 1
     ;;
 esac
@@ -49,14 +50,14 @@ for name in "$@"; do
     case "$name" in
     test | torch) sets+=("$name") ;;
     *)
-        say "there is no set $name to add; nothing was installed. Name test or torch, or nothing; KAIMESH_GPU=1 is for a GPU."
+        say "there is no set $name to add; nothing was installed. Name test or torch; KAIMESH_GPU=1 is for a GPU."
         exit 1
         ;;
     esac
 done
 if [ $base = gpu ] && { [[ " ${sets[*]} " = *" torch "* ]] || holds " torch"; }; then
-    say "gpu and torch cannot share a .venv, for TensorFlow's CUDA libraries and PyTorch's overwrite each other; nothing was installed."
-    say "For PyTorch, which brings its own CUDA: KAIMESH_GPU=0 ./tools/setup.sh torch. For TensorFlow's: move .venv away first."
+    say "gpu and torch cannot share a .venv: their CUDA libraries overwrite each other. Nothing was installed."
+    say "For PyTorch, with CUDA of its own: KAIMESH_GPU=0 ./tools/setup.sh torch. For TensorFlow's: move .venv away first."
     exit 1
 fi
 ready && exit 0
@@ -71,7 +72,8 @@ ready && exit 0
 start=$SECONDS
 if runs .venv/bin/python; then
     is_311 .venv/bin/python || {
-        say ".venv has another Python than 3.11, which TensorFlow 2.15 and dm-reverb need. Move it away and run this again."
+        say ".venv has another Python than 3.11, which TensorFlow 2.15 and dm-reverb need; nothing was installed."
+        say "Move it away and run this again."
         exit 1
     }
     made=no
@@ -94,7 +96,8 @@ else
         fi
         "$python" -m venv --without-pip .venv
     fi
-    if ! .venv/bin/python -c 'import pip' 2>/dev/null && ! .venv/bin/python -m ensurepip --default-pip >/dev/null 2>&1; then
+    if ! .venv/bin/python -c 'import pip' 2>/dev/null \
+        && ! .venv/bin/python -m ensurepip --default-pip >/dev/null 2>&1; then
         # Debian keeps ensurepip in python3-venv. pip's wheel is a program that can install itself.
         say "this Python has no ensurepip; fetching pip from the package index"
         .venv/bin/python tools/fetch_pip.py
