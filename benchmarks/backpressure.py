@@ -5,12 +5,13 @@
 
 First a learner that pauses in each learn (benchmarks/slow.py), then environments that pause in each step. Prints JSON:
 
-- `slow_learner.memory`: MiB of each process 60 s after the first learn and at the end, and the slope of a line through the time in
-  between (least squares), MiB per minute. It is what the process itself allocated (RssAnon of proc(5)), without the code and files that
-  it shares with others, whose share depends on what else runs on the machine.
+- `slow_learner.memory`: MiB of each process 60 s after the first learn and at the end, and the slope of a line through
+  the time in between (least squares), MiB per minute. It is what the process itself allocated (RssAnon of proc(5)),
+  without the code and files that it shares with others, whose share depends on what else runs on the machine.
 - `slow_learner.queue`: the most samples it held, and its capacity.
-- `slow_learner.balance`: where each sample is after the stop, from counters of three kinds of processes. Each of `missing` is one process's
-  rows in, less its rows out, and must be 0: made = learned + in the queue + in flight + unfinished.
+- `slow_learner.balance`: where each sample is after the stop, from counters of three kinds of processes. Each of
+  `missing` is one process's rows in, less its rows out, and must be 0: made = learned + in the queue + in flight +
+  unfinished.
 - `says`: of each process, the share of the seconds in which it said that it waits, and what it said last.
 - `slow_environments.learner_wait_share`: the learner's time without a batch, as a share of all.
 """
@@ -95,7 +96,7 @@ class Watched(NamedTuple):
 
 
 def slow_learner(app: str, seconds: float, pause_s: float, settings: Sequence[str]) -> Watched:
-    """A mesh whose learner pauses for `pause_s` in each learn: its memory, its queue, and every sample's whereabouts."""
+    """A mesh whose learner pauses for `pause_s` in each learn: its memory, its queue, and where each sample is."""
     with mesh(app, [*settings, f"{ALGO}.learn_seconds={pause_s}"]) as run:
         ticks = watch(run, seconds)
     statuses = run.statuses()
@@ -177,7 +178,7 @@ def memory(ticks: Sequence[Tick]) -> dict[str, dict[str, float]]:
 
 
 def balance(statuses: Statuses) -> dict[str, Any]:
-    """Where the samples are after an orderly stop; in flight are those that the buffer never had, or had no room for."""
+    """Where the samples are after an orderly stop; in flight: those that the buffer did not get, or had no room for."""
     of = {
         name: _sum(statuses, "aisrv", f"samples_{name}") for name in ("made", "acked", "refused", "lost", "unfinished")
     }

@@ -2,10 +2,11 @@
 
     python -m benchmarks.buffer [--runs 3] [--seconds 2] [--json FILE]
 
-Each side is a server process and a client process on loopback, alone at a time. Ours: SampleSender -> ingest port -> Reverb, and
-Reader. Bare: TrajectoryWriter with flush(block_until_num_items=20), and TrajectoryDataset with one worker, batched and prefetched.
-Two kinds of samples: trajectories [32, 128] float32 (16 kB), rows of 10.7 MB. Then single steps of a Kaiwu-style SampleData, up to
-what `learn` gets. Medians of the runs; `share` is ours by bare.
+Each side is a server process and a client process on loopback, alone at a time. Ours: SampleSender -> ingest port ->
+Reverb, and Reader. Bare: TrajectoryWriter with flush(block_until_num_items=20), and TrajectoryDataset with one worker,
+batched and prefetched.
+Two kinds of samples: trajectories [32, 128] float32 (16 kB), rows of 10.7 MB. Then single steps of a Kaiwu-style
+SampleData, up to what `learn` gets. Medians of the runs; `share` is ours by bare.
 """
 
 from __future__ import annotations
@@ -333,8 +334,9 @@ def compare(load: Load, what: str, runs: int, seconds: float) -> dict[str, Any]:
             found.append(once(what, side, load.name, seconds))
     ours, bare = (statistics.median(rates[side]) for side in ("ours", "bare"))
     return {
-        "ours_per_s": round(ours, 1), "bare_per_s": round(bare, 1), "share": round(ours / bare, 3), "target_share": SHARE_TARGET,
-        "met": ours >= SHARE_TARGET * bare, "runs": {side: [round(r, 1) for r in found] for side, found in rates.items()},
+        "ours_per_s": round(ours, 1), "bare_per_s": round(bare, 1), "share": round(ours / bare, 3),
+        "target_share": SHARE_TARGET, "met": ours >= SHARE_TARGET * bare,
+        "runs": {side: [round(r, 1) for r in found] for side, found in rates.items()},
     }  # fmt: skip
 
 
@@ -362,7 +364,8 @@ def main() -> None:
         rates = [once("learn", "ours", STEPS, options.seconds, kind) for _ in range(options.runs)]
         median = statistics.median(rates)
         results[f"{STEPS}/{kind}/learn"] = {
-            "rows_per_s": round(median), "target": STEPS_TARGET, "met": median >= STEPS_TARGET, "runs": [round(r) for r in rates]
+            "rows_per_s": round(median), "target": STEPS_TARGET, "met": median >= STEPS_TARGET,
+            "runs": [round(r) for r in rates],
         }  # fmt: skip
         print(f"{STEPS}/{kind}: {results[f'{STEPS}/{kind}/learn']}", file=sys.stderr)
     finish("buffer", results, options.json)

@@ -1,4 +1,4 @@
-"""What containers cost: env steps/s of the same CartPole run in containers and as local processes, in turn, in one session.
+"""What containers cost: env steps/s of the same CartPole run in containers and as local processes, in turn.
 
     .venv/bin/python -m benchmarks.cluster                    # three pairs of 60 s
     .venv/bin/python -m benchmarks.cluster --runs 1 --seconds 20

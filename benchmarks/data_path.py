@@ -1,11 +1,12 @@
-"""How long the learner waits for data while the buffer is full: batches of real unrolls through Reverb, into a real `learn`.
+"""How long the learner waits for data while the buffer is full: real unrolls through Reverb into a real `learn`.
 
-    .venv/bin/python -m benchmarks.data_path                          # IMPALA on ale:pong: batches of 16 unrolls of 20 steps
+    .venv/bin/python -m benchmarks.data_path                           # IMPALA on ale:pong, batches of 16 x 20 steps
     .venv/bin/python -m benchmarks.data_path --algo dqn --app ale:pong
 
-One process: a thread keeps the table full with unrolls that were rolled out before, the learner's reader draws, `learn` runs in the
-main thread. Measured twice: as samples are stored, with single frames, and with whole stacks in their place, the way it would be
-without kaimesh/contract/stacking. Prints JSON: `wait_share` is the time without a batch as a share of all, `restore_ms` what stacking costs.
+One process: a thread keeps the table full with unrolls that were rolled out before, the learner's reader draws, `learn`
+runs in the main thread. Measured twice: as samples are stored, with single frames, and with whole stacks in their
+place, the way it would be without kaimesh/contract/stacking. Prints JSON: `wait_share` is the time without a batch as a
+share of all, `restore_ms` what stacking costs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""CPU microseconds per unit of work, of this checkout beside another: interleaved pairs, and the interval of their ratio.
+"""CPU microseconds per unit of work of this checkout and another: interleaved pairs, and the interval of their ratio.
 
     git worktree add ../base COMMIT && ln -s "$PWD/.venv" ../base/.venv
     .venv/bin/python -m benchmarks.pairs ../base                      # everything, about half an hour
@@ -7,14 +7,14 @@
 What is measured, all processes of the work summed:
 
 train          env steps of a whole mesh while it learns (gym:CartPole-v1, PPO), between two looks at its processes
-predict        predictions, 4 clients of 32 rows; predict-1: 16 clients of one row (benchmarks/predict, its NumPy network)
+predict        predictions (benchmarks/predict, its NumPy network), 4 clients of 32 rows; predict-1: 16 clients of one
 buffer-in      trajectories [32, 128] until they are acknowledged (benchmarks/buffer)
 buffer-queue   single steps through a queue up to `learn`, written and read; buffer-replay: read from a replay table
 
-Meshes run one after the other. Of the rest both sides stand ready, and each is stopped while the other has its turn of a fifth of a
-second, so that a noisy neighbour of the machine is in both. Processes of the same code differ by up to 3 % from start to start (where
-their memory lies), so the interval is that of the starts. Each side's code is its own; this file, turns.py and probe.py are this
-checkout's. A ratio below 1 says that this checkout is cheaper.
+Meshes run one after the other. Of the rest both sides stand ready, and each is stopped while the other has its turn of
+a fifth of a second, so that a noisy neighbour of the machine is in both. Processes of the same code differ by up to 3 %
+from start to start (where their memory lies), so the interval is that of the starts. Each side's code is its own; this
+file, turns.py and probe.py are this checkout's. A ratio below 1 says that this checkout is cheaper.
 """
 
 from __future__ import annotations

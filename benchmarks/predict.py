@@ -2,11 +2,12 @@
 
     python -m benchmarks.predict [--runs 5] [--seconds 2] [--network numpy] [--json FILE]
 
-The network is run as a native agent's MLP is (NumPy, kaimesh.algorithms.networks.numpy_mlp) and as a user's TensorFlow agent would.
+The network is run as a native agent's MLP is (NumPy, kaimesh.algorithms.networks.numpy_mlp) and as a user's TensorFlow
+agent would.
 
 Both sides are measured in one run: an actor (kaimesh.actor.server in a process of its own) asked by client processes
-(kaimesh.actor.client, no TensorFlow in them), and Agent.predict on a batch of the same total size with nothing else running.
-The medians of several short runs are reported, and what share of the in-process rate survives the trip.
+(kaimesh.actor.client, no TensorFlow in them), and Agent.predict on a batch of the same total size with nothing else
+running. The medians of several short runs are reported, and what share of the in-process rate survives the trip.
 """
 
 from __future__ import annotations

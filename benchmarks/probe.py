@@ -193,7 +193,7 @@ def for_ever(counts: Path, slot: int) -> Callable[..., NoReturn]:
 
 
 class Steady(NamedTuple):
-    """Work that goes on until it is killed, and how many `units` (predictions or rows) each of its counts stands for."""
+    """Work that goes on until it is killed. units: how many predictions or rows each of its counts stands for."""
 
     work: Callable[[Path], None]
     units: int

@@ -3,8 +3,8 @@
     .venv/bin/python -m benchmarks.realm                    # the large map, batch of 64, five runs of each
     .venv/bin/python -m benchmarks.realm --preset realm-mini --batch 8
 
-Actions are random and drawn before. Prints JSON: for each face the median and all runs, beside what issue 3 asks of it; `facade`
-steps without reading the observation, `facade, all read` reads every field of it, the four maps too.
+Actions are random and drawn before. Prints JSON: for each face the median and all runs, beside what issue 3 asks of it;
+`facade` steps without reading the observation, `facade, all read` reads every field of it, the four maps too.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Step = Callable[[int], int]  # the n-th step; returns how many environments it m
 
 
 def vector_steps(preset: str, batch: int, observation: str) -> Step:
-    """Steps of a batch, with observations, legal actions and resets; without looking if `observation` is "rules alone"."""
+    """Steps of a batch, with observations, legal actions and resets; "rules alone" makes no observations."""
     looks = observation != "rules alone"
     env = Realm(batch, preset=preset, observation=observation if looks else "features")
     env.reset(seed=1)

@@ -1,4 +1,4 @@
-"""How fast something grows: the slope of a straight line through samples in time, with an interval that holds for wavy data too."""
+"""How fast something grows: the slope of a line through samples in time, with an interval that allows for waves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Slope(NamedTuple):
 def slope(x: np.ndarray, y: np.ndarray) -> Slope | None:
     """Of `y` over `x`, float64 `[N]`, by least squares; None for fewer than 10 samples, or where x stands still.
 
-    Neighbouring samples of a process's memory are not independent, so the error is that of Newey and West 1987, over N / 10 lags.
+    Neighbouring samples of a process's memory are not independent, so the error is that of Newey and West 1987, over N
+    / 10 lags.
     """
     if len(x) < 10 or np.ptp(x) == 0:
         return None

@@ -1,13 +1,14 @@
-"""Whether anything grows: a mesh for hours, every process's memory, files and threads each ten seconds, and their slopes.
+"""Whether anything grows in hours: memory, open files and threads of each process of a mesh, and their slopes.
 
     .venv/bin/python -m benchmarks.soak --seconds 7200 --samples soak.jsonl            # CartPole by PPO, as delivered
     .venv/bin/python -m benchmarks.soak --algo dqn --set aisrv_count=1 --seconds 600
-    .venv/bin/python -m benchmarks.soak --read soak.jsonl                              # the table so far, also while it runs
+    .venv/bin/python -m benchmarks.soak --read soak.jsonl                              # the table so far
 
-The table has one line for each process: anonymous memory at the end of the warm-up and now, its slope in MB an hour and in kB per
-1,000 learns (each with the half width of its 95 % interval), and by how much the resident memory, open files and threads rise in an
-hour. Below it stand the run directory's files and bytes. The samples go to a file, a line of JSON each; the report is JSON too.
-A process that was restarted is followed from its last start. The mesh's own limit ends it; Ctrl-C stops it.
+The table has one line for each process: anonymous memory at the end of the warm-up and now, its slope in MB an hour and
+in kB per 1,000 learns (each with the half width of its 95 % interval), and by how much the resident memory, open files
+and threads rise in an hour. Below it stand the run directory's files and bytes. The samples go to a file, a line of
+JSON each; the report is JSON too. A process that was restarted is followed from its last start. The mesh's own limit
+ends it; Ctrl-C stops it.
 """
 
 from __future__ import annotations

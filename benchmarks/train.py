@@ -3,13 +3,14 @@
     .venv/bin/python -m benchmarks.train                 # PPO on gym:CartPole-v1, 64-64, three runs of 60 s
     .venv/bin/python -m benchmarks.train --app ale:pong --runs 1 --seconds 120
 
-Prints JSON: each run's figures, their medians, and each process's time by phase (env, predict, wait, send, sample, learn)
-as a share of its wall time, with its CPU time, so that a wait and a limit can be told apart. Further, of each run:
+Prints JSON: each run's figures, their medians, and each process's time by phase (env, predict, wait, send, sample,
+learn) as a share of its wall time, with its CPU time, so that a wait and a limit can be told apart. Further, of each
+run:
 
-- `bare_env_steps_per_s`: what the same environments reach before it, stepped by nobody but benchmarks/bare.py on the same cores, and
-  `share_of_bare`, the mesh's steps while learning as a share of that.
-- `bytes_per_transition`: of the samples in the buffer, for each step that counts; and `bytes_with_stacks`, what it would be if stacked
-  frames were stored as they are seen.
+- `bare_env_steps_per_s`: what the same environments reach before it, stepped by nobody but benchmarks/bare.py on the
+  same cores, and `share_of_bare`, the mesh's steps while learning as a share of that.
+- `bytes_per_transition`: of the samples in the buffer, for each step that counts; and `bytes_with_stacks`, what it
+  would be if stacked frames were stored as they are seen.
 - `learner_wait_share`: the learner's time without a batch, as a share of its time since the first learn.
 """
 
@@ -135,7 +136,7 @@ def transition_bytes(config: Config, statuses: dict[str, dict[str, Any]]) -> dic
 
 
 class Watch:
-    """Reads the processes of the newest run once a second while they live: CPU seconds, and how the learner's wait grows."""
+    """Reads the processes of the newest run once a second: their CPU seconds, and how the learner's wait grows."""
 
     def __init__(self, runs: Path) -> None:
         self.cpu: dict[str, float] = {}

@@ -65,7 +65,7 @@ class Side:
         return (self._cpu_s() - cpu_s) / (done * self._units) * 1e6
 
     def _cpu_s(self) -> float:
-        """To the nanosecond, unlike /proc's; the id is made as Linux makes it (MAKE_PROCESS_CPUCLOCK, CPUCLOCK_SCHED)."""
+        """CPU seconds, finer than those in /proc. The clock's id is built as Linux does it (MAKE_PROCESS_CPUCLOCK)."""
         return sum(time.clock_gettime(~process.pid << 3 | 2) for process in self.processes)
 
     def __enter__(self) -> Self:
