@@ -29,7 +29,10 @@ ROOT = Path(__file__).resolve().parents[1] if IN_CHECKOUT else Path.cwd()
 
 
 def typed(command: str) -> str:
-    """How a user types `command`: "status" is `kaimesh status`, or in a checkout without that command `tools/status.sh`."""
+    """How a user types `command`: "status" is `tools/status.sh` in a checkout, and `kaimesh status` elsewhere.
+
+    Whoever typed `kaimesh` in a checkout gets that.
+    """
     if not IN_CHECKOUT or Path(sys.argv[0]).name == "kaimesh":
         return f"kaimesh {command}"
     name, space, rest = command.partition(" ")
