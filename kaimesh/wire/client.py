@@ -113,7 +113,9 @@ class FrameClient:
             if sent < HEADER_BYTES + length:
                 self._send_rest(parts, sent)
         except OSError as error:
-            raise PeerError(f"{self.address}: sending failed: {error}; the connection is given up") from error
+            raise PeerError(
+                f"{self.address}: sending failed: {error}; the connection is given up. Its log may say why."
+            ) from error
 
     def _send_rest(self, parts: list[memoryview | bytes], sent: int) -> None:
         for part in parts:
@@ -184,7 +186,10 @@ class FrameClient:
         try:
             batch = view_columns(payload, self._answer_specs, header.rows)
         except SampleError as error:
-            raise PeerError(f"{self.address} sent rows of another size than it described: {error}") from error
+            raise PeerError(
+                f"{self.address} sent rows of another size than it described: {error} The connection is given up; run "
+                "the same version of kaimesh at both ends."
+            ) from error
         self._viewed = (header.rows, header.length, batch)
         return batch
 
@@ -254,12 +259,17 @@ class FrameClient:
                 received = self._sock.recv_into(self._view[self._filled : end])
             except BlockingIOError:
                 raise Late(
-                    f"{self.address} did not answer within {self._wait_s:g} s; its log says what it does"
+                    f"{self.address} did not answer within {self._wait_s:g} s, so there is no answer yet; its log says "
+                    "what it does"
                 ) from None
             except OSError as error:
-                raise PeerError(f"{self.address}: receiving failed: {error}; the connection is given up") from error
+                raise PeerError(
+                    f"{self.address}: receiving failed: {error}; the connection is given up. Its log may say why."
+                ) from error
             if received == 0:
-                raise PeerError(f"{self.address} closed the connection; its log says why")
+                raise PeerError(
+                    f"{self.address} closed the connection, so nothing more comes from it; its log says why"
+                )
             self._filled += received
             if self._filled < size and time.monotonic() > deadline:
                 raise Late(
