@@ -74,3 +74,9 @@ def test_links_and_headings_are_read_as_github_does() -> None:
 def test_the_picture_of_the_house_shows_the_imports() -> None:
     assert (ROOT / "docs/house.svg").read_text() == house.picture(), "run: python -m tests.house > docs/house.svg"
     assert set(house.ABOUT) == {*ROOMS, *GROUND, "diy"}
+
+
+def test_the_glossary_names_places_that_are_there() -> None:
+    places = re.findall(r"`(\w+(?:/\w+)+(?:\.\w+)?)`", (ROOT / "docs" / "glossary.md").read_text())
+    assert len(places) > 20
+    assert not [place for place in places if not (ROOT / place).exists() and not (ROOT / f"{place}.py").exists()]

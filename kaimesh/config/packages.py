@@ -25,7 +25,7 @@ _MESH, _ALGORITHMS = "kaimesh", "kaimesh.algorithms"  # what is in kaimesh and n
 
 
 def find_own_code() -> None:
-    """Makes the user's own modules importable: those on PYTHONPATH, then those in the working folder, then those in ROOT.
+    """Makes the user's own modules importable: first those on PYTHONPATH, then the working folder's, then ROOT's.
 
     The working folder may be the checkout. A user's module may have the name of one of its folders, such as `envs` or
     `buffer`; then the user's is imported, be it a package (also without `__init__.py`) or a file. The checkout's
