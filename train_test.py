@@ -3,14 +3,14 @@
 
     .venv/bin/python train_test.py                # the algorithm below
     .venv/bin/python train_test.py --algo diy
-    .venv/bin/python train_test.py --seed 1       # every role in a fixed order: two runs give the same checkpoint
-    bytes,
+    .venv/bin/python train_test.py --seed 1       # in a fixed order: two runs give the same bytes in their checkpoints,
                                                   # unless the algorithm draws at random from a replay table
 
-The cores are those of the five processes; only sockets and processes are missing, so a breakpoint anywhere works. After
-a few real learns it checks that samples flowed, the loss is finite, and a checkpoint was dumped, pooled and loaded by
-the actor, then prints `Train test succeed` and exits with 0. Otherwise it ends with the original traceback. Where
-nothing moves for `watchdog_seconds` it says what waits for what, and exits with 70; time in a debugger does not count.
+The code is that of the five processes; only sockets and processes are missing, so a breakpoint works anywhere. After a
+few learns it checks that samples reached the buffer, that the metrics are finite, and that a checkpoint was dumped,
+pushed to the pool and loaded by the actor. Then it prints `Train test succeed` and exits with 0. If the agent raises,
+it ends with the original traceback. If nothing happens for `watchdog_seconds`, it prints what waits for what, and exits
+with 70; time in a debugger does not count.
 """
 
 import os
@@ -28,4 +28,4 @@ if __name__ == "__main__":
 
     code = guarded(lambda: main(algorithm_name, __doc__), "train_test")
     sys.stdout.flush()
-    os._exit(code)  # Reverb's threads have nothing left to do
+    os._exit(code)  # a normal exit would wait for Reverb's threads

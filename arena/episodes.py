@@ -1,8 +1,8 @@
-"""Playing episodes with a trained model, for vectorised and for Kaiwu-style agents.
+"""Plays episodes with a trained model, for vectorised and for Kaiwu-style workflows.
 
-Every episode has an environment of its own and a seed of its own. So what comes out does not depend on how many play at
-once, two models meet the same episodes, short ones have no advantage, and each can be played again from its seed and
-actions. Shape legend: B episodes that play at the same time; A numbers per action.
+Every episode has its own environment and its own seed. So the results do not depend on how many episodes are played at
+the same time, two models play the same episodes, long episodes count as much as short ones, and each can be repeated
+from its seed and actions. Shape legend: B episodes that are played at the same time; T steps; A numbers per action.
 """
 
 from __future__ import annotations
@@ -19,15 +19,19 @@ from kaimesh.contract.recurrence import RecurrentState
 from kaimesh.contract.structs import protocol
 from kaimesh.contract.user_agent import UserAgent
 
-AT_ONCE = 32  # episodes, and rows of a prediction: a network's rounding may depend on their number
+AT_ONCE = (
+    32  # episodes at the same time; also the rows of a padded batch, since a network's rounding may depend on them
+)
 
 Report = Mapping[str, float]  # an environment's own numbers about an episode, see envs.episode_report
 
 
 class Episode(NamedTuple):
-    """seed: of its only reset. score: the return, in the environment's true rewards. actions: as the agent gave them,
-    int64 `[T]` or float32 `[T, A]`. report: what the environment says of it. cut: it had not ended when it had as many
-    steps as one may have.
+    """An episode that was played.
+
+    seed: of its only reset. score: its return, in the environment's true rewards. actions: as the agent returned them,
+    int64 `[T]` or float32 `[T, A]`. report: the environment's own numbers about it. cut: True: it was ended because it
+    had the most steps allowed.
     """
 
     seed: int
@@ -43,37 +47,37 @@ class Episode(NamedTuple):
 
 
 class Play(Protocol):
-    """An episode under way: what `play` drives."""
+    """An episode that is being played."""
 
     def step(self, action: Any) -> bool:
-        """Goes on with what the agent answered; whether the episode is over."""
+        """Makes a step with the agent's action; returns whether the episode is over."""
 
     def episode(self) -> Episode:
-        """The episode, when it is over."""
+        """The episode so far."""
 
     def close(self) -> None:
-        """Ends the environment."""
+        """Closes the environment."""
 
 
 class Player(Protocol):
-    """Starts episodes, and acts in many of them at the same time."""
+    """Starts episodes, and asks the agent for actions in many of them at the same time."""
 
     def start(self, seed: int) -> Any:
-        """A Play."""
+        """Starts an episode: a Play."""
 
     def act(self, plays: Sequence[Any]) -> Sequence[Any]:
-        """What the agent does in each of `plays`, which `start` made."""
+        """The agent's action for each of `plays`, which `start` returned."""
 
 
-Watch = Callable[[Sequence[int]], None]  # told after every step how many each episode under way has
+Watch = Callable[[Sequence[int]], None]  # called after every step with the steps so far of each unfinished episode
 
 
 def play(
     player: Player, seeds: Sequence[int], most_steps: int = 0, watch: Watch = lambda steps: None
 ) -> Iterator[Episode]:
-    """Plays an episode for every seed, AT_ONCE of them at the same time; yields each when it is over.
+    """Plays an episode for every seed, AT_ONCE of them at the same time; yields each one when it is over.
 
-    most_steps: after so many an episode is cut, and says so; 0: never.
+    most_steps: an episode is cut after so many steps; 0: never.
     """
     waiting = iter(seeds)
     playing: list[Play] = []
@@ -101,9 +105,9 @@ def play(
 
 
 class VectorisedPlay:
-    """One slot of a vector environment, env.MeshVectorEnv or what an agent's features make of it.
+    """Plays an episode in a vector environment of one slot.
 
-    state: of the agent, for one slot.
+    env: an envs.MeshEnv, which the agent's features may wrap. state: the agent's recurrent state of one slot.
     """
 
     def __init__(self, env: Any, seed: int, report: Callable[[Any], Report], state: RecurrentState) -> None:
@@ -119,7 +123,7 @@ class VectorisedPlay:
         return {"obs": self._observation, **legal, **self._state.columns}
 
     def step(self, act: Batch) -> bool:
-        """act: the agent's answer, of one row."""
+        """See Play. act: the agent's answer, one row."""
         action = self._state.take(act).columns["action"][0].copy()  # a number, or [A]
         self._state.advance(np.zeros(1, bool))
         self._actions.append(action)
@@ -128,18 +132,18 @@ class VectorisedPlay:
         return bool(terminated[0] or truncated[0])
 
     def episode(self) -> Episode:
-        """As Play's."""
+        """See Play."""
         return Episode(self._seed, self._score, _recorded(self._actions), self._report(self._env))
 
     def close(self) -> None:
-        """As Play's."""
+        """See Play."""
         self._env.close()
 
 
 class Vectorised:
-    """Plays with a vectorised agent.
+    """A Player for a vectorised agent.
 
-    make: makes one slot. report: what an environment says of an episode that is over.
+    make: makes an environment of one slot. report: the environment's own numbers about an episode that is over.
     """
 
     def __init__(self, user: UserAgent, make: Callable[[], Any], report: Callable[[Any], Report]) -> None:
@@ -147,18 +151,18 @@ class Vectorised:
         self._predictor = Predictor(user, "evaluate")
 
     def start(self, seed: int) -> VectorisedPlay:
-        """As Player's."""
+        """See Player."""
         return VectorisedPlay(self._make(), seed, self._report, RecurrentState(self._user.recurrent, 1))
 
     def act(self, plays: Sequence[VectorisedPlay]) -> list[Batch]:
-        """As Player's."""
+        """See Player."""
         batch = Batch.concatenate([Batch(one.row()) for one in plays])
         acts = self._predictor.answer(_padded(batch, self._user), len(batch), exploit=True)
         return [acts[i : i + 1] for i in range(len(plays))]
 
 
 class KaiwuPlay:
-    """One environment as Kaiwu's workflows see it (generation G1)."""
+    """Plays an episode in an environment as Kaiwu's workflows see it (contract/kaiwu)."""
 
     def __init__(self, facade: Any, seed: int, report: Callable[[Any], Report]) -> None:
         self._facade, self._seed, self._report = facade, seed, report
@@ -166,25 +170,25 @@ class KaiwuPlay:
         self.raw_obs = facade.reset()
 
     def step(self, act: Any) -> bool:
-        """act: what the environment's `step` takes."""
+        """See Play. act: an action for KaiwuEnv.step."""
         flat = np.ravel(np.asarray(act))
         self._actions.append(flat if self._facade.spaces.action_kind == "continuous" else flat[0])
         _, self.raw_obs, _, terminated, truncated, _ = self._facade.step(act)
         return bool(terminated or truncated)
 
     def episode(self) -> Episode:
-        """As Play's."""
+        """See Play."""
         return Episode(self._seed, float(self._facade.score), _recorded(self._actions), self._report(self._facade.env))
 
     def close(self) -> None:
-        """As Play's."""
+        """See Play."""
         self._facade.close()
 
 
 class Kaiwu:
-    """Plays with a Kaiwu-style agent: observation_process, exploit, action_process.
+    """A Player for a Kaiwu-style agent: calls observation_process, exploit, action_process.
 
-    make: makes a facade whose first reset has a seed.
+    make: makes a facade whose first reset has the given seed. report: see Vectorised.
     """
 
     def __init__(self, user: UserAgent, make: Callable[[int], Any], report: Callable[[Any], Report]) -> None:
@@ -194,11 +198,11 @@ class Kaiwu:
         self._specs: Specs | None = None
 
     def start(self, seed: int) -> KaiwuPlay:
-        """As Player's."""
+        """See Player."""
         return KaiwuPlay(self._make(seed), seed, self._report)
 
     def act(self, plays: Sequence[KaiwuPlay]) -> list[Any]:
-        """As Player's."""
+        """See Player."""
         with user_code("evaluate: observation_process"):
             rows = [self._observe(one.raw_obs) for one in plays]
         self._specs = self._specs or Specs.of_object(rows[0])
@@ -211,7 +215,7 @@ class Kaiwu:
 
 
 def _padded(batch: Batch, user: UserAgent) -> Batch:
-    """With rows repeated up to AT_ONCE, for agents that want one size of batch."""
+    """`batch`; for an agent with pad_batches, its rows repeated up to AT_ONCE rows, so that the size never changes."""
     if not user.pad_batches:
         return batch
     return batch.take(np.arange(AT_ONCE) % len(batch))

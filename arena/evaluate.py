@@ -1,8 +1,7 @@
-"""Plays episodes with a trained model and says how good it is: `./tools/evaluate.sh --episodes 100 --model latest`.
+"""Plays episodes with a trained model and prints how good it is: `./tools/evaluate.sh --episodes 100 --model latest`.
 
-Actions come from the agent's `exploit`. Episode e plays in an environment of its own with seed `--seed` + e, so that
-two models meet the same episodes; see kaimesh.arena for what is counted, and envs/reports.py for what an environment
-adds.
+Actions come from the agent's `exploit`. Episode e has an environment of its own with the seed `--seed` + e, so that all
+models play the same episodes. See arena/figures for the numbers, and envs/reports for those that an environment adds.
 """
 
 from __future__ import annotations
@@ -37,17 +36,17 @@ from kaimesh.process.life import set_threads
 from kaimesh.process.logs import configure as configure_logging
 from kaimesh.process.run_dir import RunDir, runs_dir
 
-CALLER_VARIABLE = "KAIMESH_FROM"  # where the user typed the command; tools/*.sh go to the checkout's root
+CALLER_VARIABLE = "KAIMESH_FROM"  # the folder where the user typed the command; tools/*.sh change to the checkout
 PICTURES = (".png", ".svg", ".pdf")
 FILMS = (".gif", ".mp4", ".html")
-MOST_STEPS = 30_000  # of an episode, if nobody says otherwise: a whole game of Atari has 27,000
-SEED = 1_000_003  # far from the seeds that training starts from
+MOST_STEPS = 30_000  # of an episode, by default: a whole game of Atari has 27,000
+SEED = 1_000_003  # far from the seeds of training
 
 
 class Evaluation:
-    """An agent with a model, and the environment of a configuration.
+    """An agent with a model, and the environment in which it is evaluated.
 
-    changes: keys of env_conf that hold for this evaluation. `notes`: what else was changed, in words.
+    changes: keys of env_conf that replace the configuration's. `notes`: sentences on other differences from training.
     """
 
     def __init__(self, config: Config, model: Model, changes: Mapping[str, Any]) -> None:
@@ -66,9 +65,9 @@ class Evaluation:
         self._prepare()
 
     def play(self, episodes: int, seed: int, most_steps: int, watch: Watch) -> Iterator[Episode]:
-        """Plays the episodes of so many seeds from `seed` on; they come in the order in which they end.
+        """Plays `episodes` episodes with the seeds from `seed` on; yields them in the order in which they end.
 
-        See kaimesh.arena.episodes.
+        most_steps, watch: see kaimesh.arena.episodes.play.
         """
         player: Player
         if workflow_of(self.config).vectorised:
@@ -78,12 +77,12 @@ class Evaluation:
         yield from play(player, range(seed, seed + episodes), most_steps, watch)
 
     def recording(self, episode: Episode) -> Recording:
-        """What it takes to play it again."""
-        whose = f"{self.config.algo.name}, model {self.model.id}"
-        return Recording(self.app, self.env_conf, self.limit, episode.seed, episode.actions, episode.score, whose)
+        """The recording from which `episode` can be repeated."""
+        player = f"{self.config.algo.name}, model {self.model.id}"
+        return Recording(self.app, self.env_conf, self.limit, episode.seed, episode.actions, episode.score, player)
 
     def threshold(self) -> float | None:
-        """The return from which an episode counts as a success, where the environment names one."""
+        """The least return with which an episode counts as a success; None: the environment names none."""
         env = envs.make(self.app, env_conf=self.env_conf)
         env.close()
         registered = env.spec.reward_threshold if env.spec else None
@@ -111,7 +110,10 @@ class Evaluation:
 
 
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What main prints. Raises ConfigError, AgentError, and whatever the environment raises."""
+    """Evaluates as `arguments` say; returns the result that `main` prints.
+
+    Raises ConfigError, AgentError, and what the environment raises.
+    """
     _check_files(arguments)
     run = _run(arguments)
     overrides = {"app": arguments.app} if arguments.app else {}
@@ -146,22 +148,25 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     try:
         _write_files(arguments, evaluation, episodes, result)
     except OSError as error:
-        raise ConfigError(f"{error.filename} cannot be written: {error.strerror}. Name another file.") from error
+        raise ConfigError(
+            f"{error.filename} cannot be written: {error.strerror}; the episodes were played in vain. Name another "
+            "file."
+        ) from error
     return result
 
 
 def _check_origin(conf: Path, typed: bool, app: str | None) -> None:
-    """Before anything that it names is imported: whether the configuration is one's own, or else names what is built
-    in.
+    """Checks a configuration before anything that it names is imported.
 
-    One's own are the runs of this checkout, and files of the checkout that the user named. app: what the user typed
-    instead of its. Raises ConfigError: it is somebody else's and names more than that.
+    The user's own configurations are trusted: those in runs of this checkout, and files of this checkout that the user
+    typed. All others may only name what is built in. app: the environment that the user typed in place of the
+    configuration's. Raises ConfigError: the configuration is not the user's own and names something else.
     """
     if trust.is_below(conf, [ROOT / App.model_fields["runs_dir"].default, runs_dir(), *([ROOT] if typed else [])]):
         return
     table = read(conf, []).data.get("app", {})
     if not isinstance(table, dict):
-        return  # `load` says what is wrong with it
+        return  # `load` will refuse it
     named, arguments = app or table.get("app", App.model_fields["app"].default), table.get("env_conf", {})
     unfamiliar = trust.unfamiliar_registry(table)
     if isinstance(named, str) and isinstance(arguments, dict):
@@ -170,16 +175,18 @@ def _check_origin(conf: Path, typed: bool, app: str | None) -> None:
 
 
 def _check_files(arguments: argparse.Namespace) -> None:
-    """Before anything is played: whether --plot and --render can be written in the format that they end in."""
+    """Raises ConfigError, before anything is played: --plot or --render names a file of an unknown format."""
     for option, name, known in (("--plot", arguments.plot, PICTURES), ("--render", arguments.render, FILMS)):
         if name and Path(name).suffix.lower() not in known:
-            raise ConfigError(f"{option} {name} must end in {', '.join(known)}, which says what is written")
+            raise ConfigError(
+                f"{option} {name} must end in {', '.join(known)}, which says what is written; nothing was played"
+            )
 
 
 def _write_files(
     arguments: argparse.Namespace, evaluation: Evaluation, episodes: Sequence[Episode], result: dict[str, Any]
 ) -> None:
-    """What --record, --plot and --render ask for; `result` says where it is."""
+    """Writes the files of --record, --plot and --render, and adds their names to `result`."""
     if arguments.record:
         app = re.sub(r"[^A-Za-z0-9.-]+", "-", evaluation.app)
         for episode, one in zip(episodes, result["each"], strict=True):
@@ -211,7 +218,9 @@ def _changes(arguments: argparse.Namespace, app: str) -> dict[str, Any]:
     for text in arguments.env_conf:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            raise ConfigError(f"--env-conf {text}: write key=value, such as is_slippery=false")
+            raise ConfigError(
+                f"--env-conf {text} is not key=value, so nothing was played. Write for example is_slippery=false."
+            )
         changes[key.strip()] = parse(value.strip())
     return changes
 
@@ -220,7 +229,10 @@ def _run(arguments: argparse.Namespace) -> RunDir | None:
     if arguments.run:
         path = _typed(arguments.run)
         if not (path / "conf.toml").is_file():
-            raise ConfigError(f"--run {arguments.run}: this is no run directory, it has no conf.toml")
+            raise ConfigError(
+                f"--run {arguments.run} is no run directory, because it has no conf.toml; nothing was played. Name a "
+                "folder below runs/."
+            )
         return RunDir(path)
     try:
         return RunDir.latest(runs_dir())
@@ -231,7 +243,7 @@ def _run(arguments: argparse.Namespace) -> RunDir | None:
 
 
 def _typed(path: str) -> Path:
-    """A path as the user meant it: from where the command was typed."""
+    """`path`, relative to the folder where the user typed the command."""
     return Path(os.environ.get(CALLER_VARIABLE, ".")) / path
 
 
@@ -272,7 +284,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Evaluates as the arguments say; returns the exit code."""
+    """The command line of tools/evaluate.sh; returns the exit code."""
     parser = _parser()
     arguments, own = parser.parse_known_args(argv)
     arguments.own = own  # of the environment, if it has such options

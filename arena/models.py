@@ -1,4 +1,4 @@
-"""Which model an evaluation loads."""
+"""Finds the model that an evaluation loads."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _MODEL_FILE = re.compile(r"model\.ckpt-(\d+)\..+")
 
 
 class Model(NamedTuple):
-    """What `load_model` is called with."""
+    """The folder and the id with which `load_model` is called."""
 
     folder: Path
     id: int
 
 
 def find_model(run: RunDir | None, wanted: str) -> Model:
-    """`wanted`: "latest", an id, a folder of models (its newest) or a model file.
+    """The model `wanted`: "latest", an id, a folder of models (the newest in it), or a model file.
 
-    Raises ConfigError: it is not there.
+    run: where "latest" and ids are looked for. Raises ConfigError: there is no such model.
     """
     path = Path(wanted)
     if wanted != "latest" and not wanted.isdecimal():

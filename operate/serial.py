@@ -1,7 +1,7 @@
-"""The whole mesh in one process, without sockets, to debug an agent: what train_test.py runs.
+"""The whole mesh in one process, without sockets, to debug an agent: this is what train_test.py runs.
 
-SerialMesh is actor, buffer, learner and model pool as plain objects; `run` wires them to an aisrv and trains, `check`
-says whether everything on the way happened.
+SerialMesh holds actor, buffer, learner and model pool as plain objects. `run` connects them to an aisrv and trains;
+`check` checks that samples, learns and models passed through all of them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from kaimesh.contract.spaces import Spaces
     from kaimesh.training.checkpoint import ModelInfo
 
-# Small enough that the first learn comes at once; on-policy, so that every role waits for the one before it.
+# Small, so that the first learn comes at once. On-policy, so that the order of all steps is fixed.
 SETTINGS = {
     "wrapper_type": "remote",
     "algorithm_on_policy_or_off_policy": "on-policy",
@@ -54,18 +54,20 @@ SETTINGS = {
     "model_file_load_per_minutes": "0",
     "buffer_checkpoint_seconds": "0",
 }
-# Replayed samples are used again and again, whatever model made them; and the one thread here that fills a replay table
-# must not be made to wait for the one that draws.
+# Samples of a replay table are drawn again and again, whichever model made them. One thread both inserts and draws
+# here, so a rate limiter that makes an insert wait for a draw would stop it for ever.
 OFF_POLICY = {"algorithm_on_policy_or_off_policy": "off-policy"}
 REPLAY_SETTINGS = {**OFF_POLICY, "reverb_rate_limiter": "MinSize"}
-LEARN_S = 60.0  # a learn that takes longer has lost its samples
+LEARN_S = 60.0  # if no learn begins within this time, its samples were lost
 
 
 class SerialMesh:
-    """actor, buffer, learner and model pool as plain objects; each `put` of samples trains on what is there before it
-    returns.
+    """Actor, buffer, learner and model pool as plain objects. For the aisrv, it is both Links and Sender
+    (kaimesh.aisrv.links).
 
-    It is what aisrv is linked to (kaimesh.aisrv.links.Links), its policy and its sender in one.
+    `put` stores samples, and before it returns, the learner learns as often as there are enough of them:
+
+        put samples -> ingest -> Reverb table -> reader -> trainer: learn, dump -> store (pool) -> batcher: load
     """
 
     def __init__(self, context: Context, spaces: Spaces, learns: int, turn: Turn) -> None:
@@ -109,33 +111,33 @@ class SerialMesh:
         )
         self.trainer.start()
         self._on_policy = app.algorithm_on_policy_or_off_policy == "on-policy"
-        # Fresh samples that the coming learns take, the last number ever after.
+        # How many fresh samples each coming learn takes; the last number holds for all learns after these.
         self._wanted = [*[app.train_batch_size] * FRESH_BATCHES, fresh_samples(app)]
-        self._waiting = 0  # samples that the next learn may use
-        self._turn = turn  # Kaiwu-style slots are threads; here they take turns
+        self._waiting = 0  # samples in the buffer that the next learn may use
+        self._turn = turn  # Kaiwu-style slots are threads, and only one may use the agents at a time
 
     @property
     def sender(self) -> SerialMesh:
-        """Samples come to `put`."""
+        """This object: see `put`."""
         return self
 
     def policy(self, slot: int) -> SerialPolicy:
-        """Predictions of the one batcher."""
+        """A policy that predicts by the one batcher."""
         del slot
         return SerialPolicy(self)
 
     def save_model(self) -> int:
-        """A user save, at once."""
+        """See Links. The model is saved at once."""
         with self._turn("save_model", harmless=True):
             return self.trainer.user_save()
 
     def samples_short(self, version: int) -> int:
-        """None: `put` returns after the learn."""
+        """0: `put` only returns after the learn, so no learn is ever waited for."""
         del version
         return 0
 
     def put(self, batch: Batch) -> None:
-        """Stores the rows, then learns as often as there is a batch of them; ends the run after the wanted learns."""
+        """Stores the samples, then learns as often as there are enough. Raises Stopped after the last learn."""
         with self._turn("storing samples, learning"):
             self.ingest.declare(batch.specs, self._spaces)
             self.ingest.insert(batch)
@@ -154,26 +156,26 @@ class SerialMesh:
                     raise Stopped
 
     def waiting_for(self) -> str:
-        """What is missing for the next learn."""
+        """How many samples there are of those that the next learn needs."""
         return f"buffer: {self._waiting} of {self._wanted[0]} samples"
 
     def flush(self, timeout_s: float) -> bool:
-        """Nothing is ever under way."""
+        """True: after `put`, no sample is on its way."""
         del timeout_s
         return True
 
     def close(self) -> None:
-        """Ends the reader and Reverb."""
+        """Closes the reader and Reverb."""
         self.reader.close()
         self.ingest.close()
 
     def predict(self, batch: Batch, exploit: bool) -> tuple[Batch, int]:
-        """One batch of one caller, by the actor's core."""
+        """Predicts one batch by the actor's core; returns act columns and the model's version."""
         with self._turn("exploit" if exploit else "predict"):
             return self.batcher.predict([batch], exploit)[0], self.batcher.version
 
     def _usable(self, batch: Batch) -> int:
-        """On-policy, samples of an older model will be dropped."""
+        """How many samples of `batch` will be learned from: on-policy, those of older models are dropped."""
         if not self._on_policy:
             return len(batch)
         return int((batch.columns[MODEL_VERSION] == self.trainer.train_count).sum())
@@ -188,7 +190,7 @@ class SerialMesh:
                 )
 
     def _publish(self, folder: Path, info: ModelInfo) -> None:
-        """learner to model pool to actor, by way of the disk as in the mesh."""
+        """Takes a dump from the learner to the model pool, and from there to the actor, as files like in a mesh."""
         self.store.put(folder, info)
         pulled = self._context.run.root / "actor_0" / "models" / str(info.id)
         self.store.get("latest", pulled)
@@ -196,14 +198,14 @@ class SerialMesh:
 
 
 class SerialPolicy:
-    """kaimesh.aisrv.policy.Policy on a SerialMesh."""
+    """A Policy (kaimesh.aisrv.policy) that predicts by a SerialMesh."""
 
     def __init__(self, mesh: SerialMesh) -> None:
         self._mesh = mesh
         self._answer: tuple[Any, int] | None = None
 
     def send(self, batch: Batch, exploit: bool = False, model: int | str = "latest") -> None:
-        """Predicts at once."""
+        """See Policy; predicts at once."""
         only_latest(model, "the actor in this process")
         self._answer = self._mesh.predict(batch, exploit)
 
@@ -213,20 +215,20 @@ class SerialPolicy:
         return self._answer
 
     def load_model(self, id: int | str) -> int:
-        """The actor here always has the newest."""
+        """Does nothing: the actor in this process always has the newest model. Returns its version."""
         del id
         return self._mesh.batcher.version
 
     def version(self) -> int:
-        """The version that predicts now."""
+        """See Policy."""
         return self._mesh.batcher.version
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Does nothing: there is no connection."""
 
 
 def configured(algo: str, conf: str, seed: int | None, settings: dict[str, str]) -> Config:
-    """The configuration, small enough for one process. Raises ConfigError."""
+    """The configuration in the file `conf`, with SETTINGS, and with `settings` on top. Raises ConfigError."""
     given = {"algo": algo, **({} if seed is None else {"random_seed": str(seed)}), **settings}
     config = load(conf, {**SETTINGS, **REPLAY_SETTINGS, **given})
     bypass(hosts_of(config.addresses))
@@ -244,7 +246,10 @@ def configured(algo: str, conf: str, seed: int | None, settings: dict[str, str])
 
 
 def run(config: Config, learns: int, watched: bool = True) -> RunDir:
-    """Trains `learns` times and checks what came of it; returns the run's directory. Raises what the agent raised."""
+    """Trains `learns` times and checks the result; returns the run's directory. Raises what the agent raised.
+
+    watched: whether to end the process if nothing happens for watchdog_seconds.
+    """
     from kaimesh.aisrv.service import AisrvService
 
     run_dir = RunDir(Path(config.app.runs_dir) / "train_test")
@@ -282,7 +287,7 @@ def run(config: Config, learns: int, watched: bool = True) -> RunDir:
 
 
 def check(mesh: SerialMesh, run_dir: RunDir, learns: int) -> None:
-    """Raises MeshError: something of the path did not happen."""
+    """Raises MeshError: a step on the way from samples to the actor's new model did not happen."""
     from kaimesh.training import checkpoint
 
     snapshot = mesh._context.meter.snapshot()
@@ -296,8 +301,8 @@ def check(mesh: SerialMesh, run_dir: RunDir, learns: int) -> None:
             f"{learned}: the workflow ended, and the learner still waited for {mesh.waiting_for()}",
         ),
         (not snapshot["counters"].get("inserted"), "no sample reached the buffer: does the workflow call agent.learn?"),
-        (not all(map(math.isfinite, losses.values())), f"a metric is not finite: {losses}"),
-        (learns not in dumped, f"checkpoint {learns} was not dumped; there are {dumped}"),
+        (not all(map(math.isfinite, losses.values())), f"a metric is not finite: {losses}; look at the loss in learn"),
+        (learns not in dumped, f"checkpoint {learns} was not dumped; there are {dumped}: does save_model write it?"),
         (
             pooled is None or pooled.id != learns,
             f"the model pool's newest model is {pooled and pooled.id}, not {learns}",
@@ -313,7 +318,7 @@ def check(mesh: SerialMesh, run_dir: RunDir, learns: int) -> None:
 
 
 def main(algo: str, description: str) -> int:
-    """train_test.py's command line; returns the exit code. algo: where none is typed. description: for --help."""
+    """The command line of train_test.py; returns the exit code. algo: the default. description: for --help."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--algo", default=algo, help="a table of conf/algo_conf.toml (default: %(default)s)")
     parser.add_argument("--conf", default="conf/configure_app.toml", help="configuration (default: %(default)s)")

@@ -102,12 +102,12 @@ def test_words_for_people(make_run, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--model", "7"], "has no such model; it has 1, 13"),
+        (["--model", "7"], "has no such model, so none was loaded; it has 1, 13"),
         (["--model", "best"], "neither 'latest', nor an id, nor a folder"),
         (["--model", "model.ckpt-3.txt"], "there is no such file"),
         (["--app", "gym:CartPol-v1"], "did you mean gym:CartPole-v1"),
         (["--conf", "/nowhere.toml"], "/nowhere.toml cannot be read"),
-        (["--run", "/nowhere"], "this is no run directory"),
+        (["--run", "/nowhere"], "/nowhere is no run directory"),
         (["--plot", "a.xyz"], "--plot a.xyz must end in .png, .svg, .pdf"),
         (["--render", "a.png"], "--render a.png must end in .gif, .mp4, .html"),
         (["--model", "1", "--record", "/proc/nowhere"], "cannot be written"),
@@ -130,7 +130,7 @@ def test_the_agents_own_traceback_is_shown(make_run, capsys):
     assert evaluate.main(["--run", str(run.root)]) == 3
     err = capsys.readouterr().err
     assert 'raise ZeroDivisionError("thirteen")' in err
-    assert "evaluate: Agent.exploit raised ZeroDivisionError: thirteen" in err
+    assert "evaluate: Native.exploit raised ZeroDivisionError: thirteen" in err
 
 
 class Endless(fake.Fickle):

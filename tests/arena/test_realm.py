@@ -108,7 +108,7 @@ def test_the_contests_settings(run, result, capsys):
         (["--treasures", "many"], "write a number, such as 9"),
         (["--treasures", "14"], "treasure_num = 14 must be"),
         (["--treasury", "9"], "unrecognized arguments: --treasury 9, so nothing was played"),
-        (["--env-conf", "max_step"], "write key=value"),
+        (["--env-conf", "max_step"], "is not key=value"),
         (["--env-conf", "max_stepp=3"], "did you mean 'max_step'"),
     ):
         assert evaluate.main([*map(str, common), *wrong]) == 2
