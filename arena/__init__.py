@@ -4,7 +4,7 @@ so in its metadata.
 evaluate   tools/evaluate.sh
 options    what one environment's evaluation takes on the command line
 models     which model is meant
-episodes   the loop over episodes, for native and for Kaiwu-style agents
+episodes   the loop over episodes, for vectorised and for Kaiwu-style agents
 progress   how far it is
 figures    what is said about them, as numbers and as words
 picture    the same as a PNG

@@ -61,10 +61,10 @@ def vector_registered(
     if spec.vector_entry_point is not None:
         tell(1)
         one = make()
-        native = _native(spec, count, _arguments(env_conf, max_episode_steps, render_mode))
-        if native is not None and _same(native, one):
+        vectors = _own_vectors(spec, count, _arguments(env_conf, max_episode_steps, render_mode))
+        if vectors is not None and _same(vectors, one):
             one.close()
-            return native
+            return vectors
         return one_after_the_other(count, make, tell, first=one)
     return one_after_the_other(count, make, tell)
 
@@ -202,7 +202,7 @@ def _arguments(env_conf: dict[str, Any], max_episode_steps: int, render_mode: st
     return {**env_conf, **limit, **mode}
 
 
-def _native(spec: EnvSpec, count: int, arguments: dict[str, Any]) -> VectorEnv | None:
+def _own_vectors(spec: EnvSpec, count: int, arguments: dict[str, Any]) -> VectorEnv | None:
     """The id's own vector environment; None if it does not take what the single one takes."""
     try:
         return gymnasium.make_vec(spec, count, vectorization_mode="vector_entry_point", **arguments)
@@ -224,12 +224,12 @@ def one_after_the_other(
     return SyncVectorEnv([slot] * count, autoreset_mode=AutoresetMode.NEXT_STEP)
 
 
-def _same(native: VectorEnv, one: gymnasium.Env) -> bool:
+def _same(vectors: VectorEnv, one: gymnasium.Env) -> bool:
     # ale-py registers another preprocessing under the same id
     return (
-        native.single_observation_space == one.observation_space
-        and native.single_action_space == one.action_space
-        and native.metadata.get("autoreset_mode") == AutoresetMode.NEXT_STEP
+        vectors.single_observation_space == one.observation_space
+        and vectors.single_action_space == one.action_space
+        and vectors.metadata.get("autoreset_mode") == AutoresetMode.NEXT_STEP
     )
 
 

@@ -1,4 +1,4 @@
-"""What the mesh uses of an environment: `MeshEnv`, as native workflows step it, and `Offers`, what it may offer besides.
+"""What the mesh uses of an environment: `MeshEnv`, as vectorised workflows step it, and `Offers`, what it may offer besides.
 
 The environment as Kaiwu's workflows use it is `kaimesh.contract.kaiwu.KaiwuEnv`.
 

@@ -1,4 +1,4 @@
-"""One slot of a vector environment as a gymnasium.Env, so that a native vector environment is written once."""
+"""One slot of a vector environment as a gymnasium.Env, so that a vector environment is written once."""
 
 from __future__ import annotations
 

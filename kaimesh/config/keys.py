@@ -94,7 +94,7 @@ class App(BaseModel):
         ge=1,
         le=8,
         description=(
-            "Native workflows: the groups that an aisrv's environments are split into, at most one for each "
+            "Vectorised workflows: the groups that an aisrv's environments are split into, at most one for each "
             "environment. While one group steps, the others wait for their predictions."
         ),
     )

@@ -12,10 +12,10 @@ from kaimesh.process.run_dir import RunDir
 from tests.arena import fake
 
 ALGORITHMS = {
-    "native": ("fake.Native", "fake.vectorised_workflow"),
+    "vectorised": ("fake.VectorisedAgent", "fake.vectorised_workflow"),
     "kaiwu": ("fake.Kaiwu", "fake.workflow"),
     "kaiwu2": ("fake.KaiwuG2", "fake.workflow"),
-    "walker": ("walkers.Native", "fake.vectorised_workflow"),
+    "walker": ("walkers.VectorisedWalker", "fake.vectorised_workflow"),
     "kaiwu_walker": ("walkers.Kaiwu", "fake.workflow"),
 }
 ATTACHED = ("ObsData", "ActData", "observation_process", "action_process")
@@ -37,9 +37,9 @@ def algorithms(tmp_path, monkeypatch, request):
 
 @pytest.fixture
 def make_run(tmp_path):
-    """make_run(app, algo="native", ids=(1,), extra="")"""
+    """make_run(app, algo="vectorised", ids=(1,), extra="")"""
 
-    def make(app, algo="native", ids=(1,), extra=""):
+    def make(app, algo="vectorised", ids=(1,), extra=""):
         run = RunDir(tmp_path / "run")
         run.prepare()
         run.conf.write_text(f'[app]\napp = "{app}"\nalgo = "{algo}"\n{extra}')

@@ -16,7 +16,7 @@ from kaimesh.contract.structs import attached, create_cls
 from kaimesh.contract.workflow import vectorised
 
 
-class Native(BaseAgent):
+class VectorisedAgent(BaseAgent):
     """Catches the ball in catch; elsewhere always acts like the number in its model file. Checks what it is given."""
 
     def setup(self, spaces: Spaces) -> None:

@@ -182,14 +182,14 @@ class PaddedKaiwu(KaiwuAgent):
 @pytest.mark.parametrize("agent", [KaiwuAgent(), PaddedKaiwu()])
 def test_kaiwu_agents_play_the_same_episodes(monkeypatch, agent):
     monkeypatch.setattr(structs, "_protocol", {})
-    native = {e.seed: e for e in play(Vectorised(read_agent(Doubling()), Slot, told), SEEDS)}
+    vectorised = {e.seed: e for e in play(Vectorised(read_agent(Doubling()), Slot, told), SEEDS)}
     kaiwu = {e.seed: e for e in play(Kaiwu(read_agent(agent), Facade, told), SEEDS)}
     assert sorted(kaiwu) == list(SEEDS)
     for seed, e in kaiwu.items():
         assert (e.score, e.actions.tolist(), e.report) == (
-            native[seed].score,
-            native[seed].actions.tolist(),
-            native[seed].report,
+            vectorised[seed].score,
+            vectorised[seed].actions.tolist(),
+            vectorised[seed].report,
         )
     assert not Slot.under_way
 

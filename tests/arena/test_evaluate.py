@@ -60,7 +60,7 @@ def test_models_by_folder_and_by_file(make_run, result, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("app", "algo"), [("catch", "native"), ("gym:CartPole-v1", "native"), ("gym:CartPole-v1", "kaiwu")]
+    ("app", "algo"), [("catch", "vectorised"), ("gym:CartPole-v1", "vectorised"), ("gym:CartPole-v1", "kaiwu")]
 )
 def test_a_picture_of_the_first_episode(make_run, result, tmp_path, app, algo):
     run = make_run(app, algo)
@@ -92,7 +92,7 @@ def test_words_for_people(make_run, capsys):
     run = make_run("catch")
     assert evaluate.main(["--run", str(run.root), "--episodes", "4"]) == 0
     out = capsys.readouterr().out
-    assert "catch, native, model 1: 4 episodes" in out
+    assert "catch, vectorised, model 1: 4 episodes" in out
     assert out.splitlines()[1].split() == ["mean", "std", "min", "p10", "p25", "median", "p75", "p90", "max"]
     assert out.splitlines()[2].split() == ["return", "1", "0", *["1"] * 7]
     assert "worst return 1, seed 1000003" in out
@@ -130,7 +130,7 @@ def test_the_agents_own_traceback_is_shown(make_run, capsys):
     assert evaluate.main(["--run", str(run.root)]) == 3
     err = capsys.readouterr().err
     assert 'raise ZeroDivisionError("thirteen")' in err
-    assert "evaluate: Native.exploit raised ZeroDivisionError: thirteen" in err
+    assert "evaluate: VectorisedAgent.exploit raised ZeroDivisionError: thirteen" in err
 
 
 class Endless(fake.Fickle):
@@ -142,7 +142,7 @@ class Endless(fake.Fickle):
         return np.zeros(2, np.float32), 0.5, False, False, {}
 
 
-@pytest.mark.parametrize("algo", ["native", "kaiwu"])
+@pytest.mark.parametrize("algo", ["vectorised", "kaiwu"])
 def test_an_episode_that_never_ends_is_cut_and_named(make_run, result, capsys, monkeypatch, tmp_path, algo):
     monkeypatch.setattr(fake.Kaiwu, "exploit", lambda self, rows: [fake.ActData(action=0) for _ in rows])
     run = make_run("tests.arena.test_evaluate:Endless", algo)

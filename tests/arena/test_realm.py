@@ -78,10 +78,10 @@ def test_both_kinds_of_agents_play_the_same(make_run, meadow, result):
     def played(algo):
         run = make_run("realm-mini", algo, (0,), meadow)
         episodes = result("--trust", "--run", run.root, "--episodes", 40)["each"]
-        return [one | {"return": round(one["return"], 3)} for one in episodes]  # the native one adds up float32
+        return [one | {"return": round(one["return"], 3)} for one in episodes]  # the vectorised one adds up float32
 
-    native, kaiwu = played("walker"), played("kaiwu_walker")
-    assert native == kaiwu
+    vectorised, kaiwu = played("walker"), played("kaiwu_walker")
+    assert vectorised == kaiwu
 
 
 def test_two_models_meet_the_same_episodes(run, result):

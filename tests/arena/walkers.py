@@ -1,4 +1,4 @@
-"""Agents that walk through an open realm: to the nearest treasure, in the end to the end. The native one and the Kaiwu-style one do the
+"""Agents that walk through an open realm: to the nearest treasure, in the end to the end. The vectorised one and the Kaiwu-style one do the
 same. Model number n does not see the treasure at point n.
 """
 
@@ -28,7 +28,7 @@ class Walker(BaseAgent):
         return (min(seen.values())[1] if seen else end) - 1
 
 
-class Native(Walker):
+class VectorisedWalker(Walker):
     def setup(self, spaces: Any) -> None:
         assert spaces.legal_actions
 

@@ -162,7 +162,7 @@ def evil_registry(tmp_path):
     """An algo_conf that names the trap in one of its places."""
 
     def write(place: str) -> str:
-        names = {f"{role}_agent": "tests.arena.fake.Native" for role in ("actor", "learner", "aisrv")}
+        names = {f"{role}_agent": "tests.arena.fake.VectorisedAgent" for role in ("actor", "learner", "aisrv")}
         names |= {"train_workflow": "tests.arena.fake.vectorised_workflow", place: "a_trap_of_this_test.Env"}
         path = tmp_path / "algo_conf.toml"
         path.write_text("[evil]\n" + "".join(f'{key} = "{value}"\n' for key, value in names.items()))

@@ -98,12 +98,12 @@ CASES = {
         ("Fatal Python error: Segmentation fault", "in step"),
         {"app": "tests.mesh.agents.envs:Leaving", "env_conf": '{how = "segfault"}', "max_restarts": 1, **LOCAL},
     ),
-    "env, native": Case(
+    "env, vectorised": Case(
         "",
         "aisrv_0",
         "EnvError: the environment raised RuntimeError in step: broken on purpose: step",
         ('raise RuntimeError("broken on purpose: step")', "RuntimeError: broken on purpose: step"),
-        {"algo": "native", **LOCAL, **BROKEN_ENV},
+        {"algo": "vectorised", **LOCAL, **BROKEN_ENV},
     ),
 }
 

@@ -61,8 +61,8 @@ class Replaying(Toy):
     table = TableSpec(kind="replay")
 
 
-class Native(Toy):
-    """The same for the native workflow."""
+class VectorisedToy(Toy):
+    """The same for the vectorised workflow."""
 
     unroll_length = 4
 
