@@ -8,11 +8,11 @@ from pathlib import Path
 
 _TAIL_BYTES = 65_536
 _MEANINGS = {
-    "SIGSEGV": "a segmentation fault in native code",
-    "SIGBUS": "native code touched memory that is not there, such as a mapped file that was cut or a full /dev/shm",
-    "SIGFPE": "an arithmetic error in native code, such as an integer division by zero",
+    "SIGSEGV": "a segmentation fault in compiled code",
+    "SIGBUS": "compiled code touched memory that is not there, such as a mapped file that was cut or a full /dev/shm",
+    "SIGFPE": "an arithmetic error in compiled code, such as an integer division by zero",
     "SIGILL": "an instruction that this processor does not have, so a library was built for another one",
-    "SIGABRT": "native code gave up, by abort or a failed check",
+    "SIGABRT": "compiled code gave up, by abort or a failed check",
 }
 _WITHOUT_TRACE = {
     "SIGKILL": (

@@ -138,7 +138,7 @@ def main(role: str, service: str) -> NoReturn:
     """
     faulthandler.enable(
         file=sys.stdout, all_threads=True
-    )  # a crash in native code leaves every thread's traceback in the log
+    )  # a crash in compiled code leaves every thread's traceback in the log
     parser = argparse.ArgumentParser(prog=_program(role), description=f"The {role} process of a kaimesh run.")
     parser.add_argument("--conf", default="conf/configure_app.toml", help="configuration (default: %(default)s)")
     place = parser.add_mutually_exclusive_group()

@@ -63,7 +63,7 @@ class Trial:
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         raise ConfigError(
             f"{self._subject()} ended the process that built it ({how}), so every aisrv would end, too. Nothing was "
-            "started. Remove what ends it (a crash in native code, a call of exit). Its last lines:\n"
+            "started. Remove what ends it (a crash in compiled code, a call of exit). Its last lines:\n"
             f"{self._last_lines()}"
         )
 

@@ -166,7 +166,7 @@ def launch(
             stderr=subprocess.STDOUT,
             cwd=ROOT,
             start_new_session=True,
-            # A crash in native code is to leave a traceback in the log, from the first import of the process on.
+            # A crash in compiled code is to leave a traceback in the log, from the first import of the process on.
             env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", **environ},
         )
 

@@ -94,7 +94,7 @@ CASES = {
     "env, segmentation fault": Case(
         "",
         "aisrv_0",
-        "killed by SIGSEGV: a segmentation fault in native code",
+        "killed by SIGSEGV: a segmentation fault in compiled code",
         ("Fatal Python error: Segmentation fault", "in step"),
         {"app": "tests.mesh.agents.envs:Leaving", "env_conf": '{how = "segfault"}', "max_restarts": 1, **LOCAL},
     ),

@@ -52,7 +52,7 @@ class Service:
             self.work()
 
     def die(self, name: str) -> None:
-        """As native code does, where native code does it; SIGABRT as C's abort."""
+        """As compiled code does, where compiled code does it; SIGABRT as C's abort."""
         (self.context.run.root / f"{self.context.name}.do").unlink()
         if name == "SIGSEGV":
             ctypes.string_at(0)

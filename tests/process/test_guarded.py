@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
         pytest.param("os._exit(7)", 7, "prog: ended with exit code 7 before", marks=pytest.mark.long),
         ("os._exit(70)", 70, ""),  # a watch has said why
         pytest.param("ctypes.CDLL(None).exit(0)", 3, "prog: ended with exit code 0 before", marks=pytest.mark.long),
-        ("ctypes.string_at(0)", 139, "prog: killed by SIGSEGV: a segmentation fault in native code. The lines above"),
+        ("ctypes.string_at(0)", 139, "prog: killed by SIGSEGV: a segmentation fault in compiled code. The lines above"),
         pytest.param("ctypes.CDLL(None).abort()", 134, "prog: killed by SIGABRT", marks=pytest.mark.long),
         pytest.param(
             "os.kill(os.getpid(), 9)", 137, "prog: killed by SIGKILL: somebody killed it", marks=pytest.mark.long
