@@ -51,7 +51,7 @@ class Lane:
         plan = self._layouts.get(count)
         if plan is None:
             plan = layout(self.specs, count)
-            if count <= self.max_rows:  # a peer may send any number; not all are worth keeping
+            if count <= self.max_rows:  # a peer may send any number; larger ones are not kept
                 self._layouts[count] = plan
         return plan
 

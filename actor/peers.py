@@ -93,12 +93,13 @@ class Admission:
             )
         if spaces is not None and self.spaces not in (None, spaces):
             raise Refused(
-                f"spaces {spaces} differ from {self.spaces}, for which {agent}'s network was built; every aisrv of a "
-                "mesh must run the same environment"
+                f"spaces {spaces} differ from {self.spaces}, for which {agent}'s network was built, so this client "
+                "gets no predictions. Run the same environment in every aisrv of a mesh."
             )
         if specs is not None and self._specs not in (None, specs):
             raise Refused(
                 f"observations {specs.to_json()} differ from {Specs(self._specs or ()).to_json()}, which the first "
-                f"client declared; {agent} takes only one kind"
+                f"client declared. {agent} takes only one kind, so this client gets no predictions. Send the same "
+                "fields."
             )
         self.spaces, self._specs = spaces or self.spaces, specs or self._specs

@@ -124,7 +124,8 @@ class ActorServer:
             self._control(connection, header, payload)
         else:
             self._frames.refuse(
-                connection, f"a frame of kind {header.kind}, which an actor does not take. Send DATA or CONTROL."
+                connection,
+                f"an actor takes no frame of kind {header.kind} and closes the connection; send DATA or CONTROL",
             )
 
     def _gather(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
@@ -156,7 +157,9 @@ class ActorServer:
                 self._replies.predict_alone(connection, header, lane, payload)
                 return
         start = lane.rows
-        lane.add(payload, plan.offsets, rows)  # first, since it may raise MemoryError; then there is no request
+        lane.add(
+            payload, plan.offsets, rows
+        )  # before the rest, because it may raise MemoryError, and then nothing must have changed
         if start == 0:
             if not self._waiting:
                 self._deadline = self._clock() + self._max_wait_s

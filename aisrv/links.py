@@ -18,7 +18,7 @@ from kaimesh.process.life import Context
 from kaimesh.process.meter import Meter
 
 _STATUS_S = 2.0
-_MOST_REASONS = 8  # different reasons of refused saves that are logged
+_MOST_REASONS = 8  # at most so many different reasons of refused saves are logged
 
 
 class Sender(Protocol):

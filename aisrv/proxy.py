@@ -21,9 +21,8 @@ from kaimesh.process.meter import Meter
 
 _POLL_S = 0.002
 _FLUSH_S = 60.0
-ASK_S = (
-    5.0  # between two questions to the learner; samples on their way arrive in less, so that none seem to be missing
-)
+# Between two questions to the learner. Samples on their way arrive in less, so that none seem to be missing
+ASK_S = 5.0
 
 
 class OnPolicyGate:

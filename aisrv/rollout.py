@@ -33,7 +33,7 @@ from kaimesh.contract.user_agent import UserAgent
 from kaimesh.contract.workflow import vectorised
 from kaimesh.process.meter import Meter
 
-ENDLESS_STEPS = 30_000  # a warning is logged if the first episode has so many steps
+ENDLESS_STEPS = 30_000  # a warning is logged if a first episode has so many steps
 
 
 class RolloutAgent(Protocol):

@@ -73,8 +73,8 @@ def run_slots(
     and the error that explains it should be raised.
     """
     errors: list[BaseException] = []
-    # Causes of Stopped: an earlier error of the agent that ends every other thread's turn. A workflow that caught the
-    # error itself and continues is only heard of by these.
+    # The causes of Stopped. After an error of the agent, every thread that uses it gets Stopped with that error as its
+    # cause. If the workflow that got the error itself has caught it, only these show the error.
     causes: list[BaseException] = []
 
     def run(slot: int) -> None:
@@ -103,6 +103,6 @@ def run_slots(
                 deadline = min(deadline, time.monotonic() + _LAST_S)
     if errors:
         raise errors[0]
-    with user_code("aisrv: the agent, in a slot whose workflow went on,"):
+    with user_code("aisrv: the agent, in a slot whose workflow caught the error,"):
         if causes:
             raise causes[0]

@@ -19,9 +19,8 @@ from kaimesh.contract.recurrence import RecurrentState
 from kaimesh.contract.structs import protocol
 from kaimesh.contract.user_agent import UserAgent
 
-AT_ONCE = (
-    32  # episodes at the same time; also the rows of a padded batch, since a network's rounding may depend on them
-)
+# Episodes at the same time; also the rows of a padded batch, since a network's rounding may depend on them
+AT_ONCE = 32
 
 Report = Mapping[str, float]  # an environment's own numbers about an episode, see envs.episode_report
 

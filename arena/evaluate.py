@@ -120,7 +120,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     conf = _typed(arguments.conf) if arguments.conf else run.conf if run else DEFAULT_CONF
     if not arguments.trust:
         _check_origin(conf, typed=bool(arguments.conf) or run is None, app=arguments.app)
-    find_own_code()  # environments and agents of your own
+    find_own_code()  # makes the user's own environments and agents importable
     config = load(conf, overrides)
     wanted = arguments.model
     if wanted != "latest" and not wanted.isdecimal():
@@ -149,7 +149,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         _write_files(arguments, evaluation, episodes, result)
     except OSError as error:
         raise ConfigError(
-            f"{error.filename} cannot be written: {error.strerror}; the episodes were played in vain. Name another "
+            f"{error.filename} cannot be written: {error.strerror}; the result of the episodes is lost. Name another "
             "file."
         ) from error
     return result
@@ -287,7 +287,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line of tools/evaluate.sh; returns the exit code."""
     parser = _parser()
     arguments, own = parser.parse_known_args(argv)
-    arguments.own = own  # of the environment, if it has such options
+    arguments.own = own  # options that the environment itself may have
     if arguments.episodes < 1:
         parser.error(f"--episodes {arguments.episodes}: at least one is needed")
     if arguments.max_steps is not None and arguments.max_steps < 0:

@@ -66,8 +66,7 @@ class Publisher:
             self._changed.notify_all()
             if not self._changed.wait_for(self._is_done, timeout_s):
                 self._log.warning(
-                    "the last model did not reach the pool within %g s, so evaluations from the pool do not see it; "
-                    "--resume pushes it again",
+                    "the last model did not reach the pool within %g s, so the pool lacks it; --resume pushes it again",
                     timeout_s,
                 )
 
@@ -90,7 +89,7 @@ class Publisher:
                 self._again(folder, info, retry_s)
                 retry_s = min(2 * retry_s, _LAST_RETRY_S)
             except (MeshError, OSError) as error:  # for example, the user or the retention of dumps removed a file
-                self._log.warning("model %d was not pushed, the next dump will be: %s", info.id, error)
+                self._log.warning("model %d was not pushed, so actors wait for the next dump: %s", info.id, error)
                 self._done()
             else:
                 if self._meter.info.pop("model_pool", None):

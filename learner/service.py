@@ -25,7 +25,9 @@ class LearnerService:
     def __init__(self, context: Context) -> None:
         self._context = context
         app = context.config.app
-        self._user = context.make_agent("learner")  # before any heavy library: users' modules set theirs up on import
+        self._user = context.make_agent(
+            "learner"
+        )  # first, because users' modules may configure heavy libraries on import
         self._set_threads()
         from kaimesh.buffer.drawing.reader import Reader  # imports Reverb and TensorFlow
 

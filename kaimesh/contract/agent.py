@@ -162,7 +162,7 @@ class Recurrent(Protocol):
 
 
 class Featured(Protocol):
-    """A vectorised agent whose network sees features in place of the environment's observations."""
+    """A vectorised agent with a network for features, in place of the environment's observations."""
 
     def features(self, count: int, spaces: Spaces) -> Features | str | None:
         """The features of `count` slots of an environment with `spaces`; called before `setup`, which gets the spaces
@@ -181,7 +181,7 @@ class Slotted(Protocol):
 
 
 class Sampling(Protocol):
-    """A vectorised agent whose samples are not the unrolls as they are."""
+    """A vectorised agent that stores other samples than the unrolls as they are."""
 
     def sample_of(self, unrolls: Batch) -> Batch:
         """The samples to store, one for each of the N `unrolls` `[N, T(+1), ...]` (kaimesh/aisrv/rollout)."""

@@ -38,7 +38,7 @@ def columns_of(result: Any, rows: int, where: str) -> Batch:
         raise AgentError(f"{where} returned what cannot be sent to aisrv: {error}") from error
     except TypeError as error:  # len() of a 0-d column
         raise AgentError(
-            f"{where} returned a column without a batch axis ({error}), so its rows cannot be told apart. Return "
+            f"{where} returned a column without a batch axis ({error}), so it has no separate rows. Return "
             f"columns [{rows}, ...]."
         ) from error
     if not batch.columns:

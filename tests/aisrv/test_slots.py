@@ -107,7 +107,7 @@ def test_a_workflow_that_swallows_every_exception_ends_all_the_same() -> None:
             except Exception:
                 LOG.debug("never mind")
 
-    with pytest.raises(AgentError, match=r"whose workflow went on, raised KeyError: .first") as error:
+    with pytest.raises(AgentError, match=r"whose workflow caught the error, raised KeyError: .first") as error:
         run_slots(workflow, [env, env], ["first", "first"], LOG, None, stop)
     told = "".join(traceback.format_exception(error.value.__cause__))
     assert told.count("raise KeyError(agents[0])") == 1, "the lines of one thread, not of all"
