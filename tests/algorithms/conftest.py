@@ -1,4 +1,4 @@
-"""What the tests of a module share of their learners is freed with the module."""
+"""How the learners of tests run: what a module shares of them is freed with it, and some tests run theirs without a graph."""
 
 from __future__ import annotations
 
@@ -14,3 +14,16 @@ def learners() -> Iterator[None]:
     """Frees them."""
     yield
     forget()
+
+
+@pytest.fixture
+def op_by_op() -> Iterator[None]:
+    """Runs updates without a graph: for a test of few learns, whose subject is the mathematics, tracing would be all of its time.
+
+    That a traced update does the same is shown by test_learner.py.
+    """
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

@@ -92,6 +92,7 @@ def values_of(agent: Agent, weights: dict[str, np.ndarray], batch: Batch) -> np.
     return q.reshape(*batch.obs.shape[:2], -1)
 
 
+@pytest.mark.usefixtures("op_by_op")
 @pytest.mark.parametrize("double", [False, True])
 @pytest.mark.parametrize("n", [1, 3])
 def test_loss_and_errors_equal_those_of_the_definition(double: bool, n: int) -> None:
@@ -130,6 +131,7 @@ def test_loss_and_errors_equal_those_of_the_definition(double: bool, n: int) -> 
     np.testing.assert_allclose(metrics[PRIORITY], 0.9 * size.max(1) + 0.1 * mean + 1e-3, rtol=1e-4)
 
 
+@pytest.mark.usefixtures("op_by_op")
 def test_one_step_errors_equal_rlax() -> None:
     agent = make(PLAIN, n_step=1, importance_exponent=0.0, huber_delta=0.0, target_period=10**6, priority_floor=1e-9)
     for seed in range(3):
@@ -145,6 +147,7 @@ def test_one_step_errors_equal_rlax() -> None:
     np.testing.assert_allclose(agent.learn(batch)[PRIORITY], np.abs(wanted), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.usefixtures("op_by_op")
 def test_c51_loss_equals_rlax() -> None:
     agent = make(PLAIN, n_step=1, importance_exponent=0.0, target_period=10**6, **VARIANTS[2])
     for seed in range(3):
@@ -192,6 +195,7 @@ def test_garbage_in_masked_steps_changes_nothing(seed: int, reward: float, actio
     np.testing.assert_array_equal(*priorities)
 
 
+@pytest.mark.usefixtures("op_by_op")
 @pytest.mark.parametrize("config", VARIANTS, ids=IDS)
 def test_first_priorities_are_those_that_the_learner_would_give(config: dict[str, Any]) -> None:
     """With one network for all, and episodes as long as the trajectories: an actor's values are the learner's."""
@@ -213,6 +217,7 @@ def test_what_is_stored_of_a_step_is_small() -> None:
     assert stored.specs.row_bytes <= 8 * step + 4 * 5 + 4 + 4  # the last observation and action, the priority
 
 
+@pytest.mark.usefixtures("op_by_op")
 def test_the_target_network_follows_every_so_many_learns() -> None:
     agent = make(target_period=3, n_step=1)
     learner = agent._trained("")
@@ -225,6 +230,7 @@ def test_the_target_network_follows_every_so_many_learns() -> None:
             np.testing.assert_array_equal(now[name], value)
 
 
+@pytest.mark.usefixtures("op_by_op")
 def test_polyak_goes_a_share_of_the_way_with_every_learn() -> None:
     agent = make(target_rate=0.25)
     learner = agent._trained("")
@@ -236,6 +242,7 @@ def test_polyak_goes_a_share_of_the_way_with_every_learn() -> None:
         )
 
 
+@pytest.mark.usefixtures("op_by_op")
 def test_a_likely_sample_counts_less() -> None:
     """What is drawn twice as often as another, and weighs half of it, moves the weights as the two drawn alike do."""
     agent = make(importance_exponent=1.0)
@@ -273,6 +280,7 @@ def test_resume_is_exact(config: dict[str, Any], tmp_path: Path) -> None:
     assert saved(straight, tmp_path, 5) == saved(resumed, tmp_path, 6)
 
 
+@pytest.mark.usefixtures("op_by_op")
 @pytest.mark.parametrize(
     ("spaces", "config"),
     [*((LEGAL, config) for config in VARIANTS), (IMAGES, {}), (IMAGES, {"lstm_size": 8, "atoms": 5})],
@@ -347,6 +355,7 @@ def test_nan_in_a_column_is_named_and_changes_nothing(column: str) -> None:
         np.testing.assert_array_equal(value, before[name])
 
 
+@pytest.mark.usefixtures("op_by_op")
 def test_an_infinite_loss_is_an_error_before_the_weights_change() -> None:
     agent = make(huber_delta=0.0)
     batch = samples(agent)

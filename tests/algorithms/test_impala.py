@@ -34,6 +34,7 @@ def new(spaces: Spaces = DISCRETE, agent_type: str = "learner", **config: Any) -
     return agent
 
 
+@pytest.mark.usefixtures("op_by_op")
 @pytest.mark.parametrize("spaces", [DISCRETE, CONTINUOUS], ids=["discrete", "continuous"])
 @pytest.mark.parametrize("torso", ["shared", "separate"])
 def test_the_learner_recomputes_what_the_actor_recorded(spaces: Spaces, torso: str) -> None:
@@ -65,6 +66,7 @@ def test_the_policy_prefers_what_paid_though_another_one_acted(settings: dict[st
     assert metrics["behaviour_kl"] > 0.05
 
 
+@pytest.mark.usefixtures("op_by_op")
 @pytest.mark.parametrize("size", [30.0, np.inf])
 def test_garbage_in_masked_steps_changes_nothing(size: float, tmp_path: Path) -> None:
     clean = trajectories(make(), DISCRETE)
@@ -89,6 +91,7 @@ def test_garbage_in_masked_steps_changes_nothing(size: float, tmp_path: Path) ->
     assert results[0] == results[1]
 
 
+@pytest.mark.usefixtures("op_by_op")
 def test_valid_steps_do_matter(tmp_path: Path) -> None:
     batch = trajectories(make(), DISCRETE)
     results = []
@@ -102,6 +105,7 @@ def test_valid_steps_do_matter(tmp_path: Path) -> None:
     assert len(set(results)) == 4
 
 
+@pytest.mark.usefixtures("op_by_op")
 @pytest.mark.parametrize(
     ("key", "value"), [("rho_bar", 0.2), ("c_bar", 0.1), ("pg_rho_bar", 0.2), ("vtrace_lambda", 0.3)]
 )
@@ -115,6 +119,7 @@ def test_every_bound_of_v_trace_has_its_effect(key: str, value: float, tmp_path:
     assert results[0] != results[1]
 
 
+@pytest.mark.usefixtures("op_by_op")
 def test_rewards_are_clipped_and_then_scaled(tmp_path: Path) -> None:
     batch = trajectories(make(), DISCRETE)
     batch.columns["reward"] *= 10
@@ -125,6 +130,7 @@ def test_rewards_are_clipped_and_then_scaled(tmp_path: Path) -> None:
     assert saved(clipped, tmp_path, 0) == saved(plain, tmp_path, 1)
 
 
+@pytest.mark.usefixtures("op_by_op")
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
 def test_linear_schedule_reaches_0(optimizer: str, tmp_path: Path) -> None:
     agent = make(optimizer=optimizer, learning_rate_schedule="linear", total_learner_steps=4, learning_rate=0.4)
@@ -136,6 +142,7 @@ def test_linear_schedule_reaches_0(optimizer: str, tmp_path: Path) -> None:
     assert saved(agent, tmp_path, 6) == before
 
 
+@pytest.mark.usefixtures("op_by_op")
 def test_the_gradient_is_clipped_to_its_norm(tmp_path: Path) -> None:
     """RMSProp's first step is linear in the gradient where epsilon is large, so its length shows the clipping."""
     batch = trajectories(make(), DISCRETE)
@@ -149,6 +156,7 @@ def test_the_gradient_is_clipped_to_its_norm(tmp_path: Path) -> None:
     np.testing.assert_allclose(lengths, [grad_norm, 1e-2, 1e-3], rtol=1e-2)
 
 
+@pytest.mark.usefixtures("op_by_op")
 @pytest.mark.parametrize("settings", [{}, {"lstm_size": 8, "torso": "shared"}])
 def test_a_replayed_unroll_is_learned_from_as_a_fresh_one(settings: dict[str, Any], tmp_path: Path) -> None:
     """Drawn as likely as all others; with its behaviour's probabilities, and the state before its first step."""
@@ -167,6 +175,7 @@ def test_a_replayed_unroll_is_learned_from_as_a_fresh_one(settings: dict[str, An
     assert (priority > 0).all()
 
 
+@pytest.mark.usefixtures("op_by_op")
 def test_an_unroll_that_is_drawn_too_often_weighs_less(tmp_path: Path) -> None:
     batch = trajectories(make(), DISCRETE)
     often = np.where(np.arange(len(batch)) < 4, 1.0, 8.0)
@@ -181,6 +190,7 @@ def test_an_unroll_that_is_drawn_too_often_weighs_less(tmp_path: Path) -> None:
     assert len(set(results.values())) == 3
 
 
+@pytest.mark.usefixtures("op_by_op")
 def test_unrolls_with_larger_advantages_get_larger_priorities() -> None:
     batch = trajectories(make(), DISCRETE)
     batch.columns["reward"][:4] = 0.01

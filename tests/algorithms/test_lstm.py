@@ -130,6 +130,7 @@ def test_the_learner_unrolls_what_the_actors_stepped(agent_cls: Any, spaces: Spa
     assert np.abs(recomputed(agent, forgotten, batch.mask)[0] - batch.value).max() > 1e-3
 
 
+@pytest.mark.usefixtures("op_by_op")
 @AGENTS
 def test_learns_agree_with_the_actors_about_what_happened(agent_cls: Any) -> None:
     """Before the first gradient step the policy is the one that acted: no ratio differs from 1."""

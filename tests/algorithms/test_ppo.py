@@ -51,6 +51,7 @@ def test_predict_gives_columns_of_fixed_types(spaces: Spaces) -> None:
         np.testing.assert_array_equal(agent.exploit(batch).action, agent.exploit(batch).action)
 
 
+@pytest.mark.usefixtures("op_by_op")
 @pytest.mark.parametrize("shared", ["shared", "separate"])
 @pytest.mark.parametrize("spaces", [DISCRETE, CONTINUOUS], ids=["discrete", "continuous"])
 def test_learner_recomputes_what_the_actor_recorded(spaces: Spaces, shared: str) -> None:
@@ -236,6 +237,7 @@ def test_an_actor_predicts_with_the_model_that_it_loaded(spaces: Spaces, tmp_pat
     np.testing.assert_array_equal(actor.exploit(batch).value, learner.exploit(batch).value)
 
 
+@pytest.mark.usefixtures("op_by_op")
 def test_normalised_observations_are_the_same_in_actor_and_learner(tmp_path: Path) -> None:
     learner = make(normalize_observations=True, epochs=1, minibatches=1)
     for seed in range(3):
