@@ -93,11 +93,12 @@ class Forks:
         self._peer, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MOST_BYTES)
         command = [sys.executable, "-m", "tests.forks", str(theirs.fileno()), *self._modules]
-        subprocess.Popen(
+        server = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, **ONE_THREAD}, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
         )
         theirs.close()
-        atexit.register(self._peer.close)
+        atexit.register(server.wait, 10)
+        atexit.register(self._peer.close)  # which ends it; registered last, called first
         return self._peer
 
 
