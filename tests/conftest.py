@@ -18,10 +18,10 @@ from tests.harness import ROOT, Mesh
 
 bypass()  # a proxy in the developer's environment
 
-# Tests that start processes under supervision: all of these folders, and those that use one of these fixtures. They are marked `mesh`.
+# Tests that start processes under supervision are marked `mesh`: all of these folders, and users of these fixtures.
 MESH_FOLDERS = ("mesh", "learning", "soak")
 MESH_FIXTURES = {"mesh", "shared_mesh", "running", "on_disk", "failing"}
-# With `-n`, one worker takes these after one another: what they show takes time, which two that train at once would take from each other.
+# With `-n`, one worker takes all of these in turn: they measure time, which another mesh beside them would change.
 ONE_AT_A_TIME = (
     "tests/learning/",
     *(
@@ -32,7 +32,7 @@ ONE_AT_A_TIME = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what needs a mesh, and moves what takes longest to the front, so that no worker ends long before the other."""
+    """Marks what needs a mesh, and moves what takes longest to the front, so that all workers end together."""
     for item in items:
         folder = item.path.relative_to(ROOT / "tests").parts[0]
         if folder in MESH_FOLDERS or MESH_FIXTURES.intersection(getattr(item, "fixturenames", ())):
@@ -66,7 +66,7 @@ settings.register_profile("anew", deadline=None, suppress_health_check=[HealthCh
 settings.register_profile("same", settings.get_profile("anew"), derandomize=True)
 settings.load_profile("same")
 
-# A shell's background job ignores Ctrl-C, and what it starts inherits that: the tests that press it would wait for ever.
+# A shell's background job ignores Ctrl-C, and its children inherit that: tests that send it would wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -82,7 +82,7 @@ def root_logger() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def hyper_parameters() -> Iterator[None]:
-    """What a test writes into diy's Config, a plain class, is put back: a preset would reach later tests. Its agents are gone, too."""
+    """Puts back what a test wrote into diy's Config, a plain class that later tests use too, and forgets its agents."""
     before = dict(vars(Config))
     yield
     forget_agents()
@@ -107,7 +107,7 @@ class _InternalErrors(logging.Handler):
 
 @pytest.fixture(autouse=True)
 def internal_errors() -> Iterator[list[str]]:
-    """Fails where a server in this process met a bug of ours and went on. A test that provokes one clears the list that this is."""
+    """Fails where a server in this process met a bug of ours. A test that provokes one clears the list."""
     handler = _InternalErrors()
     logging.getLogger().addHandler(handler)
     yield handler.found

@@ -1,7 +1,8 @@
 """Child processes that need not import anything: a server that has imported what they need forks them.
 
-A child is `python -m MODULE ...`, `python -c CODE ...` or `python FILE ...` with its own folder, environment, output and exit, as from a fresh interpreter;
-only the second or two of imports are saved. A test of the start itself, or of what is imported, starts a fresh interpreter.
+A child is `python -m MODULE ...`, `python -c CODE ...` or `python FILE ...` with its own folder,
+environment, output and exit, as from a fresh interpreter; only the second or two of imports are saved. What tests a start or an import
+itself starts a fresh interpreter.
 
 `python -m tests.forks FD MODULE ...` is the server; it has one thread, so forking loses none.
 """
@@ -52,7 +53,8 @@ class Forks:
     ) -> Fork:
         """Starts `python WORDS`; words: `-m MODULE ...`, `-c CODE ...` or `FILE ...`.
 
-        stdin: DEVNULL, or a terminal, which is then the child's own. stdout, stderr: a descriptor, PIPE, DEVNULL, or STDOUT for stderr.
+        stdin: DEVNULL, or a terminal, which is then the child's own. stdout: a descriptor, PIPE or DEVNULL.
+        stderr: also STDOUT.
         """
         order = {
             "words": [str(word) for word in words],
@@ -165,7 +167,7 @@ class Fork:
 
 
 def serve(peer: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """Answers requests. Returns in a child what it is to run and its streams, and in the server None, once nobody asks any more."""
+    """Answers requests until nobody asks any more, then returns None; in a child, what it is to run and its streams."""
     ended: dict[int, int] = {}
     while True:
         message, fds, _, _ = socket.recv_fds(peer, MOST_BYTES, 3)

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WAIT_S = 180.0  # for what takes some seconds: a machine may be slow, and others may use it
 
 
-# Below those that the kernel gives out by itself, as to a connection or to a server on port 0, which would take one meanwhile.
+# Below the range from which the kernel gives ports to connections and to servers on port 0.
 # Workers of pytest-xdist have ports of their own: of two workers one takes the even, one the odd ones.
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 _PORTS = range(11_000 + _WORKER, 32_000, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
@@ -48,7 +48,7 @@ def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any
 
 
 def connected(client: Any) -> Any:
-    """The same gRPC client, or kaimesh.wire.grpc_edge.Channel, once it is connected: a busy machine may need more than one attempt."""
+    """The same gRPC client or Channel of kaimesh.wire.grpc_edge, once connected; that may take several attempts."""
     import grpc
 
     channel = getattr(client, "_channel", client)

@@ -12,7 +12,7 @@ VARIABLES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_prox
 
 @contextmanager
 def dead_proxy(kind: str) -> Iterator[dict[str, str]]:
-    """Environment variables that name it. kind: "silent" or "refusing". Raises AssertionError: somebody went to the silent one."""
+    """Environment variables that name it. kind: "silent", "refusing". Raises AssertionError: the silent was used."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         if kind == "refusing":

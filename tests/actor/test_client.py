@@ -225,13 +225,21 @@ def test_large_observations_travel(serve: Serve) -> None:
         np.testing.assert_array_equal(client.receive()[0].copy, frames)
 
 
+def spoken(kind: int, data: dict[str, Any]) -> bytes:
+    payload = wire.to_json(data)
+    return wire.encode(kind, len(payload)) + payload
+
+
+ACTION = spoken(Kind.SPECS, {"specs": [["action", "<i8", []]]})
+
+
 @pytest.mark.parametrize(
     "answer",
     [
         lambda tag: wire.encode(Kind.DATA, 8, rows=2, tag=tag) + bytes(8),  # before any SPECS
         lambda tag: spoken(Kind.SPECS, {"specs": [["action", "O", []]]}) + wire.encode(Kind.DATA, 0, rows=2, tag=tag),
-        lambda tag: spoken(Kind.SPECS, {"specs": [["action", "<i8", []]]}) + wire.encode(Kind.DATA, 24, rows=3, tag=tag) + bytes(24),
-        lambda tag: spoken(Kind.SPECS, {"specs": [["action", "<i8", []]]}) + wire.encode(Kind.DATA, 16, rows=2, tag=tag + 1) + bytes(16),
+        lambda tag: ACTION + wire.encode(Kind.DATA, 24, rows=3, tag=tag) + bytes(24),
+        lambda tag: ACTION + wire.encode(Kind.DATA, 16, rows=2, tag=tag + 1) + bytes(16),
         lambda tag: wire.encode(Kind.ACK, 0, tag=tag),
         lambda tag: wire.encode(Kind.ERROR, 1, tag=tag) + b"[",
         lambda tag: b"GET / HTTP/1.1\r\n\r\n" + bytes(32),
@@ -264,8 +272,3 @@ def test_an_actor_that_answers_nonsense_is_left_for_the_next(
         assert client.address == good.address
         client.close()
         thread.join(DEADLINE_S)
-
-
-def spoken(kind: int, data: dict[str, Any]) -> bytes:
-    payload = wire.to_json(data)
-    return wire.encode(kind, len(payload)) + payload

@@ -1,4 +1,4 @@
-"""The agent that a workflow sees against links that check what they receive, and the on-policy gate with real threads."""
+"""The agent that a workflow sees, over links that check what they receive; and the on-policy gate with real threads."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_the_gate_holds_until_the_next_version_and_only_after_the_share() -> Non
 
 
 def held_gate(answers: list[int | Exception]) -> tuple[threading.Thread, list[int], Meter, threading.Event]:
-    """A gate that waits for model 1 and hears `answers`, the last one again and again, when it asks what the learner lacks."""
+    """A gate that waits for model 1. Asking what the learner lacks, it hears `answers`, then the last one for ever."""
     stop, meter, version, mesh = threading.Event(), Meter("aisrv_0"), [0], links()
 
     def short(of: int) -> int:

@@ -147,7 +147,7 @@ def test_on_policy_asks_again_so_that_an_unroll_is_of_one_model() -> None:
 
 
 class Remembering(Echo):
-    """Its state before an observation is the number of those that it has seen in the episode, which is the observation's age."""
+    """A recurrent agent: its state before an observation is the number of observations of the episode so far."""
 
     def initial_state(self, count: int) -> dict[str, np.ndarray]:
         return {"seen": np.zeros((count, 1), np.float32)}

@@ -1,4 +1,4 @@
-"""How the learners of tests run: what a module shares of them is freed with it, and some tests run theirs without a graph."""
+"""How the learners of tests run: those that a module shares are freed with it; some updates run without a graph."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def learners() -> Iterator[None]:
 
 @pytest.fixture
 def op_by_op() -> Iterator[None]:
-    """Runs updates without a graph: for a test of few learns, whose subject is the mathematics, tracing would be all of its time.
+    """Runs updates without a graph. In a test of the mathematics with few learns, tracing would take most of the time.
 
     That a traced update does the same is shown by test_learner.py.
     """

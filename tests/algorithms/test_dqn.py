@@ -41,7 +41,7 @@ IDS = ["default", "plain", "c51", "lstm", "polyak"]
 
 
 def make(spaces: Spaces = LEGAL, **config: Any) -> Agent:
-    """A learner whose Config differs from the default in `config`, at its beginning; each call sets back the same one."""
+    """A learner at its beginning, with `config` in place of defaults. Equal arguments give the same object again."""
     agent: Agent = again(Agent, spaces, **config)
     return agent
 
@@ -53,7 +53,7 @@ def new(spaces: Spaces = LEGAL, agent_type: str = "learner", **config: Any) -> A
 
 
 def unrolls(agent: Agent, spaces: Spaces = LEGAL, *, seed: int = 0, count: int = 8, length: int = 12) -> Batch:
-    """As the rollout makes them, from random observations and the agent's own predictions, with ends and reset steps."""
+    """As the rollout makes them: random observations, the agent's own predictions, with ends and reset steps."""
     rng = np.random.default_rng(seed)
     rows = count * (length + 1)
     if spaces.obs_dtype == "|u1":
@@ -422,8 +422,9 @@ def test_tensorflow_is_imported_by_the_learner_only(agent_type: str) -> None:
 def test_config_reports_contradictions() -> None:
     assert Config().check() == []
     wrong: dict[str, Any] = {
-        "unroll_length": 0, "n_step": 0, "gamma": 1.1, "epsilon": -0.1, "network": "vgg", "activation": "gelu", "atoms": 0,
-        "learning_rate": 0.0, "huber_delta": -1.0, "priority_max_share": 2.0, "hidden_sizes": (), "target_period": 0,
+        "unroll_length": 0, "n_step": 0, "gamma": 1.1, "epsilon": -0.1, "network": "vgg", "activation": "gelu",
+        "atoms": 0, "learning_rate": 0.0, "huber_delta": -1.0, "priority_max_share": 2.0,
+        "hidden_sizes": (), "target_period": 0,
     }  # fmt: skip
     for key, value in wrong.items():
         found = Config(**{key: value}).check()

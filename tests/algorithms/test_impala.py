@@ -23,7 +23,7 @@ from tests.algorithms.trajectories import CONTINUOUS, DISCRETE, IMAGES, again, m
 
 
 def make(spaces: Spaces = DISCRETE, **config: Any) -> Agent:
-    """A learner whose Config differs from the default in `config`, at its beginning; each call sets back the same one."""
+    """A learner at its beginning, with `config` in place of defaults. Equal arguments give the same object again."""
     agent: Agent = again(Agent, spaces, **config)
     return agent
 

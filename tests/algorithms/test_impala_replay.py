@@ -23,7 +23,7 @@ MOST_STEPS = 1_000_000
 
 
 def steps_to_475(fresh: int, exponent: float) -> int:
-    """Env steps until the last 100 episodes of CartPole average 475; batches have B trajectories, `fresh` of them new."""
+    """Env steps until the last 100 episodes of CartPole average 475, with `fresh` new trajectories of B in a batch."""
     cls = partial(Agent, config=Config(seed=1, reward_scale=0.05))
     envs = gymnasium.make_vec("CartPole-v1", num_envs=fresh, vectorization_mode="vector_entry_point")
     actor, learner = cls("actor"), cls("learner")

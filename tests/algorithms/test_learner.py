@@ -19,7 +19,7 @@ from tests.algorithms.trajectories import DISCRETE, made, trajectories
 
 @pytest.mark.parametrize("agent_cls", [PPO, Impala, DQN], ids=["ppo", "impala", "dqn"])
 def test_a_traced_update_does_what_its_operations_do(agent_cls: Any) -> None:
-    """Metrics and weights after two learns from samples with all columns; what TensorFlow fuses in a graph may round otherwise."""
+    """Metrics and weights after two learns. In a graph TensorFlow fuses operations, which rounds otherwise."""
     once = {"epochs": 1, "minibatches": 1} if agent_cls is PPO else {}
     results = []
     for eagerly in (False, True):

@@ -96,7 +96,7 @@ def test_nothing_flows_across_a_reset() -> None:
 
 
 def recomputed(agent: Any, batch: Batch, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values [B, T + 1] and log-probabilities [B, T + 1] as the learner unrolls them, with episodes as `mask` [B, T] says."""
+    """Values and log-probabilities `[B, T + 1]` as the learner unrolls them; `mask` `[B, T]` tells the episodes."""
     learner = agent._learner
     columns = {name: np.swapaxes(batch.columns[name], 0, 1) for name in ("obs", "action", "log_prob")}
     reset = lstm_unroll.resets(tf.constant(mask.T))

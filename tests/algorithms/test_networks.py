@@ -1,4 +1,4 @@
-"""Shared network parts: NumPy against TensorFlow, distributions against scipy, initial weights, the optimizer, running moments."""
+"""Parts of networks: NumPy against TensorFlow, distributions against scipy, first weights, optimizer, moments."""
 
 from __future__ import annotations
 

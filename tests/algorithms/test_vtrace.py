@@ -34,7 +34,7 @@ def targets(data: Trajectories, log_rho: np.ndarray, **settings: float) -> VTrac
 def oracle(
     data: Trajectories, log_rho: np.ndarray, gamma: float, lam: float, rho_bar: float, c_bar: float, pg_rho_bar: float
 ) -> VTrace:
-    """Equation 1 for every s by itself, O(T^2): `v_s = V_s + sum_t gamma^(t-s) (prod_i<t c_i) delta_t` within s's episode."""
+    """Equation 1 for every s, O(T^2): `v_s = V_s + sum_t gamma^(t-s) (prod_i<t c_i) delta_t` within s's episode."""
     length, count = data.reward.shape
     value, ratio = data.value.astype(np.float64), np.exp(log_rho.astype(np.float64))
     target, advantage = value[:-1].copy(), np.zeros((length, count))

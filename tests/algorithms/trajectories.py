@@ -33,7 +33,7 @@ _learners: dict[str, tuple[Any, Path]] = {}  # each with the folder that holds i
 
 
 def again(agent_cls: Any, spaces: Spaces = DISCRETE, **config: Any) -> Any:
-    """A learner as `made` makes it, but for the same arguments the same one, set back to its beginning: a trace takes a second.
+    """A learner as `made` makes it. Equal arguments give the same object, set back to its beginning: tracing is slow.
 
     A test that compares two learners of the same arguments, or two lives of one, takes `made`.
     """

@@ -58,7 +58,7 @@ class Person:
         return "\n".join(self.screen.display)
 
     def sees(self, *wanted: str) -> str:
-        """Waits until the screen shows everything in `wanted`; returns the screen, whose later lines may still be under way."""
+        """Waits until the screen shows all of `wanted`; returns the screen, whose later lines may still be missing."""
         return self._until(lambda: all(text in self.text() for text in wanted), f"{wanted} on the screen")
 
     def said(self, wanted: str) -> None:

@@ -19,7 +19,7 @@ SEEDS = range(1000, 1100)
 
 
 class Slot:
-    """Episodes of seed % 7 + 1 steps; step t of seed s is worth s + t in true rewards, 0 when clipped. Observes seed and t."""
+    """Episodes of seed % 7 + 1 steps. Step t of seed s: true reward s + t, 0 when clipped; observation (s, t)."""
 
     legal_actions = None
     under_way: ClassVar[list[Slot]] = []

@@ -236,7 +236,8 @@ def test_a_page_needs_nothing_and_runs_nothing_from_outside(tmp_path, capsys, re
 STUB = """
 const made = [];
 function node(tag) {
-  const pen = new Proxy({}, { get: (held, name) => name in held ? held[name] : (...given) => { pens.push([name, ...given]); },
+  const pen = new Proxy({}, { get: (held, name) =>
+                                name in held ? held[name] : (...given) => { pens.push([name, ...given]); },
                               set: (held, name, value) => { held[name] = value; return true; } });
   const it = { tag, style: {}, children: [], listeners: {}, textContent: "", clientWidth: 640, getContext: () => pen,
     appendChild(child) { it.children.push(child); }, addEventListener(name, f) { it.listeners[name] = f; }, blur() {} };
@@ -262,7 +263,8 @@ press("End"); report.push(told());
 press(" "); frame(0); frame(1000); report.push(told());
 press("ArrowUp"); press("ArrowUp"); report.push(ids.speed.value);
 ids.slider.value = "5"; ids.slider.listeners.input(); report.push(told());
-console.log(JSON.stringify({ report, drawn: pens.map((one) => one[0]), wrong: pens.flat().filter((x) => Number.isNaN(x)).length }));
+const wrong = pens.flat().filter((x) => Number.isNaN(x)).length;
+console.log(JSON.stringify({ report, drawn: pens.map((one) => one[0]), wrong }));
 """
 
 

@@ -66,7 +66,7 @@ def test_the_realm_is_walked_by_keys_and_recorded_exactly(person, tmp_path):
 
 
 def test_an_episode_ends_with_the_optimum_and_r_begins_the_next(person, tmp_path):
-    """The keys are those of a script that follows the optimum's route; the screen's score is the vector environment's."""
+    """The keys are those of a script that follows the best route; the score shown is the vector environment's."""
     keys, score = followed("realm-mini", 5)
     file = tmp_path / "mine.json"
     me = person("--app", "realm-mini", "--seed", "5", "--record", str(file), columns=120)

@@ -71,7 +71,8 @@ def test_samples_have_one_shape_and_lose_nothing(monkeypatch, count, terminated)
     assert all(type(sample) is SampleData for sample in samples)
     batch = Batch.of(samples)
     assert {name: column.shape[1:] for name, column in batch.columns.items()} == {
-        "feature": (4, 4), "legal_act": (4, 2), "action": (4,), "log_prob": (4,), "reward": (4,), "value": (5,), "mask": (4,)
+        "feature": (4, 4), "legal_act": (4, 2), "action": (4,), "log_prob": (4,), "reward": (4,), "value": (5,),
+        "mask": (4,),
     }  # fmt: skip
     assert batch.mask.sum() == count
     assert batch.reward[batch.mask].tolist() == list(range(count))

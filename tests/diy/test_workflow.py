@@ -1,4 +1,4 @@
-"""The workflow with an environment and an agent in one process: what wrapper_type = "local" does, without the services."""
+"""The workflow with an environment and an agent in one process, as with wrapper_type = "local", without services."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def test_a_short_run_learns_saves_and_writes_curves(run_dir, monkeypatch):
 def test_aisrv_needs_no_tensorflow():
     """The remote side: definitions, workflow and the agent of type aisrv, in a fresh interpreter."""
     code = (
-        "import sys; from kaimesh import envs; from diy.train_workflow import workflow; from diy.algorithm.agent import Agent; "
+        "import sys; from kaimesh import envs; from diy.train_workflow import workflow; "
+        "from diy.algorithm.agent import Agent; "
         "env = envs.facade('gym:CartPole-v1'); Agent('aisrv').setup(env.spaces); "
         "sys.exit('tensorflow' in sys.modules or 'reverb' in sys.modules)"
     )

@@ -1,4 +1,4 @@
-"""What files from somebody else may name: built-in environments and plain values; nothing else is imported or called."""
+"""What a stranger's file may name: built-in environments and plain values. Nothing else is imported or called."""
 
 from __future__ import annotations
 

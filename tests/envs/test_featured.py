@@ -18,7 +18,7 @@ COUNTER = (
 
 
 class Doubled:
-    """Twice the observation and the sum of the rewards so far as features; rewards are 100 times those of the environment."""
+    """Features: twice the observation, and the sum of rewards so far. Rewards: 100 times the environment's."""
 
     def __init__(self, count: int, spaces: Spaces) -> None:
         self.spaces = spaces._replace(obs_shape=(3,))

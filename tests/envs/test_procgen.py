@@ -1,4 +1,4 @@
-"""Procgen in NEXT_STEP mode, against the games themselves: what is seen, when episodes end, what is lost and what is not."""
+"""Procgen in NEXT_STEP mode against the games themselves: what is seen, when episodes end, what is lost."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_what_is_drawn_was_learned_from_before_and_its_priority_is_known() -> No
 
 
 def test_draws_follow_the_priorities() -> None:
-    """A chi-square test over the last 40 rows, where row number n has the priority 1 + n % 5; draws by equal parts vary less."""
+    """A chi-square test of the last 40 rows; row n has the priority 1 + n % 5. Draws by equal parts vary less."""
     mixer = Mixer(lambda number: 1.0 + number % 5, fresh=5, capacity=45)
     wanted, got = np.zeros(5), np.zeros(5)
     for number in range(3000):

@@ -139,7 +139,7 @@ def test_curves_are_written_once_an_interval(tmp_path):
 
 
 def curve(bench: Bench, tag: str) -> list[int]:
-    """The steps at which the event file has the scalar: records of u64 length, u32 checksum, the event, u32 checksum."""
+    """The steps of a scalar in an event file: records of u64 length, u32 checksum, the event, u32 checksum."""
     (path,) = (bench.run.tensorboard / "learner").iterdir()
     data, steps = path.read_bytes(), []
     while data:

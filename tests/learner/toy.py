@@ -24,7 +24,7 @@ ENTRY = AlgoEntry("toy", "toy.agent.Agent", "toy.agent.Agent", "toy.agent.Agent"
 
 
 class ToyAgent(BaseAgent):
-    """Momentum descent on the mean of the samples: the same weights only with the same momentum. `learns` counts over resumes."""
+    """Momentum descent on the samples' mean: equal weights need equal momentum. `learns` goes on after a resume."""
 
     table = TableSpec(kind="queue")
 

@@ -1,4 +1,4 @@
-"""benchmarks/backpressure.py in short: one side of the mesh is slow, the other waits and says so, and no sample disappears."""
+"""benchmarks/backpressure.py in short: one side is slow, the other waits and says so, and no sample disappears."""
 
 from __future__ import annotations
 

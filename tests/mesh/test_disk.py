@@ -1,4 +1,4 @@
-"""A disk that is full while the learner dumps: training pauses in words, the last good model stays, room lets it go on."""
+"""A disk that fills while the learner dumps: training pauses in words, keeps the last good model, goes on with room."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user's code can do wrong, each in a mesh of its own: the mesh ends by itself and says what, where and why."""
+"""What the user's code can do wrong, one mesh each: the mesh ends by itself and says what, where and why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mesh against the serial run: the same learns give the same bytes, in one process, twice, and through five processes."""
+"""The same learns give the same bytes: in one process, in another, and through the five processes of a mesh."""
 
 from __future__ import annotations
 

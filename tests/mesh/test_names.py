@@ -1,4 +1,4 @@
-"""A user's own packages and modules may be called like any room of ours: a mesh is started from a folder full of them."""
+"""A user's packages and modules may be called like any room of ours: a mesh starts from a folder full of them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def test_names_of_ours_are_free_for_users(kind: str, tmp_path: Path, mesh: Mesh)
     flags = [word for key, value in mesh.settings.items() for word in ("--set", f"{key}={value}")]
     done = subprocess.run(
         [ROOT / "tools/start.sh", "--wait", "--max-seconds", "5", "--app", app, "--set", "aisrv_count=1", *flags],
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, text=True, capture_output=True, timeout=240, check=False,
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, text=True, capture_output=True, timeout=240,
+        check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout}{done.stderr}{mesh.logs()}"
     assert json.loads(mesh.run.result.read_text())["learner_steps"] > 0

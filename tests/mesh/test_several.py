@@ -1,4 +1,4 @@
-"""Two buffers and two actors: samples spread over both servers, aisrv share the actors out and move on when one is gone."""
+"""Two buffers and two actors: samples go to both servers; aisrv share the actors, and leave one that is gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stall never looks like silence: whoever waits says for what, and what no deadline can reach is ended by the watchdog."""
+"""A stall is told: who waits says for what, and the watchdog ends a process that no deadline can reach."""
 
 from __future__ import annotations
 

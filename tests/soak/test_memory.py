@@ -1,7 +1,8 @@
-"""Nothing grows with the work done: a mesh of small batches does 24,000 learns, each with a dump, a push, and a swap in the actor.
+"""Nothing grows with the work: a mesh of small batches does 24,000 learns, each with a dump, a push and a swap.
 
-The first 4,000 fill what has a fixed size (tables, histories, allocators). From then on each process's anonymous memory may rise by
-MOST_BYTES; before the mend the learner's rose by 40 MB or more. The run directory and what is open must stand still.
+The first 4,000 fill what has a fixed size (tables, histories, allocators). From then on each process's anonymous memory
+may rise by MOST_BYTES; before the leak was closed the learner's rose by 40 MB or more. The run directory, open
+files and threads must not grow.
 """
 
 from __future__ import annotations

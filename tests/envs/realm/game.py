@@ -16,7 +16,7 @@ SPREAD = [(32, 32), *[(4 + 8 * (n % 4), 4 + 8 * (n // 4)) for n in range(15)]]
 
 
 def open_world(size: int = 64, walls=(), points=None) -> RealmMap:
-    """A free square with a wall around it; walls: (x, z, width, height) in cells. points: those that differ from SPREAD."""
+    """A free square with a wall around it. walls: (x, z, width, height) in cells. points: other than SPREAD's."""
     walkable = np.zeros((size, size), bool)
     walkable[1:-1, 1:-1] = True
     for x, z, width, height in walls:

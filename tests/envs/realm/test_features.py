@@ -218,7 +218,7 @@ def test_500_units_are_a_bump_wherever_they_are_walked(tmp_path):
 
 
 def test_rays_along_the_axes_stay_in_their_row_of_cells(tmp_path):
-    """On the border of a free and a walled column: the cosine of 270 degrees is -2e-16, and must not lead into the wall."""
+    """On the border of a free and a walled column: cos(270 degrees) is -2e-16, and must not lead into the wall."""
     walk = on_map(tmp_path, open_world(walls=[(29, 20, 1, 30)]), treasure_id=[])
     walk.place(30 * 500.0, 40 * 500 + 250)
     east, north, west, south = blocks_of(walk.seen[0])["rays"][::4]
@@ -287,7 +287,7 @@ def test_the_first_observation_must_be_of_the_worlds_size():
 
 
 def test_compiled_features_use_no_compiled_code_of_another_file():
-    """Numba looks at a function's own file only, so an edit elsewhere would have no effect until the cache is deleted."""
+    """Numba checks a function's own file only: an edit of another would do nothing until the cache is deleted."""
     compiled = [one for one in vars(realm).values() if hasattr(one, "py_func")]
     own = [one for one in compiled if inspect.getmodule(one.py_func) is realm]
     assert len(own) > 5

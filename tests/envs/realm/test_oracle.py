@@ -95,7 +95,7 @@ def test_lengths_go_around_walls_by_their_corners():
 
 
 def fewest_steps(realm, start: int, end: int) -> int:
-    """Breadth-first over places that walking reaches, one for each 40 x 40 units: nearly the fewest steps, never fewer."""
+    """Breadth-first over places that walking reaches, one for each 40 x 40 units: nearly the fewest, never fewer."""
     walkable = realm.walkable.astype(np.uint8)
     goal = realm.positions[end]
     seen, front = set(), [tuple(realm.positions[start])]
@@ -127,7 +127,7 @@ def test_the_way_from_start_to_end_is_nearly_a_search_over_all_walks(seed):
 
 
 def enumerate_orders(realm, treasures, max_step):
-    """The best score over all subsets, orders and one visit of the buff at any place: what the dynamic programme must find."""
+    """The best score over all subsets and orders and one visit of the buff at any place: what the oracle must find."""
     between, leaving = (lengths[0] for lengths in legs.legs(realm))
 
     def fast(units):
@@ -191,7 +191,7 @@ def test_a_second_visit_of_the_buff_waits_until_it_is_back():
 
 
 def changed(actions, rng, highest):
-    """Variants of a sequence in 64 columns: some actions changed, left out or repeated; the first column is as it was."""
+    """64 variants of a sequence, in columns: actions changed, left out or repeated. The first is the sequence."""
     tries = np.repeat(np.array([*actions, *rng.integers(0, 8, 20)])[:, None], 64, 1)
     for column in range(1, 64):
         for _ in range(rng.integers(1, 4)):
@@ -269,7 +269,7 @@ def test_a_second_flash_waits_607_steps(monkeypatch, walked, with_flash, steps, 
 
 
 def test_the_buff_may_be_visited_again(monkeypatch):
-    """Everything is near the buff but far apart, so every fast walk counts: 49000 units each, 50 steps instead of 70."""
+    """Everything is near the buff but far apart, so every fast walk counts: 49000 units each, 50 steps, not 70."""
     between = np.full((2, 16, 16), 400_000.0)
     between[:, 0, [3, 4, 1]] = between[:, [3, 4], 0] = 160_000.0
     between[:, 2, 0] = 0.0

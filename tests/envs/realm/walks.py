@@ -1,4 +1,4 @@
-"""The Realm for tests of its features: heroes that walk, and what the features and rewards should be, from the game's own state."""
+"""Heroes that walk, and what their features and rewards should be, computed from the game's own state."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Walk:
         return shaped
 
     def place(self, x: float, z: float) -> None:
-        """Puts the first hero somewhere, in units, and shows it to the features as a start, which needs no middle of a cell."""
+        """Puts the first hero anywhere, in units, and starts his episode there, also off the middle of a cell."""
         self.state.x[0], self.state.z[0] = x, z
         observations, *_ = self.realm._observe(self.world, self.state)
         nothing = np.zeros(1, bool)
@@ -59,13 +59,13 @@ def way(walk: Walk, i: int, point: int) -> int:
 
 
 def target(walk: Walk, i: int) -> int:
-    """The point to go for: the treasure with the shortest way, the one with the lowest number among equals; or the end."""
+    """The point to go for: the treasure with the shortest way, the lowest number among equals; without one, the end."""
     there = [n for n in range(1, 16) if walk.state.present[i, n]]
     return min(there, key=lambda n: way(walk, i, n)) if there else int(walk.state.end[i])
 
 
 def wanders(walk: Walk, rng: np.random.Generator) -> np.ndarray:
-    """Actions that mostly lead to the targets, so that everything happens: towards them, at random, into walls, flashes."""
+    """Actions so that everything happens: mostly towards the targets, else at random, into walls, flashes."""
     actions = rng.integers(0, 8, len(walk.seen))
     for i in range(len(actions)):
         row, column = cell_of(walk, i)

@@ -1,4 +1,4 @@
-"""An agent whose network is for another width than the observations, as after a change of the features in one place of two."""
+"""An agent whose network has another width than the observations, as after half of a change of the features."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FITS = 50  # of catch's observations
 
 
 class Wide(Toy):
-    """Its first prediction fits. In all later ones, of every slot, an argument does not: TensorFlow 2.15 then keeps its lock."""
+    """Its first prediction fits; in all later ones an argument does not, after which TensorFlow 2.15 keeps its lock."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         import tensorflow as tf
