@@ -1,5 +1,6 @@
-"""Agents that walk through an open realm: to the nearest treasure, in the end to the end. The vectorised one and the Kaiwu-style one do the
-same. Model number n does not see the treasure at point n.
+"""Agents that walk through an open realm, to the nearest treasure and at last to the end; vectorised and Kaiwu-style.
+
+Both do the same. Model number n does not see the treasure at point n.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""docs/agents.md and its Chinese twin: they name every optional member of the contract, and their example is an agent."""
+"""docs/agents.md and its Chinese twin: they name all optional members of the contract; their example is an agent."""
 
 from __future__ import annotations
 
