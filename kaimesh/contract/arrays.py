@@ -142,7 +142,7 @@ class Batch(Sequence[Any]):
         if isinstance(index, slice):
             return Batch({name: column[index] for name, column in self.columns.items()}, self.row_type)
         if not -self._length <= index < self._length:
-            raise IndexError(f"row {index} of a batch of {self._length} rows; there is none")
+            raise IndexError(f"row {index} of a batch of {self._length} rows: there is none; rows begin at 0")
         fields = {name: column[index] for name, column in self.columns.items()}
         if self.row_type is None:
             return SimpleNamespace(**fields)
