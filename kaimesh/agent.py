@@ -1,6 +1,6 @@
 """The contract between a user's agent and the mesh: the only module of kaimesh that agents and environments import.
 
-One Agent instance lives in every process that needs it, with `agent_type` saying which:
+Each process that needs an agent makes its own instance; `agent_type` tells it which process that is:
 
 | process | `agent_type` | what the mesh calls |
 |---|---|---|
@@ -13,7 +13,7 @@ The agent's class is called with `agent_type`, `device`, `logger` and `monitor`;
 configuration class is a frozen dataclass, an instance of it. A plain class, as Kaiwu's agents have it, is set before
 the agent's package is imported; all agents of one process share it.
 
-The names and meanings are Kaiwu's, generation G1.
+The names and meanings are Kaiwu's, generation G1. docs/agents.md says what each optional member brings.
 """
 
 from kaimesh.contract.agent import (
