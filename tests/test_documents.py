@@ -76,7 +76,11 @@ def test_the_picture_of_the_house_shows_the_imports() -> None:
     assert set(house.ABOUT) == {*ROOMS, *GROUND, "diy"}
 
 
-def test_the_glossary_names_places_that_are_there() -> None:
-    places = re.findall(r"`(\w+(?:/\w+)+(?:\.\w+)?)`", (ROOT / "docs" / "glossary.md").read_text())
-    assert len(places) > 20
-    assert not [place for place in places if not (ROOT / place).exists() and not (ROOT / f"{place}.py").exists()]
+def test_the_glossary_names_places_that_are_there_in_both_languages() -> None:
+    places = [
+        re.findall(r"`(\w+(?:/\w+)+(?:\.\w+)?)`", (ROOT / "docs" / name).read_text())
+        for name in ("glossary.md", "glossary.zh-CN.md")
+    ]
+    assert len(places[0]) > 20
+    assert sorted(places[0]) == sorted(places[1])
+    assert not [place for place in places[0] if not (ROOT / place).exists() and not (ROOT / f"{place}.py").exists()]
