@@ -1,8 +1,8 @@
 """Child processes that need not import anything: a server that has imported what they need forks them.
 
 A child is `python -m MODULE ...`, `python -c CODE ...` or `python FILE ...` with its own folder, environment, output
-and exit, as from a fresh interpreter; only the second or two of imports are saved. What tests a start or an import itself
-starts a fresh interpreter.
+and exit, as from a fresh interpreter; only the second or two of imports are saved. A test of a start or of an import
+needs a fresh interpreter.
 
 `python -m tests.forks FD MODULE ...` is the server; it has one thread, so forking loses none.
 """
