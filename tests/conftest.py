@@ -20,7 +20,7 @@ bypass()  # a proxy in the developer's environment
 
 # Tests that start processes under supervision are marked `mesh`: all of these folders, and users of these fixtures.
 MESH_FOLDERS = ("mesh", "learning", "soak")
-MESH_FIXTURES = {"mesh", "shared_mesh", "running", "on_disk", "failing"}
+MESH_FIXTURES = {"mesh", "shared_mesh", "running", "own", "on_disk", "failing"}
 # With `-n`, one worker takes all of these in turn: they measure time, which another mesh beside them would change.
 ONE_AT_A_TIME = (
     "tests/learning/",

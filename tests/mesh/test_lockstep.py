@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from kaimesh.contract.errors import EXIT_AGENT, EXIT_WATCHDOG
+from tests.forks import HEAVY
 from tests.harness import ROOT, Mesh, wait_until
 from tests.proxy import dead_proxy
 
@@ -42,20 +42,8 @@ def serial(
 ) -> subprocess.CompletedProcess[str]:
     """train_test.py with its run directory under `runs`, and `environ` on top of the environment."""
     flags = [flag for key, value in {**SETTINGS, "runs_dir": str(runs)}.items() for flag in ("--set", f"{key}={value}")]
-    command = [
-        sys.executable,
-        "train_test.py",
-        "--algo",
-        algo,
-        "--learns",
-        str(LEARNS),
-        "--seed",
-        "3",
-        *flags,
-        *arguments,
-    ]
-    env = {**os.environ, **(environ or {})}
-    return subprocess.run(command, cwd=ROOT, env=env, text=True, capture_output=True, timeout=180)
+    words = ["train_test.py", "--algo", algo, "--learns", str(LEARNS), "--seed", "3", *flags, *arguments]
+    return HEAVY.run(words, env={**os.environ, **(environ or {})}, timeout_s=180)
 
 
 def passes(*arguments: Any, **named: Any) -> None:
