@@ -1,5 +1,5 @@
-"""How good a model is: plays episodes with it, says and draws how they went, and shows them again. A game that has more to show says
-so in its metadata.
+"""How good a model is: plays episodes with it, says and draws how they went, and shows them again. A game that has more
+to show says so in its metadata.
 
 evaluate   tools/evaluate.sh
 options    what one environment's evaluation takes on the command line

@@ -17,7 +17,8 @@ Summary = dict[str, float]
 
 
 def statistics(episodes: Sequence[Episode], threshold: float | None) -> dict[str, Any]:
-    """Mean, deviation and quantiles of `return`, `length` and, in `report`, of every number of the environment's reports.
+    """Mean, deviation and quantiles of `return`, `length` and, in `report`, of every number of the environment's
+    reports.
 
     `success`: the share of returns >= threshold, where there is one. `flags`: those that say yes or no.
     `worst` and `best`: places in `episodes`.

@@ -21,8 +21,8 @@ _BLUE, _RED, _GREY = "#0072B2", "#D55E00", "#9AA5B1"
 def draw(episodes: Sequence[Episode], title: str, out: Path) -> None:
     """Writes the picture; its format is the one that `out` ends in.
 
-    Above: the distribution of the share of the optimum, or of the return, and lengths against the optimum's, or their distribution.
-    Below: the first numbers of the reports that neither says.
+    Above: the distribution of the share of the optimum, or of the return, and lengths against the optimum's, or their
+    distribution. Below: the first numbers of the reports that neither says.
     """
     import matplotlib
 

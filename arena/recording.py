@@ -116,7 +116,9 @@ def _actions(actions: Any, path: Path | str) -> np.ndarray:
 
 
 def _printable(value: Any) -> bool:
-    """A text that can be shown in a terminal: no control characters, which could steer it, and no half of a surrogate pair."""
+    """A text that can be shown in a terminal: no control characters, which could steer it, and no half of a surrogate
+    pair.
+    """
     return isinstance(value, str) and value.isprintable()
 
 

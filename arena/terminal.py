@@ -1,7 +1,7 @@
 """You play an environment in the terminal: `./tools/play.sh --app gym:FrozenLake-v1`, or any with discrete actions.
 
-What is shown and what the keys mean is the environment's `Face` (contract/face, arena/face); here is the terminal, which is
-left as it was found, whatever happens.
+What is shown and what the keys mean is the environment's `Face` (contract/face, arena/face); here is the terminal,
+which is left as it was found, whatever happens.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ SPECIAL = ("UP", "DOWN", "LEFT", "RIGHT", "ENTER", "BACKSPACE", "ESCAPE")
 
 
 class Game:
-    """One environment and its episodes, of seeds that count up. Raises ConfigError: it cannot be made, or not be played by keys."""
+    """One environment and its episodes, of seeds that count up.
+
+    Raises ConfigError: it cannot be made, or not be played by keys.
+    """
 
     def __init__(self, app: str, env_conf: dict[str, Any], max_episode_steps: int, seed: int) -> None:
         self.app, self._conf, self._limit = app, env_conf, max_episode_steps
@@ -124,7 +127,9 @@ class Screen:
 
 
 def play(terminal: blessed.Terminal, game: Game, record: Path | None) -> list[str]:
-    """Plays until the person leaves; returns what is to be said afterwards, a line per episode. record: where episodes are saved."""
+    """Plays until the person leaves; returns what is to be said afterwards, a line per episode. record: where episodes
+    are saved.
+    """
     screen = Screen(terminal)
     said: list[str] = []
 
@@ -177,7 +182,10 @@ def _save(game: Game, record: Path, before: int) -> str:
 
 @contextmanager
 def taken_over() -> Iterator[blessed.Terminal]:
-    """The terminal in our hands: another screen, keys at once, no cursor. It is given back on every way out, signals too."""
+    """The terminal in our hands: another screen, keys at once, no cursor.
+
+    It is given back on every way out, signals too.
+    """
 
     def leave(number: int, _frame: Any) -> NoReturn:
         raise SystemExit(128 + number)

@@ -11,7 +11,8 @@
 | `catch`, `cartpole-masked`, `realm`, `realm-mini` | a name of `ENVIRONMENTS` below |
 | `<package>.<module>:<name>` | your own: a `gymnasium.Env` class, a `gymnasium.vector.VectorEnv` class, or a function marked with `kaimesh.agent.env_factory` that returns an Env |
 
-So adding an environment is one line, `app = "my_package.my_module:MyEnv"`; an entry in `ENVIRONMENTS` gives it a short name.
+So adding an environment is one line, `app = "my_package.my_module:MyEnv"`; an entry in `ENVIRONMENTS` gives it a short
+name.
 
 Every vector environment resets in gymnasium's NEXT_STEP mode: the step after the last one of an episode ignores its
 action, has reward 0 and returns the first observation of the next episode. So the true last observation is always seen.

@@ -1,8 +1,9 @@
 """What a random player and a human tester score in the 57 Atari games, and how near a score is to the human's.
 
-Mean returns of whole games of at most 30 minutes that begin after up to 30 actions that do nothing: the columns "Random" and "Human"
-of Wang et al., "Dueling Network Architectures for Deep Reinforcement Learning" (arXiv 1511.06581, table 2), which extends the
-measure of Mnih et al., "Human-level control through deep reinforcement learning" (Nature 518, 2015) to 57 games.
+Mean returns of whole games of at most 30 minutes that begin after up to 30 actions that do nothing: the columns
+"Random" and "Human" of Wang et al., "Dueling Network Architectures for Deep Reinforcement Learning" (arXiv 1511.06581,
+table 2), which extends the measure of Mnih et al., "Human-level control through deep reinforcement learning" (Nature
+518, 2015) to 57 games.
 """
 
 from __future__ import annotations
@@ -79,6 +80,8 @@ REFERENCES = {
 
 
 def human_normalised(game: str, score: float) -> float | None:
-    """0 for the random player's score, 1 for the human's, in between and beyond on the line; None for a game without references."""
+    """0 for the random player's score, 1 for the human's, in between and beyond on the line; None for a game without
+    references.
+    """
     reference = REFERENCES.get(game)
     return None if reference is None else (score - reference.random) / (reference.human - reference.random)

@@ -1,8 +1,8 @@
 """What a file from somebody else may ask of an environment: built-in names and plain values.
 
-A recording and a run's conf.toml name an app and its arguments, and people exchange both. A module's name in them would run that
-module's code, and an argument may name a file or, in an environment that looks names up, code. Nothing here imports or calls
-what a file names.
+A recording and a run's conf.toml name an app and its arguments, and people exchange both. A module's name in them would
+run that module's code, and an argument may name a file or, in an environment that looks names up, code. Nothing here
+imports or calls what a file names.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ _DEEPEST = 8  # of lists and tables in env_conf
 
 
 def unfamiliar(app: str, env_conf: Mapping[str, Any]) -> list[str]:
-    """In words, what of an app and its arguments is not built in; [] if all of it is. Raises ConfigError: no such environment."""
+    """In words, what of an app and its arguments is not built in; [] if all of it is.
+
+    Raises ConfigError: no such environment.
+    """
     return [*_app(app), *_arguments(env_conf)]
 
 

@@ -2,8 +2,8 @@
 
 The environment as Kaiwu's workflows use it is `kaimesh.contract.kaiwu.KaiwuEnv`.
 
-What an environment offers beside gymnasium's own interface is all optional. It stands in gymnasium's `metadata`, of the class or of
-an instance, and is read once, by `Offers.of`; nothing else looks for it:
+What an environment offers beside gymnasium's own interface is all optional. It stands in gymnasium's `metadata`, of the
+class or of an instance, and is read once, by `Offers.of`; nothing else looks for it:
 
 | key of `metadata` | value |
 |---|---|
@@ -17,8 +17,8 @@ an instance, and is read once, by `Offers.of`; nothing else looks for it:
 | `story` | `<module>:<name>` of what makes the `contract.story.Story` of a MeshEnv: an episode as data, for a page |
 | `evaluation_options` | `<module>:<name>` of a sequence of EvaluationOption: what tools/evaluate.sh takes for it on the command line |
 
-What is named as `<module>:<name>` is imported where it is used. So a game is one package, which nothing else of the mesh names.
-What an environment may tell an evaluation by methods is in envs/reports.py.
+What is named as `<module>:<name>` is imported where it is used. So a game is one package, which nothing else of the
+mesh names. What an environment may tell an evaluation by methods is in envs/reports.py.
 
 Shape legend: N slots (environments that are stepped together); A actions; `...` one observation.
 """
@@ -118,8 +118,8 @@ class MakesKaiwuEnv(Protocol):
 class EvaluationOption(NamedTuple):
     """An option of tools/evaluate.sh that one environment has, such as `--speed 3`.
 
-    flag, metavar, help: as argparse takes them. changes: from the text that the user typed to the keys of env_conf that it stands
-    for; raises ConfigError: the text is none of those that it takes.
+    flag, metavar, help: as argparse takes them. changes: from the text that the user typed to the keys of env_conf that
+    it stands for; raises ConfigError: the text is none of those that it takes.
     """
 
     flag: str
@@ -135,8 +135,8 @@ MakesFeatures = Callable[[int, Spaces], Features]
 class Offers:
     """What the environment `app` declares in its metadata, checked; the module's docstring has the keys.
 
-    render_modes and render_fps are gymnasium's own keys: how it can be drawn, and how many pictures a second suit it, 0 for nothing
-    said. named: of the keys whose values are `<module>:<name>`, those that there are.
+    render_modes and render_fps are gymnasium's own keys: how it can be drawn, and how many pictures a second suit it, 0
+    for nothing said. named: of the keys whose values are `<module>:<name>`, those that there are.
     """
 
     app: str

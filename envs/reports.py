@@ -1,11 +1,11 @@
 """What an environment may tell an evaluation of models by methods of its own. Both are optional.
 
-- `episode_report()` of a gymnasium.Env, or `episode_report(slot)` of a VectorEnv: numbers about the episode that has just ended,
-  asked for before its reset; `dict[str, float | bool]`, the same names every time. They are tabulated; of a bool the share of
-  episodes in which it is True, which should be the good case. Two names mean more: by `share_of_optimum`, 0..1, episodes are
-  compared, and `optimum_steps` is drawn beside the episodes' lengths.
-- `for_evaluation(conf)`, a static method of the class: `env_conf` as an evaluation plays it, if a model should be judged by
-  something else than what it was trained on.
+- `episode_report()` of a gymnasium.Env, or `episode_report(slot)` of a VectorEnv: numbers about the episode that has
+  just ended, asked for before its reset; `dict[str, float | bool]`, the same names every time. They are tabulated; of a
+  bool the share of episodes in which it is True, which should be the good case. Two names mean more: by
+  `share_of_optimum`, 0..1, episodes are compared, and `optimum_steps` is drawn beside the episodes' lengths.
+- `for_evaluation(conf)`, a static method of the class: `env_conf` as an evaluation plays it, if a model should be
+  judged by something else than what it was trained on.
 
 What it declares in its metadata is in envs/interface.py.
 """

@@ -20,7 +20,8 @@ class MeshVectorEnv(VectorWrapper):
     """Any vector environment as a MeshEnv; see Translation for dtypes.
 
     seed: of the first `reset` that does not name one. clip_rewards: returned rewards are clipped to [-1, 1].
-    Raises ConfigError: it resets in another mode than NEXT_STEP, its metadata are wrong, or the mesh cannot carry its spaces.
+    Raises ConfigError: it resets in another mode than NEXT_STEP, its metadata are wrong, or the mesh cannot carry its
+    spaces.
     """
 
     def __init__(self, env: VectorEnv, app: str, *, seed: int | None = None, clip_rewards: bool = False) -> None:
@@ -131,7 +132,8 @@ class FeaturedVectorEnv(VectorWrapper):
 def featured(env: MeshVectorEnv, agent: Featured | None) -> MeshEnv:
     """`env` as `agent` wants to see it: through its `features`, or as it is, if it has none.
 
-    Raises AgentError: the features do not fit `env`. ConfigError: the agent wants some by a name that `env` does not offer.
+    Raises AgentError: the features do not fit `env`. ConfigError: the agent wants some by a name that `env` does not
+    offer.
     """
     if agent is None:
         return env

@@ -19,7 +19,8 @@ _SAMPLES = 12  # frames that its colours are taken from
 
 
 def write(frames: Iterable[np.ndarray], path: Path, fps: float) -> int:
-    """Writes frames, uint8 `[H, W, 3]`, all of one size, in the format that `path` ends in; returns how many there were.
+    """Writes frames, uint8 `[H, W, 3]`, all of one size, in the format that `path` ends in; returns how many there
+    were.
 
     MP4 is H.264 and written as frames come; a GIF's are all in memory, one byte a pixel, and at most 50 a second are
     shown.

@@ -25,8 +25,9 @@ MOST_PIXELS = 640  # of a picture's side
 
 
 class Page(NamedTuple):
-    """title: in words. facts: names and values that hold for all of it. columns: name -> `[K]`, what is told beside the picture;
-    the first one leads. events: (k, text), what happened when. fps: moments per second. script, data: what draws, and from what.
+    """title: in words. facts: names and values that hold for all of it. columns: name -> `[K]`, what is told beside the
+    picture; the first one leads. events: (k, text), what happened when. fps: moments per second. script, data: what
+    draws, and from what.
     """
 
     title: str

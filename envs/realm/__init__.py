@@ -1,8 +1,8 @@
 """The Realm: an open "Back to the Realm", written from its public facts, with maps of its own.
 
-A hero walks from a start to an end through rooms and corridors, collects treasures on the way, and may use a flash that jumps
-over walls and a buff that makes him fast. What is counted is 150 for arriving, 0.2 per step left, 100 per treasure, and 0
-if the time is over before.
+A hero walks from a start to an end through rooms and corridors, collects treasures on the way, and may use a flash that
+jumps over walls and a buff that makes him fast. What is counted is 150 for arriving, 0.2 per step left, 100 per
+treasure, and 0 if the time is over before.
 
 map       the world: walls and numbered points
 generate  a map from a seed: where rooms, corridors and points are put
@@ -43,8 +43,8 @@ for _name, _preset in ((REALM_ID, "realm"), (REALM_MINI_ID, "realm-mini")):
 
 
 def _forget_stale_code(folder: Path) -> None:
-    """Removes numba's compiled files that are older than any source here: numba itself compares each with its own source only, though
-    the rules and constants of core.py are compiled into what other files call them from.
+    """Removes numba's compiled files that are older than any source here: numba itself compares each with its own
+    source only, though the rules and constants of core.py are compiled into what other files call them from.
     """
     newest = max(source.stat().st_mtime for source in folder.glob("*.py"))
     for index in (folder / "__pycache__").glob("*.nbi"):

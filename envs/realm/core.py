@@ -2,9 +2,9 @@
 
 Units: 500 per cell; x grows to the East, z to the North. Shape legend: N environments; S cells per side; P points.
 
-An action is `direction + 8 * flash`; direction 0 is East, then counter-clockwise by 45 degrees. A step: the cell that the hero
-stands on is counted as visited; he moves; within 1000 units he picks up treasures and the buff, and arrives at the end; then the
-time is looked at. The reward is the change of the score, so that an episode's return is its score.
+An action is `direction + 8 * flash`; direction 0 is East, then counter-clockwise by 45 degrees. A step: the cell that
+the hero stands on is counted as visited; he moves; within 1000 units he picks up treasures and the buff, and arrives at
+the end; then the time is looked at. The reward is the change of the score, so that an episode's return is its score.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ SIN = np.array([0.0, HALF, 1.0, HALF, 0.0, -HALF, -1.0, -HALF])  # [8]
 
 
 class World(NamedTuple):
-    """A map as arrays: `walkable` uint8 `[S, S]` and, padded with walls, `ground` uint8 `[S + 50, S + 50]`; `points` float64
-    `[P, 2]` units; `distances` uint16 `[P, S, S]` cells.
+    """A map as arrays: `walkable` uint8 `[S, S]` and, padded with walls, `ground` uint8 `[S + 50, S + 50]`; `points`
+    float64 `[P, 2]` units; `distances` uint16 `[P, S, S]` cells.
     """
 
     walkable: np.ndarray
@@ -49,10 +49,12 @@ class World(NamedTuple):
 class State(NamedTuple):
     """A batch of heroes; every array has a leading axis N.
 
-    x, z: float64 units. step, max_step: int64. start, end: int64 points. asked, present: uint8 `[N, P]`, the episode's treasures,
-    and those that are not yet taken. treasures, buffs, flashes, bumps: int64 counts. buff_left: fast steps that are left.
-    buff_wait, flash_wait: steps until they are there again; 0: they are. score: float64, the sum of rewards. moved: float64
-    units of the last step. over: uint8, the next step resets. memory: uint8 `[N, S + 50, S + 50]` visits per cell, padded.
+    x, z: float64 units. step, max_step: int64. start, end: int64 points. asked, present: uint8 `[N, P]`, the episode's
+    treasures, and those that are not yet taken. treasures, buffs, flashes, bumps: int64 counts. buff_left: fast steps
+    that are left.
+    buff_wait, flash_wait: steps until they are there again; 0: they are. score: float64, the sum of rewards. moved:
+    float64 units of the last step. over: uint8, the next step resets. memory: uint8 `[N, S + 50, S + 50]` visits per
+    cell, padded.
     random: uint64, the state of the generator that draws treasures.
     """
 
@@ -204,8 +206,8 @@ def walk(walkable: np.ndarray, x: float, z: float, direction: int, length: float
 
 @njit(cache=True)
 def flash(walkable: np.ndarray, x: float, z: float, direction: int) -> tuple[float, float]:
-    """Where a flash lands: 8000 units away or, if that is blocked, in the middle of the free cell nearest to there; of those
-    that are not farther than 8000 units. Walls on the way do not matter.
+    """Where a flash lands: 8000 units away or, if that is blocked, in the middle of the free cell nearest to there; of
+    those that are not farther than 8000 units. Walls on the way do not matter.
     """
     goal_x, goal_z = x + COS[direction] * FLASH, z + SIN[direction] * FLASH
     if _is_free(walkable, goal_x, goal_z):
@@ -218,7 +220,9 @@ def flash(walkable: np.ndarray, x: float, z: float, direction: int) -> tuple[flo
 def nearest_middle(
     walkable: np.ndarray, goal_x: float, goal_z: float, x: float, z: float, reach: float
 ) -> tuple[float, float]:
-    """The middle of the free cell nearest to the goal, of those at most `reach` units from (x, z); that place, if none is."""
+    """The middle of the free cell nearest to the goal, of those at most `reach` units from (x, z); that place, if none
+    is.
+    """
     size = walkable.shape[0]
     column, row = math.floor(goal_x / CELL), math.floor(goal_z / CELL)
     best, best_x, best_z = np.inf, x, z

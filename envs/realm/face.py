@@ -110,7 +110,9 @@ class RealmFace:
         return f"{NAMES[(octant - 1) % core.DIRECTIONS]} {self._cells_to(point)}"
 
     def _cells(self, rows: int, columns: int) -> np.ndarray:
-        """What is in the cells up to so many rows and columns away, int `[2 rows + 1, 2 columns + 1]`, the northmost row first."""
+        """What is in the cells up to so many rows and columns away, int `[2 rows + 1, 2 columns + 1]`, the northmost
+        row first.
+        """
         state, world = self._state, self._realm.world
         x, z, radius = int(state.x[0] / CELL), int(state.z[0] / CELL), core.RADIUS
         window = slice(z, z + views.VIEW), slice(x, x + views.VIEW)

@@ -1,6 +1,7 @@
 """What a network sees of the Realm: features of one observation, and of what the hero did before.
 
-Everything is made from the environment's observation "bytes", that is from what the contest shows, and from the slot's own past.
+Everything is made from the environment's observation "bytes", that is from what the contest shows, and from the slot's
+own past.
 Shape legend: N slots; F features; V numbers of the observation's vector.
 
 | features | number | from |
@@ -55,8 +56,9 @@ COS, SIN = np.cos(_angles).round(15), np.sin(_angles).round(15)  # [16]; exactly
 
 
 class Past(NamedTuple):
-    """What is remembered of each slot: `vector` float32 `[N, V]` of its last observation, `target` int64 `[N]`, the object it went for,
-    and `over` bool `[N]`: its episode has ended, so that the next step is a reset; `bumps` int64 `[N]` in a row.
+    """What is remembered of each slot: `vector` float32 `[N, V]` of its last observation, `target` int64 `[N]`, the
+    object it went for, and `over` bool `[N]`: its episode has ended, so that the next step is a reset; `bumps` int64
+    `[N]` in a row.
     """
 
     vector: np.ndarray
@@ -84,7 +86,10 @@ class RealmFeatures:
         self._events = no_events(count)
 
     def reset(self, observations: np.ndarray) -> np.ndarray:
-        """Features float32 `[N, F]` of first observations uint8 `[N, 3033]`. Raises ValueError: the world has another size."""
+        """Features float32 `[N, F]` of first observations uint8 `[N, 3033]`.
+
+        Raises ValueError: the world has another size.
+        """
         self._check_size(observations)
         self._past.over[:] = True
         nothing = np.zeros(len(observations), bool)
@@ -98,7 +103,9 @@ class RealmFeatures:
         terminated: np.ndarray,
         truncated: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Features float32 `[N, F]` and shaped rewards float32 `[N]`; these are made from the observations, not from `rewards`."""
+        """Features float32 `[N, F]` and shaped rewards float32 `[N]`; these are made from the observations, not from
+        `rewards`.
+        """
         del rewards
         actions = np.asarray(actions, np.int32)
         observations = np.ascontiguousarray(observations)

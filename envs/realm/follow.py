@@ -36,7 +36,9 @@ def follow(
     max_step: int,
     flash_from: float = np.inf,
 ) -> Walk:
-    """Walks the optimum's route and says what became of it. flash_from: units that a flash has to save, or it is not used."""
+    """Walks the optimum's route and says what became of it. flash_from: units that a flash has to save, or it is not
+    used.
+    """
     end = optimum.route[-1]
     world, state = core.world_of(realm), core.new_state(1, realm.size)
     core.reset_all(world, state, Task(start, end, 0, -1, sum(1 << n for n in treasures), max_step))
@@ -91,7 +93,9 @@ def best_direction(world: core.World, state: core.State, away: np.ndarray, point
 
 @njit(cache=True)
 def best_flash(world: core.World, state: core.State, away: np.ndarray, point: int, end: int, flash_from: float) -> int:
-    """The flash of environment 0 that saves most on the way to `point`, if it is ready and saves `flash_from` units; else -1."""
+    """The flash of environment 0 that saves most on the way to `point`, if it is ready and saves `flash_from` units;
+    else -1.
+    """
     best = lattice.length_from(away, SIDE, state.x[0], state.z[0]) - flash_from
     action = -1
     if state.flash_wait[0] > 0:

@@ -1,7 +1,7 @@
 """Maps from a seed: rooms in a rough grid, joined by few corridors.
 
-Doors are few, so ways are long, and the walls between rooms are thinner than a flash is long: that is what makes a flash worth
-its waiting time.
+Doors are few, so ways are long, and the walls between rooms are thinner than a flash is long: that is what makes a
+flash worth its waiting time.
 """
 
 from __future__ import annotations
@@ -129,7 +129,9 @@ def _connected(walkable: np.ndarray) -> bool:
 
 
 def _cuts(walkable: np.ndarray, x: int, z: int) -> bool:
-    """Whether nobody could pass this point without picking it up: as an end, it would close the way to what lies behind."""
+    """Whether nobody could pass this point without picking it up: as an end, it would close the way to what lies
+    behind.
+    """
     rows, columns = np.ogrid[: len(walkable), : len(walkable)]
     rest = walkable & (np.hypot(rows - z, columns - x) > PICKUP_CELLS)
     total, largest = int(rest.sum()), 0

@@ -1,9 +1,9 @@
 """Shortest walks for one who moves in eight directions, around walls, to and from anywhere.
 
-The length of a walk is what `WALK` units per step are spent on: max(|dx|, |dz|) + (sqrt 2 - 1) min(|dx|, |dz|) per straight piece,
-the octile norm. Walls are squares of a lattice; a shortest walk among them may bend only at their corners, and any straight
-piece between corners has an equally long one along lattice edges and diagonals of the squares that it crosses. So distances between
-corners are exact, though the world is continuous.
+The length of a walk is what `WALK` units per step are spent on: max(|dx|, |dz|) + (sqrt 2 - 1) min(|dx|, |dz|) per
+straight piece, the octile norm. Walls are squares of a lattice; a shortest walk among them may bend only at their
+corners, and any straight piece between corners has an equally long one along lattice edges and diagonals of the squares
+that it crosses. So distances between corners are exact, though the world is continuous.
 
 Shape legend: K squares per side, K + 1 corners; arrays over either are indexed `[z, x]`.
 """

@@ -2,10 +2,11 @@
 
 Every relaxation makes them shorter, never longer:
 
-- A way goes between the two pickup circles of 1000 units, and is the shortest walk (kaimesh.envs.realm.lattice). A step's diagonal parts may
-  cut a wall's corner, by 87 units; so walls count as 125 units thinner. What the lattice of 125 units may add to a way at its two
-  ends, SLACK, is taken off.
-- A flash begins anywhere in a cell, at its best corner, and lands anywhere in any cell where one from somewhere in that cell may land.
+- A way goes between the two pickup circles of 1000 units, and is the shortest walk (kaimesh.envs.realm.lattice). A
+  step's diagonal parts may cut a wall's corner, by 87 units; so walls count as 125 units thinner. What the lattice of
+  125 units may add to a way at its two ends, SLACK, is taken off.
+- A flash begins anywhere in a cell, at its best corner, and lands anywhere in any cell where one from somewhere in that
+  cell may land.
 
 Shape legend: S cells per side; P points.
 """
@@ -29,8 +30,8 @@ AROUND = CELL * math.sqrt(0.5)  # units from the middle of a cell to its corners
 
 
 class Legs(NamedTuple):
-    """Units of walking, float64 `[2, P, P]`, with no flash and with at most one, whose step counts as a step's walk: `between` from
-    circle to circle, `leaving` from the first point itself to the circle of the second.
+    """Units of walking, float64 `[2, P, P]`, with no flash and with at most one, whose step counts as a step's walk:
+    `between` from circle to circle, `leaving` from the first point itself to the circle of the second.
     """
 
     between: np.ndarray
@@ -96,9 +97,10 @@ def _least_landing(
 ) -> None:
     """Writes to `landed` `[P]` the least of `near` over all cells where a flash from anywhere in the cell may land.
 
-    With w the cell's middle, g its flash's goal, and a hero within AROUND of w: where his goal is free, he lands in a cell that is
-    within AROUND of g. Else he lands in the middle of the cell nearest to his goal, of those within 8000 of him. Some middle within
-    8000 - AROUND of w is a distance d from g; so his is within d + 2 AROUND of g, and within 8000 + AROUND of w.
+    With w the cell's middle, g its flash's goal, and a hero within AROUND of w: where his goal is free, he lands in a
+    cell that is within AROUND of g. Else he lands in the middle of the cell nearest to his goal, of those within 8000
+    of him. Some middle within 8000 - AROUND of w is a distance d from g; so his is within d + 2 AROUND of g, and within
+    8000 + AROUND of w.
     """
     size = walkable.shape[0]
     x, z = (column + 0.5) * CELL, (row + 0.5) * CELL

@@ -1,13 +1,13 @@
 """The best score that a configuration allows, exact over the order of treasures.
 
-Nobody can beat it: ways between pickups are never longer than real ones (kaimesh.envs.realm.legs), steps are not rounded up between pickups but
-only at the end, and the way may cross the end's circle. Which treasures are worth their steps, in which order, where the buff comes in
-between, and where flashes are used, is exact: Held and Karp's dynamic programme over subsets (J. SIAM 10, 1962, equation 4), joined at
-each visit of the buff.
+Nobody can beat it: ways between pickups are never longer than real ones (kaimesh.envs.realm.legs), steps are not
+rounded up between pickups but only at the end, and the way may cross the end's circle. Which treasures are worth their
+steps, in which order, where the buff comes in between, and where flashes are used, is exact: Held and Karp's dynamic
+programme over subsets (J. SIAM 10, 1962, equation 4), joined at each visit of the buff.
 
 - The buff makes the next 50 steps fast; it is one more place to go to, as often as it returns.
-- Of two flashes the second is at least 607 steps later; so there are at most 1 + (steps - 1) // 607, and two on one way between
-  two points are worth no more than 607 steps of walking.
+- Of two flashes the second is at least 607 steps later; so there are at most 1 + (steps - 1) // 607, and two on one way
+  between two points are worth no more than 607 steps of walking.
 
 Shape legend: k treasures; S = 2^k subsets, bit n for the n-th treasure; F + 1 numbers of flashes, 0..F, used at most.
 """
@@ -31,8 +31,8 @@ TOLERANCE = 1e-6
 
 
 class Optimum(NamedTuple):
-    """Nobody scores more than `score`, which takes `steps`. `route`: the points in order, the end last; 0 is the buff. `flashes`: how
-    many are used at most. Where not even the end can be reached in time: 0, 0, [] and 0.
+    """Nobody scores more than `score`, which takes `steps`. `route`: the points in order, the end last; 0 is the buff.
+    `flashes`: how many are used at most. Where not even the end can be reached in time: 0, 0, [] and 0.
     """
 
     score: float
@@ -42,9 +42,9 @@ class Optimum(NamedTuple):
 
 
 class _Tables(NamedTuple):
-    """Units, with axis 0 the flashes at most: `inner` `[2, k, k]`, `to_buff` and `to_end` `[2, k]` of one way; `from_start`,
-    `from_buff` `[F + 1, S, k]`, `loops` and `homeward` (from the buff to it, to the end) `[F + 1, S]` of tours. Steps: `at_buff`,
-    until the v-th visit of the buff, and `arrival`, with v visits from 0, each `[F + 1, S]`.
+    """Units, with axis 0 the flashes at most: `inner` `[2, k, k]`, `to_buff` and `to_end` `[2, k]` of one way;
+    `from_start`, `from_buff` `[F + 1, S, k]`, `loops` and `homeward` (from the buff to it, to the end) `[F + 1, S]` of
+    tours. Steps: `at_buff`, until the v-th visit of the buff, and `arrival`, with v visits from 0, each `[F + 1, S]`.
     """
 
     inner: np.ndarray
@@ -61,7 +61,9 @@ class _Tables(NamedTuple):
 def optimum(
     realm: RealmMap, *, start: int, end: int, treasures: Sequence[int], max_step: int, flashes: bool = True
 ) -> Optimum:
-    """The best that anybody could do, or with flashes = False any walker. start, end, treasures: points, as in kaimesh.envs.realm.task."""
+    """The best that anybody could do, or with flashes = False any walker. start, end, treasures: points, as in
+    kaimesh.envs.realm.task.
+    """
     most = int(flashes)
     ids = np.array(treasures, np.int64)
     while True:
@@ -103,7 +105,9 @@ def _tables(realm: RealmMap, start: int, end: int, ids: np.ndarray, visits: int,
 
 
 def _route(tables: _Tables, subset: int, visits: int, flashes: int) -> list[int]:
-    """The order behind an entry of `arrival[visits]`: treasures as -1 - n, with n their place in the list; without the end."""
+    """The order behind an entry of `arrival[visits]`: treasures as -1 - n, with n their place in the list; without the
+    end.
+    """
     if visits == 0:
         return _order(tables.inner, tables.from_start, tables.to_end, subset, flashes)
     ways, leave, at_least = tables.homeward, tables.to_end, 0.0
@@ -118,7 +122,9 @@ def _route(tables: _Tables, subset: int, visits: int, flashes: int) -> list[int]
 
 
 def _order(inner: np.ndarray, table: np.ndarray, leave: np.ndarray, subset: int, flashes: int) -> list[int]:
-    """The treasures of `subset` in the order of the shortest tour; leave: `[2, k]`, units from each to where it goes on."""
+    """The treasures of `subset` in the order of the shortest tour; leave: `[2, k]`, units from each to where it goes
+    on.
+    """
     order: list[int] = []
     while subset:
         options = [(n, used) for n in range(inner.shape[1]) if subset >> n & 1 for used in range(min(flashes, 1) + 1)]
@@ -130,7 +136,9 @@ def _order(inner: np.ndarray, table: np.ndarray, leave: np.ndarray, subset: int,
 
 @njit(cache=True)
 def _held_karp(first: np.ndarray, inner: np.ndarray, most: int) -> np.ndarray:
-    """`[F + 1, S, k]`: the shortest tour through a subset that ends at each of its members. first: `[2, k]`, inner: `[2, k, k]`."""
+    """`[F + 1, S, k]`: the shortest tour through a subset that ends at each of its members. first: `[2, k]`, inner:
+    `[2, k, k]`.
+    """
     count = first.shape[1]
     table = np.full((most + 1, 1 << count, max(count, 1)), np.inf)
     for subset in range(1, 1 << count):
@@ -169,8 +177,8 @@ def _fast_steps(units: float) -> float:
 
 @njit(cache=True)
 def _join(before: np.ndarray, ways: np.ndarray, at_least: float) -> tuple[np.ndarray, np.ndarray]:
-    """For each subset the least of before[part] + max(fast steps of ways[the others], at_least), `[F + 1, S]`, and where it is from:
-    part * (F + 1) + the flashes in it.
+    """For each subset the least of before[part] + max(fast steps of ways[the others], at_least), `[F + 1, S]`, and
+    where it is from: part * (F + 1) + the flashes in it.
     """
     numbers, subsets = before.shape
     result = np.full((numbers, subsets), np.inf)

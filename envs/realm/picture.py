@@ -1,6 +1,7 @@
 """Pictures of the realm: the map, the way walked so far, what lies there, and a strip of numbers below.
 
-Colours are those of Okabe and Ito, which colour-blind people tell apart; what is on the map also differs in shape. North is up.
+Colours are those of Okabe and Ito, which colour-blind people tell apart; what is on the map also differs in shape.
+North is up.
 Shape legend: N heroes; H, W pixels.
 """
 
@@ -58,7 +59,10 @@ class Pictures:
 
 
 class _Hero:
-    """The pictures of one hero. `_ground` has the map and all of the way but its tail, which no later picture changes."""
+    """The pictures of one hero.
+
+    `_ground` has the map and all of the way but its tail, which no later picture changes.
+    """
 
     def __init__(self, realm: RealmMap) -> None:
         self._realm = realm

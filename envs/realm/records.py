@@ -1,7 +1,7 @@
 """What Kaiwu's workflows read of a step, under the names of generation G1; made only when it is read.
 
-A `Moment` keeps the numbers of one step, so that an observation stays what it was while the game goes on. Where the contract has
-a list of numbers, it is a list of Python numbers.
+A `Moment` keeps the numbers of one step, so that an observation stays what it was while the game goes on. Where the
+contract has a list of numbers, it is a list of Python numbers.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Position(NamedTuple):
 
 
 class RelativePosition(NamedTuple):
-    """Where something lies: `direction` 1 East .. 8 South-East counter-clockwise; classes 1..5 of its straight distance and of its
-    way; its way in cells / (2 * size). What is not there has direction 0, classes 5 and exactly 1.0.
+    """Where something lies: `direction` 1 East .. 8 South-East counter-clockwise; classes 1..5 of its straight distance
+    and of its way; its way in cells / (2 * size). What is not there has direction 0, classes 5 and exactly 1.0.
     """
 
     direction: int
@@ -40,7 +40,9 @@ ABSENT = RelativePosition(0, views.CLASSES, views.CLASSES, 1.0)
 
 
 class Score(NamedTuple):
-    """`score`: what treasures and arrival were worth so far; `total_score` adds the steps left, and is 0 after a timeout."""
+    """`score`: what treasures and arrival were worth so far; `total_score` adds the steps left, and is 0 after a
+    timeout.
+    """
 
     score: float
     total_score: float
@@ -67,7 +69,10 @@ class Hero(NamedTuple):
 
 
 class Organ(NamedTuple):
-    """A treasure (`sub_type` 1) or the buff (2): `status` 1 is there, 0 is taken; `cooldown` in steps. The place is not told."""
+    """A treasure (`sub_type` 1) or the buff (2): `status` 1 is there, 0 is taken; `cooldown` in steps.
+
+    The place is not told.
+    """
 
     sub_type: int
     config_id: int

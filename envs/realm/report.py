@@ -12,8 +12,8 @@ from kaimesh.envs.realm.oracle import Optimum, optimum
 
 
 def report(realm: RealmMap, state: State, i: int) -> dict[str, float]:
-    """Of environment i, whose episode is over: its score as a share of the best that anybody could do with that start, end, treasures
-    and time, flashes and buffs included; whether the hero arrived; what he missed, bumped into and used.
+    """Of environment i, whose episode is over: its score as a share of the best that anybody could do with that start,
+    end, treasures and time, flashes and buffs included; whether the hero arrived; what he missed, bumped into and used.
 
     Where not even arriving is possible in time, the share is 1.
     """

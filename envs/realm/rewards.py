@@ -12,8 +12,8 @@
 | bump | -0.02, and as much more for each in a row, up to 5 | a step against a wall is lost; an agent that does not explore may push against it for ever |
 | flash misuse | -0.1 | unless it brought the target at least 5 cells nearer: it is ready again after 606 steps |
 
-"Target" is the treasure with the shortest way, or the end when none is left, as it was before the step; what is taken is 0 cells
-away. Whatever the shaping is, returns in logs and evaluations are true scores.
+"Target" is the treasure with the shortest way, or the end when none is left, as it was before the step; what is taken
+is 0 cells away. Whatever the shaping is, returns in logs and evaluations are true scores.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ FLASH_MISUSE, GOOD_FLASH = -0.1, 5.0
 class Events(NamedTuple):
     """What happened to N heroes in a step; every array is `[N]`.
 
-    first: bool, it was no step but a reset: the rest means nothing. found: int64 treasures picked up. left: int64 treasures that are
-    still there. closer: float64 cells by which the way to the target became shorter. visits: int64 earlier ones of the cell that the
-    hero stands on now, at most 5. bumps: int64, in a row with this one, at most 5; 0: it was none. flashed: bool. arrived, late: bool, how the episode ended.
+    first: bool, it was no step but a reset: the rest means nothing. found: int64 treasures picked up. left: int64
+    treasures that are still there. closer: float64 cells by which the way to the target became shorter. visits: int64
+    earlier ones of the cell that the hero stands on now, at most 5. bumps: int64, in a row with this one, at most 5; 0:
+    it was none. flashed: bool. arrived, late: bool, how the episode ended.
     """
 
     first: np.ndarray

@@ -51,7 +51,10 @@ class Story:
             self.columns.setdefault(label, []).append(value)
 
     def data(self) -> dict[str, Any]:
-        """What story.js draws. Places are units `[K]`, points [x, z] units; jumps are moments, and so is what is under `taken`."""
+        """What story.js draws.
+
+        Places are units `[K]`, points [x, z] units; jumps are moments, and so is what is under `taken`.
+        """
         realm, state = self._realm.map, self._realm.state
         rows = ["".join(".#"[not free] for free in row) for row in realm.walkable[::-1]]
         treasures = [point for point in range(POINTS) if state.asked[0, point]]

@@ -1,6 +1,7 @@
 """What a network sees of the realm: four maps around the hero and a feature vector.
 
-Maps: 51 x 51 cells with the hero in the middle, indexed `[25 + dz, 25 + dx]`: rows grow to the North, columns to the East.
+Maps: 51 x 51 cells with the hero in the middle, indexed `[25 + dz, 25 + dx]`: rows grow to the North, columns to the
+East.
 Shape legend: N environments; F features; M = 51 * 51 cells of a map.
 
 Features, float32 `[F]`, all in [-1, 1]:
@@ -40,7 +41,9 @@ TAN = math.tan(math.pi / 8)
 
 @njit(cache=True)
 def direction_to(far_x: float, far_z: float) -> int:
-    """1 East, then counter-clockwise to 8 South-East: the eighth of the circle around it; who stands on it sees it East."""
+    """1 East, then counter-clockwise to 8 South-East: the eighth of the circle around it; who stands on it sees it
+    East.
+    """
     wide, high = abs(far_x), abs(far_z)
     if high <= TAN * wide:
         return 1 if far_x >= 0 else 5
@@ -148,7 +151,9 @@ def write_packed(world: World, state: State, out: np.ndarray) -> None:
 
 
 def unpack(packed: np.ndarray) -> np.ndarray:
-    """float32 `[..., 4, 51, 51]`, memory as 0.2 per visit, from packed maps uint8 `[..., M]`; what a network does first."""
+    """float32 `[..., 4, 51, 51]`, memory as 0.2 per visit, from packed maps uint8 `[..., M]`; what a network does
+    first.
+    """
     cells = packed.reshape(*packed.shape[:-1], VIEW, VIEW)
     bits = [cells & 1, cells >> 1 & 1, cells >> 2 & 1]
     return np.stack([*(bit.astype(np.float32) for bit in bits), (cells >> MEMORY_SHIFT) / np.float32(FULL_MEMORY)], -3)
