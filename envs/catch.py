@@ -13,6 +13,8 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from kaimesh.contract.errors import ConfigError
+
 LEFT, STAY, RIGHT = 0, 1, 2
 CELL_PIXELS = 24
 

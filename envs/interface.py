@@ -183,9 +183,9 @@ class Offers:
         known: Mapping[str, MakesFeatures] = self._imported(FEATURES) or {}
         if name not in known:
             raise ConfigError(
-                f"features = {name!r}: {self.app} offers {', '.join(known) or 'no features of its own'}; a network would have "
-                f"nothing to see. Set the algorithm's features to {'one of these, or to ' if known else ''}'none', for the "
-                "observation itself."
+                f"features = {name!r}: {self.app} offers {', '.join(known) or 'no features of its own'}; a network would "
+                f"have nothing to see. Set the algorithm's features to {'one of these, or to ' if known else ''}'none', for "
+                "the observation itself."
             )
         return known[name]
 
@@ -217,13 +217,13 @@ class Offers:
             return getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError, ValueError) as error:
             raise ConfigError(
-                f"{self.app}: metadata[{key!r}] = {self.named[key]!r} cannot be imported ({error}), so the environment cannot be "
-                "used in that way. Correct the name, or remove the key from the environment's metadata."
+                f"{self.app}: metadata[{key!r}] = {self.named[key]!r} cannot be imported ({error}), so the environment "
+                "cannot be used in that way. Correct the name, or remove the key from the environment's metadata."
             ) from error
 
 
 def _wrong(app: str, key: str, value: object, allowed: str) -> ConfigError:
     return ConfigError(
-        f"{app}: metadata[{key!r}] = {value!r} must be {allowed}; the mesh would treat its observations or episodes as something "
-        "that they are not. Correct it, or remove the key from the environment's metadata."
+        f"{app}: metadata[{key!r}] = {value!r} must be {allowed}; the mesh would take its observations or episodes for "
+        "something that they are not. Correct it, or remove the key from the environment's metadata."
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kaimesh.contract.errors import ConfigError
 from kaimesh.envs.realm.generate import generate
-from kaimesh.envs.realm.map import PRESETS, RealmMap, load
+from kaimesh.envs.realm.map import PRESETS, RealmMap, load, unknown_preset
 
 
 def find(preset: str, seed: int = 0, path: str = "") -> RealmMap:

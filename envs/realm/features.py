@@ -76,8 +76,9 @@ class RealmFeatures:
     def __init__(self, count: int, spaces: Spaces, size: int) -> None:
         if (tuple(spaces.obs_shape), spaces.obs_dtype) != ((OBSERVATION,), "|u1"):
             raise ValueError(
-                f"features = 'realm' reads the observation 'bytes' of the realm ({OBSERVATION} x uint8), not {spaces.obs_dtype} "
-                f'{list(spaces.obs_shape)}. Set env_conf = {{observation = "bytes"}}, or [ppo] features = "none".'
+                f"features = 'realm' are made from the realm's observation 'bytes' ({OBSERVATION} x uint8), not from "
+                f"{spaces.obs_dtype} {list(spaces.obs_shape)}; a network would see nonsense. Set env_conf = "
+                '{observation = "bytes"}, or the algorithm\'s features to "none".'
             )
         self.spaces = spaces._replace(obs_shape=(FEATURES,), obs_dtype="<f4", parts=())
         self._size = size
@@ -128,9 +129,9 @@ class RealmFeatures:
         cells = _vectors(observations)[:, :2] * self._size  # [N, 2]
         if np.abs(cells % 1.0 - 0.5).max() > 1e-3:
             raise ValueError(
-                f"the features are for a world of {self._size} x {self._size} cells, and this is another: the hero starts at {cells[0]}, "
-                "which is no middle of a cell there; ways and places would mean something else. Set [ppo] features to "
-                '"realm" for 128 cells or "realm-mini" for 32; for a map of another size, set "none".'
+                f"the features are for a world of {self._size} x {self._size} cells, and this is another: the hero starts at "
+                f"{cells[0]}, which is no middle of a cell there; ways and places would mean something else. Set the "
+                'algorithm\'s features to "realm" for 128 cells or "realm-mini" for 32; for a map of another size, to "none".'
             )
 
 

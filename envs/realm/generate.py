@@ -34,7 +34,8 @@ def generate(size: int, seed: int) -> RealmMap:
         if points is not None:
             return RealmMap(walkable, points, f"{size}x{size}, seed {seed}")
     raise ConfigError(
-        f"no map of {size} x {size} cells for seed {seed} has room for {POINTS} points; take a larger one"
+        f"map_seed = {seed}: no map of {size} x {size} cells was found in {ATTEMPTS} attempts that has room for {POINTS} "
+        "points, so there is no world to play in. Set another map_seed, or a larger map."
     )
 
 

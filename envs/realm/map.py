@@ -47,6 +47,18 @@ def distance_field(walkable: np.ndarray, x: int, z: int) -> np.ndarray:
     return field
 
 
+def unknown_preset(preset: str) -> str:
+    """What is said of a preset that does not exist."""
+    return (
+        f"realm: preset = {preset!r} does not exist, so there is no world to play in. Set one of {', '.join(PRESETS)}, or a "
+        "map_file."
+    )
+
+
+def _unusable(name: str, why: str) -> ConfigError:
+    return ConfigError(f"map {name} cannot be played on: {why}.")
+
+
 class RealmMap:
     """A map: `walkable` bool `[S, S]`; `points` int64 `[P, 2]`, the cells (x, z) of the points.
 
@@ -130,7 +142,7 @@ def load(path: Path | str) -> RealmMap:
         raise ConfigError(f"map file {path} cannot be read: {error}; no map was loaded. Check the name.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"map file {path} is no map ({type(error).__name__}: {error}); it is JSON with `rows` and `points` as "
-            "kaimesh.envs.realm.map.RealmMap.save writes them"
+            f"map_file = {str(path)!r} is no map ({type(error).__name__}: {error}), so there is no world to play in. Name a "
+            "file of JSON with `rows` and `points`, as kaimesh.envs.realm.map.RealmMap.save writes them."
         ) from error
     return RealmMap(walkable, points, str(data.get("name", path)))

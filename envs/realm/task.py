@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from kaimesh.contract.errors import ConfigError
-from kaimesh.envs.realm.map import PRESETS
+from kaimesh.envs.realm.map import PRESETS, unknown_preset
 
 MAX_STEP = 2000
 FIRST, LAST = 1, 15  # the points that may be start, end or treasure
