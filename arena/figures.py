@@ -9,7 +9,8 @@ import numpy as np
 
 from kaimesh.arena.episodes import Episode
 
-SHARE = "share_of_optimum"  # in an environment's report; episodes are compared by it where there is one, else by their return
+# A number in an environment's report. Episodes are compared by it where there is one, else by their return.
+SHARE = "share_of_optimum"
 _FEW = 5  # seeds that are named
 QUANTILES = {"min": 0.0, "p10": 0.1, "p25": 0.25, "median": 0.5, "p75": 0.75, "p90": 0.9, "max": 1.0}
 
@@ -74,14 +75,15 @@ def table(rows: Mapping[str, Summary]) -> list[str]:
 def words(result: Mapping[str, Any]) -> str:
     """What arena.evaluate prints, from what it would print as JSON."""
     lines = [
-        f"{result['app']}, {result['algo']}, model {result['model']}: {result['episodes']} episodes in {result['seconds']:.1f} s"
+        f"{result['app']}, {result['algo']}, model {result['model']}: {result['episodes']} episodes "
+        f"in {result['seconds']:.1f} s"
     ]
     lines += result["notes"]
     if cut := result.get("cut"):
         seeds = ", ".join(map(str, cut[:_FEW])) + (", ..." if len(cut) > _FEW else "")
         lines.append(
-            f"{len(cut)} of {result['episodes']} episodes had not ended after {result['max_steps']:,} steps and were cut (seeds "
-            f"{seeds}); returns and lengths hold what was played. --max-steps allows more"
+            f"{len(cut)} of {result['episodes']} episodes had not ended after {result['max_steps']:,} steps and were "
+            f"cut (seeds {seeds}); returns and lengths hold what was played. --max-steps allows more"
         )
     counted = {name: numbers for name, numbers in result["report"].items() if name not in result["flags"]}
     lines += table({"return": result["return"], "length": result["length"], **counted})

@@ -48,5 +48,6 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(
-            f"{message}, so nothing was played. See --help for what every environment takes; {described(self._app).strip()}"
+            f"{message}, so nothing was played. See --help for what every environment takes; "
+            f"{described(self._app).strip()}"
         )

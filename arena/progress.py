@@ -58,7 +58,8 @@ class Progress:
             return
         self._due = now + LINE_S
         self._say(
-            f"{self._over} of {self._total} episodes are over, {told}; {self._steps:,} steps in {now - self._began:.0f} s"
+            f"{self._over} of {self._total} episodes are over, {told}; {self._steps:,} steps "
+            f"in {now - self._began:.0f} s"
         )
 
 

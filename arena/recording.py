@@ -134,7 +134,8 @@ def _plain(actions: np.ndarray) -> list[Any]:
         # nine digits are nearer to a float32 than half of its distance to the next one, so it comes back exactly
         return [[float(f"{value:.9g}") for value in action] for action in actions.tolist()]
     raise ConfigError(
-        f"recording: actions are {actions.dtype} {actions.shape}; they must be int64 [T] or float32 [T, A], so nothing was "
+        f"recording: actions are {actions.dtype} {actions.shape}; they must be int64 [T] or float32 [T, A], so "
+        "nothing was "
         "written. Convert them."
     )
 

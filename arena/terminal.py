@@ -211,9 +211,9 @@ def _configured_app() -> str:
     if envs.offers(app).face() is None:
         with_face = [name for name in envs.ENVIRONMENTS if envs.offers(name).face() is not None]
         raise ConfigError(
-            f"app = {app!r}, the configuration's, was not made for people to play, and --app names no other, so no game began. Say "
-            f"--app with one that was: {', '.join(with_face)}. Any other with discrete actions shows its text, as "
-            f"gym:FrozenLake-v1 does, or the numbers that it observes: --app {app}"
+            f"app = {app!r}, the configuration's, was not made for people to play, and --app names no other, so no "
+            f"game began. Say --app with one that was: {', '.join(with_face)}. Any other with discrete actions shows "
+            f"its text, as gym:FrozenLake-v1 does, or the numbers that it observes: --app {app}"
         )
     return app
 
@@ -250,7 +250,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name, stream in (("input", sys.stdin), ("output", sys.stdout)):
             if not stream.isatty():
                 raise ConfigError(
-                    f"standard {name} is no terminal, and you play by its keys. Run this in a terminal, without a pipe (over ssh: ssh -t)."
+                    f"standard {name} is no terminal, and you play by its keys, so no game began. Run this in a "
+                    "terminal, without a pipe (over ssh: ssh -t)."
                 )
         conf = {key: parse(value) for key, value in (text.split("=", 1) for text in arguments.env_conf)}
         seed = secrets.randbelow(10**6) if arguments.seed is None else arguments.seed

@@ -9,7 +9,9 @@
 | `procgen:<game>` | a game of Procgen, with its levels |
 | `minigrid:<id>` | a grid world of MiniGrid: `minigrid:Empty-5x5` |
 | `catch`, `cartpole-masked`, `realm`, `realm-mini` | a name of `ENVIRONMENTS` below |
-| `<package>.<module>:<name>` | your own: a `gymnasium.Env` class, a `gymnasium.vector.VectorEnv` class, or a function marked with `kaimesh.agent.env_factory` that returns an Env |
+| `<package>.<module>:<name>` | your own: a class of gymnasium's `Env` or `VectorEnv`, or a marked function |
+
+A marked function returns an Env and has `kaimesh.agent.env_factory` as its decorator.
 
 So adding an environment is one line, `app = "my_package.my_module:MyEnv"`; an entry in `ENVIRONMENTS` gives it a short
 name.

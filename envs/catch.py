@@ -38,9 +38,9 @@ class Catch(VectorEnv):
         render_mode: str | None = None,
     ) -> None:
         if rows < 2 or columns < 2:
-            raise ValueError(
-                f"catch needs at least 2 rows and 2 columns; got rows={rows}, columns={columns}, where nothing could "
-                "fall. Correct env_conf."
+            raise ConfigError(
+                f"catch: env_conf.rows = {rows}, env_conf.columns = {columns}; with fewer than 2 of either nothing "
+                "could fall or be missed, so no environment was made. Set both to 2 or more."
             )
         self.num_envs, self.rows, self.columns = num_envs, rows, columns
         self.render_mode = render_mode

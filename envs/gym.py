@@ -84,7 +84,8 @@ def find(env_id: str) -> EnvSpec:
         near = difflib.get_close_matches(name, gymnasium.registry, 3, 0.6)
         hint = f"; did you mean {' or '.join(f'gym:{n}' for n in near)}?" if near else "."
         raise ConfigError(
-            f"app = 'gym:{env_id}': gymnasium knows no {name!r}, so no environment was made{hint} An id that your own module registers is written "
+            f"app = 'gym:{env_id}': gymnasium knows no {name!r}, so no environment was made{hint} An id that your "
+            "own module registers is written "
             f"'gym:your_module:{name}'."
         ) from error
 

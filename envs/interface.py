@@ -1,4 +1,4 @@
-"""What the mesh uses of an environment: `MeshEnv`, as vectorised workflows step it, and `Offers`, what it may offer besides.
+"""What the mesh uses of an environment: `MeshEnv`, as vectorised workflows step it, and `Offers`, what it may offer.
 
 The environment as Kaiwu's workflows use it is `kaimesh.contract.kaiwu.KaiwuEnv`.
 
@@ -8,17 +8,18 @@ class or of an instance, and is read once, by `Offers.of`; nothing else looks fo
 | key of `metadata` | value |
 |---|---|
 | `legal_actions` | true if every info has "legal_act", bool `[A]`: which actions are allowed now |
-| `frame_stack` | K, if an observation is the K most recent frames `[K, ...]`, zeros before an episode's first; see contract/stacking |
+| `frame_stack` | K, if an observation is the K most recent frames `[K, ...]`, zeros before an episode's first |
 | `parts` | of observations that are flat bytes: the `kaimesh.agent.Part`s that they consist of |
 | `success_return` | the return from which an episode counts as a success |
 | `features` | `<module>:<name>` of a mapping: name -> from the number of slots and Spaces to `kaimesh.agent.Features` |
 | `facade` | `<module>:<name>` of what makes a KaiwuEnv, in place of the general one |
 | `face` | `<module>:<name>` of what makes the `contract.face.Face` of a MeshEnv: how a person plays it in a terminal |
 | `story` | `<module>:<name>` of what makes the `contract.story.Story` of a MeshEnv: an episode as data, for a page |
-| `evaluation_options` | `<module>:<name>` of a sequence of EvaluationOption: what tools/evaluate.sh takes for it on the command line |
+| `evaluation_options` | `<module>:<name>` of a sequence of EvaluationOption: its own options of tools/evaluate.sh |
 
 What is named as `<module>:<name>` is imported where it is used. So a game is one package, which nothing else of the
-mesh names. What an environment may tell an evaluation by methods is in envs/reports.py.
+mesh names. Frames of a stack are stored once each (contract/stacking). What an environment may tell an evaluation by
+methods is in envs/reports.py.
 
 Shape legend: N slots (environments that are stepped together); A actions; `...` one observation.
 """
@@ -183,9 +184,9 @@ class Offers:
         known: Mapping[str, MakesFeatures] = self._imported(FEATURES) or {}
         if name not in known:
             raise ConfigError(
-                f"features = {name!r}: {self.app} offers {', '.join(known) or 'no features of its own'}; a network would "
-                f"have nothing to see. Set the algorithm's features to {'one of these, or to ' if known else ''}'none', for "
-                "the observation itself."
+                f"features = {name!r}: {self.app} offers {', '.join(known) or 'no features of its own'}; a network "
+                f"would have nothing to see. Set the algorithm's features to {'one of these, or to ' if known else ''}"
+                "'none', for the observation itself."
             )
         return known[name]
 

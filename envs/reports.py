@@ -70,7 +70,8 @@ def notes(app: str) -> list[str]:
     if reference is None:
         return []
     return [
-        f"human normalised: 0 is a random player's {reference.random:g}, 1 a human's {reference.human:g} (arXiv 1511.06581)"
+        f"human normalised: 0 is a random player's {reference.random:g}, 1 a human's {reference.human:g} "
+        "(arXiv 1511.06581)"
     ]
 
 

@@ -70,9 +70,9 @@ class MeshVectorEnv(VectorWrapper):
         legal = infos.get("legal_act")
         if legal is None or not infos.get("_legal_act", np.ones(1, bool)).all():
             raise ConfigError(
-                f"{self.app} declares {LEGAL_ACTIONS} in its metadata, but an info had no 'legal_act'; the agent would not "
-                f"know which actions are allowed. Return info['legal_act'], bool [{self.translation.action_size}], from every "
-                "reset and step."
+                f"{self.app} declares {LEGAL_ACTIONS} in its metadata, but an info had no 'legal_act'; the agent would "
+                "not know which actions are allowed. Return info['legal_act'], bool "
+                f"[{self.translation.action_size}], from every reset and step."
             )
         return np.asarray(legal, bool).reshape(self.env.num_envs, self.translation.action_size)
 
@@ -91,8 +91,8 @@ class FeaturedVectorEnv(VectorWrapper):
         shape, dtype = features.spaces.obs_shape, np.dtype(features.spaces.obs_dtype)
         if any(length < 1 for length in shape):
             raise AgentError(
-                f"Agent.features: its spaces have obs_shape = {list(shape)}, which holds no numbers; a network would have "
-                "nothing to look at. Return one feature at least."
+                f"Agent.features: its spaces have obs_shape = {list(shape)}, which holds no numbers; a network would "
+                "have nothing to look at. Return one feature at least."
             )
         whole = np.issubdtype(dtype, np.integer)
         low, high = (np.iinfo(dtype).min, np.iinfo(dtype).max) if whole else (-np.inf, np.inf)
@@ -118,8 +118,8 @@ class FeaturedVectorEnv(VectorWrapper):
         if (seen.shape, seen.dtype) != (shape, dtype):
             raise AgentError(
                 f"Agent.features: reset returned {seen.dtype} {list(seen.shape)}, but its spaces say {dtype} "
-                f"{list(shape or ())}; the network would be built for something else. Correct obs_shape and obs_dtype, or "
-                "what reset and step return."
+                f"{list(shape or ())}; the network would be built for something else. Correct obs_shape and obs_dtype, "
+                "or what reset and step return."
             )
         return seen, infos
 

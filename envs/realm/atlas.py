@@ -18,9 +18,7 @@ def find(preset: str, seed: int = 0, path: str = "") -> RealmMap:
     if path:
         return _read(path, Path(path).stat().st_mtime_ns if Path(path).is_file() else 0)
     if preset not in PRESETS:
-        raise ConfigError(
-            f"realm preset {preset!r} is unknown, so no map was made; there are {', '.join(PRESETS)}: name one of these"
-        )
+        raise ConfigError(unknown_preset(preset))
     return _generated(PRESETS[preset], seed)
 
 

@@ -14,7 +14,8 @@ from kaimesh.envs.realm.vector import Realm
 FLOOR, WALL, VISITED, START, END, BUFF_LIES, TREASURE, HERO = range(8)
 LETTERS = [". ", "##", ", ", "S ", "E ", "B ", "T ", "@ "]
 GROUNDS: list[Colour] = [
-    (232, 226, 208), (52, 58, 70), (206, 196, 168), (170, 170, 190), (70, 160, 90), (80, 130, 220), (240, 190, 40), (210, 60, 50)
+    (232, 226, 208), (52, 58, 70), (206, 196, 168), (170, 170, 190),
+    (70, 160, 90), (80, 130, 220), (240, 190, 40), (210, 60, 50),
 ]  # fmt: skip
 LEGEND = {
     HERO: "you",

@@ -9,8 +9,8 @@ Shape legend: N slots; F features; V numbers of the observation's vector.
 | state | 6 | place x and z, flash ready, steps until it is, buff left, time left |
 | objects | 17 x 6 | end, buff, 15 points: there, cosine and sine of the direction, two classes of distance, way |
 | target | 16 | one-hot: the treasure with the shortest way, or the end (0) when none is left |
-| to the target | 4 | its cosine, sine and way; by how many cells, / 4, the last step shortened the way to the target of then |
-| place | 2 x 32 + 256 | one-hot of column and row in 32 stripes each, and of the tile in 16 x 16: what a map is learned by |
+| to the target | 4 | its cosine, sine and way; the cells, / 4, by which the last step shortened the way to its target |
+| place | 2 x 32 + 256 | one-hot of column and row in 32 stripes each, and of the tile in 16 x 16: so a map is learned |
 | rays | 16 | free way in 16 directions, East first, counter-clockwise, / 12 cells, at most 1 |
 | ground | 49 | 7 x 7 cells around the hero: passable |
 | visits | 25 | 5 x 5 cells around the hero: 0.2 per visit |
@@ -129,9 +129,11 @@ class RealmFeatures:
         cells = _vectors(observations)[:, :2] * self._size  # [N, 2]
         if np.abs(cells % 1.0 - 0.5).max() > 1e-3:
             raise ValueError(
-                f"the features are for a world of {self._size} x {self._size} cells, and this is another: the hero starts at "
-                f"{cells[0]}, which is no middle of a cell there; ways and places would mean something else. Set the "
-                'algorithm\'s features to "realm" for 128 cells or "realm-mini" for 32; for a map of another size, to "none".'
+                f"the features are for a world of {self._size} x {self._size} cells, and this is another: the hero "
+                f"starts at {cells[0]}, which is no middle of a cell there; ways and places would mean something else. "
+                "Set the "
+                'algorithm\'s features to "realm" for 128 cells or "realm-mini" for 32; for a map of another size, to '
+                '"none".'
             )
 
 

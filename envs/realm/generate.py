@@ -34,7 +34,7 @@ def generate(size: int, seed: int) -> RealmMap:
         if points is not None:
             return RealmMap(walkable, points, f"{size}x{size}, seed {seed}")
     raise ConfigError(
-        f"map_seed = {seed}: no map of {size} x {size} cells was found in {ATTEMPTS} attempts that has room for {POINTS} "
+        f"map_seed = {seed}: {ATTEMPTS} attempts gave no map of {size} x {size} cells that has room for {POINTS} "
         "points, so there is no world to play in. Set another map_seed, or a larger map."
     )
 
@@ -130,9 +130,7 @@ def _connected(walkable: np.ndarray) -> bool:
 
 
 def _cuts(walkable: np.ndarray, x: int, z: int) -> bool:
-    """Whether nobody could pass this point without picking it up: as an end, it would close the way to what lies
-    behind.
-    """
+    """Whether nobody could pass this point without picking it up. As an end, it would cut off what lies behind it."""
     rows, columns = np.ogrid[: len(walkable), : len(walkable)]
     rest = walkable & (np.hypot(rows - z, columns - x) > PICKUP_CELLS)
     total, largest = int(rest.sum()), 0

@@ -50,13 +50,9 @@ def distance_field(walkable: np.ndarray, x: int, z: int) -> np.ndarray:
 def unknown_preset(preset: str) -> str:
     """What is said of a preset that does not exist."""
     return (
-        f"realm: preset = {preset!r} does not exist, so there is no world to play in. Set one of {', '.join(PRESETS)}, or a "
-        "map_file."
+        f"realm preset {preset!r} is unknown, so there is no world to play in; there are {', '.join(PRESETS)}. Set one "
+        "of these."
     )
-
-
-def _unusable(name: str, why: str) -> ConfigError:
-    return ConfigError(f"map {name} cannot be played on: {why}.")
 
 
 class RealmMap:
@@ -142,7 +138,7 @@ def load(path: Path | str) -> RealmMap:
         raise ConfigError(f"map file {path} cannot be read: {error}; no map was loaded. Check the name.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"map_file = {str(path)!r} is no map ({type(error).__name__}: {error}), so there is no world to play in. Name a "
-            "file of JSON with `rows` and `points`, as kaimesh.envs.realm.map.RealmMap.save writes them."
+            f"map_file = {str(path)!r} is no map ({type(error).__name__}: {error}), so there is no world to play in. "
+            "Name a file of JSON with `rows` and `points`, as kaimesh.envs.realm.map.RealmMap.save writes them."
         ) from error
     return RealmMap(walkable, points, str(data.get("name", path)))

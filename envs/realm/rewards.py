@@ -1,16 +1,17 @@
 """What a step in the Realm is worth to a learner. 1 is about what a treasure scores (100 points).
 
-| term | worth | reason |
-|---|---|---|
-| treasure | +1 each | 100 points |
-| arrival | +1.5 | 150 points; those for steps left are in the cost of the steps: paid at the end, they would make a discounting learner leave early |
-| left behind | -0.5 per treasure at arrival | leaving early must not look good to one who discounts the future |
-| too late | -1 | the score is lost; but only what happens at the end, not all that was collected |
-| progress | 0.02 per cell that the way to the target became shorter, or longer | the only term that is felt at every step; between two pickups it sums up to no more than the way, whatever the detours |
-| step | -0.005 | 0.2 points are lost per step, which is 0.002; a little more, to hurry |
-| repetition | -0.01 per earlier visit of the cell, at most 5 | walking in circles |
-| bump | -0.02, and as much more for each in a row, up to 5 | a step against a wall is lost; an agent that does not explore may push against it for ever |
-| flash misuse | -0.1 | unless it brought the target at least 5 cells nearer: it is ready again after 606 steps |
+treasure     +1 each: 100 points.
+arrival      +1.5: 150 points. Those for the steps left are in the cost of each step: paid at the end, they would make a
+             learner that discounts the future leave early.
+left behind  -0.5 per treasure at arrival: leaving early must not look good to a learner that discounts the future.
+too late     -1: the score is lost; but only what happens at the end, not all that was collected.
+progress     0.02 per cell by which the way to the target became shorter; less for a longer one. The only term that is
+             felt at every step. Between two pickups it sums up to no more than the way, whatever the detours.
+step         -0.005: 0.2 points are lost per step, which is 0.002; a little more, to hurry.
+repetition   -0.01 per earlier visit of the cell, at most 5: against walking in circles.
+bump         -0.02, and as much more for each in a row, up to 5: a step against a wall is lost, and an agent that does
+             not explore may push against it for ever.
+flash        -0.1 for a flash that did not bring the target at least 5 cells nearer: it is ready again after 606 steps.
 
 "Target" is the treasure with the shortest way, or the end when none is left, as it was before the step; what is taken
 is 0 cells away. Whatever the shaping is, returns in logs and evaluations are true scores.

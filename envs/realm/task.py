@@ -58,10 +58,7 @@ def task_of(preset: str, conf: Mapping[str, Any]) -> Task:
     Raises ConfigError: anything else, with the key, the value and what it may be.
     """
     if preset not in PRESETS:
-        raise ConfigError(
-            f"realm preset {preset!r} is unknown, so no episode was begun; there are {', '.join(PRESETS)}: name one of "
-            "these"
-        )
+        raise ConfigError(unknown_preset(preset))
     if not isinstance(conf, Mapping):
         raise _wrong("usr_conf", conf, "a mapping of keys to values")
     for key in conf:

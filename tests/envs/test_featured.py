@@ -142,7 +142,8 @@ def ppo():
 def test_the_realms_features_name_the_remedy_where_the_observation_is_another(ppo):
     env = envs.make_vector("realm-mini", 2)
     with pytest.raises(
-        AgentError, match=r"not <f4 \[108\]. Set env_conf = .observation = \"bytes\"., or .ppo. features"
+        AgentError,
+        match=r"not from <f4 \[108\]; .*Set env_conf = .observation = \"bytes\"., or the algorithm's features",
     ):
         envs.featured(env, ppo("realm-mini"))
     assert envs.featured(env, ppo("none")) is env
@@ -150,7 +151,9 @@ def test_the_realms_features_name_the_remedy_where_the_observation_is_another(pp
 
 def test_the_realms_features_name_the_remedy_where_the_world_is_another(ppo):
     env = envs.featured(envs.make_vector("realm-mini", 2, env_conf={"observation": "bytes"}), ppo("realm"))
-    with pytest.raises(AgentError, match=r"a world of 128 x 128 cells, and this is another.*Set .ppo. features"):
+    with pytest.raises(
+        AgentError, match=r"a world of 128 x 128 cells, and this is another.*Set the algorithm's features"
+    ):
         env.reset(seed=1)
 
 

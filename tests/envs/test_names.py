@@ -20,7 +20,10 @@ from kaimesh.envs.translation import Translation
         ("cach", "did you mean 'catch'"),
         ("gym:CartPol-v1", "did you mean gym:CartPole-v1"),
         ("gym:CartPole-v9", "gym:CartPole-v1"),
-        ("gym:nothing_like_this", "gymnasium knows no 'nothing_like_this'. An id that your own module registers"),
+        (
+            "gym:nothing_like_this",
+            "gymnasium knows no 'nothing_like_this', so no environment was made. An id that your own module registers",
+        ),
         ("ale:pongg", "did you mean ale:pong"),
         ("ale:MsPacman", "ale:ms_pacman"),
         ("gym:", "names no environment"),

@@ -282,7 +282,7 @@ def test_the_first_observation_must_be_of_the_worlds_size():
     for preset, other in (("realm", 32), ("realm-mini", 128), ("realm-mini", 64)):
         env = Walk(3, preset=preset)
         wrong = realm.RealmFeatures(3, env.env.spaces, other)
-        with pytest.raises(ValueError, match=f"{other} x {other} cells, and this is another.*ppo. features"):
+        with pytest.raises(ValueError, match=f"{other} x {other} cells, and this is another.*the algorithm's features"):
             wrong.reset(env.observations)
 
 
