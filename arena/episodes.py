@@ -147,7 +147,7 @@ class Vectorised:
 
     def __init__(self, user: UserAgent, make: Callable[[], Any], report: Callable[[Any], Report]) -> None:
         self._user, self._make, self._report = user, make, report
-        self._predictor = Predictor(user, "evaluate")
+        self._predictor = Predictor(user)
 
     def start(self, seed: int) -> VectorisedPlay:
         """See Player."""
@@ -202,14 +202,14 @@ class Kaiwu:
 
     def act(self, plays: Sequence[KaiwuPlay]) -> list[Any]:
         """See Player."""
-        with user_code("evaluate: observation_process"):
+        with user_code("observation_process"):
             rows = [self._observe(one.raw_obs) for one in plays]
         self._specs = self._specs or Specs.of_object(rows[0])
         batch = Batch(Batch.of(rows, self._specs).columns, protocol("ObsData"))
-        with user_code("evaluate: Agent.exploit"):
+        with user_code("Agent.exploit"):
             answer = self._user.agent.exploit(_padded(batch, self._user))
         acts = answer[0] if isinstance(answer, tuple) else answer  # (list, model version) in generation G2
-        with user_code("evaluate: action_process"):
+        with user_code("action_process"):
             return [self._act(acts[i]) for i in range(len(plays))]
 
 

@@ -103,9 +103,9 @@ class Evaluation:
         if self._user.prepared is not None:
             slot = self._make_slot()
             slot.close()
-            with user_code("evaluate: Agent.setup"):
+            with user_code("Agent.setup"):
                 self._user.prepared.setup(slot.spaces)
-        with user_code(f"evaluate: Agent.load_model({str(self.model.folder)!r}, {self.model.id})"):
+        with user_code(f"Agent.load_model({str(self.model.folder)!r}, {self.model.id})"):
             self._user.agent.load_model(path=str(self.model.folder), id=self.model.id)
 
 

@@ -20,13 +20,13 @@ LATEST = "latest"
 
 
 class Predictor:
-    """Predicts with the agent of `user`. process: the name of this process for messages, such as "actor"."""
+    """Predicts with the agent of `user`. process: its name for messages, such as "actor"; "": none."""
 
-    def __init__(self, user: UserAgent, process: str) -> None:
+    def __init__(self, user: UserAgent, process: str = "") -> None:
         self._agent, self._sequential = user.agent, user.sequential_predict
         self._padded = user.pad_batches and not user.sequential_predict
         self._names = {exploit: f"{user.name}.{'exploit' if exploit else 'predict'}" for exploit in (False, True)}
-        self._boundaries = {exploit: f"{process}: {name}" for exploit, name in self._names.items()}
+        self._boundaries = {exploit: f"{process}: {name}" if process else name for exploit, name in self._names.items()}
 
     @property
     def padded(self) -> bool:

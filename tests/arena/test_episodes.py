@@ -199,6 +199,6 @@ def test_an_agent_that_raises_closes_its_environments():
         def exploit(self, batch):
             raise KeyError("x")
 
-    with pytest.raises(AgentError, match=r"evaluate: Broken\.exploit raised KeyError"):
+    with pytest.raises(AgentError, match=r"^Broken\.exploit raised KeyError"):
         list(play(Vectorised(read_agent(Broken()), Slot, told), SEEDS))
     assert not Slot.under_way
