@@ -28,10 +28,10 @@ ASK_S = 5.0
 class OnPolicyGate:
     """On-policy: stops an aisrv that has sent its share of a batch until the model learned from this batch predicts.
 
-        time    ------------------------------------------------------------------------------------>
-        aisrv     makes samples of model v  |  waits in the gate                      | makes samples of v + 1
-        learner   waits for a whole batch       | draws, learns | dumps, pushes |       waits
-        actor     predicts with v                                        loads v + 1 |  predicts with v + 1
+        time      ------------------------------------------------------------------------------->
+        aisrv     makes samples of v | waits in the gate ................ | makes samples of v + 1
+        learner   waits for a batch .....| learns | dumps, pushes | waits for a batch ............
+        actor     predicts with v ................................| loads | predicts with v + 1 ..
 
     share: the number of samples that this aisrv must send per model: train_batch_size / aisrv_count, rounded up.
 

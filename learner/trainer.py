@@ -1,9 +1,9 @@
 """The learner's core, without a socket: waits for its trigger, draws a batch, has the agent learn, dumps the model.
 
-    time         ---------------------------------------------------------------------------------------->
-    trainer        trigger | draw batch k | learn k | dump, if due | saves | trigger | draw batch k + 1 | ...
-    reader         .. decodes batch k ..  | decodes batch k + 1 ............................|
-    publisher                                       | pushes the dump to the pool ...
+    time        ----------------------------------------------------------------------------------->
+    trainer     trigger | draw batch k | learn k | dump, if due | saves | trigger | draw batch k + 1
+    reader      decodes batch k        | decodes batch k + 1 ......................................
+    publisher                                                   | pushes the dump to the pool .....
 
 Each line is a thread; only the trainer's uses the agent. On-policy, the trainer drops the stale samples after a learn,
 and a dump ends only when the pool has the model.
