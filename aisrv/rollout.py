@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import gymnasium as gym
 import numpy as np
 
 from kaimesh.aisrv.guard import environment
@@ -31,6 +30,7 @@ from kaimesh.contract.errors import ConfigError
 from kaimesh.contract.recurrence import RecurrentState
 from kaimesh.contract.user_agent import UserAgent
 from kaimesh.contract.workflow import vectorised
+from kaimesh.envs import MeshEnv
 from kaimesh.process.meter import Meter
 
 ENDLESS_STEPS = 30_000  # a warning is logged if a first episode has so many steps
@@ -65,7 +65,7 @@ class Group:
 
     def __init__(
         self,
-        env: gym.vector.VectorEnv,
+        env: MeshEnv,
         agent: RolloutAgent,
         unroll_length: int,
         meter: Meter,
@@ -95,7 +95,7 @@ class Group:
         self._env_phase, self._predict_phase, self._send_phase = (meter.phase(p) for p in ("env", "predict", "send"))
         with environment("reset"):
             observation, _ = env.reset(seed=seed)
-        self._stack: int = getattr(env, "frame_stack", 0)
+        self._stack = env.offers.frame_stack
         self._observed = self._observation_arrays(observation)
         self._predicted: dict[str, np.ndarray] = {}
         self._reward = np.zeros((n, unroll_length), np.float32)
@@ -124,7 +124,7 @@ class Group:
             observation, reward, terminated, truncated, _ = self.env.step(self._predicted["action"][:, self._t])
         if self._stack:
             self._check_stacks(observation[self._done])
-        valid = self._record(reward, terminated, truncated, getattr(self.env, "true_rewards", reward))
+        valid = self._record(reward, terminated, truncated, self.env.true_rewards)
         self._state.advance(~self._flags["mask"][:, self._t])
         self._t += 1
         self._request_acts(observation)
@@ -142,7 +142,7 @@ class Group:
 
     def _observation_columns(self, observation: np.ndarray) -> dict[str, np.ndarray]:
         columns = {"obs": observation}
-        legal = getattr(self.env, "legal_actions", None)
+        legal = self.env.legal_actions
         if legal is not None:
             columns["legal_act"] = legal
         return columns
@@ -235,7 +235,7 @@ class Group:
 
 
 @vectorised
-def workflow(envs: Sequence[gym.vector.VectorEnv], agents: Sequence[RolloutAgent], logger: Any, monitor: Any) -> None:
+def workflow(envs: Sequence[MeshEnv], agents: Sequence[RolloutAgent], logger: Any, monitor: Any) -> None:
     """Steps environments and sends samples until the mesh stops. `agents[i]` predicts for the group `envs[i]`.
 
     monitor: a kaimesh.aisrv.service.WorkflowMonitor.

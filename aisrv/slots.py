@@ -10,6 +10,7 @@ from typing import Any
 from kaimesh.aisrv.guard import environment
 from kaimesh.contract.agent import user_code
 from kaimesh.contract.errors import Stopped
+from kaimesh.contract.kaiwu import KaiwuEnv
 from kaimesh.process.meter import Meter
 
 Workflow = Callable[..., None]
@@ -22,7 +23,7 @@ class CountedEnv:
     Attributes that it does not have are read from the facade. A workflow may set attributes of its own on it.
     """
 
-    def __init__(self, facade: Any, meter: Meter, stop: threading.Event) -> None:
+    def __init__(self, facade: KaiwuEnv, meter: Meter, stop: threading.Event) -> None:
         self._facade, self._meter, self._stop = facade, meter, stop
         self._return, self._length = 0.0, 0
 
@@ -52,7 +53,7 @@ class CountedEnv:
         self._length += 1
         self._meter.count("env_steps")
         if result[3] or result[4]:
-            self._meter.episode(float(getattr(self._facade, "score", 0.0)), self._length)
+            self._meter.episode(float(self._facade.score), self._length)
         return result
 
     def _call(self, verb: str, *args: Any, **kwargs: Any) -> Any:

@@ -14,10 +14,12 @@ import numpy as np
 
 from kaimesh.contract.agent import user_code
 from kaimesh.contract.arrays import Batch, Specs
+from kaimesh.contract.kaiwu import KaiwuEnv
 from kaimesh.contract.predicting import Predictor
 from kaimesh.contract.recurrence import RecurrentState
 from kaimesh.contract.structs import protocol
 from kaimesh.contract.user_agent import UserAgent
+from kaimesh.envs import MeshEnv
 
 # Episodes at the same time; also the rows of a padded batch, since a network's rounding may depend on them
 AT_ONCE = 32
@@ -109,7 +111,7 @@ class VectorisedPlay:
     env: an envs.MeshEnv, which the agent's features may wrap. state: the agent's recurrent state of one slot.
     """
 
-    def __init__(self, env: Any, seed: int, report: Callable[[Any], Report], state: RecurrentState) -> None:
+    def __init__(self, env: MeshEnv, seed: int, report: Callable[[MeshEnv], Report], state: RecurrentState) -> None:
         self._env, self._seed, self._report = env, seed, report
         self._actions: list[np.ndarray] = []
         self._score = 0.0
@@ -145,7 +147,7 @@ class Vectorised:
     make: makes an environment of one slot. report: the environment's own numbers about an episode that is over.
     """
 
-    def __init__(self, user: UserAgent, make: Callable[[], Any], report: Callable[[Any], Report]) -> None:
+    def __init__(self, user: UserAgent, make: Callable[[], MeshEnv], report: Callable[[MeshEnv], Report]) -> None:
         self._user, self._make, self._report = user, make, report
         self._predictor = Predictor(user)
 
@@ -163,7 +165,7 @@ class Vectorised:
 class KaiwuPlay:
     """Plays an episode in an environment as Kaiwu's workflows see it (contract/kaiwu)."""
 
-    def __init__(self, facade: Any, seed: int, report: Callable[[Any], Report]) -> None:
+    def __init__(self, facade: KaiwuEnv, seed: int, report: Callable[[Any], Report]) -> None:
         self._facade, self._seed, self._report = facade, seed, report
         self._actions: list[np.ndarray] = []
         self.raw_obs = facade.reset()
@@ -190,7 +192,7 @@ class Kaiwu:
     make: makes a facade whose first reset has the given seed. report: see Vectorised.
     """
 
-    def __init__(self, user: UserAgent, make: Callable[[int], Any], report: Callable[[Any], Report]) -> None:
+    def __init__(self, user: UserAgent, make: Callable[[int], KaiwuEnv], report: Callable[[Any], Report]) -> None:
         self._user, self._make, self._report = user, make, report
         self._observe: Callable[[Any], Any] = user.observe or (lambda raw_obs: raw_obs)
         self._act: Callable[[Any], Any] = user.act or (lambda act_data: act_data.action)

@@ -29,6 +29,7 @@ from kaimesh.config.packages import find_own_code
 from kaimesh.config.reading import parse, read
 from kaimesh.contract.agent import called_exit, user_code
 from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, ConfigError, MeshError
+from kaimesh.contract.kaiwu import KaiwuEnv
 from kaimesh.contract.user_agent import UserAgent
 from kaimesh.process.agents import make_agent, workflow_of
 from kaimesh.process.guarded import guarded
@@ -86,14 +87,14 @@ class Evaluation:
         env = envs.make(self.app, env_conf=self.env_conf)
         env.close()
         registered = env.spec.reward_threshold if env.spec else None
-        declared = env.metadata.get("success_return", registered)
-        return None if declared is None else float(declared)
+        declared = envs.Offers.of(env.metadata, self.app).success_return
+        return registered if declared is None else declared
 
-    def _make_slot(self) -> Any:
+    def _make_slot(self) -> envs.MeshEnv:
         made = envs.make_vector(self.app, 1, env_conf=self.env_conf, max_episode_steps=self.limit)
         return envs.featured(made, self._user.featured)
 
-    def _make_facade(self, seed: int) -> Any:
+    def _make_facade(self, seed: int) -> KaiwuEnv:
         return envs.facade(self.app, env_conf=self.env_conf, seed=seed, max_episode_steps=self.limit)
 
     def _new_agent(self) -> UserAgent:

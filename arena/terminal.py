@@ -86,7 +86,7 @@ class Game:
         actions = np.array(self.actions, np.int64)
         return Recording(self.app, self._conf, self._limit, self.seed, actions, self.score, "a person at the keys")
 
-    def _make(self, render_mode: str | None) -> Any:
+    def _make(self, render_mode: str | None) -> envs.MeshEnv:
         return envs.make_vector(
             self.app, 1, env_conf=self._conf, max_episode_steps=self._limit, render_mode=render_mode
         )

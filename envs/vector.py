@@ -41,11 +41,6 @@ class MeshVectorEnv(VectorWrapper):
         self._seed, self._clip = seed, clip_rewards
         self._step = env.step
 
-    @property
-    def frame_stack(self) -> int:
-        """`offers.frame_stack`."""
-        return self.offers.frame_stack
-
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, Infos]:
         """Observations `[N, ...]` and infos."""
         if seed is None:

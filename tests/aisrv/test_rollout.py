@@ -26,6 +26,8 @@ class Counter(gym.vector.VectorEnv):
 
     def __init__(self, n: int) -> None:
         self.num_envs = n
+        self.offers = envs.Offers("counter")
+        self.legal_actions = None
         self._age = np.zeros(n, np.int64)
         self._done = np.zeros(n, bool)
         self.actions: list[np.ndarray] = []
@@ -36,7 +38,7 @@ class Counter(gym.vector.VectorEnv):
     def step(self, action: np.ndarray) -> Any:
         self.actions.append(np.array(action))
         self._age = np.where(self._done, 0, self._age + 1)
-        reward = np.where(self._done, 0.0, 1.0)
+        reward = self.true_rewards = np.where(self._done, 0.0, 1.0)
         self._done = (self._age == 3 + np.arange(self.num_envs)) & ~self._done
         odd = np.arange(self.num_envs) % 2 == 1
         return self._observe(), reward, self._done & ~odd, self._done & odd, {}
