@@ -85,7 +85,7 @@ fi
 if command -v uv >/dev/null; then
     [ $made = no ] || uv venv --quiet --python 3.11 .venv
     pip() { uv pip "$1" --quiet --python .venv/bin/python "${@:2}"; }
-    with=uv yes=
+    with=uv yes="" fast=""
 else
     if [ $made = yes ]; then
         python="$(command -v python3.11 || command -v python3 || true)"
@@ -103,7 +103,7 @@ else
         .venv/bin/python tools/fetch_pip.py
     fi
     pip() { .venv/bin/python -m pip "$1" --quiet --disable-pip-version-check "${@:2}"; }
-    with="pip (uv is faster)" yes=--yes
+    with="pip (uv is faster)" yes=--yes fast=--no-compile # Python makes the bytecode of what is imported, as after uv
 fi
 
 files=() count=0
@@ -120,6 +120,7 @@ if holds " $other"; then # both TensorFlows have the same files, so the one goes
     pip uninstall $yes $(comm -23 <(names "$other" | sort) <(names "$base" | sort))
     becomes "$other" ""
 fi
-pip install --no-deps --require-hashes "${files[@]}"
+# shellcheck disable=SC2086 # empty, or one word
+pip install $fast --no-deps --require-hashes "${files[@]}"
 for name in "${sets[@]}"; do becomes "$name" "$(hash_of "$name")"; done
 say "done in $((SECONDS - start)) s"
