@@ -11,7 +11,7 @@ from kaimesh.arena.recording import Recording
 from kaimesh.contract.errors import ConfigError
 from kaimesh.envs.registry import make_vector
 
-TOLERANCE = 1e-3  # of a score; a facade may have summed in another order
+TOLERANCE = 1e-3  # between two scores that count as equal; a facade may have added the rewards in another order
 
 
 class Replay:

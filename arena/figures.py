@@ -11,7 +11,7 @@ from kaimesh.arena.episodes import Episode
 
 # A number in an environment's report. Episodes are compared by it where there is one, else by their return.
 SHARE = "share_of_optimum"
-_FEW = 5  # seeds that are named
+_FEW = 5  # so many seeds of cut episodes are named
 QUANTILES = {"min": 0.0, "p10": 0.1, "p25": 0.25, "median": 0.5, "p75": 0.75, "p90": 0.9, "max": 1.0}
 
 Summary = dict[str, float]

@@ -12,17 +12,17 @@ from kaimesh.arena.episodes import Episode
 from kaimesh.arena.figures import SHARE, column, is_flag, names
 
 STEPS = "optimum_steps"  # in an environment's report; lengths are drawn against it
-MOST_COUNTS = 4  # of a report's other numbers, the first ones
-MOST_BARS = 30  # one for each whole number, up to so many
-_FAR = 5  # times the longest optimum: episodes that long need a logarithmic axis
+MOST_COUNTS = 4  # so many of a report's other numbers are drawn, the first ones
+MOST_BARS = 30  # whole numbers get a bar each, up to so many
+_FAR = 5  # episodes longer than so many times the longest optimum are drawn on a logarithmic axis
 _BLUE, _RED, _GREY = "#0072B2", "#D55E00", "#9AA5B1"
 
 
 def draw(episodes: Sequence[Episode], title: str, out: Path) -> None:
     """Writes the picture; its format is the one that `out` ends in.
 
-    Above: the distribution of the share of the optimum, or of the return, and lengths against the optimum's, or their
-    distribution. Below: the first numbers of the reports that neither says.
+    Above, on the left: the distribution of the share of the optimum, or else of the return. On the right: lengths
+    against the optimum's lengths, or else their distribution. Below: distributions of the other numbers of the reports.
     """
     import matplotlib
 

@@ -1,7 +1,7 @@
 """You play an environment in the terminal: `./tools/play.sh --app gym:FrozenLake-v1`, or any with discrete actions.
 
-What is shown and what the keys mean is the environment's `Face` (contract/face, arena/face); here is the terminal,
-which is left as it was found, whatever happens.
+The environment's `Face` (contract/face, arena/face) decides what is shown and what the keys mean. This file handles the
+terminal, which is left as it was found, whatever happens.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from kaimesh.contract.face import Line
 
 CALLER_VARIABLE = "KAIMESH_FROM"  # where the user typed the command; tools/*.sh go to the checkout's root
 POLL_S = 0.5  # between looks at the terminal's size
-ESCAPE_S = 0.1  # after which an Esc is no longer the beginning of an arrow key
+ESCAPE_S = 0.1  # an arrow key begins with Esc as well; if nothing follows for so long, it was the Esc key
 LEAVE = ("ESCAPE", "\x04")  # the latter is Ctrl-D
 RESIZED = "RESIZED"
 SPECIAL = ("UP", "DOWN", "LEFT", "RIGHT", "ENTER", "BACKSPACE", "ESCAPE")
@@ -182,9 +182,9 @@ def _save(game: Game, record: Path, before: int) -> str:
 
 @contextmanager
 def taken_over() -> Iterator[blessed.Terminal]:
-    """The terminal in our hands: another screen, keys at once, no cursor.
+    """The terminal with a screen of its own, without a cursor, where each key arrives at once.
 
-    It is given back on every way out, signals too.
+    It is restored however the block is left, by a signal too.
     """
 
     def leave(number: int, _frame: Any) -> NoReturn:

@@ -30,7 +30,7 @@ _GYMNASIUMS = {
 _FILES_AND_CODE = re.compile(
     r"file|path|folder|url|module|class|entry|wrapper|factory|func|callable|plugin|(^|_)(dir|env_id|env_name)($|_)"
 )
-_PLAIN = re.compile(r"[\w][\w .+-]{0,99}|")  # no slash, no colon; a leading dot or dash is no word either
+_PLAIN = re.compile(r"[\w][\w .+-]{0,99}|")  # no slash and no colon anywhere, no dot or dash at the beginning
 _DEEPEST = 8  # of lists and tables in env_conf
 
 

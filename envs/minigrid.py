@@ -35,7 +35,7 @@ from kaimesh.contract.spaces import Part
 from kaimesh.envs import gym
 
 PREFIX = "MiniGrid-"
-_SUCCESS_RETURN = 0.05  # a solved episode's is 1 - 0.9 x the share of its steps that were used
+_SUCCESS_RETURN = 0.05  # below any solved episode's return, which is 1 - 0.9 x the share of its steps that were used
 _BYTE = "|u1"
 
 

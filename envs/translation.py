@@ -14,9 +14,9 @@ from gymnasium.spaces import Box, Discrete
 from kaimesh.contract.errors import AgentError, ConfigError
 from kaimesh.contract.spaces import Spaces
 
-_WIDEST = 2**20  # of a Discrete: one-hot rows and output layers of more are no use, and would take all memory
+_WIDEST = 2**20  # values of a Discrete: one-hot rows and output layers of more would take all memory
 _LARGEST_BYTES = 2**28  # of one observation
-_TABLE = 1024  # up to so many, one-hot rows are looked up
+_TABLE = 1024  # up to so many values, one-hot rows are looked up in a table
 
 
 class Translation:

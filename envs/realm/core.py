@@ -2,9 +2,11 @@
 
 Units: 500 per cell; x grows to the East, z to the North. Shape legend: N environments; S cells per side; P points.
 
-An action is `direction + 8 * flash`; direction 0 is East, then counter-clockwise by 45 degrees. A step: the cell that
-the hero stands on is counted as visited; he moves; within 1000 units he picks up treasures and the buff, and arrives at
-the end; then the time is looked at. The reward is the change of the score, so that an episode's return is its score.
+An action is `direction + 8 * flash`; direction 0 is East, the others follow counter-clockwise, 45 degrees each.
+
+A step does this, in this order: the cell that the hero stands on is counted as visited; he moves; what lies within 1000
+units of his new place is picked up, and if the end does, he has arrived; if he has not and max_step is reached, time is
+over. The reward is the change of the score, so that an episode's return is its score.
 """
 
 from __future__ import annotations
@@ -22,12 +24,12 @@ ACTIONS, DIRECTIONS = 16, 8
 WALK, BUFFED_WALK, FLASH = 700.0, 980.0, 8000.0  # units per step
 REACH = 1000.0  # units: pickup and arrival
 FLASH_WAIT = 606  # steps until the next flash
-BUFF_STEPS, BUFF_WAIT = 50, 454  # steps that it lasts, and until it lies there again
+BUFF_STEPS, BUFF_WAIT = 50, 454  # steps for which the buff lasts; steps from taking it until it lies there again
 ARRIVAL, PER_STEP_LEFT, PER_TREASURE = 150.0, 0.2, 100.0  # scores
-BUMP = 500.0  # who walked less far bumped into a wall
-FULL_MEMORY = 5  # visits: 0.2 each, at most 1
-RADIUS = 25  # cells seen in each direction; arrays over cells may be padded by it
-SUBSTEPS = 4  # of a walk, each shorter than a cell, so that no wall is jumped over
+BUMP = 500.0  # units: a walk of so many or fewer was stopped by a wall
+FULL_MEMORY = 5  # visits of a cell that are counted at most; a network sees 0.2 for each
+RADIUS = 25  # cells that the hero sees in each direction; some arrays over cells are padded by as many
+SUBSTEPS = 4  # pieces of a walk, each shorter than a cell, so that no wall is jumped over
 EDGE = 1.0  # units that a walker keeps from a wall
 
 HALF = math.sqrt(0.5)
@@ -189,14 +191,17 @@ def _is_free(walkable: np.ndarray, x: float, z: float) -> bool:
 
 @njit(cache=True)
 def _edge(old: float, new: float) -> float:
-    """The last place before the wall, on the way from old to new in the neighbouring cell."""
+    """The last coordinate before the wall, for a walk from `old` to `new`, which lies in the next cell, a wall."""
     low = math.floor(old / CELL) * CELL
     return max(old, low + CELL - EDGE) if new > old else min(old, low + EDGE)
 
 
 @njit(cache=True)
 def walk(walkable: np.ndarray, x: float, z: float, direction: int, length: float) -> tuple[float, float]:
-    """Where a walk of `length` units ends: what a wall blocks of it is lost, the rest slides along the wall's edge."""
+    """Where a walk of `length` units ends.
+
+    A wall stops the part of the walk that leads into it, along x or along z; the other part goes on.
+    """
     part_x, part_z = COS[direction] * length / SUBSTEPS, SIN[direction] * length / SUBSTEPS
     for _ in range(SUBSTEPS):
         x = x + part_x if _is_free(walkable, x + part_x, z) else _edge(x, x + part_x)

@@ -18,8 +18,8 @@ from kaimesh.envs.translation import Translation
 
 Step = tuple[int | None, Observation | None, Score | None, int | None, int, EnvInfo | None]
 
-NO_GAME: Step = (None, None, None, None, True, None)  # what Kaiwu's step returns when there is no game
-RETRY_S = 1.0  # workflows call reset again at once, so a refused one waits
+NO_GAME: Step = (None, None, None, None, True, None)  # what Kaiwu's step returns while no episode is running
+RETRY_S = 1.0  # how long a refused reset waits: workflows call it again at once, and would use up a core
 _log = logging.getLogger("kaimesh.envs.realm")
 
 
@@ -142,6 +142,6 @@ class RealmFacade:
 
 
 class RealmMiniFacade(RealmFacade):
-    """The same of the small map."""
+    """The same for the small map."""
 
     preset = "realm-mini"

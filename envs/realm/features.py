@@ -43,8 +43,8 @@ PASSABLE, MEMORY_SHIFT, FULL_MEMORY = 1, 3, 5
 END, BUFF, FIRST_POINT = 0, 1, 2  # objects; object 1 + k is point k
 DIRECTIONS = 8  # an action is direction + 8 * flash
 CELL = 500.0  # units
-BUMP = 500.0 + 0.01  # units: who walked no farther bumped into a wall; float32 places are that exact
-MOST_BUMPS = 5  # in a row that are told apart
+BUMP = 500.0 + 0.01  # units: a walk of no more was stopped by a wall; 0.01 is the error of places in float32
+MOST_BUMPS = 5  # bumps in a row are counted up to here
 
 TARGETS, STRIPES, TILES, RAYS, RAY_CELLS, GROUND, VISITS = 16, 32, 16, 16, 12, 3, 2
 PLACES = 2 * STRIPES + TILES * TILES
@@ -190,7 +190,7 @@ def _notice(
     past: Past,
     events: Events,
 ) -> None:
-    """Writes what happened since the observations before, and remembers these."""
+    """Compares these observations with the ones before: writes what happened to `events`, and keeps these in `past`."""
     middle = 4 * VECTOR + RADIUS * VIEW + RADIUS
     for i in range(vectors.shape[0]):
         vector, before = vectors[i], past.vector[i]
@@ -260,7 +260,7 @@ def _part(share: float, parts: int) -> int:
 
 @njit(cache=True)
 def _rays(vector: np.ndarray, cells: np.ndarray, size: int, out: np.ndarray) -> None:
-    """Free ways from the hero's exact place, felt every half cell."""
+    """How far is free in each of 16 directions from the hero's exact place, looked at every half cell."""
     x, z = RADIUS + vector[0] * size % 1.0, RADIUS + vector[1] * size % 1.0  # cells of the view
     for ray in range(RAYS):
         free = 0

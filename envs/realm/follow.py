@@ -16,7 +16,7 @@ from kaimesh.envs.realm.task import Task
 
 PER_CELL = 2
 SIDE = CELL / PER_CELL
-KEEP_OFF = core.REACH + SIDE  # units from the end, as long as the walker does not want it
+KEEP_OFF = core.REACH + SIDE  # units that the walker keeps from the end, as long as it is not his next goal
 
 
 class Walk(NamedTuple):

@@ -13,10 +13,10 @@ import numpy as np
 from kaimesh.contract.errors import ConfigError
 from kaimesh.envs.realm.map import BUFF, POINTS, UNREACHABLE, RealmMap, distance_field
 
-LOOPS = 0.2  # the share of doors that the tree of rooms would not need
+LOOPS = 0.2  # of the walls between rooms that need no door to connect all rooms, the share that get one all the same
 PICKUP_CELLS = 2.6  # a point's pickup circle, in cells, rounded up
 AROUND = tuple(product((-1, 0, 1), repeat=2))
-SLIVER = 6  # cells that a pickup circle may cut off from the rest
+SLIVER = 6  # so many cells a point's pickup circle may cut off from the rest of the map
 ATTEMPTS = 50
 
 Room = tuple[int, int, int, int]  # x, z, width, height

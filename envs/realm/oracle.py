@@ -27,7 +27,7 @@ from kaimesh.envs.realm.map import BUFF, RealmMap
 
 FAST = core.BUFF_STEPS * core.BUFFED_WALK  # units that the buff lasts
 FLASH_AGAIN = core.FLASH_WAIT + 1  # steps from one flash to the next
-TOLERANCE = 1e-6
+TOLERANCE = 1e-6  # steps: rounding errors must not cost a whole step
 
 
 class Optimum(NamedTuple):

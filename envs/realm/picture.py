@@ -17,7 +17,7 @@ from kaimesh.envs.realm.map import BUFF, CELL, POINTS, RealmMap
 
 SIDE = 640  # pixels of the map, or a little less
 FINE = 2  # drawn that many times larger, then averaged: smooth edges
-TAIL = 40  # steps that stand out
+TAIL = 40  # the last steps of the way, which are drawn darker
 STRIP, LEGEND, LEAST_WIDTH = 48, 26, 640  # pixels below the map
 
 FLOOR, WALL, EDGE = (244, 241, 234), (92, 103, 120), (62, 71, 86)
@@ -31,7 +31,7 @@ Spot = tuple[float, float]
 
 
 class Pictures:
-    """Draws the heroes of a batch, and remembers for that which ways they walked.
+    """Draws the heroes of a batch, with the ways that they walked, which it remembers.
 
     Call `restart` when all begin anew, `follow` after every step, and `draw` whenever a picture is wanted.
     """

@@ -22,7 +22,7 @@ def report(realm: RealmMap, state: State, i: int) -> dict[str, float]:
     score = float(state.score[i])
     return {
         "share_of_optimum": score / best.score if best.score else 1.0,
-        "arrived": bool(state.over[i]) and score > 0.0,  # arriving is worth something, a timeout nothing
+        "arrived": bool(state.over[i]) and score > 0.0,  # after a timeout the score is 0
         "treasures_missed": len(asked) - int(state.treasures[i]),
         "bumps": int(state.bumps[i]),
         "flashes": int(state.flashes[i]),

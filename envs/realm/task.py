@@ -17,11 +17,13 @@ MAX_STEP = 2000
 FIRST, LAST = 1, 15  # the points that may be start, end or treasure
 MOST_TREASURES = LAST - FIRST - 1  # all points but start and end
 KEYS = ("start", "end", "treasure_random", "treasure_num", "treasure_id", "treasure_sets", "talent_type", "max_step")
-WHICH_TREASURES = ("treasure_random", "treasure_num", "treasure_id")  # one of them named, the others mean nothing more
-TREASURES = {"realm": 9, "realm-mini": 5}  # drawn per episode, if nothing else is asked
+# Together these say which treasures there are: where an episode names one of them, the configuration's others do not
+# count.
+WHICH_TREASURES = ("treasure_random", "treasure_num", "treasure_id")
+TREASURES = {"realm": 9, "realm-mini": 5}  # how many are drawn per episode, unless treasure_num says otherwise
 ALL, TRAIN, TEST = 0, 1, 2
 SETS = {"all": ALL, "train": TRAIN, "test": TEST}
-ONE_OF = 5  # sets of treasures is held out of training
+ONE_OF = 5  # one set of treasures in so many is kept for tests, and is none of TRAIN
 
 
 class Task(NamedTuple):

@@ -35,7 +35,7 @@ OBJECTS = 2 + 15
 FEATURES = 6 + 6 * OBJECTS
 CLASSES = 5  # of distances: 1 very small .. 5 very large
 MAPS = ("obstacle", "treasure", "end", "memory")
-TREASURE_BIT, END_BIT, MEMORY_SHIFT = 2, 4, 3  # of a packed cell; bit 0: passable
+TREASURE_BIT, END_BIT, MEMORY_SHIFT = 2, 4, 3  # of a packed cell, whose bit 0 says that it is passable
 TAN = math.tan(math.pi / 8)
 
 
