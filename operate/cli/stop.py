@@ -104,7 +104,7 @@ def _members(run: RunDir, role: str) -> list[str]:
         have = sorted({process["role"] for process in processes.values()} - {KEEPER.name})
         raise ConfigError(
             f"{run.root.name} has no {role}{nearest(role, have)}, so nothing was changed. It has: "
-            f"{', '.join(have) or 'nothing that its mesh.json names'}."
+            f"{', '.join(have) or 'nothing that its mesh.json names'}. Name one of these."
         )
     return names
 
