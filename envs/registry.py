@@ -53,10 +53,11 @@ def make_vector(
 ) -> MeshVectorEnv:
     """`count` slots of `app` in NEXT_STEP mode, on the fastest vectorisation that it has.
 
-    env_conf: keyword arguments of the environment. seed: of the first reset. max_episode_steps: truncates there; 0
-    leaves the environment's own limit. tell: called before an environment is made; once, with 1, where all are made at
-    once. Raises ConfigError: an unknown name (with the nearest known), arguments that it does not take, spaces that the
-    mesh cannot carry.
+    env_conf: keyword arguments of the environment. seed: of the first reset. max_episode_steps: episodes are truncated
+    there; 0 leaves the environment's own limit. tell: called before each environment is made, with its number from 1;
+    once, where all are made at once.
+    Raises ConfigError: an unknown name (with the nearest known), arguments that it does not take, spaces that the mesh
+    cannot carry.
     """
     conf = dict(env_conf or {})
     kind, name = resolve(app)

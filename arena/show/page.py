@@ -25,9 +25,11 @@ MOST_PIXELS = 640  # of a picture's side
 
 
 class Page(NamedTuple):
-    """title: in words. facts: names and values that hold for all of it. columns: name -> `[K]`, what is told beside the
-    picture; the first one leads. events: (k, text), what happened when. fps: moments per second. script, data: what
-    draws, and from what.
+    """An episode for a browser, of K moments.
+
+    title: in words. facts: names and values that hold for the whole episode. columns: by name, what stands beside the
+    picture at each moment, `[K]`, at least one. events: (moment, words), marked on the slider. fps:
+    moments per second. script: the JavaScript that draws a moment from `data`.
     """
 
     title: str

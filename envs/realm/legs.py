@@ -1,12 +1,12 @@
-"""How long the ways between a map's points are at least, walked, or with one flash on the way.
+"""The least lengths of the ways between a map's points, walked, or with one flash on the way.
 
-Every relaxation makes them shorter, never longer:
+They are lower bounds: every simplification makes a way shorter than it is, never longer.
 
-- A way goes between the two pickup circles of 1000 units, and is the shortest walk (kaimesh.envs.realm.lattice). A
-  step's diagonal parts may cut a wall's corner, by 87 units; so walls count as 125 units thinner. What the lattice of
-  125 units may add to a way at its two ends, SLACK, is taken off.
-- A flash begins anywhere in a cell, at its best corner, and lands anywhere in any cell where one from somewhere in that
-  cell may land.
+- A way is the shortest walk between the two points' pickup circles of 1000 units (kaimesh.envs.realm.lattice). The
+  diagonal parts of a step may cut a wall's corner by 87 units, so walls are made 125 units thinner. The lattice has
+  squares of 125 units; what it may add to a way at its two ends, SLACK, is subtracted.
+- A flash may begin at the best corner of a cell, and may land in any place of any cell in which a flash from somewhere
+  in the first cell could land.
 
 Shape legend: S cells per side; P points.
 """
@@ -30,8 +30,9 @@ AROUND = CELL * math.sqrt(0.5)  # units from the middle of a cell to its corners
 
 
 class Legs(NamedTuple):
-    """Units of walking, float64 `[2, P, P]`, with no flash and with at most one, whose step counts as a step's walk:
-    `between` from circle to circle, `leaving` from the first point itself to the circle of the second.
+    """Units of walking, float64 `[2, P, P]`: index 0 without a flash, 1 with at most one, which counts as one step.
+
+    between: from the pickup circle of one point to that of another. leaving: from a point itself to another's circle.
     """
 
     between: np.ndarray

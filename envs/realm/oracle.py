@@ -1,9 +1,10 @@
 """The best score that a configuration allows, exact over the order of treasures.
 
-Nobody can beat it: ways between pickups are never longer than real ones (kaimesh.envs.realm.legs), steps are not
-rounded up between pickups but only at the end, and the way may cross the end's circle. Which treasures are worth their
-steps, in which order, where the buff comes in between, and where flashes are used, is exact: Held and Karp's dynamic
-programme over subsets (J. SIAM 10, 1962, equation 4), joined at each visit of the buff.
+It is an upper bound that nobody can beat, for every simplification makes the way shorter: ways between pickups are
+never longer than real ones (kaimesh.envs.realm.legs), steps are rounded up at the end of the way only, and the way may
+cross the end's circle. What is exact: which treasures are worth their steps, in which order they are taken, when the
+buff is fetched, and where flashes are used. This is Held and Karp's dynamic programme over subsets (J. SIAM 10, 1962,
+equation 4); the tours between two visits of the buff are joined.
 
 - The buff makes the next 50 steps fast; it is one more place to go to, as often as it returns.
 - Of two flashes the second is at least 607 steps later; so there are at most 1 + (steps - 1) // 607, and two on one way
@@ -31,8 +32,10 @@ TOLERANCE = 1e-6  # steps: rounding errors must not cost a whole step
 
 
 class Optimum(NamedTuple):
-    """Nobody scores more than `score`, which takes `steps`. `route`: the points in order, the end last; 0 is the buff.
-    `flashes`: how many are used at most. Where not even the end can be reached in time: 0, 0, [] and 0.
+    """The most that can be scored.
+
+    score: nobody scores more. steps: that it takes. route: the points in order, the end last; 0 is the buff. flashes:
+    how many are used at most. Where not even the end can be reached in time: 0, 0, [] and 0.
     """
 
     score: float
@@ -42,9 +45,12 @@ class Optimum(NamedTuple):
 
 
 class _Tables(NamedTuple):
-    """Units, with axis 0 the flashes at most: `inner` `[2, k, k]`, `to_buff` and `to_end` `[2, k]` of one way;
-    `from_start`, `from_buff` `[F + 1, S, k]`, `loops` and `homeward` (from the buff to it, to the end) `[F + 1, S]` of
-    tours. Steps: `at_buff`, until the v-th visit of the buff, and `arrival`, with v visits from 0, each `[F + 1, S]`.
+    """Lengths of ways and tours. Index 0 of every array is the number of flashes that are used at most.
+
+    Single ways, in units: inner `[2, k, k]` between treasures; to_buff, to_end `[2, k]` from a treasure.
+    Tours through a subset of treasures, in units: from_start, from_buff `[F + 1, S, k]`, by the treasure where they
+    end; loops `[F + 1, S]` from the buff back to it; homeward `[F + 1, S]` from the buff to the end.
+    In steps, each `[F + 1, S]`: at_buff[v], until visit v + 1 of the buff; arrival[v], until the end, with v visits.
     """
 
     inner: np.ndarray
@@ -61,8 +67,9 @@ class _Tables(NamedTuple):
 def optimum(
     realm: RealmMap, *, start: int, end: int, treasures: Sequence[int], max_step: int, flashes: bool = True
 ) -> Optimum:
-    """The best that anybody could do, or with flashes = False any walker. start, end, treasures: points, as in
-    kaimesh.envs.realm.task.
+    """The best that anybody could do; with flashes = False, that anybody could do without a flash.
+
+    start, end, treasures: points, as in kaimesh.envs.realm.task.
     """
     most = int(flashes)
     ids = np.array(treasures, np.int64)
@@ -105,8 +112,9 @@ def _tables(realm: RealmMap, start: int, end: int, ids: np.ndarray, visits: int,
 
 
 def _route(tables: _Tables, subset: int, visits: int, flashes: int) -> list[int]:
-    """The order behind an entry of `arrival[visits]`: treasures as -1 - n, with n their place in the list; without the
-    end.
+    """The points on the way that an entry of `arrival[visits]` is the length of, in order, without the end.
+
+    BUFF is the buff, -1 - n the n-th of the episode's treasures.
     """
     if visits == 0:
         return _order(tables.inner, tables.from_start, tables.to_end, subset, flashes)
@@ -122,8 +130,9 @@ def _route(tables: _Tables, subset: int, visits: int, flashes: int) -> list[int]
 
 
 def _order(inner: np.ndarray, table: np.ndarray, leave: np.ndarray, subset: int, flashes: int) -> list[int]:
-    """The treasures of `subset` in the order of the shortest tour; leave: `[2, k]`, units from each to where it goes
-    on.
+    """The treasures of `subset`, as -1 - n, in the order of the shortest tour.
+
+    leave: `[2, k]`, units from each treasure to where the tour goes on.
     """
     order: list[int] = []
     while subset:
@@ -136,8 +145,9 @@ def _order(inner: np.ndarray, table: np.ndarray, leave: np.ndarray, subset: int,
 
 @njit(cache=True)
 def _held_karp(first: np.ndarray, inner: np.ndarray, most: int) -> np.ndarray:
-    """`[F + 1, S, k]`: the shortest tour through a subset that ends at each of its members. first: `[2, k]`, inner:
-    `[2, k, k]`.
+    """`[F + 1, S, k]`: the shortest tour through a subset of treasures that ends at each of its members.
+
+    first: `[2, k]`, the ways from where the tour begins. inner: `[2, k, k]`, those between treasures.
     """
     count = first.shape[1]
     table = np.full((most + 1, 1 << count, max(count, 1)), np.inf)
@@ -177,8 +187,10 @@ def _fast_steps(units: float) -> float:
 
 @njit(cache=True)
 def _join(before: np.ndarray, ways: np.ndarray, at_least: float) -> tuple[np.ndarray, np.ndarray]:
-    """For each subset the least of before[part] + max(fast steps of ways[the others], at_least), `[F + 1, S]`, and
-    where it is from: part * (F + 1) + the flashes in it.
+    """The fewest steps for each subset, `[F + 1, S]`, where a part of it is visited before the buff and the rest after.
+
+    That is the least of before[part] + max(fast steps of ways[the rest], at_least). The second array says which part it
+    was: part * (F + 1) + the flashes used in it.
     """
     numbers, subsets = before.shape
     result = np.full((numbers, subsets), np.inf)
