@@ -1,25 +1,24 @@
-"""What the mesh uses of an environment: `MeshEnv`, as vectorised workflows step it, and `Offers`, what it may offer.
+"""What the mesh needs of an environment: `MeshEnv`, which vectorised workflows step; and what it may have, `Offers`.
 
 The environment as Kaiwu's workflows use it is `kaimesh.contract.kaiwu.KaiwuEnv`.
 
-What an environment offers beside gymnasium's own interface is all optional. It stands in gymnasium's `metadata`, of the
-class or of an instance, and is read once, by `Offers.of`; nothing else looks for it:
+All of `Offers` is optional. An environment declares it by keys of gymnasium's `metadata`, of its class or of the
+instance; `Offers.of` reads them once, and no other code looks at them:
 
 | key of `metadata` | value |
 |---|---|
 | `legal_actions` | true if every info has "legal_act", bool `[A]`: which actions are allowed now |
-| `frame_stack` | K, if an observation is the K most recent frames `[K, ...]`, zeros before an episode's first |
-| `parts` | of observations that are flat bytes: the `kaimesh.agent.Part`s that they consist of |
+| `frame_stack` | K, if an observation is a stack `[K, ...]` of the K newest frames (contract/stacking) |
+| `parts` | the `kaimesh.agent.Part`s of an observation that is flat bytes |
 | `success_return` | the return from which an episode counts as a success |
-| `features` | `<module>:<name>` of a mapping: name -> from the number of slots and Spaces to `kaimesh.agent.Features` |
-| `facade` | `<module>:<name>` of what makes a KaiwuEnv, in place of the general one |
-| `face` | `<module>:<name>` of what makes the `contract.face.Face` of a MeshEnv: how a person plays it in a terminal |
-| `story` | `<module>:<name>` of what makes the `contract.story.Story` of a MeshEnv: an episode as data, for a page |
-| `evaluation_options` | `<module>:<name>` of a sequence of EvaluationOption: its own options of tools/evaluate.sh |
+| `features` | `<module>:<name>` of a mapping: name -> function(number of slots, Spaces) -> `kaimesh.agent.Features` |
+| `facade` | `<module>:<name>` of a function that makes a KaiwuEnv, used instead of the general one |
+| `face` | `<module>:<name>` of a function: MeshEnv -> its `contract.face.Face`, for playing in a terminal |
+| `story` | `<module>:<name>` of a function: MeshEnv -> its `contract.story.Story`, an episode as data for a page |
+| `evaluation_options` | `<module>:<name>` of a sequence of EvaluationOption: more options of tools/evaluate.sh |
 
-What is named as `<module>:<name>` is imported where it is used. So a game is one package, which nothing else of the
-mesh names. Frames of a stack are stored once each (contract/stacking). What an environment may tell an evaluation by
-methods is in envs/reports.py.
+What is named as `<module>:<name>` is imported where it is used. So a game is one package, and no other code names it.
+The methods by which an environment may tell an evaluation more are in envs/reports.py.
 
 Shape legend: N slots (environments that are stepped together); A actions; `...` one observation.
 """
