@@ -50,7 +50,7 @@ def column(episodes: Sequence[Episode], name: str) -> np.ndarray:
 
 
 def is_flag(episodes: Sequence[Episode], name: str) -> bool:
-    """Whether it says yes or no."""
+    """Whether the number `name` of the reports is a bool."""
     return isinstance(episodes[0].report[name], bool)
 
 

@@ -132,7 +132,7 @@ class SerialMesh:
             return self.trainer.user_save()
 
     def samples_short(self, version: int) -> int:
-        """0: `put` only returns after the learn, so no learn is ever waited for."""
+        """Always 0: no learn is waiting for samples, because `put` returns only after the learns that they allow."""
         del version
         return 0
 

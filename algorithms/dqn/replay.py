@@ -12,11 +12,11 @@ from kaimesh.algorithms.dqn.config import Config
 from kaimesh.algorithms.targets.nstep import n_step
 from kaimesh.contract.columns import PRIORITY
 
-_SEEN = ("q", "value")  # columns of a prediction that only the first priorities are made of
+_SEEN = ("q", "value")  # columns of a prediction from which only the first priorities are computed
 
 
 def sample_of(config: Config, columns: Columns) -> Columns:
-    """The samples for trajectories `[B, T(+1), ...]`: with first priorities, as in Ape-X, without _SEEN."""
+    """The samples for trajectories `[B, T(+1), ...]`: first priorities are added (as in Ape-X), _SEEN is left out."""
     errors = first_errors(columns, config.gamma, config.n_step, config.reward_scale)  # [T, B]
     priority = priorities(errors, columns["mask"].T, config.priority_max_share, config.priority_floor)
     return {**{name: column for name, column in columns.items() if name not in _SEEN}, PRIORITY: priority}

@@ -1,4 +1,4 @@
-"""Hyper-parameters of IMPALA. The table `[impala]` of conf/configure_app.toml sets others."""
+"""Hyper-parameters of IMPALA. The table `[impala]` of conf/configure_app.toml overrides them."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class RealmFacade:
 
     @property
     def spaces(self) -> Spaces:
-        """What a network sees that reads the observations of `Realm`."""
+        """The Spaces of `Realm`, whose observations native agents read instead of the facade's."""
         return Translation(self.env.single_observation_space, self.env.single_action_space, self.app).spaces(True)
 
     def reset(self, usr_conf: Mapping[str, Any] | None = None) -> Observation | None:

@@ -56,9 +56,11 @@ COS, SIN = np.cos(_angles).round(15), np.sin(_angles).round(15)  # [16]; exactly
 
 
 class Past(NamedTuple):
-    """What is remembered of each slot: `vector` float32 `[N, V]` of its last observation, `target` int64 `[N]`, the
-    object it went for, and `over` bool `[N]`: its episode has ended, so that the next step is a reset; `bumps` int64
-    `[N]` in a row.
+    """What is remembered of each of N slots.
+
+    vector: float32 `[N, V]`, of the last observation. target: int64 `[N]`, the object that the hero went for.
+    over: bool `[N]`, whether the episode has ended, so that the next step is a reset. bumps: int64 `[N]`, how many
+    times in a row the hero ran into a wall.
     """
 
     vector: np.ndarray

@@ -32,7 +32,7 @@ class JsonLines(logging.Formatter):
         return self.line(record.levelname, record.getMessage(), record.created, trace)
 
     def line(self, level: str, message: str, when: float, more: dict[str, str] | None = None) -> str:
-        """The line of anything; `when`: wall time, s."""
+        """One message as a line of JSON. when: Unix seconds. more: fields to add."""
         seconds, rest = divmod(when, 1)
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(rest * 1000):03d}Z"
         return json.dumps(

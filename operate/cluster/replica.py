@@ -61,7 +61,7 @@ def name_of(address: str, resolver: tuple[str, int]) -> str:
 
 
 def _read_name(message: bytes, at: int) -> tuple[str, int]:
-    """A name in a DNS message, and where it ends; its rest may stand earlier in the message."""
+    """The name at `at` in a DNS message, and where it ends. Pointers to earlier parts of the message are followed."""
     labels, end = [], 0
     while (length := message[at]) != 0:
         if length >= 0xC0:

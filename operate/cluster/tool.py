@@ -210,7 +210,7 @@ def _words(process: dict[str, Any]) -> tuple[str, str, str, str]:
 
 
 def main() -> None:
-    """The entry point: a fault that is the user's is told in words."""
+    """The entry point. Prints the message of a MeshError, without a traceback."""
     try:
         app(prog_name="cluster.sh")
     except MeshError as error:
