@@ -61,7 +61,7 @@ class MeshEnv(Protocol):
 
     @property
     def num_envs(self) -> int:
-        """N."""
+        """The number of slots, N."""
 
     @property
     def spaces(self) -> Spaces:

@@ -127,7 +127,7 @@ class RealmFeatures:
         return out
 
     def _check_size(self, observations: np.ndarray) -> None:
-        """Every start is the middle of a cell: where it is not, the world has not `size` cells per side."""
+        """Raises ValueError: a hero's start is not the middle of a cell, so the world has another size than `size`."""
         cells = _vectors(observations)[:, :2] * self._size  # [N, 2]
         if np.abs(cells % 1.0 - 0.5).max() > 1e-3:
             raise ValueError(
