@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kaimesh.arena.episodes import Episode
 from kaimesh.arena.figures import SHARE, column, is_flag, names
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 STEPS = "optimum_steps"  # in an environment's report; lengths are drawn against it
 MOST_COUNTS = 4  # so many of a report's other numbers are drawn, the first ones
@@ -52,7 +55,7 @@ def draw(episodes: Sequence[Episode], title: str, out: Path) -> None:
     pyplot.close(figure)
 
 
-def _quality(axes: Any, episodes: Sequence[Episode]) -> None:
+def _quality(axes: Axes, episodes: Sequence[Episode]) -> None:
     if SHARE not in names(episodes):
         _distribution(axes, np.array([episode.score for episode in episodes]), "return")
         return
@@ -66,7 +69,7 @@ def _quality(axes: Any, episodes: Sequence[Episode]) -> None:
     axes.set_ylabel("episodes")
 
 
-def _steps(axes: Any, episodes: Sequence[Episode], flags: Sequence[str]) -> None:
+def _steps(axes: Axes, episodes: Sequence[Episode], flags: Sequence[str]) -> None:
     lengths = np.array([episode.length for episode in episodes])
     if STEPS not in names(episodes):
         _distribution(axes, lengths, "steps")
@@ -94,7 +97,7 @@ def _steps(axes: Any, episodes: Sequence[Episode], flags: Sequence[str]) -> None
     axes.legend(loc="upper left", ncols=3, fontsize="small")
 
 
-def _distribution(axes: Any, values: np.ndarray, name: str) -> None:
+def _distribution(axes: Axes, values: np.ndarray, name: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
     whole = (values == np.round(values)).all() and np.ptp(values) < MOST_BARS

@@ -5,9 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING
 
-from kaimesh.arena.episodes import Episode
+from kaimesh.arena.episodes import Episode, Watch
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
 
 LINE_S = 10.0  # between two lines
 BAR_S = 0.5  # between two looks at the bar
@@ -24,15 +28,15 @@ class Progress:
         total: int,
         most_steps: int,
         say: Callable[[str], None],
-        bar: Any = None,
+        bar: Bar | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._total, self._say, self._bar, self._clock = total, say, bar, clock
+        self._total, self._say, self._clock = total, say, clock
         self._bound = f" (cut at {most_steps:,})" if most_steps else ""
         self._over = self._steps = 0
         self._began = clock()
         self._due = self._began + (BAR_S if bar is not None else LINE_S)
-        self._task = bar.add_task("playing", total=total) if bar is not None else None
+        self._draw = partial(bar.update, bar.add_task("playing", total=total)) if bar is not None else None
 
     def watch(self, running: Sequence[int]) -> None:
         """running: steps of each episode under way."""
@@ -46,15 +50,15 @@ class Progress:
         for episode in played:
             episodes.append(episode)
             self._over += 1
-            if self._bar is not None:
-                self._bar.update(self._task, completed=self._over)
+            if self._draw is not None:
+                self._draw(completed=self._over)
         return episodes
 
     def _tell(self, running: Sequence[int], now: float) -> None:
         told = f"{len(running)} under way, the longest at {max(running):,} steps{self._bound}"
-        if self._bar is not None:
+        if self._draw is not None:
             self._due = now + BAR_S
-            self._bar.update(self._task, description=f"playing: {told}")
+            self._draw(description=f"playing: {told}")
             return
         self._due = now + LINE_S
         self._say(
@@ -63,7 +67,7 @@ class Progress:
         )
 
 
-def follow(play: Callable[[Any], Iterator[Episode]], total: int, most_steps: int) -> list[Episode]:
+def follow(play: Callable[[Watch], Iterator[Episode]], total: int, most_steps: int) -> list[Episode]:
     """What `play` yields, with a bar or lines on standard error. play: takes what watches its steps."""
     if not sys.stderr.isatty():
         progress = Progress(total, most_steps, lambda line: print(f"evaluate: {line}", file=sys.stderr, flush=True))

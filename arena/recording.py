@@ -115,7 +115,7 @@ def _actions(actions: Any, path: Path | str) -> np.ndarray:
     return np.array(actions, np.float32 if continuous else np.int64)
 
 
-def _printable(value: Any) -> bool:
+def _printable(value: object) -> bool:
     """A text that can be shown in a terminal: no control characters, which could steer it, and no half of a surrogate
     pair.
     """
@@ -143,5 +143,5 @@ def _plain(actions: np.ndarray) -> list[Any]:
 _AGAIN = "Record the episode again (tools/evaluate.sh)."
 
 
-def _refuse(path: Path | str, field: str, value: Any, why: str) -> NoReturn:
+def _refuse(path: Path | str, field: str, value: object, why: str) -> NoReturn:
     raise ConfigError(f"recording {path}: {field} = {reprlib.repr(value)} {why}. {_AGAIN}")

@@ -10,7 +10,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,14 @@ def _frames_page(again: Replay, fps: float, every: int) -> Page:
     return _page(again, fps / every, columns, [], FRAMES_SCRIPT, data)
 
 
-def _page(again: Replay, fps: float, columns: Any, events: Any, script: Path, data: Any) -> Page:
+def _page(
+    again: Replay,
+    fps: float,
+    columns: Mapping[str, Sequence[Any]],
+    events: Sequence[tuple[int, str]],
+    script: Path,
+    data: Mapping[str, Any],
+) -> Page:
     recording, difference = again.recording, again.difference()
     facts = [
         ("environment", recording.app),

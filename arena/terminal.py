@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 os.environ.setdefault("BLESSED_QUERY_TIMEOUT_SECONDS", "0.5")  # for terminals that do not answer; read at the import
@@ -187,7 +188,7 @@ def taken_over() -> Iterator[blessed.Terminal]:
     It is restored however the block is left, by a signal too.
     """
 
-    def leave(number: int, _frame: Any) -> NoReturn:
+    def leave(number: int, _frame: FrameType | None) -> NoReturn:
         raise SystemExit(128 + number)
 
     before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}

@@ -55,7 +55,9 @@ class Atari(AtariVectorEnv):  # type: ignore[misc]
         self._scores = np.zeros(count, np.float64)  # of the episodes under way, or just over
         self._over = np.zeros(count, bool)
 
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """As ale-py's."""
         self._seen, infos = super().reset(seed=seed, options=options)
         self._scores[:] = 0

@@ -70,11 +70,11 @@ def _arguments(env_conf: Mapping[str, Any]) -> Iterator[str]:
             yield f"{what} is more than numbers and plain words"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return reprlib.repr(value).strip("'") if isinstance(value, str) and value.isidentifier() else reprlib.repr(value)
 
 
-def _plain(value: Any, depth: int) -> bool:
+def _plain(value: object, depth: int) -> bool:
     if isinstance(value, str):
         return bool(_PLAIN.fullmatch(value))
     if isinstance(value, list | tuple | Mapping):

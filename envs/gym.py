@@ -191,7 +191,7 @@ def vector_own(
     return vector
 
 
-def is_vector(target: Any) -> bool:
+def is_vector(target: object) -> bool:
     """Whether it is a class of vector environments."""
     return inspect.isclass(target) and issubclass(target, VectorEnv)
 

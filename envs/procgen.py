@@ -28,6 +28,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -107,11 +108,13 @@ class Procgen(VectorEnv):
         self._complete = np.zeros(num_envs, bool)
 
     @staticmethod
-    def for_evaluation(conf: dict[str, Any]) -> dict[str, Any]:
+    def for_evaluation(conf: Mapping[str, Any]) -> dict[str, Any]:
         """All levels, where training had some."""
         return {**conf, "num_levels": 0, "start_level": 0} if conf.get("num_levels") else dict(conf)
 
-    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """First observations; the same seed gives the same levels in the same order."""
         super().reset(seed=seed, options=options)
         if self._game is not None:

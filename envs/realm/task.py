@@ -140,5 +140,5 @@ def _whole(key: str, value: Any, low: int, high: int) -> int:
     return int(value)
 
 
-def _wrong(key: str, value: Any, allowed: str) -> ConfigError:
+def _wrong(key: str, value: object, allowed: str) -> ConfigError:
     return ConfigError(f"realm: {key} = {value!r} must be {allowed}, or no episode can be made of it. Correct it.")
