@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -261,6 +262,7 @@ def test_a_resolved_file_takes_neither_environment_nor_defaults_again(tmp_path: 
     assert (tmp_path / "resolved.toml").read_text().count("gamma = 0.5") == 1
 
 
+delivered = functools.cache(lambda: load(DELIVERED, environ={}))
 words = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=20)
 values = st.one_of(st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False), words)
 
@@ -276,7 +278,7 @@ def test_dump_and_load_are_inverse(
     tmp_path_factory: pytest.TempPathFactory, env_conf: dict[str, object], folder: str, ratio: float, seed: int
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "round.toml"
-    base = load(DELIVERED, environ={})
+    base = delivered()
     app = App(
         **{
             **base.app.model_dump(),

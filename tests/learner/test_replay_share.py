@@ -193,16 +193,17 @@ def test_the_seed_decides() -> None:
     assert runs[0] == runs[1] != runs[2]
 
 
-def test_a_share_of_0_allocates_nothing_and_a_large_one_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_share_of_0_allocates_nothing_and_a_large_one_is_told(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     caplog.set_level("INFO")
     log, specs, meter = logging.getLogger("reader"), rows(1).specs, Meter("learner_0")
     assert replay_share(specs, App(), TABLE, meter, log) is None
     assert not caplog.records
     assert replay_share(specs, App(replay_share=0.5), TABLE, meter, log) is not None
     assert "of each batch of 64 samples, 32 are drawn from the last 1000; these take 0 MB" in caplog.text
-    replay_share(
-        specs, App(replay_share=0.5, replay_share_capacity=10**9), TABLE, meter, log
-    )  # never touched, so never there
+    monkeypatch.setattr("kaimesh.learner.replay_share._memory_bytes", lambda: 10**7)
+    replay_share(specs, App(replay_share=0.5, replay_share_capacity=10**6), TABLE, meter, log)
     assert caplog.records[-1].levelname == "WARNING"
 
 
