@@ -24,6 +24,7 @@ import numpy as np
 from kaimesh.aisrv.guard import environment
 from kaimesh.contract import stacking
 from kaimesh.contract.agent import user_code
+from kaimesh.contract.answers import added_columns, check_acts, columns_of
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.columns import with_origin, with_run_id
 from kaimesh.contract.errors import ConfigError
@@ -81,8 +82,10 @@ class Group:
         self._sampling = user.sampling
         self._constants: dict[str, np.ndarray] = {}
         if user.slotted is not None:
-            with user_code("aisrv: Agent.slot_columns"):
-                self._constants = dict(user.slotted.slot_columns(slots, total_slots or n))
+            where = f"{user.name}.slot_columns"
+            with user_code(f"aisrv: {where}"):
+                constants = user.slotted.slot_columns(slots, total_slots or n)
+            self._constants = added_columns(constants, n, where)
         self._run_id = run_id + np.arange(n, dtype=np.int64)
         self._t = 0
         self._done = np.zeros(n, bool)
@@ -187,6 +190,7 @@ class Group:
     def _write_prediction(self, acts: Batch, version: int) -> None:
         acts = self._state.take(acts)
         if not self._predicted:
+            check_acts(acts.columns, self.env.spaces, f"{self.agent.user.name}.predict")
             shape = (self.env.num_envs, self.length + 1)
             self._predicted = {name: np.zeros((*shape, *c.shape[1:]), c.dtype) for name, c in acts.columns.items()}
         for name, column in acts.columns.items():
@@ -222,8 +226,10 @@ class Group:
         unrolls = with_origin(columns, self._version, self._run_id)
         if self._sampling is None:
             return unrolls
-        with user_code("aisrv: Agent.sample_of"):
-            return self._sampling.sample_of(unrolls)
+        where = f"{self.agent.user.name}.sample_of"
+        with user_code(f"aisrv: {where}"):
+            samples = self._sampling.sample_of(unrolls)
+        return columns_of(samples, len(unrolls), where)
 
     def _carry_over(self) -> None:
         """The last observation and prediction of an unroll are the first ones of the next."""

@@ -13,10 +13,12 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from kaimesh.contract.agent import user_code
+from kaimesh.contract.answers import check_acts
 from kaimesh.contract.arrays import Batch, Specs
 from kaimesh.contract.kaiwu import KaiwuEnv
 from kaimesh.contract.predicting import Predictor
 from kaimesh.contract.recurrence import RecurrentState
+from kaimesh.contract.spaces import Spaces
 from kaimesh.contract.structs import protocol
 from kaimesh.contract.user_agent import UserAgent
 from kaimesh.envs import MeshEnv
@@ -118,6 +120,11 @@ class VectorisedPlay:
         self._state = state
         self._observation, _ = env.reset(seed=seed)
 
+    @property
+    def spaces(self) -> Spaces:
+        """The environment's."""
+        return self._env.spaces
+
     def row(self) -> dict[str, np.ndarray]:
         """The columns of one observation, each with a leading axis of 1."""
         legal = {} if self._env.legal_actions is None else {"legal_act": self._env.legal_actions}
@@ -159,6 +166,7 @@ class Vectorised:
         """See Player."""
         batch = Batch.concatenate([Batch(one.row()) for one in plays])
         acts = self._predictor.answer(_padded(batch, self._user), len(batch), exploit=True)
+        check_acts(acts.columns, plays[0].spaces, f"{self._user.name}.exploit")
         return [acts[i : i + 1] for i in range(len(plays))]
 
 

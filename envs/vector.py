@@ -12,6 +12,7 @@ from gymnasium.vector.utils import batch_space
 
 from kaimesh.contract.agent import Featured, Features, user_code
 from kaimesh.contract.errors import AgentError, ConfigError
+from kaimesh.contract.spaces import Spaces
 from kaimesh.envs.interface import LEGAL_ACTIONS, Infos, MeshEnv, Offers, Stepped
 from kaimesh.envs.translation import Translation
 
@@ -138,4 +139,12 @@ def featured(env: MeshVectorEnv, agent: Featured | None) -> MeshEnv:
         features = agent.features(env.num_envs, env.spaces)
         if isinstance(features, str):
             features = env.offers.features(features)(env.num_envs, env.spaces)
-    return env if features is None else FeaturedVectorEnv(env, features)
+    if features is None:
+        return env
+    if not isinstance(features, Features) or not isinstance(features.spaces, Spaces):
+        raise AgentError(
+            f"{type(agent).__name__}.features returned {features!r}, which is no Features (spaces, reset, step); the "
+            "network would see nothing. Return such an object, the name of features that the environment offers, or "
+            "None."
+        )
+    return FeaturedVectorEnv(env, features)

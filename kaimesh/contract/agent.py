@@ -38,7 +38,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -68,6 +68,7 @@ class TableSpec(NamedTuple):
     prioritised: bool = False
 
 
+@runtime_checkable
 class Features(Protocol):
     """Computes features and rewards from the observations and rewards of N slots. It may remember each slot's past.
 

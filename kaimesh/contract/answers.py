@@ -1,4 +1,4 @@
-"""Converts what an agent's `predict` returned into columns, and checks it.
+"""Converts what an agent's methods returned into columns, and checks them.
 
 Shape legend: B rows that the agent was given.
 """
@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from kaimesh.contract.arrays import Batch, to_array
+from kaimesh.contract.arrays import Batch, Columns, to_array
+from kaimesh.contract.columns import SAMPLE_COLUMNS
 from kaimesh.contract.errors import AgentError, SampleError
 from kaimesh.contract.finite import surely_finite
+from kaimesh.contract.spaces import Spaces
 
 
 def columns_of(result: Any, rows: int, where: str) -> Batch:
@@ -47,6 +49,59 @@ def columns_of(result: Any, rows: int, where: str) -> Batch:
         )
     _check_count(len(batch), rows, where)
     return batch
+
+
+def added_columns(result: Any, rows: int, where: str) -> Columns:
+    """The columns `[rows, ...]` that an agent adds to those of the mesh; `result` may be empty.
+
+    where: as in columns_of. Raises AgentError: as columns_of, or a name is not text, or one of the mesh's own.
+    """
+    if isinstance(result, Mapping) and not result:
+        return {}
+    if not isinstance(result, Batch | Mapping):
+        raise AgentError(
+            f"{where} returned {_describe(result)}, so nothing could be added to the observations. Return a dict of "
+            f"arrays [{rows}, ...], by column; an empty one for none."
+        )
+    columns = columns_of(result, rows, where).columns
+    _check_names(columns, where)
+    return columns
+
+
+def check_acts(acts: Columns, spaces: Spaces, where: str) -> None:
+    """Raises AgentError: `acts` `[B, ...]` have no actions of `spaces`, or a column with a name of the mesh's own.
+
+    where: as in columns_of.
+    """
+    if "action" not in acts:
+        raise AgentError(
+            f"{where} returned no column 'action', but {', '.join(acts)}; no environment could step. Return the "
+            "actions as a column of that name."
+        )
+    action = acts["action"]
+    wanted = () if spaces.action_kind == "discrete" else (spaces.action_size,)
+    if action.shape[1:] != wanted:
+        raise AgentError(
+            f"{where} returned actions of shape {['B', *action.shape[1:]]}, but the environment takes "
+            f"{spaces.action_kind} ones of shape {['B', *wanted]}; it could not step. Return actions of that shape."
+        )
+    if spaces.action_kind == "discrete" and action.dtype.kind not in "iu":
+        raise AgentError(
+            f"{where} returned actions of dtype {action.dtype}, but the environment takes the numbers of discrete "
+            "ones; which was meant would be a guess. Return integers."
+        )
+    _check_names(acts, where)
+
+
+def _check_names(columns: Columns, where: str) -> None:
+    for name in columns:
+        if not isinstance(name, str):
+            raise AgentError(f"{where} returned a column named {name!r}; it could not be sent. Name columns by text.")
+        if name in SAMPLE_COLUMNS:
+            raise AgentError(
+                f"{where} returned a column {name!r}, a name under which the mesh itself stores something else; one of "
+                "the two would be lost. Give the column another name."
+            )
 
 
 def check_numbers(batch: Batch, where: str) -> None:

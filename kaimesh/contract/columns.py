@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kaimesh.contract.arrays import ArraySpec, Batch, Columns
+from kaimesh.contract.stacking import FRAMES
 
 MODEL_VERSION, RUN_ID = "_model_version", "_run_id"
 PRIORITY, PROBABILITY = "_priority", "_probability"
@@ -47,6 +48,8 @@ MESH_COLUMNS: Mapping[str, MeshColumn] = {
     SERVER: MeshColumn((_INT64,), drawn=True),
     REPLAYED: MeshColumn((ArraySpec("|b1", ()),), drawn=True),
 }
+# What a sample of an unroll consists of besides the agent's own columns; no agent may add one of these names.
+SAMPLE_COLUMNS = frozenset({"obs", FRAMES, "legal_act", "reward", "terminated", "truncated", "mask", *MESH_COLUMNS})
 _NOT_FOR_LEARN = frozenset(name for name, column in MESH_COLUMNS.items() if not column.for_learn)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from kaimesh.contract.agent import Recurrent, user_code
+from kaimesh.contract.answers import added_columns
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError
 
@@ -24,8 +25,10 @@ class RecurrentState:
     def __init__(self, agent: Recurrent | None, count: int) -> None:
         self._initial: dict[str, np.ndarray] = {}
         if agent is not None:
-            with user_code("Agent.initial_state"):
-                self._initial = dict(agent.initial_state(count))
+            where = f"{type(agent).__name__}.initial_state"
+            with user_code(where):
+                states = agent.initial_state(count)
+            self._initial = added_columns(states, count, where)
         self.columns = self._initial
         self._next: dict[str, np.ndarray] = {}
 

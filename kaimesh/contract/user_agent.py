@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
+
 from kaimesh.contract.agent import (
     Agent,
     Checking,
@@ -20,9 +22,12 @@ from kaimesh.contract.agent import (
     Slotted,
     TableSpec,
     Vectorised,
+    user_code,
 )
 from kaimesh.contract.errors import AgentError
 from kaimesh.contract.structs import protocol
+
+MOST_UNROLL_STEPS = 1 << 20  # more would fill any memory before the first sample leaves
 
 
 @dataclass(frozen=True)
@@ -103,20 +108,21 @@ def table_of(agent: Any) -> TableSpec:
 
 
 def _vectorised(agent: Any, name: str) -> Vectorised | None:
-    length = getattr(agent, "unroll_length", None)
+    length = _member(agent, name, "unroll_length", None)
     if length is None:
         return None
-    if not isinstance(length, int) or length < 1:
+    whole = isinstance(length, int | np.integer) and not isinstance(length, bool)
+    if not whole or not 1 <= length <= MOST_UNROLL_STEPS:
         raise AgentError(
-            f"{name}.unroll_length = {length!r} is not a whole number of steps, at least 1; nothing could be stored. "
-            "Correct it, or leave it out if the agent is not vectorised."
+            f"{name}.unroll_length = {length!r} is not a whole number of steps from 1 to {MOST_UNROLL_STEPS:,}; "
+            "nothing could be stored. Correct it, or leave it out if the agent is not vectorised."
         )
     return cast(Vectorised, agent)
 
 
 def _method(agent: Any, name: str, method: str) -> Callable[..., Any] | None:
     """The agent's `method`; None: it has none, or the attribute is None."""
-    found = getattr(agent, method, None)
+    found = _member(agent, name, method, None)
     if found is not None and not callable(found):
         raise AgentError(
             f"{name}.{method} = {found!r} is {type(found).__name__}, but the mesh would call {method} as a method. "
@@ -126,10 +132,17 @@ def _method(agent: Any, name: str, method: str) -> Callable[..., Any] | None:
 
 
 def _flag(agent: Any, name: str, flag: str) -> bool:
-    value = getattr(agent, flag, False)
+    value = _member(agent, name, flag, False)
     if not isinstance(value, bool):
         raise AgentError(
             f"{name}.{flag} = {value!r} is {type(value).__name__}; it is unclear whether it means yes or no. On the "
             "class, write True or False."
         )
     return value
+
+
+def _member(agent: Any, name: str, member: str, default: Any) -> Any:
+    """The agent's `member`; `default`: it has none. Raises AgentError: it has one, which raised when it was read."""
+    is_there = any(member in vars(owner) for owner in (*type(agent).__mro__, agent) if hasattr(owner, "__dict__"))
+    with user_code(f"reading {name}.{member}"):
+        return getattr(agent, member) if is_there else getattr(agent, member, default)

@@ -17,6 +17,7 @@ from kaimesh.aisrv.rollout import Group
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.columns import MODEL_VERSION, RUN_ID
 from kaimesh.contract.errors import AgentError, EnvError, Stopped
+from kaimesh.contract.spaces import Spaces
 from kaimesh.contract.user_agent import UserAgent, read_agent
 from kaimesh.process.meter import Meter
 
@@ -27,6 +28,7 @@ class Counter(gym.vector.VectorEnv):
     def __init__(self, n: int) -> None:
         self.num_envs = n
         self.offers = envs.Offers("counter")
+        self.spaces = Spaces((2,), "<f4", "discrete", 200)
         self.legal_actions = None
         self._age = np.zeros(n, np.int64)
         self._done = np.zeros(n, bool)
@@ -310,3 +312,32 @@ def test_an_episode_without_an_end_is_told_once(
     monitor = SimpleNamespace(meter=Meter("aisrv_0"), stop=stop, seed=0, run_id=0, first_slot=0, total_slots=0)
     rollout.workflow([Counter(width)], [agent], logging.getLogger("test"), monitor)
     assert caplog.text.count("an episode has had 8 steps and no end") == (width == 9)
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"),
+    [
+        (lambda unrolls: None, "returned None"),
+        (lambda unrolls: unrolls[:1], "returned 1 rows for 2"),
+        (lambda unrolls: 7, "a value of type int"),
+        (lambda unrolls: {"best": 1.0}, "without a batch axis"),
+    ],
+)
+def test_what_cannot_be_stored_of_an_unroll_is_told_with_the_methods_name(samples: Any, words: str) -> None:
+    class Wrong(Echo):
+        def sample_of(self, unrolls: Batch) -> Any:
+            return samples(unrolls)
+
+    group = Group(Counter(2), Wrong(), 4, Meter("aisrv_0"), run_id=0, seed=0)
+    for _ in range(4):
+        group.advance()
+    with pytest.raises(AgentError, match=rf"^Wrong\.sample_of .*{words}"):
+        group.advance()  # the unroll is full
+
+
+def test_an_answer_without_an_action_is_the_agents_error_not_the_environments() -> None:
+    agent = Echo()
+    agent.receive = lambda: (Batch({"act": np.zeros(2)}), 0)  # type: ignore[method-assign]
+    group = Group(Counter(2), agent, 4, Meter("aisrv_0"), run_id=0, seed=0)
+    with pytest.raises(AgentError, match=r"Echo\.predict returned no column 'action'"):
+        group.advance()

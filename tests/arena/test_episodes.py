@@ -13,6 +13,7 @@ from kaimesh.arena.episodes import AT_ONCE, Kaiwu, Vectorised, play
 from kaimesh.contract import structs
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError
+from kaimesh.contract.spaces import Spaces
 from kaimesh.contract.user_agent import read_agent
 
 SEEDS = range(1000, 1100)
@@ -22,6 +23,7 @@ class Slot:
     """Episodes of seed % 7 + 1 steps. Step t of seed s: true reward s + t, 0 when clipped; observation (s, t)."""
 
     legal_actions = None
+    spaces = Spaces((2,), "<i8", "discrete", 1000)
     under_way: ClassVar[list[Slot]] = []
 
     def __init__(self):
@@ -122,6 +124,8 @@ def test_who_stops_listening_leaves_nothing_open():
 
 
 class Continuous(Slot):
+    spaces = Spaces((2,), "<i8", "continuous", 2, (0.0, 0.0), (99.0, 99.0))
+
     def step(self, actions):
         assert (actions.shape, actions.dtype) == ((1, 2), np.float32)
         return super().step(np.array([2 * self.seed + self.t]))

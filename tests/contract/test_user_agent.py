@@ -85,10 +85,24 @@ def test_a_member_that_cannot_be_called_is_refused_by_name(member: str) -> None:
         read_agent(agent_with(**{member: 3}))
 
 
-@pytest.mark.parametrize("length", [0, -1, 2.5, "16", [16]])
+@pytest.mark.parametrize("length", [0, -1, 2.5, "16", [16], True, 10**9])
 def test_an_unroll_length_that_is_none_is_refused(length: Any) -> None:
-    with pytest.raises(AgentError, match=r"Mine\.unroll_length = .*at least 1"):
+    with pytest.raises(AgentError, match=r"Mine\.unroll_length = .*whole number of steps"):
         read_agent(agent_with(unroll_length=length))
+
+
+def test_a_length_of_numpys_is_a_length() -> None:
+    assert read_agent(agent_with(unroll_length=np.int64(16))).vectorised is not None
+
+
+@pytest.mark.parametrize("member", ["unroll_length", "features", "setup", "pad_batches", "observation_process"])
+@pytest.mark.parametrize("error", [ValueError("boom"), AttributeError("self.net is not made yet")])
+def test_a_member_that_raises_when_it_is_read_is_named_and_never_taken_for_missing(member: str, error: Any) -> None:
+    def broken(_self: Any) -> Any:
+        raise error
+
+    with pytest.raises(AgentError, match=rf"reading Mine\.{member} raised {type(error).__name__}: {error}"):
+        read_agent(agent_with(**{member: property(broken)}))
 
 
 @pytest.mark.parametrize("flag", ["pad_batches", "sequential_predict"])

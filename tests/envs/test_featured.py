@@ -182,3 +182,11 @@ def test_an_episodes_true_rewards_are_its_score_and_flashes_wait(app, ppo):
         assert rewards.dtype == np.float32
         assert (np.abs(rewards) < 5).all(), "what is learned from is not the score"
         sums[terminated | truncated] = 0
+
+
+@pytest.mark.parametrize("features", [3, [], {"spaces": None}, object()])
+def test_features_that_are_none_are_the_agents_error(features):
+    env = envs.make_vector("gym:CartPole-v1", 2)
+    with pytest.raises(AgentError, match=r"Agent\.features returned .*no Features"):
+        envs.featured(env, Agent(lambda _count, _spaces: features))
+    env.close()
