@@ -1,16 +1,21 @@
 #!/usr/bin/env python3
-"""The whole remote path in one process, to debug an agent: environments, predictions, Reverb, learner, model pool.
+"""The whole remote path in one process, to debug an agent: environments,
+predictions, Reverb, learner, model pool.
 
-    .venv/bin/python train_test.py                # the algorithm below
+    .venv/bin/python train_test.py             # the algorithm below
     .venv/bin/python train_test.py --algo diy
-    .venv/bin/python train_test.py --seed 1       # in a fixed order: two runs give the same bytes in their checkpoints,
-                                                  # unless the algorithm draws at random from a replay table
+    .venv/bin/python train_test.py --seed 1    # in a fixed order
 
-The code is that of the five processes; only sockets and processes are missing, so a breakpoint works anywhere. After a
-few learns it checks that samples reached the buffer, that the metrics are finite, and that a checkpoint was dumped,
-pushed to the pool and loaded by the actor. Then it prints `Train test succeed` and exits with 0. If the agent raises,
-it ends with the original traceback. If nothing happens for `watchdog_seconds`, it prints what waits for what, and exits
-with 70; time in a debugger does not count.
+With a seed, two runs give the same bytes in their checkpoints, unless the
+algorithm draws at random from a replay table.
+
+The code is that of the five processes; only sockets and processes are missing,
+so a breakpoint works anywhere. After a few learns it checks that samples
+reached the buffer, that the metrics are finite, and that a checkpoint was
+dumped, pushed to the pool and loaded by the actor. Then it prints
+`Train test succeed` and exits with 0. If the agent raises, it ends with the
+original traceback. If nothing happens for `watchdog_seconds`, it prints what
+waits for what, and exits with 70; time in a debugger does not count.
 """
 
 import os

@@ -1,7 +1,14 @@
 #!/usr/bin/env bash
-# Makes requirements/*.lock anew from pyproject.toml and requirements/gpu.*; needs uv. What a lock pins stays as it is
-# unless asked for: tools/lock.sh --upgrade-package NAME
+# Makes requirements/*.lock anew from pyproject.toml and requirements/gpu.*; needs
+# uv. What a lock pins stays as it is, unless asked for:
+#   tools/lock.sh --upgrade-package NAME
 set -euo pipefail
+case "${1:-}" in
+    -h | --help)
+        sed -n '2,/^[^#]/s/^# \?//p' "$0"
+        exit
+        ;;
+esac
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../requirements"
 export UV_CUSTOM_COMPILE_COMMAND=tools/lock.sh
 

@@ -1,12 +1,23 @@
 #!/usr/bin/env bash
-# Makes .venv and installs into it what the locks in requirements/ name: tools/setup.sh [test] [torch]
-#   run     what the mesh needs to run; always there, so that the other scripts call this one
-#   gpu     the same with TensorFlow's CUDA build, in place of run: KAIMESH_GPU=1; it stays until KAIMESH_GPU=0
+# Makes .venv and installs into it what the locks in requirements/ name:
+#   tools/setup.sh [test] [torch]
+#   run     what the mesh needs to run; always there, so that the other scripts
+#           call this one
+#   gpu     the same with TensorFlow's CUDA build, in place of run: KAIMESH_GPU=1;
+#           it stays until KAIMESH_GPU=0
 #   test    what tests, lint and types need beside it
-#   torch   PyTorch with CUDA libraries of its own, for agents that want it; not beside gpu, which has the same files
-# Does nothing where that is done already. Needs Python 3.11; uses uv where it is installed. First starts take turns.
-# A .venv that runs is never removed, whoever made it: others may be using it.
+#   torch   PyTorch with CUDA libraries of its own, for agents that want it; not
+#           beside gpu, which has the same files
+# Does nothing where that is done already. Needs Python 3.11; uses uv where it is
+# installed. First starts take turns. A .venv that runs is never removed, whoever
+# made it: others may be using it.
 set -euo pipefail
+case "${1:-}" in
+    -h | --help)
+        sed -n '2,/^[^#]/s/^# \?//p' "$0"
+        exit
+        ;;
+esac
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
 # A line for each set: the SHA-256 of the lock that it was installed from, else "unfinished" or "leaving", and its name.

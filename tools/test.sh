@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # The tests.
-#   tools/test.sh               all but what takes many minutes, on as many cores as there are, four at most
-#   tools/test.sh quick [...]   of these, what starts no mesh and no training; further words go to pytest
-#   tools/test.sh ...           any other words go to pytest, in one process: tools/test.sh -k config, tools/test.sh -m long
-# Which tests start a mesh, and which share a worker, is said in tests/conftest.py.
+#   tools/test.sh               all but what takes many minutes, on as many
+#                               cores as there are, four at most
+#   tools/test.sh quick [...]   of these, what starts no mesh and no training;
+#                               further words go to pytest
+#   tools/test.sh ...           any other words go to pytest, in one process:
+#                               tools/test.sh -k config, tools/test.sh -m long
+# Which tests start a mesh, and which share a worker: see tests/conftest.py.
 set -euo pipefail
 export KAIMESH_FROM="$PWD"
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."

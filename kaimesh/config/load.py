@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import toml
 from pydantic import ValidationError
@@ -21,9 +21,9 @@ from kaimesh.config import check
 from kaimesh.config import hyper as hyper_module
 from kaimesh.config.keys import IGNORED, App
 from kaimesh.config.nearest import nearest
-from kaimesh.config.own_roles import TABLE, own_roles, take
+from kaimesh.config.own_roles import TABLE, own_roles
 from kaimesh.config.packages import foreign
-from kaimesh.config.reading import Document, parse, read
+from kaimesh.config.reading import Document, parse, put, read
 from kaimesh.config.registry import AlgoEntry, registry
 from kaimesh.config.roles import ROLES, Role, every_address
 from kaimesh.contract.errors import ConfigError
@@ -38,6 +38,7 @@ def _delivered(name: str) -> Path:
 DEFAULT_CONF = _delivered("configure_app.toml")
 REGISTRY = _delivered("algo_conf.toml")
 _ALGO_CONF = App.model_fields["algo_conf"].default
+_TABLES = tuple(f"app.{key}" for key, known in App.model_fields.items() if get_origin(known.annotation) is dict)
 RESOLVED = "resolved"  # the top-level key that marks a run's own conf.toml
 
 
@@ -97,7 +98,7 @@ def load(
 ) -> Config:
     """The configuration in `path`, overridden by environment variables and then by `overrides` (key to text).
 
-    The keys of `overrides` are "key" or "algo.key".
+    The keys of `overrides` are "key", "algo.key", or dotted further into a table: "env_conf.length".
 
     Where the algorithm's config class is a plain class, `[<algo>]` is set on it. Raises ConfigError: one report of
     everything that is wrong.
@@ -108,8 +109,8 @@ def load(
     table, tables, origin = _tables(document, path, problems)
     variables = {} if resolved else os.environ if environ is None else environ
     notes = _from_environment(variables, table, origin)
-    _from_overrides(overrides or {}, table, tables, origin)
-    roles = {**ROLES, **own_roles(take(tables), str(path), variables, problems, notes)}
+    _from_overrides(overrides or {}, table, tables, origin, problems)
+    roles = {**ROLES, **own_roles(tables.pop(TABLE, {}), str(path), variables, problems, notes)}
     file = registry_file(table)
     known = registry(problems, file)
     entry = _entry(str(table.get("algo", App.model_fields["algo"].default)), known, file, problems)
@@ -229,13 +230,18 @@ def _from_overrides(
     table: dict[str, Any],
     tables: dict[str, dict[str, Any]],
     origin: dict[str, str],
+    problems: list[str],
 ) -> None:
+    """Sets `--set` keys: those of `[app]`, and dotted ones in a table of `[app]` or in another table of the file."""
     for key, text in overrides.items():
-        section, _, name = key.rpartition(".")
-        if section and section != "app":
-            tables.setdefault(section, {})[name] = parse(text)
-        else:
-            table[name], origin[name] = parse(text, _wanted(name)), f"--set {name}"
+        path = [name.strip() for name in key.removeprefix("app.").split(".")]
+        name, within = path[0], len(path) > 1
+        if within and name not in App.model_fields and not key.startswith("app."):
+            wrong = put(tables, path, parse(text))
+        elif not (wrong := put(table, path, parse(text, None if within else _wanted(name)))):
+            origin[name] = f"--set {'.'.join(path)}"
+        if wrong:
+            problems.append(f"--set {key}: {wrong}")
 
 
 def registry_file(table: Mapping[str, Any]) -> Path:
@@ -273,8 +279,9 @@ def _check_tables(
         if name not in known:
             where = path if name in document.data else "--set"
             problems.append(
-                f"{where}: [{name}] is neither app nor an algorithm{nearest(name, ['app', *known])}. "
-                "It would have no effect."
+                f"{where}: [{name}] is neither app nor an algorithm{nearest(name, ['app', *known, *_TABLES])}. It "
+                f"would have no effect. Name an algorithm ({', '.join(known)}) or a table of [app] "
+                f"({', '.join(_TABLES)})."
             )
         elif entry and name != entry.name and any(key.startswith(f"{name}.") for key in overrides):
             problems.append(

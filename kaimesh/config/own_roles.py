@@ -105,17 +105,6 @@ class OwnRole(BaseModel):
     )
 
 
-def take(tables: dict[str, Any]) -> Any:
-    """Takes `[roles]` out of a configuration's tables, with what `--set roles.<name>.<key>=value` put beside them."""
-    found = tables.pop(TABLE, {})
-    for section in [section for section in tables if section.startswith(f"{TABLE}.")]:
-        values, name = tables.pop(section), section.removeprefix(f"{TABLE}.")
-        if isinstance(found, dict):
-            before = found.get(name, {})
-            found = {**found, name: {**before, **values} if isinstance(before, dict) else before}
-    return found
-
-
 def own_roles(
     tables: Any, where: str, environ: Mapping[str, str], problems: list[str], notes: list[str]
 ) -> dict[str, Role]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,6 +86,25 @@ def parse(text: str, wanted: Any = None) -> Any:
     except tomllib.TOMLDecodeError:
         return text
     return text if wanted is str and not isinstance(value, str) else value
+
+
+def put(table: dict[str, Any], path: Sequence[str], value: Any) -> str:
+    """Sets what a dotted key means in TOML: the last name of `path`, in the tables named before it; their other keys
+    stay. Tables that are not there are made.
+
+    Returns why nothing was set: something on the way is no table. Else "".
+    """
+    for depth, name in enumerate(path[:-1], 1):
+        inner = table.get(name, {})
+        if not isinstance(inner, dict):
+            return (
+                f"{'.'.join(path[:depth])} = {as_toml(inner)} is no table, so nothing in it can be set. "
+                f"Set {'.'.join(path[:depth])} itself."
+            )
+        table[name] = dict(inner)
+        table = table[name]
+    table[path[-1]] = value
+    return ""
 
 
 def as_toml(value: Any) -> str:

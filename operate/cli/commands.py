@@ -61,7 +61,8 @@ def start(
         list[str] | None,
         typer.Option(
             "--set",
-            help="A key's value; repeat for more. Hyper-parameters as ppo.learning_rate=1e-3.",
+            help="A key's value; repeat for more. Hyper-parameters as ppo.learning_rate=1e-3, keys of a table as "
+            "env_conf.length=8.",
             metavar="KEY=VALUE",
         ),
     ] = None,

@@ -211,6 +211,30 @@ def test_precedence_file_environment_set(tmp_path: Path) -> None:
     assert of(tmp_path, text).app.aisrv_count == 3
 
 
+@pytest.mark.parametrize("prefix", ["", "app."])
+def test_a_dotted_key_goes_into_a_table_of_the_file(tmp_path: Path, prefix: str) -> None:
+    text = "[app]\n[app.env_conf]\nlength = 5\nseed = 1\nlight = {sun = true, moon = false}"
+    keys = {f"{prefix}env_conf.length": "8", f"{prefix}env_conf.light.sun": "false"}
+    config = of(tmp_path, text, keys)
+    assert config.app.env_conf == {"length": 8, "seed": 1, "light": {"sun": False, "moon": False}}
+    assert of(tmp_path, "[app]", keys).app.env_conf == {"length": 8, "light": {"sun": False}}
+    variable = {"env_conf": "{depth = 2}"}
+    assert of(tmp_path, text, {f"{prefix}env_conf.length": "8"}, variable).app.env_conf == {"depth": 2, "length": 8}
+    assert of(tmp_path, text, {f"{prefix}env_conf": "{length = 8}"}).app.env_conf == {"length": 8}
+    groups = "[app]\nactor_addrs = {train_one = ['127.0.0.1:81'], train_two = ['127.0.0.1:82']}"
+    config = of(tmp_path, groups, {f"{prefix}actor_addrs.train_two": "127.0.0.1:83"})
+    assert config.app.actor_addrs == ["127.0.0.1:81", "127.0.0.1:83"]
+
+
+def test_a_dotted_key_that_leads_nowhere_is_told_with_a_remedy(tmp_path: Path) -> None:
+    told = report(tmp_path, "[app]\ntrain_batch_size = 8", {"train_batch_size.x": "3", "env_cnf.length": "8"})
+    assert "unknown key 'dqn'" in report(tmp_path, "[app]", {"app.dqn.gamma": "0.9"})
+    assert "--set train_batch_size.x: train_batch_size = 8 is no table" in told
+    assert "Set train_batch_size itself." in told
+    assert "[env_cnf] is neither app nor an algorithm (did you mean 'app.env_conf'?)" in told
+    assert "or a table of [app] (app.env_conf)." in told
+
+
 def test_values_as_text_take_the_type_of_their_key(tmp_path: Path) -> None:
     environ = {"learner_train_by_while_true": "False", "app": "gym:CartPole-v1", "actor_addrs": "127.0.0.1:81"}
     config = of(tmp_path, "[app]", {"preload_model_dir": "123", "ppo.learning_rate": "1e-5"}, environ)

@@ -47,6 +47,12 @@ def test_a_row_says_what_its_table_says(tmp_path: Path) -> None:
     assert list(config.roles)[: len(ROLES)] == list(ROLES)
 
 
+def test_one_setting_of_a_role_is_set_and_the_others_stay(tmp_path: Path) -> None:
+    keys = {"roles.evaluator.settings.every_seconds": "5", "roles.evaluator.stage": "1"}
+    role = load(written(tmp_path, TOY), keys, environ={}).roles["evaluator"]
+    assert (role.stage, role.settings) == (1, {"every_seconds": 5, "maps": ["a", "b"]})
+
+
 def test_a_process_reads_what_the_start_wrote(tmp_path: Path) -> None:
     overrides = {"roles.evaluator.stage": "1", "roles.evaluator.settings": "{every_seconds = 5}"}
     config = load(written(tmp_path, TOY), overrides, {"evaluator_addrs": '["elsewhere:1"]'})

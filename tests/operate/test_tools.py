@@ -236,6 +236,27 @@ def test_a_venv_of_another_python_is_told_and_kept(checkout: Checkout) -> None:
     assert (checkout.root / ".venv/bin/python").exists()
 
 
+@pytest.mark.parametrize("word", ["--help", "-h"])
+@pytest.mark.parametrize("script", ["lock.sh", "protos.sh", "setup.sh", "test.sh"])
+def test_help_tells_and_does_nothing(checkout: Checkout, tmp_path: Path, script: str, word: str) -> None:
+    checkout.add_uv()
+    before = sorted(checkout.root.rglob("*"))
+    code, output = checkout.call(script, word, cwd=tmp_path)
+    assert code == 0, output
+    assert f"tools/{script}" in output
+    assert max(map(len, output.splitlines())) <= 80
+    assert sorted(checkout.root.rglob("*")) == before
+    assert checkout.calls() == []
+
+
+def test_the_help_of_train_test_fits_80_columns() -> None:
+    words = [sys.executable, "train_test.py", "--help"]
+    environ = {**os.environ, "COLUMNS": "80"}
+    shown = subprocess.run(words, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
+    assert "--learns" in shown.stdout, shown.stderr
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+
+
 def test_the_scripts_work_from_any_directory(checkout: Checkout, tmp_path: Path) -> None:
     checkout.add_uv()
     for script, word in (
