@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from kaimesh.algorithms.networks.torso import NETWORKS, TorsoConfig
+from kaimesh.contract.user_agent import MOST_UNROLL_STEPS
 
 TORSOS: Mapping[str, Sequence[str]] = {"torso": ("auto", "separate", "shared")}  # choices of policies with a value
+_MOST_UNITS = 65_536  # of a layer; two such layers have 17 GB of weights
 _CHOICES: Mapping[str, Sequence[str]] = {
     "network": NETWORKS,
     "activation": ("tanh", "relu"),
@@ -18,6 +20,10 @@ _CHOICES: Mapping[str, Sequence[str]] = {
 class Checked(TorsoConfig, Protocol):
     """The hyper-parameters that every algorithm has and that are checked here."""
 
+    @property
+    def unroll_length(self) -> int: ...
+    @property
+    def lstm_size(self) -> int: ...
     @property
     def learning_rate_schedule(self) -> str: ...
     @property
@@ -67,6 +73,7 @@ def problems(
         ),
         *found(above_0, lambda value: value > 0, ": nothing would be learned. Set it above 0."),
         *found(not_below_0, lambda value: value >= 0, " is negative, which means nothing. Set 0 to switch it off."),
+        *_of_the_samples(config),
         *_of_the_network(config),
         *_of_the_schedule(config),
     ]
@@ -82,8 +89,22 @@ def lstm_of_two_torsos(config: TwoTorsos) -> list[str]:
     ]
 
 
+def _of_the_samples(config: Checked) -> list[str]:
+    if config.unroll_length <= MOST_UNROLL_STEPS:
+        return []
+    return [
+        f"unroll_length = {config.unroll_length}: memory would be full before the first sample leaves. Set at most "
+        f"{MOST_UNROLL_STEPS}."
+    ]
+
+
 def _of_the_network(config: Checked) -> list[str]:
     sizes = config.hidden_sizes
+    if most := max((size for size in (*sizes, config.lstm_size) if size > _MOST_UNITS), default=0):
+        return [
+            f"hidden_sizes = {sizes}, lstm_size = {config.lstm_size}: the weights of a layer of {most} units would "
+            f"not fit in memory. Set at most {_MOST_UNITS} units."
+        ]
     if sizes and all(type(size) is int and size >= 1 for size in sizes):
         return []
     return [f"hidden_sizes = {sizes}: there would be no network. Give at least one positive integer, like [64, 64]."]

@@ -10,11 +10,11 @@ import tokenize
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from kaimesh.config.hyper import config_class, defaults_of
 from kaimesh.config.keys import IGNORED, App
 from kaimesh.config.load import REGISTRY
 from kaimesh.config.reading import as_toml
 from kaimesh.config.registry import AlgoEntry, registry
+from kaimesh.config.users_class import config_class, defaults_of
 
 _HEAD = """# Configuration
 

@@ -6,38 +6,17 @@ are set before the agent's package is imported, and all agents of a process shar
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
 import inspect
 import shlex
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kaimesh.config.fitting import fitted, spelled, wanted_of
 from kaimesh.config.nearest import nearest
-from kaimesh.config.packages import leading_nowhere
-from kaimesh.config.reading import as_toml
+from kaimesh.config.reading import as_toml, cannot_be_kept
+from kaimesh.config.users_class import contradictions, defaults_of, hints_of, is_frozen, loaded, made, set_values
 from kaimesh.contract.errors import ConfigError
-
-_defaults: dict[type, dict[str, Any]] = {}  # as the classes were written, before any configuration was applied
-
-
-def config_class(path: str) -> type:
-    """The class at "package.module.Class".
-
-    Raises ImportError, AttributeError, and whatever the module itself raises.
-    """
-    module, _, name = path.rpartition(".")
-    cls: type = getattr(importlib.import_module(module), name)
-    return cls
-
-
-def defaults_of(cls: type) -> dict[str, Any]:
-    """Every hyper-parameter with its default, as the class was written. Raises ValueError: a field has none."""
-    if cls not in _defaults:
-        _defaults[cls] = _of_fields(cls) if _is_frozen(cls) else _of_attributes(cls)
-    return _defaults[cls]
 
 
 class Parameters(NamedTuple):
@@ -56,7 +35,11 @@ class Parameters(NamedTuple):
 
     def shown(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All values that TOML can hold; `seed`, which follows random_seed, only where it is `given`."""
-        return {key: value for key, value in self.values.items() if _plain(value) and (key != "seed" or key in given)}
+        return {
+            key: value
+            for key, value in self.values.items()
+            if not cannot_be_kept(value) and (key != "seed" or key in given)
+        }
 
     def for_agent(self) -> dict[str, Any]:
         """The keyword arguments by which an agent's class gets them.
@@ -73,9 +56,8 @@ class Parameters(NamedTuple):
         return {}
 
     def set_class(self) -> None:
-        """Writes the values into the plain class."""
-        for key, value in self.values.items():
-            setattr(self.cls, key, value)
+        """Writes the values into the plain class. Raises ConfigError: it does not allow that."""
+        set_values(self.algo, self.path, self.cls, self.values)
 
 
 _claims: dict[type, Parameters] = {}  # by plain class, the values that an agent of this process was made with
@@ -106,40 +88,35 @@ def _settings(parameters: Parameters, keys: list[str]) -> str:
 
 
 def resolve(algo: str, path: str, table: Mapping[str, Any], seed: int, problems: list[str]) -> Parameters | None:
-    """The class at `path` with the values of `table`; None: it cannot be loaded, and `problems` says why.
+    """The class at `path` with the values of `table`; None: that cannot be had, and `problems` says why.
 
     A frozen dataclass gives an instance; a plain class is set, what `table` does not name to its default.
     `seed`, where the class has it, is random_seed unless the table says otherwise.
     """
     try:
-        cls = config_class(path)
+        cls = loaded(algo, path)
         defaults = defaults_of(cls)
-    except (Exception, SystemExit) as error:  # the module is the user's: whatever it raises is a line of the report
-        nowhere = leading_nowhere({"config": path}) if isinstance(error, ImportError | AttributeError) else []
-        why = f" {nowhere[0]}. Nothing could be loaded." if nowhere else f"\n{traceback.format_exc()}"
-        problems.append(f"algo {algo}: {path} cannot be loaded:{why}")
+        values = {**defaults, **_checked(algo, path, table, cls, problems)}
+        if "seed" in defaults and "seed" not in table:
+            values["seed"] = seed
+        parameters = Parameters(algo, path, cls, values, made(algo, path, cls, values) if is_frozen(cls) else None)
+        if conflict := _conflict(parameters):
+            problems.append(conflict)
+            return parameters
+        if parameters.instance is None:
+            parameters.set_class()
+        if not problems:
+            asked = cls if parameters.instance is None else parameters.instance
+            problems += [f"[{algo}] {text}" for text in contradictions(algo, path, asked)]
+    except ConfigError as error:
+        problems.append(str(error))
         return None
-    values = {**defaults, **_checked(algo, path, table, defaults, problems)}
-    if "seed" in defaults and "seed" not in table:
-        values["seed"] = seed
-    parameters = Parameters(algo, path, cls, values, cls(**values) if _is_frozen(cls) else None)
-    if conflict := _conflict(parameters):
-        problems.append(conflict)
-        return parameters
-    if parameters.instance is None:
-        parameters.set_class()
-    if not problems and hasattr(cls, "check"):
-        problems += [
-            f"[{algo}] {text}" for text in (cls if parameters.instance is None else parameters.instance).check()
-        ]
     return parameters
 
 
-def _checked(
-    algo: str, path: str, table: Mapping[str, Any], defaults: Mapping[str, Any], problems: list[str]
-) -> dict[str, Any]:
-    """The values of `table` whose names and types fit `defaults`; a problem is added for each of the others."""
-    values = {}
+def _checked(algo: str, path: str, table: Mapping[str, Any], cls: type, problems: list[str]) -> dict[str, Any]:
+    """The values of `table` that the class can have; a problem is added for each of the others."""
+    values, defaults, hints = {}, defaults_of(cls), hints_of(cls)
     for key, value in table.items():
         if key not in defaults:
             problems.append(
@@ -147,14 +124,17 @@ def _checked(
                 f"{path} has: {', '.join(defaults)}."
             )
             continue
-        fitting = _fit(value, defaults[key])
-        if defaults[key] is not None and type(fitting) is not type(defaults[key]):
+        wanted = wanted_of(defaults[key], hints.get(key))
+        try:
+            values[key] = fitted(value, wanted)
+        except ValueError:
+            example = "" if defaults[key] is None else f", such as {defaults[key]!r}"
             problems.append(
-                f"[{algo}]: {key} = {value!r} is {type(value).__name__}; it must be {type(defaults[key]).__name__}, "
-                f"such as {defaults[key]!r}."
+                f"[{algo}]: {key} = {value!r} is {type(value).__name__}; it must be {spelled(wanted)}{example}."
             )
             continue
-        values[key] = fitting
+        if why := cannot_be_kept(values[key]):
+            problems.append(f"[{algo}]: {key} = {value!r}: {why}")
     return values
 
 
@@ -174,37 +154,3 @@ def overridden(parameters: Parameters, preset: Mapping[str, str], root: Path) ->
         for key, where in preset.items()
         if key in values and values[key] != written[key]
     ]
-
-
-def _is_frozen(cls: type) -> bool:
-    return dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
-
-
-def _of_fields(cls: type) -> dict[str, Any]:
-    defaults = {}
-    for field in dataclasses.fields(cls):
-        made = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
-        if made is dataclasses.MISSING:
-            raise ValueError(f"{cls.__name__}.{field.name} has no default; write `{field.name}: <type> = <value>`")
-        defaults[field.name] = made
-    return defaults
-
-
-def _of_attributes(cls: type) -> dict[str, Any]:
-    names = [name for name in dir(cls) if not name.startswith("_") and not callable(getattr(cls, name))]
-    return {name: getattr(cls, name) for name in names}
-
-
-def _fit(value: Any, default: Any) -> Any:
-    """`value` with an integer turned into a float, and a list into a tuple, if `default` is one; else unchanged."""
-    if isinstance(default, float) and type(value) is int:
-        return float(value)
-    if isinstance(default, tuple) and isinstance(value, list):
-        return tuple(value)
-    return value
-
-
-def _plain(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return all(_plain(item) for item in value) and len({type(item) for item in value}) <= 1
-    return type(value) in (bool, int, float, str)

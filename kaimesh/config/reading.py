@@ -7,6 +7,7 @@ error, and tomllib cannot write.
 from __future__ import annotations
 
 import errno
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -116,3 +117,24 @@ def as_toml(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(as_toml(item) for item in value)}]"
     return str(value)
+
+
+def cannot_be_kept(value: Any) -> str:
+    """Why `value` cannot be kept in a run's own conf.toml, which all processes read, and what to do; "": it can."""
+    if isinstance(value, dict):
+        return next((why for item in value.values() if (why := cannot_be_kept(item))), "")
+    if isinstance(value, list | tuple):
+        if any(isinstance(item, list | tuple) and _holds_table(item) for item in value) or (
+            _holds_table(value) and not all(isinstance(item, dict) for item in value)
+        ):
+            return "in a list, a table stands beside or below something else; it would be lost. Write tables alone."
+        return next((why for item in value if (why := cannot_be_kept(item))), "")
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} is no finite number, and what is computed with it would not be either. Write a finite one."
+    if type(value) in (bool, int, float, str):
+        return ""
+    return f"{value} is {type(value).__name__}, which the processes would not get. Write a number, or text in quotes."
+
+
+def _holds_table(items: list[Any] | tuple[Any, ...]) -> bool:
+    return any(isinstance(item, dict) or (isinstance(item, list | tuple) and _holds_table(item)) for item in items)

@@ -47,6 +47,7 @@ from kaimesh.contract.errors import AgentError, MeshError, Stopped, words
 from kaimesh.contract.spaces import Spaces
 
 T = TypeVar("T")
+TABLE_KINDS = ("queue", "replay")
 
 
 class TableSpec(NamedTuple):

@@ -5,13 +5,14 @@ No other module looks for an agent's members by name; tests/test_architecture.py
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 
 from kaimesh.contract.agent import (
+    TABLE_KINDS,
     Agent,
     Checking,
     Featured,
@@ -95,16 +96,42 @@ def read_agent(agent: Any) -> UserAgent:
 def table_of(agent: Any) -> TableSpec:
     """How the samples of `agent`, an instance or a class, are stored.
 
-    Raises AgentError: its `table` is not a TableSpec.
+    Raises AgentError: its `table` is not a TableSpec, or says what no table can be.
     """
-    table = getattr(agent, "table", TableSpec())
+    name = agent.__name__ if isinstance(agent, type) else type(agent).__name__
+    with user_code(f"reading {name}.table"):
+        table = getattr(agent, "table", TableSpec())
     if not isinstance(table, TableSpec):
-        name = agent.__name__ if isinstance(agent, type) else type(agent).__name__
         raise AgentError(
             f"{name}.table = {table!r} is {type(table).__name__}; the buffer would not know how to keep samples. Write "
             'table = TableSpec(kind="queue") or "replay", from kaimesh.agent.'
         )
+    for key, (fine, wrong) in _OF_A_TABLE.items():
+        value = getattr(table, key)
+        if not fine(value):
+            raise AgentError(f"{name}.table has {key} = {value!r}; {wrong}")
     return table
+
+
+# By field of TableSpec: what it may be; else the consequence and the remedy.
+_OF_A_TABLE: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "name": (
+        lambda value: isinstance(value, str) and bool(value.strip()) and value.isprintable(),
+        'the buffer could not name its table so. Write a text of printable characters, such as "samples".',
+    ),
+    "kind": (
+        lambda value: isinstance(value, str) and value in TABLE_KINDS,
+        f"no other table than {' or '.join(map(repr, TABLE_KINDS))} can be made. Write one of these.",
+    ),
+    "rows_per_item": (
+        lambda value: type(value) is int and value >= 0,
+        "so many samples cannot be stored together. Write a whole number, or 0: the buffer chooses.",
+    ),
+    "prioritised": (
+        lambda value: isinstance(value, bool),
+        "it is unclear whether it means yes or no. Write True or False.",
+    ),
+}
 
 
 def _vectorised(agent: Any, name: str) -> Vectorised | None:

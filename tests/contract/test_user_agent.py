@@ -28,6 +28,10 @@ PARTS = {
     "resumable": ("save_training_state", "load_training_state"),
     "checking": ("check_model",),
 }
+WRONG_NAMES: list[Any] = ["", "  ", None, 3, b"samples", "a\nb", "a\x00", "\ud800"]
+WRONG_KINDS: list[Any] = ["stack", "", "Queue", None, 3, ["queue"]]
+WRONG_ROWS: list[Any] = [-3, -1, 1.0, "1", None, True]
+WRONG_FLAGS: list[Any] = [1, 0, "no", None]
 
 
 def parts_of(user: UserAgent) -> set[str]:
@@ -118,6 +122,31 @@ def test_a_table_is_a_table_spec_of_classes_and_instances(table: Any) -> None:
     for agent in (cls, cls()):
         with pytest.raises(AgentError, match=r"Mine\.table = .*TableSpec"):
             table_of(agent)
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        *((TableSpec(name=name), f"name = {name!r}; the buffer could not name its table so") for name in WRONG_NAMES),
+        *((TableSpec(kind=kind), f"kind = {kind!r}; no other table than 'queue' or 'replay'") for kind in WRONG_KINDS),
+        *(
+            (TableSpec(rows_per_item=rows), f"rows_per_item = {rows!r}; so many samples cannot be stored together")
+            for rows in WRONG_ROWS
+        ),
+        *(
+            (TableSpec(prioritised=flag), f"prioritised = {flag!r}; it is unclear whether it means yes or no")
+            for flag in WRONG_FLAGS
+        ),
+    ],
+    ids=str,
+)
+def test_a_table_that_cannot_be_made_is_refused_of_classes_and_instances(spec: TableSpec, told: str) -> None:
+    cls = type("Mine", (BaseAgent,), {"table": spec})
+    for agent in (cls, cls()):
+        with pytest.raises(AgentError) as caught:
+            table_of(agent)
+        assert str(caught.value).startswith(f"Mine.table has {told}")
+        assert " Write " in str(caught.value)
 
 
 def test_kaiwus_functions_are_the_agents_own_or_the_attached_ones(monkeypatch: pytest.MonkeyPatch) -> None:
