@@ -7,6 +7,8 @@ registry   the registry of algorithms: their classes, their defaults, presets fo
 roles      the kinds of processes, one row each
 own_roles  the user's own kinds of processes, from `[roles.<name>]`
 packages   which packages an algorithm's code comes from
+own_class  loads, makes and asks a user's config class
+fitting    whether a value has the type that a config class wants
 hyper      an algorithm's hyper-parameters
 check      conditions between several keys
 trust      what files from somebody else may name

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from kaimesh.config.keys import IGNORED, App
 from kaimesh.config.load import REGISTRY
+from kaimesh.config.own_class import config_class, defaults_of
 from kaimesh.config.reading import as_toml
 from kaimesh.config.registry import AlgoEntry, registry
-from kaimesh.config.users_class import config_class, defaults_of
 
 _HEAD = """# Configuration
 

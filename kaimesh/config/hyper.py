@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from kaimesh.config.fitting import fitted, spelled, wanted_of
 from kaimesh.config.nearest import nearest
+from kaimesh.config.own_class import contradictions, defaults_of, hints_of, is_frozen, loaded, made, set_values
 from kaimesh.config.reading import as_toml, cannot_be_kept
-from kaimesh.config.users_class import contradictions, defaults_of, hints_of, is_frozen, loaded, made, set_values
 from kaimesh.contract.errors import ConfigError
 
 
