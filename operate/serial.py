@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from kaimesh.config import load
 from kaimesh.config.check import fresh_samples
+from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.packages import find_own_code
 from kaimesh.contract.columns import MODEL_VERSION
 from kaimesh.contract.errors import EXIT_OK, ConfigError, MeshError, Stopped
 from kaimesh.contract.predicting import only_latest
 from kaimesh.contract.user_agent import table_of
+from kaimesh.operate.cli.start import overrides_of
 from kaimesh.process.agents import dotted
 from kaimesh.process.documents import write_text
 from kaimesh.process.life import Context, set_threads
@@ -227,7 +229,7 @@ class SerialPolicy:
         """Does nothing: there is no connection."""
 
 
-def configured(algo: str, conf: str, seed: int | None, settings: dict[str, str]) -> Config:
+def configured(algo: str, conf: str | Path, seed: int | None, settings: dict[str, str]) -> Config:
     """The configuration in the file `conf`, with SETTINGS, and with `settings` on top. Raises ConfigError."""
     given = {"algo": algo, **({} if seed is None else {"random_seed": str(seed)}), **settings}
     config = load(conf, {**SETTINGS, **REPLAY_SETTINGS, **given})
@@ -321,7 +323,7 @@ def main(algo: str, description: str) -> int:
     """The command line of train_test.py; returns the exit code. algo: the default. description: for --help."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--algo", default=algo, help="a table of conf/algo_conf.toml (default: %(default)s)")
-    parser.add_argument("--conf", default="conf/configure_app.toml", help="configuration (default: %(default)s)")
+    parser.add_argument("--conf", default=DEFAULT_CONF, help="configuration (default: conf/configure_app.toml)")
     parser.add_argument("--learns", type=int, default=3, help="learns to do (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="random_seed")
     parser.add_argument(
@@ -332,7 +334,7 @@ def main(algo: str, description: str) -> int:
     set_threads(1)
     find_own_code()
     try:
-        settings = dict(setting.split("=", 1) for setting in arguments.set)
+        settings = overrides_of(None, None, arguments.set)
         config = configured(arguments.algo, arguments.conf, arguments.seed, settings)
         directory = run(config, arguments.learns, watched=not arguments.no_watchdog)
     except ConfigError as error:

@@ -103,6 +103,18 @@ def test_an_installed_mesh_runs_where_it_is_called(installed: Installed, tmp_pat
     assert len(list((tmp_path / "played").iterdir())) == 2
 
 
+def test_every_program_finds_the_delivered_conf(installed: Installed, tmp_path: Path) -> None:
+    """A training in one process, and a process of a mesh; each ends at the key that is wrong."""
+    serial = "from kaimesh.operate.serial import main; main('ppo', '')"
+    said = installed.run(tmp_path, "-c", serial, "--set", "mine=1").stderr
+    assert "unknown key 'mine'" in said
+    said = installed.run(tmp_path, "-c", serial, "--set", "mine").stderr
+    assert "--set 'mine' is not key=value" in said
+    said = installed.run(tmp_path, "-c", "import os, runpy; os.environ['algo'] = 'mine'; "
+                         "runpy.run_module('kaimesh.learner', run_name='__main__')")  # fmt: skip
+    assert "algo = 'mine' is not in" in said.stdout + said.stderr
+
+
 def test_an_own_conf_is_taken_before_the_delivered_one(installed: Installed, tmp_path: Path) -> None:
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf/configure_app.toml").write_text('[app]\nmine = 1\nalgo_conf = "conf/algo_conf.toml"\n')

@@ -29,7 +29,7 @@ class Document(NamedTuple):
     lines: Mapping[tuple[str, str], int]
 
 
-CONF_REMEDY = "Name the file with --conf, or copy conf/configure_app.toml."
+CONF_REMEDY = "Name another file with --conf, or leave --conf out."
 
 
 def read(path: Path, problems: list[str], remedy: str = CONF_REMEDY) -> Document:

@@ -22,6 +22,7 @@ from typing import NoReturn, Protocol
 import psutil
 
 from kaimesh.config import Config, load
+from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.packages import find_own_code
 from kaimesh.config.roles import Right, Role, addresses_of, role_of
 from kaimesh.contract.agent import Monitor, called_exit
@@ -140,7 +141,7 @@ def main(role: str, service: str) -> NoReturn:
         file=sys.stdout, all_threads=True
     )  # a crash in compiled code leaves every thread's traceback in the log
     parser = argparse.ArgumentParser(prog=_program(role), description=f"The {role} process of a kaimesh run.")
-    parser.add_argument("--conf", default="conf/configure_app.toml", help="configuration (default: %(default)s)")
+    parser.add_argument("--conf", default=DEFAULT_CONF, help="configuration (default: conf/configure_app.toml)")
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--run-dir", help="the run's directory (default: a new one under runs_dir)")
     place.add_argument("--runs", help="a folder: the run is its <app>_<algo>, made, or gone on with where it is there")
