@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from kaimesh.config.keys import Address, App
 from kaimesh.config.nearest import nearest
-from kaimesh.config.reading import parse, read
+from kaimesh.config.reading import cannot_be_kept, parse, read
 from kaimesh.config.roles import AISRV, BUFFER, LAST_STAGE, ROLES, Right, Role
 from kaimesh.contract.errors import ConfigError
 
@@ -31,6 +31,19 @@ def _package(value: str) -> str:
 def _agent_type(value: str) -> str:
     if value and value not in AGENT_TYPES:
         raise ValueError("it is no agent type")
+    return value
+
+
+def _right(value: Any) -> Right:
+    if not isinstance(value, str) or value not in list(Right):
+        raise ValueError(f"it is no right{nearest(value, map(str, Right)) if isinstance(value, str) else ''}")
+    return Right(value)
+
+
+def _kept(value: dict[str, Any]) -> dict[str, Any]:
+    wrong = [f"{key}: {why}" for key, item in value.items() if (why := cannot_be_kept(item))]
+    if wrong:
+        raise ValueError(" ".join(wrong).removesuffix("."))
     return value
 
 
@@ -79,11 +92,9 @@ class OwnRole(BaseModel):
     agent_type: Annotated[str, AfterValidator(_agent_type)] = Field(
         "", description=f"No algorithm has such an agent. Write {', '.join(AGENT_TYPES)}, or leave it out."
     )
-    rights: list[Annotated[Right, BeforeValidator(lambda value: Right(value) if value in list(Right) else value)]] = (
-        Field(
-            [Right.REPORT],
-            description=f"A port would refuse what it cannot name. Write a list of {', '.join(Right)}.",
-        )
+    rights: list[Annotated[Right, BeforeValidator(_right)]] = Field(
+        [Right.REPORT],
+        description=f"A port would refuse what it cannot name. Write a list of {', '.join(Right)}.",
     )
     work: str = Field(
         "",
@@ -100,7 +111,7 @@ class OwnRole(BaseModel):
     threads: int = Field(
         1, ge=1, le=1024, description="Its numerical library would not start. Write a number of threads, 1 to 1024."
     )
-    settings: dict[str, Any] = Field(
+    settings: Annotated[dict[str, Any], AfterValidator(_kept)] = Field(
         default_factory=dict, description="It holds what the process itself wants to know: write a table."
     )
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import tomllib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from kaimesh.config import App, load
-from kaimesh.config.own_roles import cannot_be_run, read_roles
+from kaimesh.config import App, Config, load
+from kaimesh.config.load import DEFAULT_CONF
+from kaimesh.config.own_roles import cannot_be_run, own_roles, read_roles
 from kaimesh.config.roles import LAST_STAGE, ROLES, Right, addresses_of, role_of
 from kaimesh.contract.errors import ConfigError
 
@@ -110,6 +117,21 @@ WRONG = [
     ("[roles.evaluator]\npackage='mine.evaluator'\ncount=0", "count = 0: Input should be greater than or equal to 1"),
     ("[roles.evaluator]\npackage='mine.evaluator'\nagent_type='critic'", "No algorithm has such an agent"),
     ("[roles.evaluator]\npackage='mine.evaluator'\nrights=['rule']", "Write a list of predict, pin, insert"),
+    ("[roles.evaluator]\npackage='mine.evaluator'\nrights=['pul']", "'pul': it is no right (did you mean 'pull'?). A"),
+    ("[roles.evaluator]\npackage='mine.evaluator'\nrights=[3]", "rights = 3: it is no right. A port would refuse"),
+    *(
+        (f"[roles.evaluator]\npackage='mine.evaluator'\nsettings={{a={value}}}", told)
+        for value, told in (
+            ("nan", "a: nan is no finite number"),
+            ("[1.0, -inf]", "a: -inf is no finite number"),
+            ("{b={c=inf}}", "a: inf is no finite number"),
+            ("1979-05-27", "a: 1979-05-27 is date, which the processes would not get. Write a number, or text"),
+            ("[1979-05-27T07:32:00Z]", "is datetime, which the processes would not get"),
+            ("07:32:00", "a: 07:32:00 is time, which the processes would not get"),
+            ("{b=[1, {c=2}]}", "a: in a list, a table stands beside or below something else; it would be lost"),
+            ("[[{c=2}]]", "a: in a list, a table stands beside or below something else; it would be lost"),
+        )
+    ),
     ("[roles.evaluator]\npackage='mine.evaluator'\nwork='<b>'", "Name a counter of its meter"),
     ("[roles.evaluator]\npackage='mine.evaluator'\nprobe='tcp'", "there is no port to ask"),
     ("[roles.evaluator]\npackage='mine.evaluator'\nprobe='ftp'", "Write tcp, grpc or http"),
@@ -127,6 +149,37 @@ def test_what_is_wrong_is_told_in_words(tmp_path: Path, text: str, told: str) ->
     assert told in message
     assert "aisrv_count = 0" in message, "one report of everything"
     assert str(path) in message
+
+
+ATOMS = (
+    st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats()
+    | st.text(st.characters(codec="utf-8"), max_size=8)
+    | st.dates()
+    | st.times()
+    | st.datetimes()
+)
+KEYS = st.from_regex(r"[a-z_-]{1,6}", fullmatch=True)
+VALUES = st.recursive(ATOMS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3))
+
+
+@functools.cache
+def _delivered() -> Config:
+    return load(DEFAULT_CONF, environ={})
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(KEYS, VALUES, max_size=3))
+def test_settings_reach_the_process_as_they_are_or_are_refused(given_settings: dict[str, Any]) -> None:
+    problems: list[str] = []
+    table = {"evaluator": {"package": "mine.evaluator", "settings": given_settings}}
+    roles = own_roles(table, "c.toml", {}, problems, [])
+    if problems:
+        assert "settings = " in problems[0]
+        return
+    kept = tomllib.loads(replace(_delivered(), roles=roles).to_toml())
+    assert kept["roles"]["evaluator"]["settings"] == given_settings
 
 
 def test_packages_that_cannot_be_run_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
