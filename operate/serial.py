@@ -141,6 +141,7 @@ class SerialMesh:
     def put(self, batch: Batch) -> None:
         """Stores the samples, then learns as often as there are enough. Raises Stopped after the last learn."""
         with self._turn("storing samples, learning"):
+            self._check_stop()
             self.ingest.declare(batch.specs, self._spaces)
             self.ingest.insert(batch)
             self._store_all()
@@ -174,7 +175,12 @@ class SerialMesh:
     def predict(self, batch: Batch, exploit: bool) -> tuple[Batch, int]:
         """Predicts one batch by the actor's core; returns act columns and the model's version."""
         with self._turn("exploit" if exploit else "predict"):
+            self._check_stop()
             return self.batcher.predict([batch], exploit)[0], self.batcher.version
+
+    def _check_stop(self) -> None:
+        if self._context.stop.is_set():
+            raise Stopped
 
     def _usable(self, batch: Batch) -> int:
         """How many samples of `batch` will be learned from: on-policy, those of older models are dropped."""
@@ -269,7 +275,8 @@ def run(config: Config, learns: int, watched: bool = True) -> RunDir:
         made.append(SerialMesh(context, spaces, learns, turn))
         return made[0]
 
-    watch = Watch.over(meter, turn, config.app.watchdog_seconds, config.app.report_seconds)
+    app = config.app
+    watch = Watch.over(meter, turn, app.watchdog_seconds, app.report_seconds, config.algo.train_workflow)
     if watched:
         watch.start()
     service = AisrvService(context, make_links=links)

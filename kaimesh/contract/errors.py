@@ -72,5 +72,12 @@ class Refused(PeerError):
 class Stopped(BaseException):
     """The process was asked to stop. Raised in a workflow's thread, so that every blocking call ends.
 
-    It is a BaseException, so that a workflow that catches every Exception ends too.
+    It is a BaseException, so that a workflow that catches every Exception ends too. raised: how many this process made;
+    where they become more and more, a workflow catches them all the same.
     """
+
+    raised = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        Stopped.raised += 1

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from kaimesh.contract.errors import EXIT_WATCHDOG
+from kaimesh.contract.errors import EXIT_WATCHDOG, Stopped
 from kaimesh.process.meter import Meter
 from kaimesh.process.stacks import debugged, places, stacks
 from kaimesh.process.turn import Turn
@@ -21,6 +21,7 @@ from kaimesh.process.turn import Turn
 _TICK_S = 0.5
 _IDLE = 0.1  # of a core; a process that uses less is waiting, a compilation uses more
 _MANY_STEPS = 3000  # without a sample; a workflow should have sent some at the end of an episode
+_SWALLOWED_S = 10.0  # of one Stopped after another; a workflow that lets it pass has ended long before
 _PATIENCE = 5  # times the limit, for a process that is busy or still being built
 
 
@@ -29,7 +30,8 @@ class Watch:
 
     progress: returns a value that changes with every step of the work. words: which thread waits for which, a line
     each.
-    status: a line that is printed every `report_s`.
+    status: a line that is printed every `report_s`. workflow: its name. A workflow that catches one Stopped after
+    another, and so would never end, is ended by this, too.
     The limit is five times as long while the process uses the CPU (a first compilation takes long), and until `built`
     is set. Time in a debugger does not count, nor time in which the whole process was stopped.
     """
@@ -42,15 +44,17 @@ class Watch:
         words: Callable[[], list[str]],
         status: Callable[[], str],
         report_s: float,
+        workflow: str = "",
     ) -> None:
         self.built = False
+        self._workflow = workflow
         self._limit_s, self._progress, self._words = limit_s, progress, words
         self._status, self._report_s = status, report_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     @classmethod
-    def over(cls, meter: Meter, turn: Turn, limit_s: float, report_s: float) -> Watch:
+    def over(cls, meter: Meter, turn: Turn, limit_s: float, report_s: float, workflow: str) -> Watch:
         """A watch over the counters of a process: env steps, predictions, samples, learns."""
 
         def status() -> str:
@@ -64,7 +68,7 @@ class Watch:
         def progress() -> object:
             return meter.snapshot()["counters"]
 
-        return cls(limit_s, progress=progress, words=turn.words, status=status, report_s=report_s)
+        return cls(limit_s, progress=progress, words=turn.words, status=status, report_s=report_s, workflow=workflow)
 
     def start(self) -> None:
         """From now on."""
@@ -76,25 +80,35 @@ class Watch:
 
     def _run(self) -> None:
         value, used, idle, silent, told = self._progress(), time.process_time(), 0.0, 0.0, 0.0
+        stops, swallowed = Stopped.raised, 0.0
         while not self._stop.wait(_TICK_S):
             before, value = value, self._progress()
             busy_s, used = time.process_time() - used, time.process_time()
+            stops_before, stops = stops, Stopped.raised
+            swallowed = swallowed + _TICK_S if stops > stops_before else 0.0
             if value != before or debugged(stacks()):
                 idle = silent = 0.0
+            if swallowed > _SWALLOWED_S and not debugged(stacks()):
+                self._end(
+                    f"the workflow {self._workflow} goes on after the stop: it has caught Stopped {stops:,} times, by "
+                    "`except:` or `except BaseException`, and would never end; ending it. Catch Exception instead."
+                )
             silent += _TICK_S
             idle += _TICK_S * (busy_s < _IDLE * _TICK_S)
             told += _TICK_S
             if (idle > self._limit_s and self.built) or silent > _PATIENCE * self._limit_s:
-                self._end(silent)
+                self._end(
+                    f"no progress for {silent:.0f} s ({self._status()}); ending. To allow more: --set "
+                    "watchdog_seconds=N; to switch it off: --no-watchdog."
+                )
             if told >= self._report_s:
                 told = 0.0
                 with contextlib.suppress(OSError, ValueError):  # an environment may have closed it
                     print(self._status(), file=sys.stderr, flush=True)
 
-    def _end(self, silent_s: float) -> None:
+    def _end(self, why: str) -> None:
         lines = [
-            f"watchdog: no progress for {silent_s:.0f} s ({self._status()}); ending. To allow more: --set "
-            "watchdog_seconds=N; to switch it off: --no-watchdog.",
+            f"watchdog: {why}",
             *self._words(),
             *(f"{name} is at {place}" for name, place in places(stacks())),
             "The stacks of all threads:",

@@ -138,6 +138,16 @@ def test_a_learn_that_hangs_ends_in_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+def test_a_workflow_that_catches_the_stop_is_ended_in_words(tmp_path: Path) -> None:
+    conf = (ROOT / "tests/mesh/agents/algo_conf.toml").read_text()
+    (tmp_path / "conf.toml").write_text(conf.replace("toy.workflow", "toy.stubborn_workflow"))
+    done = toy(tmp_path, "toy", f"algo_conf={tmp_path}/conf.toml")
+    assert done.returncode == EXIT_WATCHDOG, done.stderr
+    assert "the workflow tests.mesh.agents.toy.stubborn_workflow goes on after the stop" in done.stderr
+    assert re.search(r"caught Stopped [\d,]+ times, by `except:` or `except BaseException`", done.stderr)
+
+
+@pytest.mark.long
 def test_a_workflow_that_learns_nothing_is_no_success(tmp_path: Path) -> None:
     conf = (ROOT / "tests/mesh/agents/algo_conf.toml").read_text()
     (tmp_path / "conf.toml").write_text(conf.replace("toy.workflow", "toy.short_workflow"))

@@ -113,3 +113,13 @@ def spoil(sample: Any) -> None:
         sample.turn = 0.5
     elif Config.fault == "nan_sample":
         sample.reward = float("nan")
+
+
+@attached
+def stubborn_workflow(envs: list[Any], agents: list[Any], logger: Any = None, monitor: Any = None) -> None:
+    """Catches whatever is raised, even a stop."""
+    while True:
+        try:
+            workflow(envs, agents, logger, monitor)
+        except BaseException:
+            agents[0].swallowed = True
