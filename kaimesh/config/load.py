@@ -158,10 +158,14 @@ def _strangers(entry: AlgoEntry, known: Mapping[str, AlgoEntry], file: Path) -> 
     """Notes on code that the algorithm takes from another agent's package, and on a table that looks copied by hand."""
     notes = []
     others = {other.name: other.package for other in known.values() if other.name != entry.name}
-    if found := foreign(entry.names, others):
+    found, instead = foreign(entry.names, others)
+    if found:
+        relatively = (
+            f"Import relatively ({'; '.join(instead)}), or by" if instead else "Copy what is used there, and use"
+        )
         notes.append(
             f"{_near(file)}, [{entry.name}] runs code of another agent: {'; '.join(found)}. What you change in a copy "
-            "has no effect there. Import relatively (from ..config import Config), or by the package's own name."
+            f"has no effect there. {way} the package's own name."
         )
     for other in known.values() if not (entry.presets or entry.defaults) else ():
         if other.name != entry.name and (other.presets or other.defaults) and _looks_copied(entry, other):

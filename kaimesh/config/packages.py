@@ -92,8 +92,10 @@ def below_kaimesh(module: str) -> str:
     return "" if elsewhere else f"{_MESH}.{module}"
 
 
-def foreign(names: Mapping[str, str], others: Mapping[str, str]) -> list[str]:
+def foreign(names: Mapping[str, str], others: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """Descriptions of everything that an algorithm uses from other algorithms' packages, by name or by import.
+
+    Also the relative imports, with the file of each, that would get the algorithm's own modules instead.
 
     names: its dotted names by key. others: packages of the other algorithms, by algorithm.
     """
@@ -101,12 +103,26 @@ def foreign(names: Mapping[str, str], others: Mapping[str, str]) -> list[str]:
     theirs = {package: algo for algo, package in others.items() if package and not _within(whole, package)}
     package = package_of(name for name in names.values() if not _owner(name, theirs))
     found = [f"{key} = {name} ([{theirs[owner]}])" for key, name in names.items() if (owner := _owner(name, theirs))]
-    if not package:
-        return found
     imported: dict[str, dict[str, None]] = {}
-    for file, module in _imports(package, theirs):
+    instead: dict[str, None] = {}
+    for file, module in _imports(package, theirs) if package else ():
         imported.setdefault(file, {})[module] = None
-    return found + [f"{file} imports {', '.join(modules)}" for file, modules in imported.items()]
+        instead[_relative(package, file, module, _owner(module, theirs))] = None
+    found += [f"{file} imports {', '.join(modules)}" for file, modules in imported.items()]
+    return found, [one for one in instead if one]
+
+
+def _relative(package: str, file: str, module: str, owner: str) -> str:
+    """The import in `file` that would get the package's own counterpart of `module`, which is `owner`'s.
+
+    "": there is none, or the package is one file.
+    """
+    inside, spec = module.removeprefix(owner).strip("."), _spec(package)
+    folders = spec.submodule_search_locations if spec is not None else None
+    places = [Path(folder, *inside.split(".")) for folder in folders or ()]
+    if not any(place.is_dir() or place.with_suffix(".py").is_file() for place in places):
+        return ""
+    return f"in {file}: from {'.' * (len(Path(file).parts) - 1)}{inside} import ..."
 
 
 def leading_nowhere(names: Mapping[str, str]) -> list[str]:

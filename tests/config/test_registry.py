@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -118,28 +119,57 @@ def test_a_hand_written_table_of_a_copy_is_told_what_it_lacks(tmp_path: Path, mo
 
 
 @pytest.mark.parametrize(
-    ("file", "line", "module"),
+    ("file", "line", "module", "instead"),
     [
-        ("algorithm/agent.py", "from diy.config import Config", "diy.config"),
-        ("model/model.py", "import diy.config as numbers", "diy.config"),
-        ("feature/definition.py", "from diy import feature", "diy.feature"),
-        ("train_workflow.py", "    import diy.algorithm.agent", "diy.algorithm.agent"),
+        ("algorithm/agent.py", "from diy.config import Config", "diy.config", "..config"),
+        ("model/model.py", "import diy.config as numbers", "diy.config", "..config"),
+        ("feature/definition.py", "from diy import feature", "diy.feature", "..feature"),
+        ("train_workflow.py", "    import diy.algorithm.agent", "diy.algorithm.agent", ".algorithm.agent"),
         (
             "feature/realm.py",
             "from kaimesh.algorithms.ppo.config import Config as _Ppo",
             "kaimesh.algorithms.ppo.config",
+            "..config",
+        ),
+        (
+            "feature/definition.py",
+            "from kaimesh.algorithms.ppo.losses import ratio",
+            "kaimesh.algorithms.ppo.losses",
+            "",
         ),
     ],
 )
 def test_a_copy_that_imports_another_agent_is_told_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, line: str, module: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, line: str, module: str, instead: str
 ) -> None:
-    package = "half_" + file.removesuffix(".py").replace("/", "_")
+    package = "half_" + file.removesuffix(".py").replace("/", "_") + ("" if instead else "_alone")
     path = copied(monkeypatch, tmp_path, package) / file
     path.write_text(path.read_text() + f"\n\ndef _late():\n    {line.strip()}\n")
     config = of(tmp_path, f'[half]\ncopy_of = "diy"\npackage = "{package}"', "half")
     (told,) = [warning for warning in config.warnings if "another agent" in warning]
     assert f"[half] runs code of another agent: {package}/{file} imports {module}." in told
+    way = f"Import relatively (in {package}/{file}: from {instead} import ...), or by"
+    assert (way if instead else "Copy what is used there, and use") + " the package's own name." in told
+
+
+def test_a_copy_of_ppo_is_told_the_imports_that_fit_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "algorithms/ppo", tmp_path / "own_ppo", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (told,) = [w for w in of(tmp_path, '[own_ppo]\ncopy_of = "ppo"', "own_ppo").warnings if "another agent" in w]
+    files = sorted((tmp_path / "own_ppo").glob("*.py"))
+    fitting = re.findall(r"in own_ppo/(\w+\.py): from (\S+) import \.\.\.", told)
+    assert fitting
+    for name, module in fitting:
+        assert tmp_path / "own_ppo" / name in files
+        assert module.startswith(".")
+        assert tmp_path / "own_ppo" / f"{module[1:]}.py" in files
+    for name, module in fitting:
+        path = tmp_path / "own_ppo" / name
+        path.write_text(
+            path.read_text().replace(f"from kaimesh.algorithms.ppo{module} import", f"from {module} import")
+        )
+    again = of(tmp_path, '[own_ppo]\ncopy_of = "ppo"', "own_ppo").warnings
+    assert not [warning for warning in again if "another agent" in warning], "the advice is all that it takes"
 
 
 def test_a_table_that_was_changed_in_part_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
