@@ -37,7 +37,7 @@ def fitted(value: Any, wanted: Any) -> Any:
     if kind in _WRAPPERS:
         return fitted(value, inner[0]) if inner else value
     if kind is Literal:
-        return _first_fitting(value, [type(one) for one in inner if one == value])
+        return _one_of(value, inner)
     if kind is float and type(value) is int:
         return _as_float(value)
     if kind in _SEQUENCES:
@@ -70,13 +70,21 @@ def _first_fitting(value: Any, options: Sequence[Any]) -> Any:
             return fitted(value, option)
         except ValueError:
             continue
-    raise ValueError(f"{value!r} is none of {options}")
+    raise ValueError(f"{value!r} is not {' or '.join(map(spelled, options))}")
+
+
+def _one_of(value: Any, choices: Sequence[Any]) -> Any:
+    if not any(type(one) is type(value) and one == value for one in choices):
+        raise ValueError(f"{value!r} is not {' or '.join(map(repr, choices))}")
+    return value
 
 
 def _fitted_items(value: Any, kind: Any, inner: tuple[Any, ...]) -> Any:
     if not isinstance(value, list | tuple):
         raise ValueError(f"{value!r} is no list")
     if kind is tuple and inner and inner[-1] is not Ellipsis:
+        if len(value) != len(inner):
+            raise ValueError(f"it has {len(value)} items instead of {len(inner)}")
         return tuple(fitted(item, one) for item, one in zip(value, inner, strict=True))
     items = [fitted(item, inner[0] if inner else Any) for item in value]
     return tuple(items) if kind is tuple else items

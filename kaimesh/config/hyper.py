@@ -127,10 +127,11 @@ def _checked(algo: str, path: str, table: Mapping[str, Any], cls: type, problems
         wanted = wanted_of(defaults[key], hints.get(key))
         try:
             values[key] = fitted(value, wanted)
-        except ValueError:
-            example = "" if defaults[key] is None else f", such as {defaults[key]!r}"
+        except ValueError as error:
+            what = f": {error}" if isinstance(value, list | dict) else f" is {type(value).__name__}"
+            example = "" if defaults[key] is None else f", such as {as_toml(defaults[key])}"
             problems.append(
-                f"[{algo}]: {key} = {value!r} is {type(value).__name__}; it must be {spelled(wanted)}{example}."
+                f"[{algo}]: {key} = {value!r}{what}; it must be {spelled(wanted)}{example}, or agents would fail on it."
             )
             continue
         if why := cannot_be_kept(values[key]):

@@ -160,9 +160,7 @@ def _strangers(entry: AlgoEntry, known: Mapping[str, AlgoEntry], file: Path) -> 
     others = {other.name: other.package for other in known.values() if other.name != entry.name}
     found, instead = foreign(entry.names, others)
     if found:
-        relatively = (
-            f"Import relatively ({'; '.join(instead)}), or by" if instead else "Copy what is used there, and use"
-        )
+        way = f"Import relatively ({'; '.join(instead)}), or by" if instead else "Copy what is used there, and use"
         notes.append(
             f"{_near(file)}, [{entry.name}] runs code of another agent: {'; '.join(found)}. What you change in a copy "
             f"has no effect there. {way} the package's own name."
