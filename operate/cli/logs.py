@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from kaimesh.process.run_dir import RunDir
 Say = Callable[[str], None]
 FOLLOW_S = 0.3
 _FAILURE_LINES = 160
+# Colours may pass; what else a process prints could clear the terminal, or change what stands above.
+_COLOUR_OR_CONTROL = re.compile(r"\x1b\[[\d;]*m|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def files_of(run: RunDir, process: str | None) -> list[Path]:
@@ -29,13 +32,18 @@ def files_of(run: RunDir, process: str | None) -> list[Path]:
     return chosen
 
 
+def _harmless(line: str) -> str:
+    """`line` with control characters escaped, but for tabs and colours."""
+    return _COLOUR_OR_CONTROL.sub(lambda m: m[0] if m[0].endswith("m") else repr(m[0])[1:-1], line)
+
+
 def tail(path: Path, lines: int) -> list[str]:
     """The last lines of a log; none if it is missing or no regular file."""
     if not path.is_file():
         return []
     try:
         with path.open(errors="replace") as file:
-            return [line.rstrip("\n") for line in deque(file, lines)]
+            return [_harmless(line.rstrip("\n")) for line in deque(file, lines)]
     except OSError:
         return []
 
@@ -71,6 +79,6 @@ def follow(paths: list[Path], say: Say) -> None:
             if data:
                 whole = data[: data.rfind(b"\n") + 1]
                 positions[path] += len(whole)
-                for line in whole.decode(errors="replace").splitlines():
+                for line in map(_harmless, whole.decode(errors="replace").splitlines()):
                     say(f"{path.stem}: {line}" if len(paths) > 1 and path.stem not in line else line)
         time.sleep(FOLLOW_S)

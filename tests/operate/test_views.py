@@ -17,6 +17,7 @@ from supervisor import options
 from kaimesh.config import App, Config, load
 from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.roles import ROLES
+from kaimesh.operate.cli.logs import tail
 from kaimesh.operate.cli.start import elsewhere
 from kaimesh.operate.local import supervise
 from kaimesh.operate.local.supervisord import Literal, as_it_stands
@@ -242,3 +243,9 @@ def test_the_socket_lies_in_a_folder_that_only_its_user_may_enter(
     path.parent.chmod(0o755)
     with pytest.raises(supervise.MeshError, match="only you can enter"):
         supervise.socket_path(run)
+
+
+def test_a_log_cannot_clear_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "mine_0.log").write_bytes(b"plain\ttab\n\x1b[31mred\x1b[0m\n\x1b[2J\x07\x00\xff\n\xc2\x9b2J\n")
+    red = "\x1b[31mred\x1b[0m"
+    assert tail(tmp_path / "mine_0.log", 9) == ["plain\ttab", red, "\\x1b[2J\\x07\\x00\ufffd", "\\x9b2J"]
