@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from kaimesh.config.reading import mixed_tables
+
 
 def _addresses(value: Any) -> Any:
     """Accepts Kaiwu's form `{train_one = ["ip:port"]}`, a plain list, or one address; returns a list."""
@@ -42,6 +44,12 @@ def _address_or_none(value: str) -> str:
 def _filled(value: str) -> str:
     if not value.strip():
         raise ValueError("must not be empty: name something, or leave the key out for its default")
+    return value
+
+
+def _writable(value: dict[str, Any]) -> dict[str, Any]:
+    if why := mixed_tables(value):
+        raise ValueError(why.removesuffix("."))
     return value
 
 
@@ -98,7 +106,7 @@ class App(BaseModel):
             "environment. While one group steps, the others wait for their predictions."
         ),
     )
-    env_conf: dict[str, Any] = Field(
+    env_conf: Annotated[dict[str, Any], AfterValidator(_writable)] = Field(
         default_factory=dict,
         description=(
             "Keyword arguments of the environment, in addition to those of its preset; Kaiwu-style workflows get them "

@@ -48,7 +48,7 @@ def read(path: Path, problems: list[str], remedy: str = CONF_REMEDY) -> Document
     kept, lines = _without_duplicates(path, text, problems)
     try:
         return Document(tomllib.loads("\n".join(kept) + "\n"), lines)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also: too many digits, or brackets in brackets
         problems.append(f"{path} is not TOML: {error}. Nothing of it was read; correct that place.")
         return Document({}, lines)
 
@@ -84,7 +84,7 @@ def parse(text: str, wanted: Any = None) -> Any:
         return text == "True"
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
     return text if wanted is str and not isinstance(value, str) else value
 
@@ -124,16 +124,25 @@ def cannot_be_kept(value: Any) -> str:
     if isinstance(value, dict):
         return next((why for item in value.values() if (why := cannot_be_kept(item))), "")
     if isinstance(value, list | tuple):
-        if any(isinstance(item, list | tuple) and _holds_table(item) for item in value) or (
-            _holds_table(value) and not all(isinstance(item, dict) for item in value)
-        ):
-            return "in a list, a table stands beside or below something else; it would be lost. Write tables alone."
+        if why := mixed_tables(value):
+            return why
         return next((why for item in value if (why := cannot_be_kept(item))), "")
     if isinstance(value, float) and not math.isfinite(value):
         return f"{value} is no finite number, and what is computed with it would not be either. Write a finite one."
     if type(value) in (bool, int, float, str):
         return ""
     return f"{value} is {type(value).__name__}, which the processes would not get. Write a number, or text in quotes."
+
+
+def mixed_tables(value: Any) -> str:
+    """Why lists in `value` cannot be written as TOML, and what to do; "": they can."""
+    if isinstance(value, dict):
+        return next((why for item in value.values() if (why := mixed_tables(item))), "")
+    if not isinstance(value, list | tuple) or not _holds_table(value):
+        return ""
+    if all(isinstance(item, dict) for item in value):
+        return next((why for item in value if (why := mixed_tables(item))), "")
+    return "in a list, a table stands beside or below something else; it would be lost. Write tables alone."
 
 
 def _holds_table(items: list[Any] | tuple[Any, ...]) -> bool:

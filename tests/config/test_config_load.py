@@ -157,6 +157,17 @@ def test_what_is_not_toml_is_told(tmp_path: Path, text: str) -> None:
     assert "is not TOML" in report(tmp_path, text)
 
 
+@pytest.mark.parametrize("text", ["1" * 5000, "[" * 5000 + "]" * 5000])
+def test_what_the_toml_reader_gives_up_on_is_told(tmp_path: Path, text: str) -> None:
+    assert "is not TOML" in report(tmp_path, f"[app]\naisrv_count = {text}")
+    assert "aisrv_count" in report(tmp_path, "[app]", {"aisrv_count": text})
+
+
+@pytest.mark.parametrize("text", ["{b = [1, {c = 2}]}", "{b = [[{c = 2}]]}", "{a = {b = [{c = [{}, 1]}]}}"])
+def test_tables_that_the_runs_own_file_cannot_hold_are_told(tmp_path: Path, text: str) -> None:
+    assert "a table stands beside or below something else" in report(tmp_path, "[app]", {"env_conf": text})
+
+
 def test_a_missing_and_an_unreadable_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         load(tmp_path / "none.toml")
