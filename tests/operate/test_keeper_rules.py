@@ -32,6 +32,15 @@ def test_healthy_is_past_its_start_in_this_very_life(state: str, pid: int, healt
     assert not rules.healthy(info(), {})
 
 
+def test_a_role_that_never_says_anything_is_told_what_it_lacks() -> None:
+    started = info(start=1000)
+    assert "does it call kaimesh.process.life.main?" in rules.in_words("mine_0", started, {}, 1030.0, own=True)
+    assert "does it call" in rules.in_words("mine_0", started, {"pid": 6, "state": "working"}, 1030.0, own=True)
+    assert rules.in_words("mine_0", started, {"pid": 7, "state": "starting"}, 1030.0, own=True) == "mine_0"
+    assert rules.in_words("mine_0", started, {}, 1010.0, own=True) == "mine_0"
+    assert rules.in_words("aisrv_0", started, {}, 1030.0, own=False) == "aisrv_0"
+
+
 def test_never_started_is_not_stopped_by_the_user() -> None:
     assert rules.never_started(info("STOPPED", pid=0, start=0))
     assert not rules.never_started(info("STOPPED", pid=0, start=5))

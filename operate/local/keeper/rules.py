@@ -16,6 +16,7 @@ from kaimesh.process.exits import signal_words
 Info = Mapping[str, Any]
 Status = Mapping[str, Any]
 WINDOW_S = 600.0
+SILENT_S = 20.0  # a process that runs kaimesh.process.life has published a state long before
 
 
 def healthy(info: Info, status: Status) -> bool:
@@ -26,6 +27,14 @@ def healthy(info: Info, status: Status) -> bool:
     return bool(
         info["pid"] and status.get("pid") == info["pid"] and status.get("state") not in ("starting", "failed", None)
     )
+
+
+def in_words(name: str, info: Info, status: Status, now: float, own: bool) -> str:
+    """`name`, a process that is not healthy yet; where a user's own has published nothing, with what it lacks."""
+    silent = status.get("pid") != info["pid"] and info["statename"] == "RUNNING" and now - info["start"] > SILENT_S
+    if own and silent:
+        return f"{name} (which publishes no state; does it call kaimesh.process.life.main?)"
+    return name
 
 
 def never_started(info: Info) -> bool:

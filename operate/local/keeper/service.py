@@ -241,10 +241,10 @@ class Keeper:
                 if rules.never_started(infos[name]):
                     self.supervisor.start(name, process["role"])
                     late.append(name)
-                elif infos[name]["statename"] != "STOPPED" and not rules.healthy(
-                    infos[name], self.statuses.get(name, {})
-                ):
-                    late.append(name)
+                    continue
+                info, status, own = infos[name], self.statuses.get(name, {}), bool(roles[process["role"]].own)
+                if info["statename"] != "STOPPED" and not rules.healthy(info, status):
+                    late.append(rules.in_words(name, info, status, self.now, own))
             if late:
                 self.meter.state("waiting", f"{', '.join(late)} to be healthy")
                 return
