@@ -87,8 +87,7 @@ class ActorClient:
         model: "latest" only: an actor predicts with one model for all its clients (see `load_model`). Raises MeshError:
         `model` is not "latest".
         """
-        if model is not LATEST:
-            only_latest(model, "an actor")
+        only_latest(model, "an actor")
         if self._stop.is_set():
             raise Stopped
         if not _fits(batch, self._columns):

@@ -12,7 +12,7 @@ from kaimesh.contract.user_agent import UserAgent
 
 
 class Policy(Protocol):
-    """Asks for predictions. Several requests may be on their way; their answers come in the order of the requests."""
+    """Asks for predictions. Answers come in the order of the requests; how many may be on their way is the policy's."""
 
     def send(self, batch: Batch, exploit: bool = False, model: ModelId = LATEST) -> None:
         """Asks for predictions for the rows of `batch`. They must not change before the answer is received.
@@ -52,8 +52,13 @@ class AgentPolicy:
         self._answer: tuple[Batch, int] | None = None
 
     def send(self, batch: Batch, exploit: bool = False, model: ModelId = LATEST) -> None:
-        """See Policy; predicts at once. Raises AgentError, SampleError: see Predictor.answer."""
+        """See Policy; predicts at once. Raises MeshError: an answer waits. Else as Predictor.answer."""
         only_latest(model, "the agent in this process")
+        if self._answer is not None:
+            raise MeshError(
+                "send() was called before the last answer was received; the agent may reuse that answer's arrays, so "
+                "it would be lost. Call receive() first."
+            )
         self._answer = self._predictor.answer_all(batch, exploit), self._version_now()
 
     def receive(self) -> tuple[Batch, int]:

@@ -88,7 +88,6 @@ def only_latest(model: ModelId, who: str) -> None:
     """Raises MeshError: `model` is not "latest", and `who`, a predictor, has only one model at a time."""
     if model != LATEST:
         raise MeshError(
-            f"model {model!r} was asked for, but {who} predicts with one model at a time, so another model would "
-            "answer. "
+            f"model {model!r} was asked for, but {who} predicts with one model at a time; another one would answer. "
             f'Call load_model({model!r}) first, or ask for "latest".'
         )

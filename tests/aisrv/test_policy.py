@@ -57,6 +57,14 @@ def test_who_asked_nothing_receives_nothing() -> None:
         policy.receive()
 
 
+def test_an_answer_that_waits_is_not_lost_to_the_next_request() -> None:
+    policy = policy_of(Doubling())
+    policy.send(ROWS)
+    with pytest.raises(MeshError, match=r"Call receive\(\) first"):
+        policy.send(Batch({"obs": np.ones(3)}))
+    np.testing.assert_array_equal(policy.receive()[0].action, [0, 2, 4])
+
+
 def test_one_of_several_models_is_not_here() -> None:
     with pytest.raises(MeshError, match="model 3 was asked for"):
         policy_of(Doubling()).send(ROWS, model=3)
