@@ -124,7 +124,7 @@ for name in "${sets[@]}"; do
     files+=(-r "$(lock "$name")")
     count=$((count + $(grep -c '==' "$(lock "$name")")))
 done
-say "${sets[*]}: $count packages into .venv with $with (the first time: a minute or two)"
+say "installing $count packages of ${sets[*]/%/.lock} into .venv with $with (the first time: a minute or two)"
 if holds " $other"; then # both TensorFlows have the same files, so the one goes before the other comes
     becomes "$other" leaving
     # shellcheck disable=SC2046,SC2086 # names of packages

@@ -109,7 +109,7 @@ def test_set_up_installs_once_and_again_when_the_lock_changed(checkout: Checkout
     checkout.add_uv()
     code, output = checkout.call("setup.sh")
     assert code == 0, output
-    assert "run: 2 packages into .venv with uv" in output
+    assert "installing 2 packages of run.lock into .venv with uv" in output
     assert "done in" in output
     assert checkout.calls() == ["venv --quiet --python 3.11 .venv", install("run")]
     assert checkout.call("setup.sh") == (0, "")
