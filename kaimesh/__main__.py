@@ -77,6 +77,7 @@ def _mount(name: str, module: str, about: str) -> None:
 
 def main() -> None:
     """The entry point. `start`, `stop`, `restart`, `status` and `logs` are those of kaimesh.operate.cli."""
+    os.environ.pop("KAIMESH_FROM", None)  # of a tools/*.sh that this was called by; nobody changed the folder since
     here = os.getcwd()
     if here != str(ROOT):  # where the mesh's processes run; what is here they find by this
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))

@@ -129,10 +129,12 @@ class Mesh:
 
     def wait_for(self, process: str, counter: str, at_least: float, timeout_s: float = WAIT_S) -> None:
         """Waits until a counter has come so far."""
+        self.until(lambda: self.counter(process, counter) >= at_least, f"{process}: {counter} >= {at_least}", timeout_s)
+
+    def until(self, condition: Callable[[], Any], what: str, timeout_s: float = WAIT_S) -> None:
+        """Waits for a condition; the failure shows the logs."""
         try:
-            wait_until(
-                lambda: self.counter(process, counter) >= at_least, timeout_s, f"{process}: {counter} >= {at_least}"
-            )
+            wait_until(condition, timeout_s, what)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.logs()}") from None
 

@@ -8,7 +8,6 @@
 #                               tools/test.sh -k config, tools/test.sh -m long
 # Which tests start a mesh, and which share a worker: see tests/conftest.py.
 set -euo pipefail
-export KAIMESH_FROM="$PWD"
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 parallel=(-n auto --maxprocesses 4)
 case "${1:-}" in

@@ -23,7 +23,7 @@ from kaimesh.config.keys import IGNORED, App
 from kaimesh.config.nearest import nearest
 from kaimesh.config.own_roles import TABLE, own_roles
 from kaimesh.config.packages import foreign
-from kaimesh.config.reading import Document, parse, put, read
+from kaimesh.config.reading import LAST_LINE, RESOLVED, Document, parse, put, read
 from kaimesh.config.registry import AlgoEntry, registry
 from kaimesh.config.roles import ROLES, Role, every_address
 from kaimesh.contract.errors import ConfigError
@@ -39,7 +39,6 @@ DEFAULT_CONF = _delivered("configure_app.toml")
 REGISTRY = _delivered("algo_conf.toml")
 _ALGO_CONF = App.model_fields["algo_conf"].default
 _TABLES = tuple(f"app.{key}" for key, known in App.model_fields.items() if get_origin(known.annotation) is dict)
-RESOLVED = "resolved"  # the top-level key that marks a run's own conf.toml
 
 
 @dataclass(frozen=True)
@@ -76,13 +75,14 @@ class Config:
     def to_toml(self) -> str:
         """The configuration with every key, as TOML; a process that loads it gets exactly the same configuration."""
         data: dict[str, Any] = {
-            RESOLVED: f"every key of {self.source}, the environment and --set; neither is applied to this file again",
+            RESOLVED: f"every key of {self.source}, the environment and --set; neither is applied to this file again. "
+            f"Last line: {LAST_LINE}",
             "app": {k: v for k, v in self.app.model_dump().items() if v is not None},
             self.algo.name: {k: list(v) if isinstance(v, tuple) else v for k, v in self.hyper.items()},
         }
         if own := {name: dict(role.own) for name, role in self.roles.items() if role.own}:
             data[TABLE] = own
-        return toml.dumps(data, _Encoder())
+        return f"{toml.dumps(data, _Encoder())}\n{LAST_LINE}\n"
 
 
 class _Encoder(toml.TomlEncoder):

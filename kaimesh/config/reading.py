@@ -29,6 +29,8 @@ class Document(NamedTuple):
     lines: Mapping[tuple[str, str], int]
 
 
+RESOLVED = "resolved"  # the top-level key that marks a run's own conf.toml
+LAST_LINE = "# Here the file ends."  # of a run's own conf.toml, whose first half may be TOML as well
 CONF_REMEDY = "Name another file with --conf, or leave --conf out."
 
 
@@ -47,10 +49,17 @@ def read(path: Path, problems: list[str], remedy: str = CONF_REMEDY) -> Document
         raise ConfigError(f"{path} cannot be read: {why}; nothing was started. {remedy}") from error
     kept, lines = _without_duplicates(path, text, problems)
     try:
-        return Document(tomllib.loads("\n".join(kept) + "\n"), lines)
+        data = tomllib.loads("\n".join(kept) + "\n")
     except (ValueError, RecursionError) as error:  # also: too many digits, or brackets in brackets
         problems.append(f"{path} is not TOML: {error}. Nothing of it was read; correct that place.")
         return Document({}, lines)
+    if LAST_LINE in str(data.get(RESOLVED)) and LAST_LINE not in kept:
+        problems.append(
+            f"{path} was cut off, or edited at its end: its last line, {LAST_LINE!r}, is missing. Nothing of it was "
+            "read, for keys may be lost; put the rest back, and that line."
+        )
+        return Document({}, lines)
+    return Document(data, lines)
 
 
 def _without_duplicates(path: Path, text: str, problems: list[str]) -> tuple[list[str], dict[tuple[str, str], int]]:

@@ -12,6 +12,7 @@ from kaimesh.contract.errors import EXIT_WATCHDOG
 from kaimesh.process.meter import Meter
 
 _GIL_GRACE_S = 5.0  # supervisord kills 10 s after the limit
+_START_S = 60.0  # libraries are imported then: seconds, and much more on a busy machine
 
 
 class Watchdog:
@@ -20,12 +21,13 @@ class Watchdog:
     Library code that holds the GIL stops this thread too. So faulthandler's timer, which runs in C and which this
     thread restarts each second, ends the process a few seconds later in that case.
 
-    limit_s: for the time between two such calls, and for the time from `stop` to the end of the process.
+    limit_s: for the time between two such calls, and for the time from `stop` to the end of the process. While the
+    process starts it has at least a minute.
     """
 
     def __init__(self, meter: Meter, stop: threading.Event, logger: logging.Logger, limit_s: float) -> None:
         self._meter, self._stop, self._log, self._limit_s = meter, stop, logger, limit_s
-        self._patience_s, self._key = 0.0, ""
+        self._patience_s, self._key = _START_S, "watchdog_seconds"
 
     def start(self) -> None:
         """From now on."""

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kaimesh.config import Config, load, trust
-from kaimesh.config.load import RESOLVED
-from kaimesh.config.reading import read
+from kaimesh.config.reading import RESOLVED, read
 from kaimesh.contract.errors import ConfigError
 from kaimesh.process import documents
 from kaimesh.process.run_dir import RunDir

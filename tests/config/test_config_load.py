@@ -297,6 +297,21 @@ def test_a_resolved_file_takes_neither_environment_nor_defaults_again(tmp_path: 
     assert (tmp_path / "resolved.toml").read_text().count("gamma = 0.5") == 1
 
 
+@settings(max_examples=200, deadline=None)
+@given(share=st.floats(0, 1))
+def test_a_resolved_file_that_was_cut_off_anywhere_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, share: float
+) -> None:
+    """Also between two lines, where what is left is TOML. Its first line says that it has a last one."""
+    text = delivered().to_toml()
+    path = tmp_path_factory.getbasetemp() / "cut.toml"
+    path.write_text(text[: text.index("\n") + int(share * (len(text) - text.index("\n") - 2))])
+    with pytest.raises(ConfigError, match=r"was cut off|is not TOML"):
+        load(path, environ={})
+    path.write_text(f"{text}# edited by hand\n")
+    assert load(path, environ={}).app == delivered().app
+
+
 delivered = functools.cache(lambda: load(DELIVERED, environ={}))
 words = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=20)
 values = st.one_of(st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False), words)

@@ -75,9 +75,9 @@ def test_a_learner_that_waits_inside_reverb_ends_in_time(training: Mesh) -> None
 
 def test_a_learn_that_never_returns_is_ended_by_the_watchdog(mesh: Mesh) -> None:
     mesh.start("--detach", toy__fault="hang", watchdog_seconds=10, **TOY)
-    wait_until(lambda: (mesh.runs / "latest" / "hung").exists(), WAIT_S, "the learn hangs")
+    mesh.until(lambda: (mesh.run.root / "hung").exists(), "the learn hangs")
     pid = mesh.of("learner_0")["pid"]
-    wait_until(lambda: mesh.of("learner_0")["pid"] != pid, WAIT_S, "the learner comes back")
+    mesh.until(lambda: mesh.of("learner_0")["pid"] != pid, "the learner comes back")
     mesh.wait_for("learner_0", "learner_steps", 10)
     log = (mesh.run.logs / "learner_0.log").read_text()
     assert re.search(r"watchdog: its main loop was silent for 10 s; ending the process", log)

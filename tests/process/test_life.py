@@ -209,6 +209,7 @@ SILENT = {
     "holds the GIL": """
         def run(self):
             import ctypes, time
+            self.context.meter.state("working")
             time.sleep(1.5)
             ctypes.PyDLL(None).sleep(600)
     """,
