@@ -304,7 +304,12 @@ class App(BaseModel):
         ),
     )
     watchdog_seconds: float = Field(
-        120, ge=5, description="A process whose main loop makes no progress for this time is killed and restarted."
+        120,
+        ge=5,
+        description=(
+            "A process whose main loop makes no progress for this time is killed and restarted; its start has at least "
+            "a minute."
+        ),
     )
     env_build_seconds: float = Field(
         600,

@@ -206,6 +206,14 @@ SILENT = {
             self.context.meter.state("starting", "building environment 4 of 8")
             time.sleep(600)
     """,
+    "starts slowly": """
+        def run(self):
+            self.context.meter.state("starting", "imports what is large")
+            time.sleep(8)
+            print("still there after the limit")
+            self.context.meter.state("working")
+            time.sleep(600)
+    """,
     "holds the GIL": """
         def run(self):
             import ctypes, time
@@ -251,6 +259,13 @@ def test_what_takes_long_to_build_has_a_limit_of_its_own(ended: Ended) -> None:
     assert "still there" in output
     assert "watchdog: building environment 4 of 8 took longer than 3 s; raise env_build_seconds" in output
     assert "in build" in output
+
+
+def test_a_start_has_a_minute_whatever_the_limit_is(ended: Ended) -> None:
+    code, output, _ = ended("starts slowly")
+    assert code == EXIT_WATCHDOG
+    assert "still there after the limit" in output
+    assert "its main loop was silent for 5 s" in output
 
 
 def test_counters_go_on_in_the_next_life_and_it_knows_how_the_last_ended(life: Life) -> None:
