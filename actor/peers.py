@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from kaimesh.actor.batcher import NO_MODEL, Batcher, Lane
+from kaimesh.config.roles import Right
 from kaimesh.contract.arrays import Specs
 from kaimesh.contract.errors import Refused
 from kaimesh.contract.spaces import Spaces
@@ -47,6 +48,9 @@ class Admission:
 
     def greet(self, connection: Connection, hello: Hello) -> dict[str, Any]:
         """The contents of the WELCOME frame. Raises Refused, SampleError: this client cannot be served."""
+        assert connection.caller is not None
+        if hello.specs or hello.spaces:
+            connection.caller.want(Right.PREDICT, loss="its observations were not accepted and it gets no predictions")
         specs = Specs.from_json(hello.specs) if hello.specs else None
         if specs is not None and not specs.row_bytes:
             raise Refused(

@@ -22,11 +22,13 @@ from kaimesh.actor.batcher import Batcher, Lane
 from kaimesh.actor.models import Model, Models
 from kaimesh.actor.peers import Admission, Peer
 from kaimesh.actor.replies import Replies, Request, trace_of
-from kaimesh.actor.requests import Version, request_of
-from kaimesh.contract.errors import AgentError, MeshError, SampleError
+from kaimesh.actor.requests import LoadModel, Version, request_of
+from kaimesh.config.roles import Right, Rights
+from kaimesh.contract.errors import AgentError, Denied, MeshError, SampleError
 from kaimesh.process.meter import Meter
 from kaimesh.wire.connection import Connection
 from kaimesh.wire.frame import CONTROL, DATA, Header
+from kaimesh.wire.gate import OWN_RIGHTS
 from kaimesh.wire.server import FrameServer
 
 ROLE = "player"
@@ -43,6 +45,7 @@ class ActorServer:
     that are not finite are answered with an error. An error of the agent is sent to the clients whose rows caused it,
     as far as that can be found out.
 
+    token: the mesh token. rights: of each role in the mesh.
     models: brings newer weights; None: there are none. max_wait_s: see above; 0: greedy.
     """
 
@@ -51,6 +54,7 @@ class ActorServer:
         bind: tuple[str, int],
         *,
         token: str,
+        rights: Rights = OWN_RIGHTS,
         batcher: Batcher,
         models: Models | None,
         meter: Meter,
@@ -73,7 +77,8 @@ class ActorServer:
         self._frames = FrameServer(
             bind,
             token=token,
-            roles=(ROLE,),
+            rights=rights,
+            roles={ROLE: (Right.PREDICT, Right.PIN)},
             on_hello=self._admission.greet,
             on_close=self._leave,
             meter=meter,
@@ -169,7 +174,8 @@ class ActorServer:
     def _control(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
         try:
             request = request_of(payload)
-        except SampleError as error:
+            self._check_pin(connection, request)
+        except (SampleError, Denied) as error:
             self._replies.fail(connection, header.tag, str(error))
             return
         if isinstance(request, Version):
@@ -192,6 +198,13 @@ class ActorServer:
             )
         else:
             self._loads.append((connection, header.tag, self._models.fetch(request.id)))
+
+    def _check_pin(self, connection: Connection, request: Version | LoadModel) -> None:
+        """Raises Denied: the client wants to choose the model and may not. The newest may be asked for by everybody."""
+        assert connection.caller is not None
+        if isinstance(request, LoadModel) and (request.id != "latest" or self._pinned):
+            loss = f"model {request.id!r} was not loaded, and the actor predicts with the one that it has"
+            connection.caller.want(Right.PIN, loss=loss)
 
     def _hold(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
         """Keeps a request until there is a model; until then, nothing more is read from this client."""

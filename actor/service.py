@@ -34,7 +34,8 @@ class ActorService:
         try:
             self._server = ActorServer(
                 (app.bind_host, port),
-                token=context.token,
+                token=context.mesh_token,
+                rights=context.config.rights,
                 batcher=batcher,
                 models=self._models,
                 meter=meter,

@@ -9,6 +9,7 @@ from typing import Any
 
 from kaimesh.buffer.ingest import Ingest
 from kaimesh.buffer.waiting import Waiting
+from kaimesh.config.roles import Right, Rights
 from kaimesh.contract.arrays import Specs, view_columns
 from kaimesh.contract.errors import MeshError, SampleError
 from kaimesh.contract.spaces import Spaces
@@ -16,8 +17,10 @@ from kaimesh.contract.untrusted import clean
 from kaimesh.process.meter import Meter
 from kaimesh.wire.connection import Connection, Hello
 from kaimesh.wire.frame import ACK, CONTROL, ERROR, from_json
+from kaimesh.wire.gate import OWN_RIGHTS
 from kaimesh.wire.server import FrameServer
 
+_NEEDS = {"describe": Right.DRAW, "wait": Right.DRAW, "drop": Right.DROP}  # what a request needs; `flush` needs nothing
 _MOST_FLUSHES = 16  # that one peer may have requested and not got
 _IDLE_S = 0.05
 _COMING_S = 0.005
@@ -31,18 +34,27 @@ _GLANCE_S = 0.001  # and this long in Reverb
 class IngestServer:
     """Serves `ingest`; one thread calls `step` for ever.
 
-    bind: host and port; port 0 picks one. Raises OSError: the port is taken.
+    bind: host and port; port 0 picks one. token: the mesh token. rights: of each role in the mesh.
+    Raises OSError: the port is taken.
     """
 
     def __init__(
-        self, bind: tuple[str, int], *, token: str, ingest: Ingest, meter: Meter, logger: logging.Logger | None = None
+        self,
+        bind: tuple[str, int],
+        *,
+        token: str,
+        rights: Rights = OWN_RIGHTS,
+        ingest: Ingest,
+        meter: Meter,
+        logger: logging.Logger | None = None,
     ) -> None:
         self._ingest, self._meter = ingest, meter
         self._log = logger or logging.getLogger("buffer")
         self._server = FrameServer(
             bind,
             token=token,
-            roles=("writer", "reader"),
+            rights=rights,
+            roles={"writer": (Right.INSERT,), "reader": (Right.DRAW, Right.DROP)},
             on_hello=self._on_hello,
             on_close=self._leave,
             meter=meter,
@@ -160,6 +172,8 @@ class IngestServer:
         """The answer to a request; None if it is sent later."""
         request = from_json(connection.payload)
         action = request.get("do")
+        if isinstance(action, str) and action in _NEEDS and connection.caller is not None:
+            connection.caller.want(_NEEDS[action], loss=f"the buffer did not {action}")
         if action == "describe":
             return self._ingest.describe()
         if action == "flush":

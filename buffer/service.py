@@ -43,7 +43,8 @@ class BufferService:
         try:
             self._server = IngestServer(
                 (app.bind_host, ingest_port),
-                token=context.token,
+                token=context.mesh_token,
+                rights=context.config.rights,
                 ingest=self._ingest,
                 meter=context.meter,
                 logger=context.logger,

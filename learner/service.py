@@ -64,7 +64,9 @@ class LearnerService:
         )
         self._server = LearnerServer(self._status, context.logger, context.meter)
         port = app.learner_addr.rpartition(":")[2]
-        context.meter.info["port"] = self._server.start(f"{app.bind_host}:{port}", context.token)
+        context.meter.info["port"] = self._server.start(
+            f"{app.bind_host}:{port}", context.mesh_token, rights=context.config.rights
+        )
 
     def run(self) -> None:
         """Resumes or begins, then trains until the stop. With a prepared agent it first waits for the spaces, which the

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import grpc
 
+from kaimesh.config.roles import Right, Rights
 from kaimesh.contract.errors import MeshError
 from kaimesh.contract.untrusted import clean
 from kaimesh.model_pool import model_pool_pb2 as pb
@@ -16,11 +17,19 @@ from kaimesh.model_pool.store import NoSuchModel, Store
 from kaimesh.model_pool.transfer import BadAnnouncement, BadModel, from_proto, pieces_of, to_proto
 from kaimesh.process.meter import Meter
 from kaimesh.wire import grpc_edge
+from kaimesh.wire.gate import OWN_RIGHTS
 
 MAX_WATCHERS = grpc_edge.THREADS - 16  # each occupies a thread; the other threads stay free for calls
 MAX_TRANSFER_S = 600.0
 MAX_TRANSFERS = 12  # pushes at a time; each occupies a thread
 MAX_MESSAGE_BYTES = 4 << 20  # a piece of a model has 1 MiB
+_SERVICE = pb.DESCRIPTOR.services_by_name["ModelPool"].full_name
+NEEDS: dict[str, tuple[Right, ...]] = {
+    f"/{_SERVICE}/Push": (Right.PUSH,),
+    f"/{_SERVICE}/Pull": (Right.PULL,),
+    f"/{_SERVICE}/List": (Right.PULL,),
+    f"/{_SERVICE}/Watch": (Right.PULL,),
+}
 _CODES: dict[type[MeshError], grpc.StatusCode] = {
     BadAnnouncement: grpc.StatusCode.INVALID_ARGUMENT,
     BadModel: grpc.StatusCode.DATA_LOSS,
@@ -39,12 +48,14 @@ class ModelPoolServer(pb_grpc.ModelPoolServicer):  # type: ignore[misc]
         self._pushes = threading.BoundedSemaphore(MAX_TRANSFERS)
         self._count_lock, self._watching = threading.Lock(), 0
 
-    def start(self, bind: str, token: str, *, key: str = "model_pool_addr") -> int:
-        """Listens; returns the port."""
+    def start(self, bind: str, token: str, *, rights: Rights = OWN_RIGHTS, key: str = "model_pool_addr") -> int:
+        """Listens; returns the port. token: the mesh token. rights: of each role in the mesh."""
         self._server, port = grpc_edge.serve(
             [lambda server: pb_grpc.add_ModelPoolServicer_to_server(self, server)],
             bind,
             token,
+            needs=NEEDS,
+            rights=rights,
             key=key,
             max_message_bytes=MAX_MESSAGE_BYTES,
             meter=self._meter,

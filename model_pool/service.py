@@ -16,7 +16,9 @@ class ModelPoolService:
         self._store = Store(context.run.model_pool, app.modelpool_max_save_model_count, logger=context.logger)
         self._server = ModelPoolServer(self._store, context.meter, context.logger)
         port = app.model_pool_addr.rpartition(":")[2]
-        context.meter.info["port"] = self._server.start(f"{app.bind_host}:{port}", context.token)
+        context.meter.info["port"] = self._server.start(
+            f"{app.bind_host}:{port}", context.mesh_token, rights=context.config.rights
+        )
         context.logger.info("%d models on disk; port %s", len(self._store.list()), context.meter.info["port"])
 
     def run(self) -> None:

@@ -97,6 +97,9 @@ class App(BaseModel):
     # aisrv
     aisrv_count: int = Field(2, ge=1, le=256, description="aisrv processes.")
     aisrv_connect_to_kaiwu_env_count: int = Field(32, ge=1, le=4096, description="Environments of each aisrv.")
+    aisrv_may_pin: bool = Field(
+        True, description="false: no aisrv may make actors predict with an older model (`load_model` with an id)."
+    )
     aisrv_env_groups: int = Field(
         2,
         ge=1,

@@ -25,7 +25,7 @@ from kaimesh.config.own_roles import TABLE, own_roles
 from kaimesh.config.packages import foreign
 from kaimesh.config.reading import LAST_LINE, RESOLVED, Document, parse, put, read
 from kaimesh.config.registry import AlgoEntry, registry
-from kaimesh.config.roles import ROLES, Role, every_address
+from kaimesh.config.roles import ROLES, Rights, Role, every_address, rights_of
 from kaimesh.contract.errors import ConfigError
 
 
@@ -60,6 +60,11 @@ class Config:
     def threads_of(self, role: Role) -> int:
         """How many threads the numerical library of a process of `role` may use."""
         return check.share_threads(self.app).get(role.threads, int(role.own.get("threads", 1)))
+
+    @property
+    def rights(self) -> Rights:
+        """What each role may ask of the others."""
+        return rights_of(self.roles.values(), self.app)
 
     @property
     def roles_here(self) -> list[Role]:

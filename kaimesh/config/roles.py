@@ -17,7 +17,7 @@ from kaimesh.config.keys import App
 
 
 class Right(StrEnum):
-    """What a process may ask of the others' ports."""
+    """What a process may ask of the others' ports. Counters of a process, and its health, are open to every role."""
 
     PREDICT = "predict"  # of an actor: predictions
     PIN = "pin"  # of an actor: to predict with one model instead of the newest
@@ -29,6 +29,8 @@ class Right(StrEnum):
     SAVE = "save"  # of the learner: a save that the workflow asks for
     REPORT = "report"  # to a cluster's monitor: its status
 
+
+Rights = Mapping[str, frozenset[Right]]  # of each role, by its name
 
 # How a health check asks a port: a handshake of framed TCP as that peer, the ingest's own question, gRPC's health
 # check, a web page, or only whether somebody accepts a connection.
@@ -46,7 +48,8 @@ class Role:
     keys: of `[app]`, its addresses; the first one's is its main port, and each address there is one process.
     count: how many processes, where it has no addresses: a number, or a key of `[app]`.
     agent_type: which of the algorithm's agents it makes; None: it makes none.
-    rights: what it may ask of the others.
+    rights: what it may ask of the others; its token opens nothing else (kaimesh.wire.gate).
+    switches: rights of it that a key of `[app]` takes away where that key is false.
     work: the counter that says that it makes progress, which `status` shows as its throughput; "": none does.
     probes: by key, how a container's health check asks its ports, besides the process's own word.
     threads: the key of `[app]` with the threads of its numerical library; "": one, or as `[roles.<name>]` says.
@@ -65,6 +68,7 @@ class Role:
     count: str | int = 1
     agent_type: str | None = None
     rights: frozenset[Right] = frozenset()
+    switches: tuple[tuple[Right, str], ...] = ()
     work: str = ""
     probes: tuple[tuple[str, Ask], ...] = ()
     threads: str = ""
@@ -141,6 +145,7 @@ AISRV = Role(
     count="aisrv_count",
     agent_type="aisrv",
     rights=frozenset({Right.PREDICT, Right.PIN, Right.INSERT, Right.PULL, Right.SAVE, Right.REPORT}),
+    switches=((Right.PIN, "aisrv_may_pin"),),
     work="env_steps",
     local=True,
     learns_in=("local",),
@@ -164,6 +169,14 @@ LAST_STAGE = 3  # a mesh is up when the processes of all stages are healthy; kai
 def role_of(process: str) -> str:
     """The role's name in a process's name, such as `model_pool_0`."""
     return process.rpartition("_")[0]
+
+
+def rights_of(roles: Iterable[Role], app: App | None = None) -> Rights:
+    """What each role may do, by its name; less what keys of `app` take away."""
+    return {
+        role.name: role.rights - {right for right, key in role.switches if app is not None and not getattr(app, key)}
+        for role in roles
+    }
 
 
 def addresses_of(role: Role, app: App) -> dict[str, list[str]]:

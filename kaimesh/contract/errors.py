@@ -69,6 +69,10 @@ class Refused(PeerError):
     """A server refused this client; the message has its reason (token, protocol version, specs)."""
 
 
+class Denied(Refused):
+    """The client's token is right, and its role lacks the right to what it asked for."""
+
+
 class Stopped(BaseException):
     """The process was asked to stop. Raised in a workflow's thread, so that every blocking call ends.
 

@@ -44,6 +44,7 @@ from kaimesh.process.reporter import Reporter
 from kaimesh.process.run_dir import RunDir
 from kaimesh.process.tensors import stop_tensor_leak
 from kaimesh.process.watchdog import Watchdog
+from kaimesh.wire.gate import mesh_token, role_token
 from kaimesh.wire.proxies import bypass, hosts_of
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -60,7 +61,7 @@ class Context:
     index: int
     config: Config
     run: RunDir
-    token: str
+    secret: str  # the mesh token, or its role's alone
     threads: int
     meter: Meter
     logger: logging.Logger
@@ -71,6 +72,16 @@ class Context:
     def role(self) -> Role:
         """The kind of process that this one is: its row of the roles table."""
         return self.config.roles[role_of(self.name)]
+
+    @property
+    def token(self) -> str:
+        """What it shows to others: its role's token. Raises ConfigError: it was given another role's."""
+        return role_token(self.secret, role_of(self.name))
+
+    @property
+    def mesh_token(self) -> str:
+        """What it checks others' tokens with. Raises ConfigError: it was given its role's alone."""
+        return mesh_token(self.secret, self.name)
 
     @property
     def address(self) -> str:
@@ -153,18 +164,20 @@ def main(role: str, service: str) -> NoReturn:
     try:
         config = load(arguments.conf)
         row = _row(config, role)
+        run = _run_dir(arguments, config)
+        run.prepare()
+        secret = run.token()
+        role_token(secret, role)  # before anything is built: it may be another role's
     except ConfigError as error:
         logger.error("%s", error)
         sys.exit(EXIT_CONFIG)
-    run = _run_dir(arguments, config)
-    run.prepare()
     os.environ["KAIMESH_RUN_DIR"] = str(run.root)  # where agents and workflows may write, in tensorboard/ for instance
     threads = config.threads_of(row)
     set_threads(threads)
     bypass(hosts_of(config.addresses))
     logger = configure_logging(name, config.app.log_level, config.app.log_format, run.root.name)
     meter = Meter(name, run.status / f"{name}.json", report_s=config.app.report_seconds, logger=logger)
-    context = Context(name, arguments.index, config, run, run.token(), threads, meter, logger, threading.Event())
+    context = Context(name, arguments.index, config, run, secret, threads, meter, logger, threading.Event())
     _handle_signals(context)
     if row.work:
         meter.info["work"] = row.work

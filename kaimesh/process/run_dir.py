@@ -154,6 +154,7 @@ class RunDir:
     def token(self) -> str:
         """The mesh token: KAIMESH_TOKEN, else the content of the file KAIMESH_TOKEN_FILE, else the run's own file.
 
+        A process that shall not have it is given its role's token in one of these (kaimesh.wire.gate).
         Raises ConfigError: there is none, or it is empty.
         """
         if token := os.environ.get(TOKEN_VARIABLE):

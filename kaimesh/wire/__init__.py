@@ -1,6 +1,7 @@
 """How processes talk. Framed TCP carries predictions (aisrv to actor) and samples (aisrv to buffer), gRPC the rest.
 
 frame           the 32-byte header, the kinds of frames, the limits
+gate            who a client is, by its token, and what its role may do
 hello           the first frame of a client, checked
 receive_buffer  the memory of a frame, which grows with the bytes that arrive
 connection      one peer of a server: its receive buffer and its queued writes

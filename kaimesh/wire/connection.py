@@ -8,10 +8,11 @@ from typing import Any
 
 from kaimesh.wire import frame as wire
 from kaimesh.wire.frame import CONTROL, DATA, HEADER_BYTES, HELLO, Header
+from kaimesh.wire.gate import Caller
 from kaimesh.wire.hello import Hello
 from kaimesh.wire.receive_buffer import ReceiveBuffer
 
-__all__ = ["Connection", "Hello"]
+__all__ = ["Caller", "Connection", "Hello"]
 
 FIRST_BUFFER_BYTES = 4096
 TURN_BYTES = 1 << 22  # read from one peer before the next one is served
@@ -22,7 +23,8 @@ GUEST = {DATA: wire.MAX_FRAME_BYTES, CONTROL: wire.MAX_CONTROL_BYTES}  # the sam
 class Connection:
     """One peer. `header` and `payload` belong to the current frame and are valid until the server is polled again.
 
-    hello: its HELLO, after it was accepted; None before. state: free for the service that uses the server.
+    hello: its HELLO, after it was accepted; None before. caller: who it is, once its token was checked.
+    state: free for the service that uses the server.
     complete: the buffer holds a whole frame. closed: the connection has ended. paused: nothing is read from it.
     opened: when it connected, and progress: when bytes of an unfinished frame last arrived; both by the server's clock.
     watched: the epoll events that are registered for it. queued: bytes in `writes`.
@@ -35,6 +37,7 @@ class Connection:
         "_filled",
         "_needed",
         "_view",
+        "caller",
         "closed",
         "complete",
         "header",
@@ -56,6 +59,7 @@ class Connection:
         self.opened = now
         self.progress = now
         self.hello: Hello | None = None
+        self.caller: Caller | None = None
         self.state: Any = None
         self.header: Header | None = None
         self.complete = False

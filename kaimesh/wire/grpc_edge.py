@@ -7,17 +7,19 @@ calls for which no thread is free are refused at once and never queued.
 
 from __future__ import annotations
 
-import hmac
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NoReturn
 
 import grpc
 
-from kaimesh.contract.errors import ConfigError, MeshError, PeerError, Refused
+from kaimesh.config.roles import Right, Rights
+from kaimesh.contract.errors import ConfigError, Denied, MeshError, PeerError, Refused
 from kaimesh.contract.untrusted import clean
+from kaimesh.wire.gate import OWN_RIGHTS, Gate
 from kaimesh.wire.internal import Counts, internal_error
 
 TOKEN_KEY = "kaimesh-token"
@@ -58,26 +60,29 @@ SERVING = b"\x08\x01"  # HealthCheckResponse(status=SERVING), serialised
 
 
 class _TokenCheck(grpc.ServerInterceptor):
-    """Refuses calls whose metadata do not carry the mesh's token."""
+    """Refuses calls whose metadata carry no right token, and those to which the token's role has no right."""
 
-    def __init__(self, token: str, logger: logging.Logger) -> None:
-        self._token, self._log = token.encode(), logger
-        # A handler for streams: one for single messages would first wait for the refused caller's message.
-        self._refusal = grpc.stream_stream_rpc_method_handler(self._refuse)
+    def __init__(self, gate: Gate, needs: Mapping[str, tuple[Right, ...]], logger: logging.Logger) -> None:
+        self._gate, self._needs, self._log = gate, needs, logger
 
     def intercept_service(self, continuation: Callable[[Any], Any], handler_call_details: Any) -> Any:
-        """The handler of the called method, or the one that refuses."""
+        """The handler of the called method, or the one that refuses; None: there is no such method."""
         given = dict(handler_call_details.invocation_metadata).get(TOKEN_KEY, b"")
-        given = given.encode("utf-8", "replace") if isinstance(given, str) else bytes(given)
-        return continuation(handler_call_details) if hmac.compare_digest(given, self._token) else self._refusal
+        method = handler_call_details.method
+        try:
+            caller = self._gate.caller(given.encode("utf-8", "replace") if isinstance(given, str) else bytes(given))
+            if method in self._needs:
+                caller.want(*self._needs[method], loss=f"{method} did nothing")
+                return continuation(handler_call_details)
+        except Refused as error:
+            # A handler for streams: one for single messages would first wait for the refused caller's message.
+            return grpc.stream_stream_rpc_method_handler(partial(self._refuse, error))
+        return None
 
-    def _refuse(self, _requests: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        self._log.warning("refused a call from %s: wrong token or none", context.peer())
-        context.abort(
-            grpc.StatusCode.UNAUTHENTICATED,
-            "wrong mesh token: KAIMESH_TOKEN differs, or this is another run's; set it to the token of this server's "
-            "run",
-        )
+    def _refuse(self, error: Refused, _requests: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        self._log.warning("refused a call from %s: %s", context.peer(), error)
+        lacking = isinstance(error, Denied)
+        refuse(context, error, grpc.StatusCode.PERMISSION_DENIED if lacking else grpc.StatusCode.UNAUTHENTICATED)
         yield
 
 
@@ -170,17 +175,23 @@ def serve(
     bind: str,
     token: str,
     *,
+    needs: Mapping[str, tuple[Right, ...]],
+    rights: Rights = OWN_RIGHTS,
     key: str = "",
     threads: int = THREADS,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
     meter: Counts | None = None,
     logger: logging.Logger | None = None,
 ) -> tuple[grpc.Server, int]:
-    """Starts a server; returns it and its port. It also answers gRPC's health check, which needs the token too.
+    """Starts a server; returns it and its port. It also answers gRPC's health check, which needs a token too.
 
     registrations: each adds a servicer, `lambda server: add_XServicer_to_server(servicer, server)`.
-    bind: "host:port"; port 0 takes a free one. key: the configuration key that the address comes from, for the error.
-    max_message_bytes: the longest request; requests without the token are not read. meter: counts `internal_errors`.
+    bind: "host:port"; port 0 takes a free one. token: the mesh token. rights: of each role in the mesh.
+    needs: by method, "/package.Service/Method", the rights of which a caller needs one, or none if there are none.
+    Methods that are not named there do not exist for anybody.
+    key: the configuration key that the address comes from, for the error.
+    max_message_bytes: the longest request; requests without a token are not read.
+    meter: counts `internal_errors`, our own bugs, and `denied`.
     Raises ConfigError: the port is taken, or the address is not this machine's.
     """
     log = logger or logging.getLogger("kaimesh.wire.grpc_edge")
@@ -188,7 +199,10 @@ def serve(
     limits = {**dict(_COMMON), "grpc.max_receive_message_length": max_message_bytes, **dict(_SERVER)}
     server = grpc.server(
         ThreadPoolExecutor(threads, thread_name_prefix="rpc"),
-        interceptors=[_TokenCheck(token, log), _Boundary(meter, log)],
+        interceptors=[
+            _TokenCheck(Gate(token, rights, meter), {HEALTH_CHECK: (), **needs}, log),
+            _Boundary(meter, log),
+        ],
         options=list(limits.items()),
         maximum_concurrent_rpcs=threads,
     )
@@ -217,7 +231,8 @@ def refuse(context: grpc.ServicerContext, error: MeshError, code: grpc.StatusCod
 class Channel:
     """A client's connection to one server: the gRPC channel, the metadata with the token, and the mesh's own errors.
 
-    Connects on the first call and reconnects by itself. address: "host:port". what: the server's name in messages.
+    Connects on the first call and reconnects by itself. address: "host:port". token: the caller's role's, or the mesh
+    token. what: the server's name in messages.
     """
 
     def __init__(self, address: str, token: str, what: str) -> None:
@@ -237,7 +252,8 @@ class Channel:
             code, details = error.code(), clean(error.details() or "")
             where = f"{self._what} at {self.address}"
             if code in _REFUSALS:
-                raise Refused(f"{where} refused to {verb}: {details}") from error
+                kind = Denied if code == grpc.StatusCode.PERMISSION_DENIED else Refused
+                raise kind(f"{where} refused to {verb}: {details}") from error
             words, remedy = _WORDS.get(code, (f"failed ({code.name})", "See its log."))
             raise PeerError(f"{where} {words}, asked to {verb}: {details.rstrip('.!')}. {remedy}") from error
 
@@ -248,6 +264,7 @@ class Channel:
 
 _REFUSALS = {
     grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
     grpc.StatusCode.FAILED_PRECONDITION,
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.NOT_FOUND,

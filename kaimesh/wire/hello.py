@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter
@@ -11,11 +10,14 @@ from kaimesh.contract.errors import Refused
 from kaimesh.contract.untrusted import Name, parsed
 from kaimesh.wire import frame as wire
 from kaimesh.wire.frame import Header, Kind
+from kaimesh.wire.gate import Caller, Gate
 
 
 class Hello(BaseModel):
-    """The HELLO of a client that has the token.
+    """The HELLO of a client whose token is right.
 
+    role: as what it connects, such as "writer": a word of the port's own, and not its role in the mesh, which its token
+    names.
     specs, spaces: the JSON that the client sent, for Specs.from_json and Spaces.from_json. The server forgets them
     (None) when it has accepted the client.
     """
@@ -40,10 +42,10 @@ class _Credentials(BaseModel):
 _CREDENTIALS, _HELLO = TypeAdapter(_Credentials), TypeAdapter(Hello)
 
 
-def hello_of(header: Header, payload: memoryview, token: bytes) -> Hello:
-    """The HELLO in a client's first frame.
+def hello_of(header: Header, payload: memoryview, gate: Gate) -> tuple[Hello, Caller]:
+    """The HELLO in a client's first frame, and who the client is by its token.
 
-    Raises BadFrame or Refused: it is no HELLO, of another protocol version, or has another token.
+    Raises BadFrame or Refused: it is no HELLO, of another protocol version, or has a wrong token.
     """
     if header.kind != Kind.HELLO:
         raise Refused(f"the first frame is of kind {header.kind}, not HELLO, so the connection ends; send HELLO first")
@@ -54,9 +56,5 @@ def hello_of(header: Header, payload: memoryview, token: bytes) -> Hello:
             f"protocol {sent.protocol}; this server speaks {wire.PROTOCOL}, and neither would understand the other; "
             "update the older side"
         )
-    if not hmac.compare_digest(sent.token.encode(), token):
-        raise Refused(
-            "wrong token, so this server takes nothing from you; set KAIMESH_TOKEN, or share the run directory's "
-            "`token` file"
-        )
-    return parsed(_HELLO, data, "HELLO", Refused)
+    caller = gate.caller(sent.token.encode())
+    return parsed(_HELLO, data, "HELLO", Refused), caller

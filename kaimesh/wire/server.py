@@ -6,18 +6,20 @@ import logging
 import select
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from kaimesh.config.roles import Right, Rights
 from kaimesh.contract.errors import MeshError, Refused
 from kaimesh.contract.untrusted import clean
 from kaimesh.wire import frame as wire
 from kaimesh.wire.connection import Connection, Hello
 from kaimesh.wire.frame import BadFrame, Kind
+from kaimesh.wire.gate import OWN_RIGHTS, Gate
 from kaimesh.wire.hello import hello_of
 from kaimesh.wire.internal import Counts, internal_error
 
-# A stranger is a peer that has connected and not yet sent a HELLO with the right token; a guest has.
+# A stranger is a peer that has connected and not yet sent a HELLO with a right token; a guest has.
 HANDSHAKE_S = 5.0  # a peer that has not sent HELLO by then is disconnected
 STALL_S = 10.0  # a peer that stops in the middle of a frame is disconnected; between frames it may be silent for ever
 _MOST_STRANGERS = 128  # one more, and the oldest is disconnected: a client of ours sends HELLO at once
@@ -34,8 +36,11 @@ OnHello = Callable[["Connection", Hello], dict[str, Any]]
 class FrameServer:
     """Accepts connections, checks their HELLO and returns whole frames; invalid input ends in a logged refusal.
 
-    on_hello: called for each HELLO with the right token; returns the content of WELCOME, or raises MeshError to refuse.
-    on_close: called when a connection whose HELLO was accepted ends. meter: counts `internal_errors`, our own bugs.
+    token: the mesh token. rights: of each role in the mesh, whose tokens are derived from it.
+    roles: as what a client may connect, and which rights it needs for that: one of these, or none if there are none.
+    on_hello: called for each HELLO with a right token; returns the content of WELCOME, or raises MeshError to refuse.
+    `connection.caller` says who it is. on_close: called when a connection whose HELLO was accepted ends.
+    meter: counts `internal_errors`, our own bugs, and `denied`.
     """
 
     def __init__(
@@ -43,14 +48,15 @@ class FrameServer:
         bind: tuple[str, int],
         *,
         token: str,
-        roles: tuple[str, ...],
+        roles: Mapping[str, tuple[Right, ...]],
         on_hello: OnHello,
+        rights: Rights = OWN_RIGHTS,
         on_close: Callable[[Connection], None] | None = None,
         meter: Counts | None = None,
         logger: logging.Logger | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._token = token.encode("utf-8", "surrogateescape")
+        self._gate = Gate(token, rights, meter)
         self._roles, self._on_hello, self._on_close, self._meter = roles, on_hello, on_close, meter
         self._log = logger or logging.getLogger("kaimesh.wire")
         self._clock = clock
@@ -264,12 +270,14 @@ class FrameServer:
     def _shake_hands(self, connection: Connection) -> None:
         assert connection.header is not None
         try:
-            hello = hello_of(connection.header, connection.payload, self._token)
+            hello, caller = hello_of(connection.header, connection.payload, self._gate)
             if hello.role not in self._roles:
                 raise Refused(
                     f"role {hello.role!r}; this port serves {', '.join(self._roles)}, and would not understand others. "
                     "Correct the address: it is another process's."
                 )
+            caller.want(*self._roles[hello.role], loss=f"{hello.name} was not connected as {hello.role}")
+            connection.caller = caller
             if len(self._connections) - len(self._strangers) >= _MOST_GUESTS:
                 raise Refused(
                     f"{_MOST_GUESTS} clients are connected, the most that one server takes; start another one"

@@ -1,4 +1,4 @@
-"""`python -m kaimesh.operate.cluster serve ROLE | probe | setup | status | crash`: the image's entry point."""
+"""`python -m kaimesh.operate.cluster serve ROLE|probe|setup|token ROLE|status|crash`: the image's entry point."""
 
 import sys
 
@@ -18,6 +18,11 @@ def main() -> int:
             from kaimesh.operate.cluster.setup import setup
 
             return setup()
+        case ["token", role]:
+            from kaimesh.operate.cluster.setup import token_for
+
+            print(token_for(role))
+            return 0
         case ["status"]:
             from kaimesh.operate.cluster.probe import status_json
 

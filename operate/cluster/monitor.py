@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from kaimesh.config.roles import MONITOR, role_of
+from kaimesh.config.roles import MONITOR, Right, role_of
 from kaimesh.contract.errors import MeshError, Refused, SampleError
 from kaimesh.contract.untrusted import parsed
 from kaimesh.operate.cluster.status import (
@@ -57,8 +57,9 @@ class Monitor:
         try:
             self._server = FrameServer(
                 (app.bind_host, int(app.monitor_addr.rpartition(":")[2])),
-                token=context.token,
-                roles=(ROLE, "reader"),
+                token=context.mesh_token,
+                rights=context.config.rights,
+                roles={ROLE: (Right.REPORT,), "reader": ()},
                 on_hello=self._greet,
                 meter=context.meter,
                 logger=context.logger,
@@ -132,6 +133,8 @@ class Monitor:
         if hello.role == ROLE:
             name = parsed(_NAME, hello.name, "no process of a mesh is called so", Refused)
             check_role(name, self._roles, Refused)
+            assert connection.caller is not None
+            connection.caller.speak_for(name, "its reports are not taken")
             connection.state = name
         return {}
 

@@ -8,10 +8,11 @@ from kaimesh.config.own_roles import read_roles
 from kaimesh.config.roles import Role
 
 CONF = Path("conf/configure_app.toml")  # the user's
-MESH = Path("/mesh")  # what `setup` leaves for every container of a machine
+MESH = Path("/mesh")  # what `setup` leaves for a container
 MESH_CONF = MESH / "configure_app.toml"  # the user's file as the last `up` found it
 GENERATION = MESH / "generation"  # changes when an `up` found another configuration or agent
-TOKEN = MESH / "token"
+TOKEN = MESH / "token"  # the mesh token; in a container of an untrusted role, that role's token
+UNTRUSTED = Path("/untrusted")  # where `setup` has those roles' /mesh, a volume by each role's name
 RUNS = Path("/runs")
 TENSORBOARD = "tensorboard"  # a service that is none of the mesh's processes
 CURVES = Path("/curves")  # what it reads

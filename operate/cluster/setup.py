@@ -1,7 +1,8 @@
-"""What `docker compose up` does first: it makes a token, once, and checks the configuration.
+"""What `docker compose up` does first: it makes the tokens, once, and checks the configuration.
 
 If the configuration is wrong nothing is started, as with tools/start.sh. All containers use the copy that is made here,
-so that they have the same configuration however late one of them is restarted.
+so that they have the same configuration however late one of them is restarted. A role that is not trusted with the mesh
+token, because foreign environments run there, has a volume of its own with its own role's token.
 """
 
 from __future__ import annotations
@@ -17,35 +18,58 @@ from kaimesh.config.own_roles import cannot_be_run
 from kaimesh.config.packages import find_own_code
 from kaimesh.contract.errors import EXIT_CONFIG, EXIT_OK, ConfigError
 from kaimesh.operate.cluster import places
-from kaimesh.process.run_dir import TOKEN_VARIABLE
+from kaimesh.process.run_dir import TOKEN_FILE_VARIABLE, TOKEN_VARIABLE, RunDir, runs_dir
+from kaimesh.wire.gate import role_token
 
 
 def setup() -> int:
-    """Makes the token, checks, copies; returns the exit code."""
-    make_token(places.TOKEN)
+    """Makes the tokens, checks, copies; returns the exit code."""
+    make_token(places.TOKEN, os.environ.get(TOKEN_VARIABLE, ""))
     find_own_code()
     try:
         config = load(places.CONF)
         check(config)
+        folders = share_out(places.MESH, places.UNTRUSTED)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIG
     for warning in config.warnings:
         print(f"note: {warning}")
-    _write(places.MESH_CONF, places.CONF.read_text())
-    _write(places.GENERATION, fingerprint([Path("conf"), Path("diy")]))
+    here = fingerprint([Path("conf"), Path("diy")])
+    for folder in folders:
+        _write(folder / places.MESH_CONF.name, places.CONF.read_text())
+        _write(folder / places.GENERATION.name, here)
     print(f"{config.app.app} with {config.app.algo}: the mesh may start")
     return EXIT_OK
 
 
-def make_token(path: Path) -> None:
-    """Writes KAIMESH_TOKEN if it is given, else a random token if there is none yet; only its owner may read it."""
-    given = os.environ.get(TOKEN_VARIABLE, "")
-    if given or not path.exists():
+def share_out(mesh: Path, untrusted: Path) -> list[Path]:
+    """Every folder that containers mount: `mesh`, and those in `untrusted`, which get their role's token."""
+    folders = [folder for folder in sorted(untrusted.glob("*")) if folder.is_dir()]
+    token = (mesh / places.TOKEN.name).read_text()
+    for folder in folders:
+        make_token(folder / places.TOKEN.name, role_token(token, folder.name))
+    return [mesh, *folders]
+
+
+def make_token(path: Path, given: str) -> None:
+    """Writes `given` if that is not "", else a random token if there is none yet; only its owner may read it."""
+    if not path.exists() or given not in ("", path.read_text()):
         path.unlink(missing_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
         with os.fdopen(descriptor, "w") as file:
             file.write(given or secrets.token_hex(32))
+
+
+def token_for(role: str) -> str:
+    """The token of `role`, by the mesh token in the environment, or else by that of the newest run.
+
+    Raises ConfigError: there is none, or no role is called so.
+    """
+    if role not in (known := places.roles()):
+        raise ConfigError(f"no role is called {role!r}, so it has no token; there are: {', '.join(known)}.")
+    run = RunDir(".") if {TOKEN_VARIABLE, TOKEN_FILE_VARIABLE} & os.environ.keys() else RunDir.latest(runs_dir())
+    return role_token(run.token(), role)
 
 
 def check(config: Config) -> None:

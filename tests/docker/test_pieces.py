@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -28,6 +29,7 @@ from kaimesh.operate.view import page
 from kaimesh.operate.view.cluster import look
 from kaimesh.operate.view.ledger import KEPT_LIVES, Ledger
 from kaimesh.process.logs import JsonLines
+from kaimesh.wire.gate import role_token
 from tests.harness import ROOT
 
 
@@ -160,17 +162,61 @@ def test_the_cores_are_the_containers(tmp_path: Path, quota: str, wanted: int | 
     assert serve.cpus(tmp_path / "none") is None
 
 
-def test_the_token_is_made_once_and_is_the_users_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_is_made_once_and_is_the_users_alone(tmp_path: Path) -> None:
     path = tmp_path / "token"
-    setup.make_token(path)
+    setup.make_token(path, "")
     made = path.read_text()
     assert len(made) == 64
     assert path.stat().st_mode & 0o777 == 0o400
-    setup.make_token(path)
+    setup.make_token(path, "")
     assert path.read_text() == made
-    monkeypatch.setenv("KAIMESH_TOKEN", "given")
-    setup.make_token(path)
+    setup.make_token(path, "given")
     assert path.read_text() == "given"
+
+
+def test_untrusted_roles_get_a_folder_with_their_own_token(tmp_path: Path) -> None:
+    """What docker-compose.override.yml mounts at /mesh in their containers."""
+    mesh, aisrv = tmp_path / "mesh", tmp_path / "untrusted" / "aisrv"
+    mesh.mkdir()
+    aisrv.mkdir(parents=True)
+    setup.make_token(mesh / "token", "")
+    token = (mesh / "token").read_text()
+    for _ in range(2):
+        assert setup.share_out(mesh, tmp_path / "untrusted") == [mesh, aisrv]
+        assert (aisrv / "token").read_text() == role_token(token, "aisrv")
+    assert (aisrv / "token").stat().st_mode & 0o777 == 0o400
+    (mesh / "token").unlink()
+    setup.make_token(mesh / "token", "another")
+    setup.share_out(mesh, tmp_path / "untrusted")
+    assert (aisrv / "token").read_text() == role_token("another", "aisrv"), "they change together"
+
+
+def services(file: str) -> dict[str, str]:
+    """The lines of each service in a file for Compose."""
+    text = re.search(r"^services:\n(.*?)^\S", (ROOT / file).read_text(), re.MULTILINE | re.DOTALL)
+    assert text is not None
+    names, blocks = re.findall(r"^  ([\w-]+):\n", text[1], re.MULTILINE), re.split(r"^  [\w-]+:\n", text[1], flags=re.M)
+    return dict(zip(names, blocks[1:], strict=True))
+
+
+def test_no_container_of_environments_has_the_mesh_token() -> None:
+    """In Compose and in a Swarm alike; every other container of the mesh has it."""
+    swarm, compose = services("docker-compose.yml"), services("docker-compose.override.yml")
+    own = {name for name, lines in swarm.items() if "secrets:" in lines}
+    assert own == {"aisrv"}
+    assert "source: aisrv_token, target: token" in swarm["aisrv"]
+    own = {name for name, lines in compose.items() if "    volumes:" in lines}
+    assert own == {"aisrv", "setup"}, "the others have x-here's"
+    assert '"mesh-aisrv:/mesh:ro"' in compose["aisrv"]
+    assert '"mesh:' not in compose["aisrv"]
+    assert '"mesh-aisrv:/untrusted/aisrv"' in compose["setup"]
+
+
+def test_the_command_tells_a_roles_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAIMESH_TOKEN", "the mesh's")
+    assert setup.token_for("aisrv") == role_token("the mesh's", "aisrv")
+    with pytest.raises(ConfigError, match="no role is called 'king'"):
+        setup.token_for("king")
 
 
 def test_a_configuration_that_is_no_clusters_is_refused(tmp_path: Path) -> None:

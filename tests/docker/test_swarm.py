@@ -17,6 +17,7 @@ import docker
 import pytest
 from docker.models.containers import Container
 
+from kaimesh.wire.gate import role_token
 from tests.docker import nodes
 from tests.docker.cluster import LEARN_S
 from tests.docker.nodes import Node, Nodes
@@ -37,16 +38,18 @@ class Stack:
         self._asked, self._said = 0.0, dict[str, Any]()
 
     def deploy(self) -> None:
-        """What docs/cluster.md says: a secret, then the stack."""
-        self._docker("secret", "rm", "kaimesh_token", check=False)
-        self._docker("secret", "create", "kaimesh_token", "-", text=secrets.token_hex(32))
+        """What docs/cluster.md says: the secrets, then the stack."""
+        token = secrets.token_hex(32)
+        for name, text in (("kaimesh_token", token), ("kaimesh_aisrv_token", role_token(token, "aisrv"))):
+            self._docker("secret", "rm", name, check=False)
+            self._docker("secret", "create", name, "-", text=text)
         self._docker("stack", "deploy", "--resolve-image", "never", "-c", "docker-compose.yml", STACK)
 
     def remove(self) -> None:
         """Takes it away, and what it kept on this node."""
         self._docker("stack", "rm", STACK, check=False)
         wait_until(lambda: not self.containers(all=True), 90, "every task has ended")
-        self._docker("secret", "rm", "kaimesh_token", check=False)
+        self._docker("secret", "rm", "kaimesh_token", "kaimesh_aisrv_token", check=False)
         for volume in self.client.volumes.list():
             if volume.name.startswith(f"{STACK}_"):
                 wait_until(lambda v=volume: _removed(v), 30, f"{volume.name} is gone")  # type: ignore[misc]

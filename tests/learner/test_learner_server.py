@@ -124,7 +124,7 @@ def test_a_stopping_learner_turns_saves_down(learner, client, caller):
 def test_a_wrong_token(learner):
     stranger = LearnerClient(f"127.0.0.1:{learner.port}", "guess")
     for call in (stranger.save_model, stranger.status):
-        with pytest.raises(Refused, match="wrong mesh token"):
+        with pytest.raises(Refused, match="wrong token"):
             call()
     stranger.close()
     assert learner.saved_by == []

@@ -14,6 +14,7 @@ from kaimesh.contract.errors import PeerError
 from kaimesh.model_pool import model_pool_pb2 as pb
 from kaimesh.model_pool import model_pool_pb2_grpc as pb_grpc
 from kaimesh.model_pool.client import ModelPoolClient
+from kaimesh.model_pool.server import NEEDS
 from kaimesh.wire import grpc_edge
 from tests.harness import connected
 
@@ -53,7 +54,7 @@ def liar() -> Iterator[tuple[Liar, ModelPoolClient]]:
     def register(server: grpc.Server) -> None:
         pb_grpc.add_ModelPoolServicer_to_server(servicer, server)
 
-    server, port = grpc_edge.serve([register], "127.0.0.1:0", "secret")
+    server, port = grpc_edge.serve([register], "127.0.0.1:0", "secret", needs=NEEDS)
     client = connected(ModelPoolClient(f"127.0.0.1:{port}", "secret", timeout_s=10.0))
     yield servicer, client
     client.close()

@@ -159,7 +159,7 @@ def test_a_wrong_token_gets_nothing(pool, ckpt, tmp_path):
     stranger = pool.client("wrong")
     info = dump(ckpt, 1)
     for call in (lambda: stranger.push(ckpt, info), stranger.list, lambda: stranger.pull("latest", tmp_path)):
-        with pytest.raises(Refused, match="wrong mesh token"):
+        with pytest.raises(Refused, match="wrong token"):
             call()
     assert pool.store.list() == []
 

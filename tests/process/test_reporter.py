@@ -25,7 +25,7 @@ class Listener:
     def __init__(self, port: int) -> None:
         self.heard: list[dict[str, Any]] = []
         self._stop = threading.Event()
-        self._server = FrameServer(("127.0.0.1", port), token=TOKEN, roles=(ROLE,), on_hello=lambda *_: {})
+        self._server = FrameServer(("127.0.0.1", port), token=TOKEN, roles={ROLE: ()}, on_hello=lambda *_: {})
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 

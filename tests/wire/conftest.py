@@ -41,7 +41,7 @@ class Echo:
         self.server = FrameServer(
             ("127.0.0.1", 0),
             token=TOKEN,
-            roles=("tester",),
+            roles={"tester": ()},
             on_hello=self._on_hello,
             on_close=lambda connection: self.closed.append(connection.name),
             meter=self.meter,

@@ -27,6 +27,10 @@ def test_every_option_is_one_that_grpc_knows() -> None:
     assert [name for name in names if name.encode() + b"\0" not in library] == []
 
 
+NEEDS = {f"/test/{method}": () for method in ("echo", "hold", "collect", "stream")}
+BROKEN = {f"/broken/{method}": () for method in ("unary", "stream", "refuses", "collects")}
+
+
 class Echo:
     """Raw bytes in and out; `hold` answers once it is released, `stream` sends until its caller goes."""
 
@@ -61,7 +65,7 @@ def echo():
 
 @pytest.fixture
 def port(echo):
-    server, port = grpc_edge.serve([echo.register], "127.0.0.1:0", "secret", threads=4)
+    server, port = grpc_edge.serve([echo.register], "127.0.0.1:0", "secret", needs=NEEDS, threads=4)
     yield port
     echo.release.set()
     server.stop(0).wait()
@@ -97,7 +101,7 @@ def test_big_messages_pass_and_absurd_ones_are_refused(connect):
 
 @pytest.mark.parametrize("token", ["", "wrong", "secret2", "secre"])
 def test_another_token_is_refused_and_logged(connect, port, token, caplog):
-    with pytest.raises(Refused, match=rf"echo at 127.0.0.1:{port} refused to echo: wrong mesh token"):
+    with pytest.raises(Refused, match=rf"echo at 127.0.0.1:{port} refused to echo: wrong token"):
         call(connect(token))
     assert "refused a call from" in caplog.text
     assert call(connect()) == b"hello"
@@ -178,7 +182,7 @@ def test_an_unknown_call_is_another_version(connect):
 
 
 def test_a_stream_ends_with_its_server(echo):
-    server, port = grpc_edge.serve([echo.register], "127.0.0.1:0", "secret")
+    server, port = grpc_edge.serve([echo.register], "127.0.0.1:0", "secret", needs=NEEDS)
     channel = connected(grpc_edge.Channel(f"127.0.0.1:{port}", "secret", "echo"))
     stream = channel.grpc.stream_stream("/test/stream")(iter(()), metadata=channel.metadata, timeout=20)
     assert next(stream) == b"tick"
@@ -192,7 +196,7 @@ def test_a_taken_port_names_the_key_to_change(port, echo):
     with pytest.raises(
         ConfigError, match=rf"model_pool_addr = 127.0.0.1:{port} cannot be listened on.*Change model_pool_addr"
     ):
-        grpc_edge.serve([echo.register], f"127.0.0.1:{port}", "secret", key="model_pool_addr")
+        grpc_edge.serve([echo.register], f"127.0.0.1:{port}", "secret", needs=NEEDS, key="model_pool_addr")
 
 
 def test_the_health_check_answers_whoever_has_the_token(port):
@@ -239,7 +243,9 @@ class Broken:
 def broken():
     """A call of a method, by its code and its words; the meter; the log."""
     meter = Meter("test")
-    server, port = grpc_edge.serve([Broken().register], "127.0.0.1:0", "secret", max_message_bytes=1 << 16, meter=meter)
+    server, port = grpc_edge.serve(
+        [Broken().register], "127.0.0.1:0", "secret", needs=BROKEN, max_message_bytes=1 << 16, meter=meter
+    )
     channel = connected(grpc_edge.Channel(f"127.0.0.1:{port}", "secret", "broken"))
 
     def call(method: str, message: bytes, more: tuple[tuple[str, str], ...] = ()) -> tuple[grpc.StatusCode, str]:
