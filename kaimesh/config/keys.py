@@ -98,7 +98,7 @@ class App(BaseModel):
     aisrv_count: int = Field(2, ge=1, le=256, description="aisrv processes.")
     aisrv_connect_to_kaiwu_env_count: int = Field(32, ge=1, le=4096, description="Environments of each aisrv.")
     aisrv_may_pin: bool = Field(
-        True, description="false: no aisrv may make actors predict with an older model (`load_model` with an id)."
+        True, description="false: no aisrv may make actors predict with another model than the newest (`load_model`)."
     )
     aisrv_env_groups: int = Field(
         2,
@@ -270,9 +270,7 @@ class App(BaseModel):
     # model_pool
     model_pool_addr: Address = Field("127.0.0.1:10014", description="The model pool's gRPC port.")
     model_file_sync_per_minutes: float = Field(
-        0,
-        ge=0,
-        description="Minutes between the learner's pushes of its newest dump to the pool; 0: each dump at once.",
+        0, ge=0, description="Minutes between pushes of the learner's newest dump to the pool; 0: each dump at once."
     )
     modelpool_max_save_model_count: int = Field(
         10, ge=1, le=10000, description="Models the pool keeps, for `latest`, `random` and ids."
