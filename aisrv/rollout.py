@@ -60,8 +60,9 @@ class RolloutAgent(Protocol):
 class Group:
     """N environments that are stepped together, and the unroll that is being filled.
 
-    unroll_length: T, steps in a sample. first_slot: the number of the first environment among all `total_slots` of all
-    aisrv. total_slots: 0: there are no others than these N.
+    unroll_length: T, steps in a sample. seed: of the first reset; None: that with which the environments were made.
+    first_slot: the number of the first environment among all `total_slots` of all aisrv. total_slots: 0: there are no
+    others than these N.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Group:
         unroll_length: int,
         meter: Meter,
         run_id: int,
-        seed: int,
+        seed: int | None = None,
         first_slot: int = 0,
         total_slots: int = 0,
     ) -> None:
@@ -251,10 +252,10 @@ def workflow(envs: Sequence[MeshEnv], agents: Sequence[RolloutAgent], logger: An
     if meter.is_starting:
         meter.state("starting", f"the first reset of {sum(env.num_envs for env in envs)} environments")
     for i, (env, agent) in enumerate(zip(envs, agents, strict=True)):
-        run_id, seed = monitor.run_id + 1000 * i, monitor.seed + 1000 * i
+        run_id = monitor.run_id + 1000 * i
         assert agent.user.vectorised is not None  # the service has checked it
         length = agent.user.vectorised.unroll_length
-        groups.append(Group(env, agent, length, meter, run_id, seed, slot, monitor.total_slots))
+        groups.append(Group(env, agent, length, meter, run_id, None, slot, monitor.total_slots))
         slot += env.num_envs
     logger.info(
         "rolling out %s environments in %d groups, unrolls of %d steps",

@@ -15,6 +15,7 @@ from kaimesh.aisrv.proxy import OnPolicyGate, WorkflowAgent
 from kaimesh.aisrv.slots import CountedEnv, run_slots
 from kaimesh.contract.agent import Monitor, user_code
 from kaimesh.contract.errors import AgentError, Stopped
+from kaimesh.contract.seeds import training_seeds
 from kaimesh.contract.spaces import Spaces
 from kaimesh.contract.user_agent import UserAgent
 from kaimesh.process.agents import workflow_of
@@ -25,14 +26,13 @@ from kaimesh.training import Training
 class WorkflowMonitor(Monitor):
     """Kaiwu's monitor. For vectorised workflows it also has what they need of the process.
 
-    seed: of the first environment. run_id: a random number for this life of the process; its environments count on from
-    it. first_slot: the number of this aisrv's first slot among the total_slots of all aisrv.
+    run_id: a random number for this life of the process; its environments count on from it. first_slot: the number of
+    this aisrv's first slot among the total_slots of all aisrv.
     """
 
     def __init__(self, context: Context) -> None:
-        super().__init__(context.meter.gauge)
+        super().__init__(context.meter.gauge, (context.index, context.meter.life))
         self.meter, self.stop = context.meter, context.stop
-        self.seed = context.config.app.random_seed + 1_000_000 * context.index
         self.run_id = secrets.randbits(40) << 20
         slots = context.config.app.aisrv_connect_to_kaiwu_env_count
         self.first_slot, self.total_slots = context.index * slots, context.config.app.aisrv_count * slots
@@ -108,15 +108,19 @@ class AisrvService:
     def _make_envs(self) -> tuple[list[Any], Spaces]:
         context, app = self._context, self._context.config.app
         count, limit = app.aisrv_connect_to_kaiwu_env_count, app.max_episode_steps
-        arguments: dict[str, Any] = {"env_conf": app.env_conf, "max_episode_steps": limit}
+        seeds = training_seeds(app.random_seed, context.index, context.meter.life, count)
+        arguments: dict[str, Any] = {
+            "env_conf": app.env_conf,
+            "max_episode_steps": limit,
+            "unit_actions": self._user.unit_actions,
+        }
         if self._workflow.vectorised:
             groups = 1 if app.algorithm_on_policy_or_off_policy == "on-policy" else min(app.aisrv_env_groups, count)
             sizes = [count // groups + (i < count % groups) for i in range(groups)]
+            firsts = [sum(sizes[:i]) for i in range(groups)]
             made = [
-                envs.make_vector(
-                    app.app, n, seed=self._monitor.seed + i, tell=self._teller(sum(sizes[:i]), count), **arguments
-                )
-                for i, n in enumerate(sizes)
+                envs.make_vector(app.app, n, seed=seeds[i : i + n], tell=self._teller(i, count), **arguments)
+                for i, n in zip(firsts, sizes, strict=True)
             ]
             context.meter.state("starting")
             seen = [envs.featured(env, self._user.featured) for env in made]
@@ -124,7 +128,7 @@ class AisrvService:
         facades = []
         for i in range(count):
             self._teller(i, count)(1)
-            facades.append(envs.facade(app.app, seed=self._monitor.seed + i, **arguments))
+            facades.append(envs.facade(app.app, seed=seeds[i], **arguments))
         context.meter.state("starting")
         return [CountedEnv(facade, context.meter, context.stop) for facade in facades], facades[0].spaces
 

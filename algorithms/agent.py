@@ -21,6 +21,8 @@ from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.contract import agent
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError
+from kaimesh.contract.scaling import Scaling
+from kaimesh.contract.seeds import Purpose, generator
 from kaimesh.contract.spaces import Spaces
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 # What to change where a model's header differs from this run's.
 _REMEDIES = {
     "spaces": "set app to the environment it was trained on",
+    "action_unit": "an earlier version trained it to act in the environment's unit, and its actions would be scaled "
+    "wrongly here; train anew, or use that version",
     "kind": "set network",
     "hidden_sizes": "set hidden_sizes",
     "activation": "set activation",
@@ -36,12 +40,15 @@ _REMEDIES = {
     "standardise": "set normalize_observations",
 }
 
+_ENVIRONMENTS = "environment"
+
 
 class NativeAgent(agent.BaseAgent):
     """An agent that predicts with a network and, in a learner, trains it; `algorithm` has what differs by algorithm."""
 
     algorithm: ClassVar[Algorithm[Any, Any]]
     pad_batches = True
+    unit_actions = True
 
     def __init_subclass__(cls) -> None:
         """Sets `table`, which the mesh reads from the class, before any agent is made."""
@@ -59,6 +66,7 @@ class NativeAgent(agent.BaseAgent):
         """config: this agent's hyper-parameters, an instance of `algorithm.config`; None: the defaults."""
         super().__init__(agent_type, device, logger, monitor)
         self.config: AgentConfig = self.algorithm.config() if config is None else config
+        self._whose = monitor.whose if isinstance(monitor, agent.Monitor) else (0, 0)
 
     @property
     def unroll_length(self) -> int:
@@ -77,7 +85,7 @@ class NativeAgent(agent.BaseAgent):
         if self.agent_type == "aisrv":
             return
         self._weights: Weights = algorithm.model.initial_weights(self._net, self.config)
-        self._rng = np.random.default_rng([self.config.seed, 2])
+        self._rng = generator(self.config.seed, Purpose.ACTING, *self._whose)
         self._choose = partial(algorithm.act, self._net, self.config)
         self._state = (lstm.STATE,) if self._net.lstm_size else ()
         self._assign, self._forward = self._inference()
@@ -191,10 +199,18 @@ class NativeAgent(agent.BaseAgent):
         self._stale = False
 
     def _check(self, file: Path, header: Mapping[str, Any]) -> None:
-        header = {"lstm_size": 0, **header}  # files that are older than the LSTM
+        header = {"lstm_size": 0, "action_unit": _ENVIRONMENTS, **header}  # what older files do not say
         model_file.check(file, header, self._header(), {**_REMEDIES, **self.algorithm.remedies})
 
     def _header(self) -> dict[str, Any]:
         net, algorithm = self._net, self.algorithm
         shared = {"format": algorithm.model_format, "spaces": net.spaces._asdict(), "lstm_size": net.lstm_size}
-        return {**shared, **net.torso._asdict(), **algorithm.model.header(net)}
+        return {**shared, **_action_unit(net.spaces), **net.torso._asdict(), **algorithm.model.header(net)}
+
+
+def _action_unit(spaces: Spaces) -> dict[str, str]:
+    """The entry of a header that says what the model's continuous actions are in."""
+    if spaces.action_kind == "discrete":
+        return {}
+    same = Scaling.of(spaces.action_low, spaces.action_high).is_identity
+    return {"action_unit": _ENVIRONMENTS if same else "bounds"}

@@ -33,6 +33,7 @@ class Replay:
             env_conf=recording.env_conf,
             max_episode_steps=recording.max_episode_steps,
             render_mode="rgb_array" if draws else None,
+            unit_actions=recording.unit_actions,
         )
         self.score, self.steps, self.over = 0.0, 0, False
         try:

@@ -1,7 +1,8 @@
 """Plays episodes with a trained model and prints how good it is: `./tools/evaluate.sh --episodes 100 --model latest`.
 
 Actions come from the agent's `exploit`. Episode e has an environment of its own with the seed `--seed` + e, so that all
-models play the same episodes. See arena/figures for the numbers, and envs/reports for those that an environment adds.
+models play the same episodes; no environment of a training has one of these seeds (contract/seeds). See arena/figures
+for the numbers, and envs/reports for those that an environment adds.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from kaimesh.config.reading import parse, read
 from kaimesh.contract.agent import called_exit, user_code
 from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, ConfigError, MeshError
 from kaimesh.contract.kaiwu import KaiwuEnv
+from kaimesh.contract.seeds import evaluation_seeds
 from kaimesh.contract.user_agent import UserAgent
 from kaimesh.process.agents import make_agent, workflow_of
 from kaimesh.process.guarded import guarded
@@ -41,7 +43,7 @@ CALLER_VARIABLE = "KAIMESH_FROM"  # the folder where the user typed the command;
 PICTURES = (".png", ".svg", ".pdf")
 FILMS = (".gif", ".mp4", ".html")
 MOST_STEPS = 30_000  # of an episode, by default: a whole game of Atari has 27,000
-SEED = 1_000_003  # far from the seeds of training
+SEED = 1_000_003
 
 
 class Evaluation:
@@ -75,12 +77,15 @@ class Evaluation:
             player = Vectorised(self._user, self._make_slot, envs.episode_report)
         else:
             player = Kaiwu(self._user, self._make_facade, envs.episode_report)
-        yield from play(player, range(seed, seed + episodes), most_steps, watch)
+        yield from play(player, evaluation_seeds(seed, episodes), most_steps, watch)
 
     def recording(self, episode: Episode) -> Recording:
         """The recording from which `episode` can be repeated."""
         player = f"{self.config.algo.name}, model {self.model.id}"
-        return Recording(self.app, self.env_conf, self.limit, episode.seed, episode.actions, episode.score, player)
+        unit = self._user.unit_actions and episode.actions.ndim == 2
+        return Recording(
+            self.app, self.env_conf, self.limit, episode.seed, episode.actions, episode.score, player, unit
+        )
 
     def threshold(self) -> float | None:
         """The least return with which an episode counts as a success; None: the environment names none."""
@@ -91,11 +96,13 @@ class Evaluation:
         return registered if declared is None else declared
 
     def _make_slot(self) -> envs.MeshEnv:
-        made = envs.make_vector(self.app, 1, env_conf=self.env_conf, max_episode_steps=self.limit)
+        unit = self._user.unit_actions
+        made = envs.make_vector(self.app, 1, env_conf=self.env_conf, max_episode_steps=self.limit, unit_actions=unit)
         return envs.featured(made, self._user.featured)
 
     def _make_facade(self, seed: int) -> KaiwuEnv:
-        return envs.facade(self.app, env_conf=self.env_conf, seed=seed, max_episode_steps=self.limit)
+        unit = self._user.unit_actions
+        return envs.facade(self.app, env_conf=self.env_conf, seed=seed, max_episode_steps=self.limit, unit_actions=unit)
 
     def _new_agent(self) -> UserAgent:
         return make_agent(self.config, "actor", device="cpu", logger=configure_logging("evaluate", "WARNING"))

@@ -29,7 +29,8 @@ class Recording(NamedTuple):
 
     app, env_conf, max_episode_steps: as `envs.make_vector` takes them. seed: of the only `reset`, 0..2^63 - 1. actions:
     as the agent gave them, int64 `[T]` (discrete) or float32 `[T, A]` (continuous), T >= 1. score: the episode's
-    return, in the environment's true rewards. model: whose episode it is, in words for people.
+    return, in the environment's true rewards. model: whose episode it is, in words for people. unit_actions: whether
+    the actions are in an agent's unit, to be scaled (contract/scaling); a file that does not say so has none.
     """
 
     app: str
@@ -39,12 +40,15 @@ class Recording(NamedTuple):
     actions: np.ndarray
     score: float
     model: str
+    unit_actions: bool = False
 
     def save(self, path: Path | str) -> None:
         """Writes the file and the folders above it. Raises ConfigError: a field that `load` would refuse."""
         fields = self._asdict() | {"env_conf": dict(self.env_conf), "actions": _plain(self.actions)}
         for name in ("max_episode_steps", "seed"):
             fields[name] = int(fields[name])
+        if not self.unit_actions:
+            del fields["unit_actions"]
         data = {"format": FORMAT, "version": VERSION, **fields, "score": float(self.score)}
         _read(data, path)
         try:
@@ -79,6 +83,7 @@ def _read(data: Any, path: Path | str) -> Recording:
     version = data.get("version")
     if type(version) is not int or version != VERSION:
         _refuse(path, "version", version, f"must be {VERSION}; replay it with the kaimesh that wrote it")
+    data = {"unit_actions": False, **data}
     names = {"format", "version", *Recording._fields}
     for name in [*data, *names]:
         if name not in data:
@@ -95,6 +100,8 @@ def _read(data: Any, path: Path | str) -> Recording:
     score = data["score"]
     if type(score) not in (int, float) or not math.isfinite(score):
         _refuse(path, "score", score, "must be a number, the episode's return")
+    if not isinstance(data["unit_actions"], bool):
+        _refuse(path, "unit_actions", data["unit_actions"], "must be true or false")
     if not _printable(data["model"]):
         _refuse(path, "model", data["model"], "must be a line of text")
     fields = {name: data[name] for name in Recording._fields}

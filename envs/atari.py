@@ -25,7 +25,9 @@ from ale_py.vector_env import AtariVectorEnv
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.seeds import within_31_bits
 from kaimesh.envs.atari_scores import human_normalised
+from kaimesh.envs.interface import Seed
 
 _RESERVED = {
     "autoreset_mode": "the mesh needs NEXT_STEP",
@@ -48,6 +50,7 @@ class Atari(AtariVectorEnv):  # type: ignore[misc]
         self.metadata: dict[str, Any] = {
             **self.metadata,
             "render_modes": ["rgb_array"],
+            "slot_seeds": True,
             "render_fps": 60 // options.get("frameskip", 4),
             "frame_stack": self.single_observation_space.shape[0],  # ale-py puts zeros before an episode's first frame
         }
@@ -55,11 +58,12 @@ class Atari(AtariVectorEnv):  # type: ignore[misc]
         self._scores = np.zeros(count, np.float64)  # of the episodes under way, or just over
         self._over = np.zeros(count, bool)
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """As ale-py's."""
-        self._seen, infos = super().reset(seed=seed, options=options)
+    def reset(self, *, seed: Seed = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        """As ale-py's. seed: of the first slot, where those of the others count on from it; or one for each slot."""
+        if isinstance(seed, int | np.integer):
+            seed = [int(seed) + slot for slot in range(self.num_envs)]
+        seeds = None if seed is None else np.array([within_31_bits(one) for one in seed])  # the emulator's are int32
+        self._seen, infos = super().reset(seed=seeds, options=options)
         self._scores[:] = 0
         self._over[:] = False
         return self._seen, infos

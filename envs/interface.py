@@ -8,6 +8,7 @@ instance; `Offers.of` reads them once, and no other code looks at them:
 | key of `metadata` | value |
 |---|---|
 | `legal_actions` | true if every info has "legal_act", bool `[A]`: which actions are allowed now |
+| `slot_seeds` | true if `reset` of a vector environment takes a list of seeds, one for each slot |
 | `frame_stack` | K, if an observation is a stack `[K, ...]` of the K newest frames (contract/stacking) |
 | `parts` | the `kaimesh.agent.Part`s of an observation that is flat bytes |
 | `success_return` | the return from which an episode counts as a success |
@@ -40,10 +41,12 @@ from kaimesh.contract.kaiwu import KaiwuEnv
 from kaimesh.contract.spaces import Part, Spaces
 from kaimesh.contract.story import Story
 
-LEGAL_ACTIONS, FRAME_STACK, PARTS, SUCCESS_RETURN = "legal_actions", "frame_stack", "parts", "success_return"
+LEGAL_ACTIONS, SLOT_SEEDS, FRAME_STACK = "legal_actions", "slot_seeds", "frame_stack"
+PARTS, SUCCESS_RETURN = "parts", "success_return"
 FEATURES, FACADE, FACE, STORY, EVALUATION_OPTIONS = "features", "facade", "face", "story", "evaluation_options"
 
 Infos = dict[str, Any]  # gymnasium's: what an environment tells beside observations and rewards
+Seed = int | Sequence[int] | None
 Stepped = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Infos]
 
 
@@ -83,8 +86,8 @@ class MeshEnv(Protocol):
     def unwrapped(self) -> VectorEnv:
         """The environment itself, below every wrapper."""
 
-    def reset(self, *, seed: int | None = None) -> tuple[np.ndarray, Infos]:
-        """Starts an episode in every slot; returns observations `[N, ...]` and infos."""
+    def reset(self, *, seed: Seed = None) -> tuple[np.ndarray, Infos]:
+        """Starts an episode in every slot; returns observations `[N, ...]` and infos. seed: of all, or of each slot."""
 
     def step(self, actions: np.ndarray) -> Stepped:
         """Observations `[N, ...]`, rewards float32 `[N]`, terminated and truncated bool `[N]`, infos.
@@ -141,6 +144,7 @@ class Offers:
 
     app: str
     legal_actions: bool = False
+    slot_seeds: bool = False
     frame_stack: int = 0
     parts: tuple[Part, ...] = ()
     success_return: float | None = None
@@ -170,6 +174,7 @@ class Offers:
         return cls(
             app,
             legal_actions=bool(metadata.get(LEGAL_ACTIONS)),
+            slot_seeds=bool(metadata.get(SLOT_SEEDS)),
             frame_stack=stack,
             parts=parts,
             success_return=success,

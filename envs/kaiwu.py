@@ -20,16 +20,25 @@ Build = Callable[[Mapping[str, Any], int], gymnasium.Env]
 class Facade:
     """One environment slot. Workflows may set attributes of their own on it.
 
-    build: makes the environment from its arguments and a limit of steps (0: its own).
+    build: makes the environment from its arguments and a limit of steps (0: its own). unit_actions: `step` scales
+    continuous actions to their bounds first.
 
     `score` is the return of the episode so far, in the environment's true rewards; `spaces` what a network sees; `env`
     the gymnasium environment itself.
     """
 
     def __init__(
-        self, app: str, build: Build, env_conf: dict[str, Any], *, seed: int | None = None, max_episode_steps: int = 0
+        self,
+        app: str,
+        build: Build,
+        env_conf: dict[str, Any],
+        *,
+        seed: int | None = None,
+        max_episode_steps: int = 0,
+        unit_actions: bool = False,
     ) -> None:
         self.app, self.score, self.frame_no = app, 0.0, 0
+        self._unit_actions = unit_actions
         self._build, self._seed = build, seed
         self._base = (env_conf, max_episode_steps)
         self._built = self._base
@@ -106,7 +115,8 @@ class Facade:
 
     def _translate(self) -> Translation:
         self._discrete = isinstance(self.env.action_space, gymnasium.spaces.Discrete)
-        return Translation(self.env.observation_space, self.env.action_space, self.app)
+        spaces = self.env.observation_space, self.env.action_space
+        return Translation(*spaces, self.app, unit_actions=self._unit_actions)
 
     def _observation(self, observation: Any, info: Mapping[str, Any]) -> SimpleNamespace:
         feature = self._translation.observations(np.asarray(observation)[None])[0]

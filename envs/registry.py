@@ -18,7 +18,7 @@ from kaimesh.contract.errors import ConfigError
 from kaimesh.contract.kaiwu import KaiwuEnv
 from kaimesh.contract.spaces import Spaces
 from kaimesh.envs import gym
-from kaimesh.envs.interface import Offers
+from kaimesh.envs.interface import Offers, Seed
 from kaimesh.envs.kaiwu import Facade
 from kaimesh.envs.minigrid import PREFIX, make_minigrid, vector_minigrid
 from kaimesh.envs.procgen import Procgen
@@ -46,16 +46,18 @@ def make_vector(
     count: int,
     *,
     env_conf: Mapping[str, Any] | None = None,
-    seed: int | None = None,
+    seed: Seed = None,
     max_episode_steps: int = 0,
     render_mode: str | None = None,
+    unit_actions: bool = False,
     tell: gym.Tell = gym.tell_nobody,
 ) -> MeshVectorEnv:
     """`count` slots of `app` in NEXT_STEP mode, on the fastest vectorisation that it has.
 
-    env_conf: keyword arguments of the environment. seed: of the first reset. max_episode_steps: episodes are truncated
-    there; 0 leaves the environment's own limit. tell: called before each environment is made, with its number from 1;
-    once, where all are made at once.
+    env_conf: keyword arguments of the environment. seed: of the first reset, of all slots or of each.
+    max_episode_steps: episodes are truncated there; 0 leaves the environment's own limit. unit_actions: `step` scales
+    continuous actions to their bounds (contract/scaling). tell: called before each environment is made, with its number
+    from 1; once, where all are made at once.
     Raises ConfigError: an unknown name (with the nearest known), arguments that it does not take, spaces that the mesh
     cannot carry.
     """
@@ -77,7 +79,7 @@ def make_vector(
         vector = vector_minigrid(name, count, conf, max_episode_steps, render_mode, tell)
     else:
         vector = gym.vector_own(name, count, conf, max_episode_steps, render_mode, tell)
-    return MeshVectorEnv(vector, app, seed=seed, clip_rewards=clip)
+    return MeshVectorEnv(vector, app, seed=seed, clip_rewards=clip, unit_actions=unit_actions)
 
 
 def make(
@@ -106,8 +108,12 @@ def facade(
     seed: int | None = None,
     max_episode_steps: int = 0,
     render_mode: str | None = None,
+    unit_actions: bool = False,
 ) -> KaiwuEnv:
-    """One `app` as Kaiwu's workflows (generation G1) see it: by its own facade if it offers one, else by Facade."""
+    """One `app` as Kaiwu's workflows (generation G1) see it: by its own facade if it offers one, else by Facade.
+
+    unit_actions: as make_vector's. An environment's own facade takes what it takes.
+    """
     own = offers(app).facade() if resolve(app)[0] == "own" else None
     if own is not None:
         return own(app, env_conf=env_conf, seed=seed, max_episode_steps=max_episode_steps, render_mode=render_mode)
@@ -115,7 +121,8 @@ def facade(
     def build(conf: Mapping[str, Any], limit: int) -> gymnasium.Env:
         return make(app, env_conf=conf, render_mode=render_mode, max_episode_steps=limit)
 
-    return Facade(app, build, dict(env_conf or {}), seed=seed, max_episode_steps=max_episode_steps)
+    conf = dict(env_conf or {})
+    return Facade(app, build, conf, seed=seed, max_episode_steps=max_episode_steps, unit_actions=unit_actions)
 
 
 def spaces_of(env: VectorEnv | gymnasium.Env) -> Spaces:

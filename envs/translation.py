@@ -12,6 +12,7 @@ from gymnasium import Space
 from gymnasium.spaces import Box, Discrete
 
 from kaimesh.contract.errors import AgentError, ConfigError
+from kaimesh.contract.scaling import Scaling
 from kaimesh.contract.spaces import Spaces
 
 _WIDEST = 2**20  # values of a Discrete: one-hot rows and output layers of more would take all memory
@@ -24,12 +25,15 @@ class Translation:
 
     Observations: a Box as it is, float64 as float32; a Discrete as one-hot float32. Actions: a Discrete as int64 from
     0; a Box as float32 `[A]`, clipped to its bounds.
+    unit_actions: the Box's actions are an agent's of unit actions, and are scaled first (contract/scaling).
 
     Raises ConfigError: any other space, with the wrapper that helps; one that holds nothing, or has bounds that are
     none.
     """
 
-    def __init__(self, observation_space: Space[Any], action_space: Space[Any], app: str) -> None:
+    def __init__(
+        self, observation_space: Space[Any], action_space: Space[Any], app: str, *, unit_actions: bool = False
+    ) -> None:
         self.app = app
         self._one_hot: np.ndarray | None = None
         self._obs_start = 0
@@ -49,6 +53,7 @@ class Translation:
             raise ConfigError(_unsupported(app, "observation", observation_space))
         self.discrete = isinstance(action_space, Discrete)
         self._start = 0
+        self._scaling: Scaling | None = None  # None: an agent's actions are the environment's
         self._low = self._high = np.empty(0, np.float32)
         if isinstance(action_space, Discrete):
             self.action_size = int(action_space.n)
@@ -56,6 +61,9 @@ class Translation:
         elif isinstance(action_space, Box) and np.issubdtype(action_space.dtype, np.floating):
             self.action_size = int(np.prod(action_space.shape))
             self._low, self._high = action_space.low, action_space.high
+            scaling = Scaling.of(self._low, self._high)
+            if unit_actions and not scaling.is_identity:
+                self._scaling = scaling
         else:
             raise ConfigError(_unsupported(app, "action", action_space))
 
@@ -104,6 +112,9 @@ class Translation:
                 f"{self.app}: an action is NaN ({values.tolist()}), so it was not done: the agent's network has "
                 "diverged. Lower the learning rate, or load an earlier model."
             )
+        if self._scaling is not None:
+            values = self._scaling.actions(values)
+            return values.reshape(-1, *self._low.shape).astype(self._low.dtype, copy=False)
         return np.clip(values.reshape(-1, *self._low.shape), self._low, self._high).astype(self._low.dtype, copy=False)
 
     def _integers(self, actions: np.ndarray) -> np.ndarray:

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box
-from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
 from kaimesh.contract.agent import Featured, Features, user_code
 from kaimesh.contract.errors import AgentError, ConfigError
 from kaimesh.contract.spaces import Spaces
-from kaimesh.envs.interface import LEGAL_ACTIONS, Infos, MeshEnv, Offers, Stepped
+from kaimesh.envs.interface import LEGAL_ACTIONS, Infos, MeshEnv, Offers, Seed, Stepped
 from kaimesh.envs.translation import Translation
 
 
 class MeshVectorEnv(VectorWrapper):
     """Any vector environment as a MeshEnv; see Translation for dtypes.
 
-    seed: of the first `reset` that does not name one. clip_rewards: returned rewards are clipped to [-1, 1].
+    seed: of the first `reset` that does not name one, see there. clip_rewards: returned rewards are clipped to [-1, 1].
+    unit_actions: continuous actions are scaled to their bounds, see Translation.
     Raises ConfigError: it resets in another mode than NEXT_STEP, its metadata are wrong, or the mesh cannot carry its
     spaces.
     """
 
-    def __init__(self, env: VectorEnv, app: str, *, seed: int | None = None, clip_rewards: bool = False) -> None:
+    def __init__(
+        self,
+        env: VectorEnv,
+        app: str,
+        *,
+        seed: Seed = None,
+        clip_rewards: bool = False,
+        unit_actions: bool = False,
+    ) -> None:
         super().__init__(env)
         mode = env.metadata.get("autoreset_mode")
         if mode != AutoresetMode.NEXT_STEP:
@@ -34,18 +44,26 @@ class MeshVectorEnv(VectorWrapper):
                 "autoreset_mode NEXT_STEP (gymnasium.vector.AutoresetMode) and name that in its metadata."
             )
         self.app, self.offers = app, Offers.of(env.metadata, app)
-        self.translation = Translation(env.single_observation_space, env.single_action_space, app)
+        spaces = env.single_observation_space, env.single_action_space
+        self.translation = Translation(*spaces, app, unit_actions=unit_actions)
         self.spaces = self.translation.spaces(self.offers.legal_actions)._replace(parts=self.offers.parts)
         self.legal_actions: np.ndarray | None = None  # [N, A]
         self.true_rewards = np.zeros(env.num_envs, np.float32)  # [N]
         self._declares_legal = self.offers.legal_actions
         self._seed, self._clip = seed, clip_rewards
+        self._seeds_each = self.offers.slot_seeds or isinstance(env, SyncVectorEnv)
         self._step = env.step
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, Infos]:
-        """Observations `[N, ...]` and infos."""
+    def reset(self, *, seed: Seed = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, Infos]:
+        """Observations `[N, ...]` and infos.
+
+        seed: one number, of which the environment makes its slots' as it likes; or N, one for each slot, of which an
+        environment that has one generator for all slots takes the first.
+        """
         if seed is None:
             seed, self._seed = self._seed, None
+        if isinstance(seed, Sequence):
+            seed = list(seed) if self._seeds_each else seed[0]
         observations, infos = self.env.reset(seed=seed, options=options)
         self.true_rewards = np.zeros(self.env.num_envs, np.float32)
         if self._declares_legal:
@@ -105,8 +123,8 @@ class FeaturedVectorEnv(VectorWrapper):
         """As MeshVectorEnv's."""
         return self._mesh_env.true_rewards
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, Infos]:
-        """Features `[N, F]` and infos."""
+    def reset(self, *, seed: Seed = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, Infos]:
+        """Features `[N, F]` and infos. seed: as MeshVectorEnv's."""
         observations, infos = self._mesh_env.reset(seed=seed, options=options)
         with user_code("Agent.features: reset"):
             seen = self._features.reset(observations)

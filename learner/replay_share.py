@@ -20,6 +20,7 @@ from kaimesh.config.check import fresh_samples
 from kaimesh.contract.agent import TableSpec
 from kaimesh.contract.arrays import ArraySpec, Batch, Columns, Specs
 from kaimesh.contract.columns import KEY, PROBABILITY, REPLAYED
+from kaimesh.contract.seeds import Purpose, generator
 from kaimesh.process.meter import Meter
 
 FRESH_BATCHES = 2  # the first batches are fresh as a whole: before batch 2 no row may be drawn
@@ -58,7 +59,7 @@ class ReplayShare:
     ) -> None:
         self._batch_size, self._fresh, self._exponent, self._meter = batch_size, fresh, exponent, meter
         self._prioritised = prioritised
-        self._rng = np.random.default_rng([seed, 3])
+        self._rng = generator(seed, Purpose.REPLAY_SHARE)
         self._rows = {name: np.empty((capacity, *spec.shape), spec.dtype) for name, spec in specs}  # [N, ...]
         # Rows are numbered in the order in which they come; row number i lies at place i % N.
         self._number = np.full(capacity, -1, np.int64)  # [N], the number of the row at each place

@@ -164,7 +164,15 @@ def test_an_agent_is_read_in_one_place() -> None:
         if source.module == "kaimesh.contract.agent"
         for node in ast.walk(ast.parse(source.text))
         if isinstance(node, ast.FunctionDef)
-    } | {"unroll_length", "table", "pad_batches", "sequential_predict", "observation_process", "action_process"}
+    } | {
+        "unroll_length",
+        "table",
+        "pad_batches",
+        "sequential_predict",
+        "unit_actions",
+        "observation_process",
+        "action_process",
+    }
     offenders = [
         f"{source.path.relative_to(ROOT)}:{node.lineno}"
         for source in sources()

@@ -15,6 +15,7 @@ from kaimesh.algorithms.networks import torso as torso_module
 from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.algorithms.networks.library import Library
 from kaimesh.algorithms.networks.torso import Torso, TorsoConfig, torso_of
+from kaimesh.contract.seeds import Purpose, generator
 from kaimesh.contract.spaces import Spaces
 
 
@@ -60,7 +61,7 @@ def initial_weights(net: Architecture, config: ModelConfig) -> Weights:
 
     Torsos are `policy/<i>` and `value/<i>`, or `torso/<i>`; then `lstm`; heads `policy/out` and `value/out`.
     """
-    rng = np.random.default_rng(config.seed)
+    rng = generator(config.seed, Purpose.WEIGHTS)
     weights: Weights = {}
     for name in ("torso",) if net.shared else ("policy", "value"):
         weights |= torso_module.initial_weights(rng, name, net.torso)

@@ -17,6 +17,7 @@ from kaimesh.algorithms.networks import torso as torso_module
 from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.algorithms.networks.library import Library
 from kaimesh.algorithms.networks.torso import Torso, torso_of
+from kaimesh.contract.seeds import Purpose, generator
 from kaimesh.contract.spaces import Spaces
 
 
@@ -58,7 +59,7 @@ def architecture(spaces: Spaces, config: Config) -> Architecture:
 
 def initial_weights(net: Architecture, config: Config) -> Weights:
     """Weights by name, from `config.seed` alone: the torso `torso/<i>`, `lstm`, and the heads `out`."""
-    rng = np.random.default_rng(config.seed)
+    rng = generator(config.seed, Purpose.WEIGHTS)
     weights = torso_module.initial_weights(rng, "torso", net.torso)
     if net.lstm_size:
         weights |= lstm.initial_weights(rng, "lstm", net.torso.features, net.lstm_size)

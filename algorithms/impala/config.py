@@ -42,7 +42,7 @@ class Config:
     torso: str = "auto"  # of policy and value: separate | shared | auto: shared for a CNN or an LSTM, else separate
     lstm_size: int = 0  # units of an LSTM behind the torso (256 in the paper); 0: none
     normalize_observations: bool = False  # mlp: standardise by a running mean and deviation, stored in the model
-    initial_log_std: float = 0.0  # continuous actions: log of the initial standard deviation, in units of the action
+    initial_log_std: float = 0.0  # continuous actions: log of the initial standard deviation; bounds are -1 and 1
 
     # Update: one gradient step for each batch
     optimizer: str = "adam"  # adam | rmsprop

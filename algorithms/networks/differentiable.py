@@ -107,7 +107,7 @@ def categorical(logits: tf.Tensor, action: tf.Tensor, legal_act: tf.Tensor | Non
 def gaussian(mean: tf.Tensor, log_std: tf.Tensor, action: tf.Tensor) -> ActionStatistics:
     """Statistics under independent normal distributions: `mean` and `action` float32 `[B, A]`, `log_std` float32 `[A]`.
 
-    The density is that of the action as drawn; the action is clipped to its bounds later, in aisrv.
+    The density is that of the action as drawn; it is scaled and clipped to its bounds later, in aisrv.
     """
     z = (action - mean) * tf.exp(-log_std)  # [B, A]
     log_prob = -tf.reduce_sum(0.5 * z * z + log_std + 0.5 * math.log(2 * math.pi), 1)  # [B]

@@ -38,7 +38,7 @@ def categorical(logits: np.ndarray, legal_act: np.ndarray | None, rng: np.random
 def gaussian(mean: np.ndarray, log_std: np.ndarray, rng: np.random.Generator | None) -> Sample:
     """Draws from normal distributions of `mean` float32 `[B, A]` and `log_std` float32 `[A]`; without `rng`, the mean.
 
-    The action is not clipped to any bounds, so that its log-probability is exact.
+    The action is not clipped to any bounds, so that its log-probability is exact; aisrv scales and clips it.
     """
     noise = np.zeros_like(mean) if rng is None else rng.standard_normal(mean.shape, np.float32)  # [B, A]
     log_prob = -(0.5 * noise * noise + log_std + 0.5 * math.log(2 * math.pi)).sum(1)  # [B]

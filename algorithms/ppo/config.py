@@ -32,7 +32,7 @@ class Config:
     torso: str = "auto"  # of policy and value: separate | shared | auto: shared for a CNN or an LSTM, else separate
     lstm_size: int = 0  # units of an LSTM behind the torso, 0: none. With it, minibatches are whole trajectories
     normalize_observations: bool = False  # mlp: standardise by a running mean and deviation, stored in the model
-    initial_log_std: float = 0.0  # continuous actions: log of the initial standard deviation, in units of the action
+    initial_log_std: float = 0.0  # continuous actions: log of the initial standard deviation; bounds are -1 and 1
 
     # Update
     epochs: int = 4  # passes over each batch

@@ -32,11 +32,12 @@ from kaimesh.algorithms.optimizers.adam import Adam
 from kaimesh.algorithms.ppo.config import Config
 from kaimesh.algorithms.ppo.losses import PPOLoss, normalize, ppo_loss
 from kaimesh.algorithms.targets.gae import gae
+from kaimesh.contract.seeds import Purpose, generator
 
 
 def learner(net: Architecture, weights: Weights, config: Config) -> Learner:
     """Takes `epochs` x `minibatches` gradient steps on each batch."""
-    rng = np.random.default_rng([config.seed, 1])
+    rng = generator(config.seed, Purpose.MINIBATCHES)
     return Learner(
         net,
         weights,

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from kaimesh.contract.arrays import Batch, Columns, Specs
+from kaimesh.contract.seeds import Purpose, generator
 
 _REUSED_BATCHES = 4
 _UNUSED_REFERENCES = 3  # to an array that only `_made` holds: from its dict, the loop variable and the call's argument
@@ -130,7 +131,7 @@ class Mixed:
         self._wanted = max(pool_rows, batch_size)
         self._pool = _empty(specs, self._wanted)
         self._filled = 0
-        self._rng = np.random.default_rng(seed)
+        self._rng = generator(seed, Purpose.MIXING)
 
     def feed(self, columns: Columns, counts: np.ndarray) -> list[Batch]:
         """See Assembler."""

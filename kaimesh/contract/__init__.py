@@ -5,6 +5,8 @@ user_agent  reads an agent once: which of these Protocols it has
 predicting  calls predict or exploit, and checks the answer
 workflow    an algorithm's loop over environments
 spaces      what an environment looks like to a network
+scaling     continuous actions: from an agent's unit to an environment's bounds
+seeds       random streams and the seeds of environments, from random_seed
 columns     the mesh's own columns of samples and requests
 structs     ObsData, ActData, SampleData as users define them
 arrays      batches and their byte layout

@@ -91,7 +91,7 @@ class Features(Protocol):
         terminated: np.ndarray,
         truncated: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Features `[N, F]` and rewards float32 `[N]` of a step.
+        """Features `[N, F]` and rewards float32 `[N]` of a step. actions: as the agent returned them.
 
         After the last step of an episode, the slot's next step only resets it: its observation is the first one of the
         next episode.
@@ -220,11 +220,14 @@ class BaseAgent:
     up, and the answers to these are dropped.
     sequential_predict: True: `predict` and `exploit` get one observation per call, as Kaiwu agents need that only read
     `list_obs_data[0]`.
+    unit_actions: True: continuous actions are in a unit in which -1 and 1 are an action space's bounds, and the mesh
+    scales them (kaimesh/contract/scaling); samples keep them as they are. False: they are in the environment's unit.
     """
 
     table: TableSpec = TableSpec()
     pad_batches: bool = False
     sequential_predict: bool = False
+    unit_actions: bool = False
 
     def __init__(self, agent_type: str = "player", device: Any = None, logger: Any = None, monitor: Any = None) -> None:
         self.agent_type = agent_type
@@ -314,10 +317,14 @@ def env_factory(function: T) -> T:
 
 
 class Monitor:
-    """Kaiwu's monitor: `put_data({os.getpid(): {name: number}})` sets gauges of the process's metrics."""
+    """Kaiwu's monitor: `put_data({os.getpid(): {name: number}})` sets gauges of the process's metrics.
 
-    def __init__(self, gauge: Callable[[str, float], None]) -> None:
-        self._gauge = gauge
+    whose: the process's index, and the number of its life in this run; so that no two draw the same random numbers
+    (kaimesh/contract/seeds).
+    """
+
+    def __init__(self, gauge: Callable[[str, float], None], whose: tuple[int, int] = (0, 0)) -> None:
+        self._gauge, self.whose = gauge, whose
 
     def put_data(self, data: Mapping[Any, Mapping[str, Any]]) -> None:
         """Sets the gauge of each name to its number; the keys of the outer mapping (process ids) are ignored."""

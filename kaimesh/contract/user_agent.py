@@ -44,6 +44,7 @@ class UserAgent:
     table: TableSpec
     pad_batches: bool
     sequential_predict: bool
+    unit_actions: bool
     prepared: Prepared | None
     vectorised: Vectorised | None
     recurrent: Recurrent | None
@@ -80,6 +81,7 @@ def read_agent(agent: Any) -> UserAgent:
         table=table_of(agent),
         pad_batches=_flag(agent, name, "pad_batches"),
         sequential_predict=_flag(agent, name, "sequential_predict"),
+        unit_actions=_flag(agent, name, "unit_actions"),
         prepared=part("setup"),
         vectorised=_vectorised(agent, name),
         recurrent=part("initial_state"),

@@ -62,6 +62,7 @@ class Status(TypedDict, total=False):
     port: Annotated[int, Field(ge=0, le=65535)]
     exit_code: int
     previous_state: str | None
+    life_number: Annotated[int, Field(ge=0)]
     signal: str
     disk: str
 

@@ -10,6 +10,7 @@ import ctypes
 import faulthandler
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -103,7 +104,8 @@ class Context:
                 f"{self.name} makes an agent, but [roles.{self.role.name}] names no agent_type, so it is not known "
                 "which one. Add agent_type to that table."
             )
-        return make_agent(self.config, wanted, logger=self.logger, monitor=Monitor(self.meter.gauge))
+        monitor = Monitor(self.meter.gauge, (self.index, self.meter.life))
+        return make_agent(self.config, wanted, logger=self.logger, monitor=monitor)
 
 
 class Service(Protocol):
@@ -176,7 +178,10 @@ def main(role: str, service: str) -> NoReturn:
     set_threads(threads)
     bypass(hosts_of(config.addresses))
     logger = configure_logging(name, config.app.log_level, config.app.log_format, run.root.name)
-    meter = Meter(name, run.status / f"{name}.json", report_s=config.app.report_seconds, logger=logger)
+    # A container's files may go with it, so a life that finds none may not be the first one.
+    first_life = secrets.randbits(32) if arguments.runs else 0
+    status = run.status / f"{name}.json"
+    meter = Meter(name, status, report_s=config.app.report_seconds, first_life=first_life, logger=logger)
     context = Context(name, arguments.index, config, run, secret, threads, meter, logger, threading.Event())
     _handle_signals(context)
     if row.work:

@@ -42,7 +42,8 @@ class Phase:
 class Meter:
     """The metrics and the state of one process; every method may be called from any thread.
 
-    path: the status file; counters go on from what an earlier life of the same process wrote there.
+    path: the status file; counters go on from what an earlier life of the same process wrote there. first_life: the
+    number of a life that finds no file; later ones count on from it.
     counters are totals of the run, gauges are last values, phases are seconds per name ("env", "predict", "wait", ...).
     """
 
@@ -52,6 +53,7 @@ class Meter:
         path: Path | None = None,
         *,
         report_s: float = 10.0,
+        first_life: int = 0,
         logger: logging.Logger | None = None,
         clock: Callable[[], float] = time.perf_counter,
         wall: Callable[[], float] = time.time,
@@ -65,7 +67,9 @@ class Meter:
         self.inherited = dict(self.counters)  # their values at the start of this process
         self.listeners: list[Callable[[dict[str, Any]], None]] = []  # called with each snapshot; must not block
         self.gauges: dict[str, float] = {}
+        self.life: int = previous.get("life_number", 0) + 1 if previous else first_life
         self.info: dict[str, Any] = {"previous_state": previous.get("state")} if previous else {}
+        self.info["life_number"] = self.life
         self._phases: dict[str, Phase] = {}
         self._episodes: deque[tuple[float, float, int]] = deque(
             (tuple(episode) for episode in previous.get("recent_episodes", [])), RECENT_EPISODES
@@ -197,7 +201,11 @@ class Meter:
         return " | ".join(words)
 
     def start(self) -> None:
-        """Publishes every second and reports every `report_s`, in a thread, until `stop`."""
+        """Publishes now and then every second, and reports every `report_s`, in a thread, until `stop`.
+
+        It is published now so that a life that ends at once counts as one, too.
+        """
+        self.publish()
         self._thread = threading.Thread(target=self._run, name="meter", daemon=True)
         self._thread.start()
 

@@ -12,6 +12,7 @@ from gymnasium.vector import VectorEnv
 from kaimesh.contract.agent import BaseAgent
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.spaces import Spaces
+from kaimesh.envs.translation import Translation
 
 
 class Result(NamedTuple):
@@ -38,6 +39,8 @@ class Collector:
 
     def __init__(self, envs: VectorEnv, agent: BaseAgent, seed: int) -> None:
         self._envs, self._agent = envs, agent
+        spaces = envs.single_observation_space, envs.single_action_space
+        self._translation = Translation(*spaces, "envs", unit_actions=agent.unit_actions)
         self._obs = envs.reset(seed=seed)[0]
         self._done = np.zeros(envs.num_envs, bool)
         self._carried: dict[str, np.ndarray] | None = None
@@ -64,11 +67,8 @@ class Collector:
         return Batch({name: np.stack(column, 1) for name, column in rows.items()})
 
     def _step(self, action: np.ndarray) -> dict[str, np.ndarray]:
-        space = self._envs.single_action_space
-        if not hasattr(space, "n"):
-            action = np.clip(action, space.low, space.high)
         mask = ~self._done
-        self._obs, reward, terminated, truncated, _ = self._envs.step(action)
+        self._obs, reward, terminated, truncated, _ = self._envs.step(self._translation.actions(action))
         self._score += np.where(mask, reward, 0)
         self._done = terminated | truncated
         for i in np.flatnonzero(self._done):

@@ -53,6 +53,46 @@ class Unbounded(Counter):
         return super().step(0)
 
 
+class Boxed(gymnasium.Env):
+    """Continuous actions in a box of any dtype and shape; an episode of `length` steps.
+
+    The reward of a step is 1 less the distance of the action's first number from `best`, in units of `far`.
+    taken, seeds: what every environment of this class got, since the lists were cleared.
+    """
+
+    metadata: ClassVar = {"render_modes": []}
+    taken: ClassVar[list[np.ndarray]] = []
+    seeds: ClassVar[list[int]] = []
+
+    def __init__(
+        self,
+        low: Any = 0.0,
+        high: Any = 1000.0,
+        dtype: str = "float32",
+        best: float = 700.0,
+        far: float = 700.0,
+        length: int = 20,
+    ) -> None:
+        lows, highs = (np.atleast_1d(np.asarray(bound, dtype)) for bound in (low, high))
+        self.observation_space = Box(-1, 1, (2,), np.float32)
+        self.action_space = Box(lows, highs, dtype=np.dtype(dtype).type)
+        self._best, self._far, self._length = best, far, length
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        if seed is not None:
+            self.seeds.append(seed)
+        self._t = 0
+        return np.ones(2, np.float32), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        assert self.action_space.contains(action), (action, self.action_space)
+        self.taken.append(action.copy())
+        self._t += 1
+        reward = 1 - abs(float(action.flat[0]) - self._best) / self._far
+        return np.ones(2, np.float32), reward, self._t >= self._length, False, {}
+
+
 class DictObservations(Counter):
     def __init__(self) -> None:
         super().__init__()
