@@ -278,6 +278,30 @@ def test_a_damaged_or_missing_model_is_refused(damage: Any, tmp_path: Path) -> N
         agent.load_model(str(tmp_path), 2)
 
 
+@pytest.mark.parametrize("low", [-1.0, -float("inf"), -2.0, 0.0])
+def test_a_model_from_before_actions_had_a_unit_is_refused_where_they_would_be_scaled(
+    tmp_path: Path, low: float
+) -> None:
+    high = {-1.0: 1.0, -2.0: 2.0, 0.0: 1000.0}.get(low, -low)
+    agent = new(CONTINUOUS._replace(action_low=(-1.0, low), action_high=(1.0, high)), "actor")
+    agent.save_model(str(tmp_path), 1)
+    agent.load_model(str(tmp_path), 1)
+    file = tmp_path / "model.ckpt-1.npz"
+    header, arrays = model_file.load(file)
+    del header["action_unit"]
+    model_file.save(file, header, arrays)
+    if low in (-1.0, -float("inf")):  # nothing is scaled there
+        agent.load_model(str(tmp_path), 1)
+        return
+    before = agent.exploit(Batch({"obs": np.ones((1, 5), np.float32)})).action
+    for check in (agent.load_model, agent.check_model):
+        with pytest.raises(
+            AgentError, match=r"action_unit is 'environment' in the file and 'bounds' here \(an earlier"
+        ):
+            check(str(tmp_path), 1)
+    np.testing.assert_array_equal(agent.exploit(Batch({"obs": np.ones((1, 5), np.float32)})).action, before)
+
+
 def test_predictions_depend_on_seed_and_calls_alone() -> None:
     rng = np.random.default_rng(0)
     batches = [Batch(observations(DISCRETE, rng, 16)) for _ in range(4)]

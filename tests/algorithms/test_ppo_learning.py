@@ -7,11 +7,12 @@ from functools import partial
 import gymnasium
 import pytest
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from kaimesh.algorithms.ppo.agent import Agent
 from kaimesh.algorithms.ppo.config import Config
 from tests.algorithms.serial_training import train
+from tests.envs.own import Boxed
 
 
 @pytest.mark.learning
@@ -23,6 +24,17 @@ def test_cartpole(lag: int) -> None:
     result = train(cls, envs, goal=475, max_steps=1_500_000, lag=lag, seed=1)
     assert result.best >= 475, result
     assert result.seconds < 100, result
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize(("low", "high", "dtype"), [(0.0, 1000.0, "float32"), (-1e5, 3e5, "float64")])
+def test_the_size_of_a_box_does_not_matter(low: float, high: float, dtype: str) -> None:
+    """A policy that acted in the environment's unit stayed at 0.3 of 20 in [0, 1000]."""
+    best, far = 0.3 * low + 0.7 * high, 0.7 * (high - low)
+    made = partial(Boxed, low, high, dtype, best, far)
+    envs = SyncVectorEnv([made] * 16, autoreset_mode=AutoresetMode.NEXT_STEP)
+    result = train(partial(Agent, config=Config(seed=1)), envs, goal=18, max_steps=60_000, seed=1)
+    assert result.best >= 18, result
 
 
 @pytest.mark.learning

@@ -61,6 +61,22 @@ def test_counters_and_episodes_go_on_after_a_restart(tmp_path: Path, clock: Cloc
     assert (snapshot["state"], snapshot["previous_state"]) == ("starting", "working")
 
 
+def test_lives_are_counted_also_of_a_process_that_ends_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "aisrv_0.json"
+    for life in range(3):
+        meter = Meter("aisrv_0", path)
+        assert meter.life == life
+        meter.start()
+        assert json.loads(path.read_text())["life_number"] == life, "a process that is killed now was a life"
+        meter.stop()
+    earlier = json.loads(path.read_text())
+    del earlier["life_number"]
+    path.write_text(json.dumps(earlier))
+    assert Meter("aisrv_0", path).life == 1, "a file of a version that counted none"
+    assert Meter("aisrv_1", tmp_path / "none.json", first_life=77).life == 77
+    assert Meter("aisrv_1").life == 0
+
+
 def test_only_the_last_episodes_are_kept(clock: Clock) -> None:
     meter = Meter("aisrv_0", clock=clock, wall=clock)
     for number in range(RECENT_EPISODES + 5):
