@@ -13,6 +13,7 @@ from tests.arena import fake
 
 ALGORITHMS = {
     "vectorised": ("fake.VectorisedAgent", "fake.vectorised_workflow"),
+    "unit": ("fake.UnitAgent", "fake.vectorised_workflow"),
     "kaiwu": ("fake.Kaiwu", "fake.workflow"),
     "kaiwu2": ("fake.KaiwuG2", "fake.workflow"),
     "walker": ("walkers.VectorisedWalker", "fake.vectorised_workflow"),

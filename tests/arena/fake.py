@@ -51,6 +51,15 @@ class VectorisedAgent(BaseAgent):
         return Batch({"action": np.where(boards[:, :-1].any((1, 2)), np.clip(wanted, 0, 2), 1)})
 
 
+class UnitAgent(VectorisedAgent):
+    """Acts 0.4 in each dimension, where -1 and 1 are the bounds."""
+
+    unit_actions = True
+
+    def exploit(self, list_obs_data: Batch) -> Any:
+        return Batch({"action": np.full((len(list_obs_data), self.spaces.action_size), 0.4, np.float32)})
+
+
 class Kaiwu(BaseAgent):
     """Leans the cart against the pole: more than 100 steps of CartPole. Generation G1, or G2 with its tuple."""
 

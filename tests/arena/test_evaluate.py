@@ -10,7 +10,10 @@ import pytest
 from PIL import Image
 
 from kaimesh.arena import evaluate, replay
+from kaimesh.arena.again import Replay
 from kaimesh.arena.progress import Progress
+from kaimesh.arena.recording import Recording
+from kaimesh.contract.seeds import EVALUATION_END
 from tests.arena import fake
 
 
@@ -44,6 +47,29 @@ def test_the_runs_settings_and_another_app(make_run, result):
     assert result("--run", str(run.root), "--episodes", "3")["length"]["max"] == 4
     pendulum = result("--run", str(run.root), "--episodes", "3", "--app", "gym:Pendulum-v1")
     assert (pendulum["app"], pendulum["length"]["mean"], pendulum["success"]) == ("gym:Pendulum-v1", 4, None)
+
+
+@pytest.mark.parametrize(("algo", "score"), [("unit", 20.0), ("vectorised", 0.0)])
+def test_actions_are_scaled_for_an_agent_that_asks_and_a_recording_knows(make_run, result, tmp_path, algo, score):
+    """0.4 of [-1, 1] is 700 of [0, 1000], which is the best; 0 of [0, 1000] is the worst that is worth 0."""
+    run = make_run("tests.envs.own:Boxed", algo)
+    figures = result("--run", str(run.root), "--episodes", "2", "--record", str(tmp_path), "--trust")
+    assert figures["return"]["mean"] == pytest.approx(score, abs=1e-4)
+    for one in figures["each"]:
+        recording = Recording.load(tmp_path / one["file"])
+        assert recording.unit_actions == (algo == "unit")
+        again = Replay(recording)
+        for _ in again:
+            pass
+        assert (again.score, again.difference()) == (one["return"], "")
+
+
+def test_any_seed_is_taken_and_none_is_trainings(make_run, result):
+    run = make_run("ale:pong", extra="max_episode_steps = 2\n")
+    for seed in (evaluate.SEED, 2**31 - 1, 2**63 - 9):
+        figures = result("--run", str(run.root), "--episodes", "3", "--seed", str(seed))
+        assert [0 <= one["seed"] < EVALUATION_END for one in figures["each"]] == [True] * 3
+        assert figures["seed"] == seed
 
 
 def test_models_by_folder_and_by_file(make_run, result, tmp_path):
