@@ -27,6 +27,7 @@ class Purpose(IntEnum):
     TRAINING = 5  # environments that are learned from; by index and life of the aisrv, and by slot
     EVALUATION = 6  # environments of evaluations whose number is no seed by itself
     REDUCED = 7  # seeds that were too large for an environment
+    RENEWED = 8  # environments that were made anew in the place of another one; by how often
 
 
 def generator(seed: int, purpose: Purpose, *whose: int) -> np.random.Generator:
@@ -50,6 +51,15 @@ def evaluation_seeds(first: int, count: int) -> list[int]:
     A number below 2^30 is its own seed, so that an episode is found again by it; a larger one gives a random seed.
     """
     return [number if number < EVALUATION_END else _reduced(number) for number in range(first, first + count)]
+
+
+def renewed_seed(seed: int, times: int) -> int:
+    """The seed of an environment that was made anew `times` times where `seed` was the first one's.
+
+    It is one of training's if that is.
+    """
+    drawn = _bits(_sequence(seed, Purpose.RENEWED, times)) % EVALUATION_END
+    return drawn if seed < EVALUATION_END else EVALUATION_END + drawn
 
 
 def within_31_bits(seed: int) -> int:

@@ -15,6 +15,7 @@ from kaimesh.contract.seeds import (
     Purpose,
     evaluation_seeds,
     generator,
+    renewed_seed,
     training_seeds,
     within_31_bits,
 )
@@ -38,6 +39,7 @@ def test_no_episode_of_an_evaluation_was_trained_on(
 ) -> None:
     places = product(range(aisrv_count), lives)
     trained = {one for index, life in places for one in training_seeds(seed, index, life, slots)}
+    trained |= {renewed_seed(one, times) for one in sorted(trained)[:20] for times in (1, 2)}
     judged = evaluation_seeds(first, episodes)
     assert len(judged) == episodes
     assert not trained & set(judged)
