@@ -64,7 +64,7 @@ class MeshVectorEnv(VectorWrapper):
             seed, self._seed = self._seed, None
         if isinstance(seed, Sequence):
             seed = list(seed) if self._seeds_each else seed[0]
-        observations, infos = self.env.reset(seed=seed, options=options)
+        observations, infos = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]  # of each slot
         self.true_rewards = np.zeros(self.env.num_envs, np.float32)
         if self._declares_legal:
             self.legal_actions = self._legal(infos)

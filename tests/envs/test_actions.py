@@ -49,7 +49,7 @@ def test_unit_actions_arrive_as_the_boxs_own(
     actions: list[float],
     vectorised: bool,
 ) -> None:
-    conf = {"low": low, "high": high, "dtype": dtype}
+    conf = {"low": low, "high": high, "dtype": dtype, "far": 1e308}
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*(overflow|invalid|divide).*")
         if vectorised:

@@ -143,8 +143,7 @@ def test_leaving_the_start_is_published_at_once_and_a_full_disk_is_survived(
     monkeypatch.setattr(wake, "wait", lambda _seconds: threading.Event.wait(wake))  # its second is never over
     meter.start()
     meter.state("ready")
-    wait_until(path.exists, WAIT_S, "it is published")
-    assert json.loads(path.read_text())["state"] == "ready"
+    wait_until(lambda: json.loads(path.read_text())["state"] == "ready", WAIT_S, "it is published")
 
     def full(*_: object, **_named: object) -> None:
         raise OSError(28, "No space left on device")
