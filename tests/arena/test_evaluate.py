@@ -66,9 +66,9 @@ def test_actions_are_scaled_for_an_agent_that_asks_and_a_recording_knows(make_ru
 
 def test_any_seed_is_taken_and_none_is_trainings(make_run, result):
     run = make_run("ale:pong", extra="max_episode_steps = 2\n")
-    for seed in (evaluate.SEED, 2**31 - 1, 2**63 - 9):
-        figures = result("--run", str(run.root), "--episodes", "3", "--seed", str(seed))
-        assert [0 <= one["seed"] < EVALUATION_END for one in figures["each"]] == [True] * 3
+    for seed in (2**31, 2**63 - 9):
+        figures = result("--run", str(run.root), "--episodes", "1", "--seed", str(seed))
+        assert 0 <= figures["each"][0]["seed"] < EVALUATION_END
         assert figures["seed"] == seed
 
 
