@@ -1,8 +1,8 @@
-"""Builds the environment once, in a process of its own, before a mesh is started: `python -m kaimesh.aisrv.check FD`.
+"""Builds the environment and tries it out, in a process of its own, before a mesh is started.
 
-The request is a JSON object on stdin: app, env_conf, max_episode_steps, features; for a resume also conf, overrides and
-ckpt. The answer is a JSON object on the file descriptor FD: {}, or {"error": text}. There is no answer if the
-environment ends this process.
+`python -m kaimesh.aisrv.check FD`: the request is a JSON object on stdin: app, env_conf, max_episode_steps, features,
+slots (of an aisrv); for a resume also conf, overrides and ckpt. The answer is a JSON object on the file descriptor FD:
+{}, {"note": text} or {"error": text}. There is no answer if the environment ends this process.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import logging
 import os
 import signal
 import sys
+import time
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +25,30 @@ from kaimesh.config.packages import find_own_code
 from kaimesh.contract.errors import AgentError, ConfigError, MeshError
 
 _MOST_CHARACTERS = 8_000  # of an error: a pipe holds 64 kB before anyone reads it
+_SECOND_S = 1.0  # where the first environment took longer to build, no second one is built beside it
 _TRIES = 5  # so many of the newest models are tried, because some may be damaged
 
 
-def check(request: dict[str, Any]) -> None:
-    """Raises what building the environment raises. ConfigError: it cannot be built, does not offer the features that
-    the algorithm wants, or the run's models do not fit it.
+def check(request: dict[str, Any]) -> str:
+    """A note for the user, or "". Raises what building the environment and its first steps raise. ConfigError: it
+    cannot be built, returns what no environment may, does not offer the features that the algorithm wants, or the run's
+    models do not fit it.
     """
-    env = envs.make(request["app"], env_conf=request["env_conf"], max_episode_steps=request["max_episode_steps"])
+    app, began, note = request["app"], time.monotonic(), ""
+    make = partial(envs.make, app, env_conf=request["env_conf"], max_episode_steps=request["max_episode_steps"])
+    env = make()
     try:
         envs.spaces_of(env)
         if (features := request.get("features", "none")) != "none":
-            envs.Offers.of(env.metadata, request["app"]).features(features)
+            envs.Offers.of(env.metadata, app).features(features)
+        if not envs.is_built_in(app):
+            several = request.get("slots", 1) > 1 and time.monotonic() - began < _SECOND_S
+            note = envs.try_out(env, app, make if several else None)
     finally:
         env.close()
     if request.get("ckpt"):
         check_models(Path(request["ckpt"]), Path(request["conf"]), request["overrides"])
+    return note
 
 
 def check_models(ckpt: Path, conf: Path, overrides: dict[str, str]) -> None:
@@ -88,7 +98,8 @@ def main() -> None:
     os.dup2(2, 1)  # what an environment prints goes to stderr
     find_own_code()
     try:
-        check(json.loads(request))
+        note = check(json.loads(request))
+        answer = {"note": note} if note else {}
     except MeshError as error:
         answer = {"error": str(error)}
     except BaseException:  # including SystemExit: an environment may try to end this process

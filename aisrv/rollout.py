@@ -9,8 +9,9 @@ Shape legend: N environments of one group, T steps of an unroll; `...` one obser
 A sample is one environment's unroll of T steps. Entry t of `reward`, `terminated`, `truncated` and `mask` `[T]` is the
 result of action t. Observations and predictions have one entry more, `[T+1, ...]`: the last one is for bootstrapping,
 and also the first one of the next unroll. Environments reset themselves in the *next* step, so obs[t+1] of a truncated
-step t is the true final observation; the reset step itself is masked out. Stacked frames are stored as single ones
-(kaimesh/contract/stacking). Of a recurrent network's state, a sample has the one before step 0
+step t is the true final observation; the reset step itself is masked out. An episode whose environment failed in step t
+(envs/renewal) is truncated by step t - 1; step t and the reset step after it are masked out. Stacked frames are stored
+as single ones (kaimesh/contract/stacking). Of a recurrent network's state, a sample has the one before step 0
 (kaimesh/contract/recurrence).
 """
 
@@ -126,9 +127,13 @@ class Group:
                 self._write_prediction(acts, version)
         with self._env_phase, environment("step"):
             observation, reward, terminated, truncated, _ = self.env.step(self._predicted["action"][:, self._t])
+        aborted = self.env.aborted
         if self._stack:
-            self._check_stacks(observation[self._done])
+            self._check_stacks(observation[self._done if aborted is None else self._done & ~aborted])
         valid = self._record(reward, terminated, truncated, self.env.true_rewards)
+        if aborted is not None:
+            valid -= self._cut(aborted)
+        self._count_episodes()
         self._state.advance(~self._flags["mask"][:, self._t])
         self._t += 1
         self._request_acts(observation)
@@ -201,8 +206,7 @@ class Group:
             self._version[:] = version
 
     def _record(self, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, score: np.ndarray) -> int:
-        """Stores step t, and counts returns and lengths of episodes. The step after the end of an episode is a reset
-        and is not counted.
+        """Stores step t. The step after the end of an episode is a reset and is not counted.
 
         score: the true reward, before any clipping; returns are sums of it. Returns the number of steps counted.
         """
@@ -214,12 +218,31 @@ class Group:
         self._return += np.where(valid, score, 0.0)
         self._steps += valid
         self._done = np.logical_or(terminated, truncated)
+        return int(np.count_nonzero(valid))
+
+    def _cut(self, aborted: np.ndarray) -> int:
+        """Makes step t one that was not made in the slots `aborted`, bool `[N]`; returns how many were counted.
+
+        The episode before it is truncated by step t - 1, so that nothing is carried on from the next episode. Where
+        that step was in the unroll before, which is sent, it bootstraps from the same observation.
+        """
+        t, flags = self._t, self._flags
+        counted = int(np.count_nonzero(flags["mask"][aborted, t]))
+        flags["mask"][aborted, t] = flags["truncated"][aborted, t] = False
+        if t:
+            going_on = flags["mask"][:, t - 1] & ~flags["terminated"][:, t - 1]
+            flags["truncated"][:, t - 1] |= aborted & going_on
+        self._return[aborted] = 0.0
+        self._steps[aborted] = 0
+        return counted
+
+    def _count_episodes(self) -> None:
+        """Counts the episodes that ended with the newest step; one without a step, which was cut, is none."""
         if self._done.any():
-            for i in np.flatnonzero(self._done):
+            for i in np.flatnonzero(self._done & (self._steps > 0)):
                 self._meter.episode(self._return[i], int(self._steps[i]))
             self._return[self._done] = 0.0
             self._steps[self._done] = 0
-        return int(np.count_nonzero(valid))
 
     def _unroll(self) -> Batch:
         observed = {**self._observed, **self._state_before}

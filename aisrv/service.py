@@ -12,9 +12,10 @@ from kaimesh.aisrv.guard import environment
 from kaimesh.aisrv.links import Links, RemoteLinks, UserSaves
 from kaimesh.aisrv.local import LocalLinks, train_in_place
 from kaimesh.aisrv.proxy import OnPolicyGate, WorkflowAgent
+from kaimesh.aisrv.renewals import Renewals
 from kaimesh.aisrv.slots import CountedEnv, run_slots
 from kaimesh.contract.agent import Monitor, user_code
-from kaimesh.contract.errors import AgentError, Stopped
+from kaimesh.contract.errors import AgentError, EnvError, Stopped
 from kaimesh.contract.seeds import training_seeds
 from kaimesh.contract.spaces import Spaces
 from kaimesh.contract.user_agent import UserAgent
@@ -102,8 +103,11 @@ class AisrvService:
             self._links.sender.flush(5.0)
             self._links.sender.close()
         for env in self._envs:
-            with environment("close"):
-                env.close()
+            try:
+                with environment("close"):
+                    env.close()
+            except EnvError as error:  # all that it did is stored, and the others are to be closed
+                self._context.logger.warning("at the end, %s", error, exc_info=error.__cause__)
 
     def _make_envs(self) -> tuple[list[Any], Spaces]:
         context, app = self._context, self._context.config.app
@@ -114,12 +118,20 @@ class AisrvService:
             "max_episode_steps": limit,
             "unit_actions": self._user.unit_actions,
         }
+        renewals = Renewals(context.meter, context.stop, context.logger)
         if self._workflow.vectorised:
             groups = 1 if app.algorithm_on_policy_or_off_policy == "on-policy" else min(app.aisrv_env_groups, count)
             sizes = [count // groups + (i < count % groups) for i in range(groups)]
             firsts = [sum(sizes[:i]) for i in range(groups)]
             made = [
-                envs.make_vector(app.app, n, seed=seeds[i : i + n], tell=self._teller(i, count), **arguments)
+                envs.make_vector(
+                    app.app,
+                    n,
+                    seed=seeds[i : i + n],
+                    tell=self._teller(i, count),
+                    renew=renewals.of_group(i),
+                    **arguments,
+                )
                 for i, n in zip(firsts, sizes, strict=True)
             ]
             context.meter.state("starting")

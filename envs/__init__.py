@@ -30,6 +30,13 @@ minigrid      `minigrid:`
 gym           `gym:` and your own
 registry      from `app` to these; one place decides
 vector        the one wrapper around every vector environment
+one_by_one    environments that are stepped one after the other, each made anew alone where it fails
+whole         a vector environment that is made anew as a whole
+renewal       what happens to an episode whose environment fails, and who decides about it
+returned      checks what an environment returned, and says in words what is wrong with it
+trial         plays a few steps with an environment, before a start
+alone         refuses one environment object in two slots
+old_gym       OldGym, for environments with the interface of gym before 0.26
 translation   between gymnasium's spaces and the mesh's arrays
 single        one slot of a vector environment as a gymnasium.Env
 exchanged     what files from somebody else may name
@@ -42,8 +49,10 @@ kaiwu         the environment as Kaiwu's workflows (generation G1) see it
 from kaimesh.envs import realm  # registers kaimesh/Realm-v0 and kaimesh/RealmMini-v0
 from kaimesh.envs.exchanged import unfamiliar
 from kaimesh.envs.interface import EvaluationOption, MeshEnv, Offers
-from kaimesh.envs.registry import ENVIRONMENTS, facade, make, make_vector, offers, spaces_of
+from kaimesh.envs.old_gym import OldGym
+from kaimesh.envs.registry import ENVIRONMENTS, facade, is_built_in, make, make_vector, offers, spaces_of
 from kaimesh.envs.reports import episode_report, for_evaluation, notes
+from kaimesh.envs.trial import try_out
 from kaimesh.envs.vector import featured
 
 __all__ = [
@@ -51,15 +60,18 @@ __all__ = [
     "EvaluationOption",
     "MeshEnv",
     "Offers",
+    "OldGym",
     "episode_report",
     "facade",
     "featured",
     "for_evaluation",
+    "is_built_in",
     "make",
     "make_vector",
     "notes",
     "offers",
     "realm",
     "spaces_of",
+    "try_out",
     "unfamiliar",
 ]

@@ -5,27 +5,23 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.wrappers import TimeLimit
 
 from kaimesh.config.packages import below_kaimesh
 from kaimesh.contract.errors import ConfigError
+from kaimesh.envs.one_by_one import OneByOne, Tell, tell_nobody
+from kaimesh.envs.renewal import Renew
 from kaimesh.envs.single import Single
 from kaimesh.envs.translation import check_spaces
 
 FACTORY = "env_factory"  # the attribute that kaimesh.agent.env_factory sets
-Tell = Callable[[int], None]  # called before an environment is made, with its number, from 1
-
-
-def tell_nobody(number: int) -> None:
-    """For those who do not want to know which environment is being made."""
 
 
 def make_registered(
@@ -54,6 +50,7 @@ def vector_registered(
     max_episode_steps: int,
     render_mode: str | None,
     tell: Tell = tell_nobody,
+    renew: Renew | None = None,
 ) -> VectorEnv:
     """`count` slots: the id's own vector environment where that is the same environment, else one after the other."""
     spec = find(env_id)
@@ -65,8 +62,8 @@ def vector_registered(
         if vectors is not None and _same(vectors, one):
             one.close()
             return vectors
-        return one_after_the_other(count, make, tell, first=one)
-    return one_after_the_other(count, make, tell)
+        return OneByOne(make, count, f"gym:{env_id}", tell, one, renew)
+    return OneByOne(make, count, f"gym:{env_id}", tell, renew=renew)
 
 
 def find(env_id: str) -> EnvSpec:
@@ -176,11 +173,13 @@ def vector_own(
     max_episode_steps: int,
     render_mode: str | None,
     tell: Tell = tell_nobody,
+    renew: Renew | None = None,
 ) -> VectorEnv:
     """`count` slots of a dotted `app`."""
     target = load(app)
     if not is_vector(target):
-        return one_after_the_other(count, partial(make_own, app, env_conf, max_episode_steps, render_mode), tell)
+        make = partial(make_own, app, env_conf, max_episode_steps, render_mode)
+        return OneByOne(make, count, app, tell, renew=renew)
     arguments = _arguments(env_conf, max_episode_steps, render_mode)
     tell(1)
     try:
@@ -209,20 +208,6 @@ def _own_vectors(spec: EnvSpec, count: int, arguments: dict[str, Any]) -> Vector
         return gymnasium.make_vec(spec, count, vectorization_mode="vector_entry_point", **arguments)
     except TypeError:  # the single environment has already been made with the same
         return None
-
-
-def one_after_the_other(
-    count: int, make: Callable[[], gymnasium.Env], tell: Tell = tell_nobody, first: gymnasium.Env | None = None
-) -> VectorEnv:
-    """`count` slots of what `make` returns; `first`, where there is one, is the first of them."""
-    made = [first] if first is not None else []
-    numbers = itertools.count(1)
-
-    def slot() -> gymnasium.Env:
-        tell(next(numbers))
-        return made.pop() if made else make()
-
-    return SyncVectorEnv([slot] * count, autoreset_mode=AutoresetMode.NEXT_STEP)
 
 
 def _same(vectors: VectorEnv, one: gymnasium.Env) -> bool:

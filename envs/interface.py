@@ -7,7 +7,7 @@ instance; `Offers.of` reads them once, and no other code looks at them:
 
 | key of `metadata` | value |
 |---|---|
-| `legal_actions` | true if every info has "legal_act", bool `[A]`: which actions are allowed now |
+| `legal_actions` | true if every info has "legal_act": for each action a bool, or 0 or 1, whether it is allowed now |
 | `slot_seeds` | true if `reset` of a vector environment takes a list of seeds, one for each slot |
 | `frame_stack` | K, if an observation is a stack `[K, ...]` of the K newest frames (contract/stacking) |
 | `parts` | the `kaimesh.agent.Part`s of an observation that is flat bytes |
@@ -55,8 +55,9 @@ class MeshEnv(Protocol):
 
     app: its name in the configuration. offers: what it declares of itself. spaces: what a network sees of it.
 
-    After every reset and step: `legal_actions`, bool `[N, A]`, or None where the environment forbids no action; and
-    `true_rewards`, float32 `[N]`, the rewards before any clipping or shaping. An episode's return is the sum of these.
+    After every reset and step: `legal_actions`, bool `[N, A]`, or None where the environment forbids no action;
+    `true_rewards`, float32 `[N]`, the rewards before any clipping or shaping, whose sum is an episode's return; and
+    `aborted`, bool `[N]`, the slots whose environment failed in this step, or None: none did (envs/renewal).
     """
 
     app: str
@@ -79,6 +80,10 @@ class MeshEnv(Protocol):
         """float32 `[N]`."""
 
     @property
+    def aborted(self) -> np.ndarray | None:
+        """bool `[N]`, or None."""
+
+    @property
     def render_mode(self) -> str | None:
         """gymnasium's, that it was made with."""
 
@@ -90,7 +95,8 @@ class MeshEnv(Protocol):
         """Starts an episode in every slot; returns observations `[N, ...]` and infos. seed: of all, or of each slot."""
 
     def step(self, actions: np.ndarray) -> Stepped:
-        """Observations `[N, ...]`, rewards float32 `[N]`, terminated and truncated bool `[N]`, infos.
+        """Observations `[N, ...]`, rewards float32 `[N]`, terminated and truncated bool `[N]`, infos. Of environments
+        that are stepped one after the other, infos only hold "legal_act".
 
         A slot whose episode ended in the step before ignores its action, and returns the first observation of the next
         episode with reward 0.

@@ -9,8 +9,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.errors import ConfigError, EnvContractError
 from kaimesh.contract.spaces import Spaces
+from kaimesh.envs import alone, returned
 from kaimesh.envs.interface import Offers
 from kaimesh.envs.translation import Translation
 
@@ -43,6 +44,7 @@ class Facade:
         self._base = (env_conf, max_episode_steps)
         self._built = self._base
         self.env = build(*self._base)
+        alone.claim(self.env, app)
         self._translation = self._translate()
 
     @property
@@ -60,13 +62,18 @@ class Facade:
         wanted = self._merged(usr_conf)
         if wanted != self._built:
             env = self._build(*wanted)
-            self.env.close()
+            self.close()
+            alone.claim(env, self.app)
             self.env, self._built = env, wanted
             self._translation = self._translate()
-        observation, info = self.env.reset(seed=self._seed)
+        try:
+            observation, info = returned.begun(self.env.reset(seed=self._seed))
+            first = self._observation(observation, info, over=False)
+        except (EnvContractError, ValueError, TypeError) as error:
+            raise self._explained(error) from error.__cause__
         self._seed = None  # later episodes go on in the same random stream
         self.score, self.frame_no = 0.0, 0
-        return self._observation(observation, info)
+        return first
 
     def step(self, act: Any, stop_game: bool = False) -> tuple[int, SimpleNamespace, float, int, int, SimpleNamespace]:
         """One step: `(frame_no, obs, score, terminated, truncated, env_info)`.
@@ -79,14 +86,18 @@ class Facade:
         action = self._translation.actions(np.asarray(act).reshape(1, -1)[:, 0] if self._discrete else [np.ravel(act)])[
             0
         ]
-        observation, reward, terminated, truncated, info = self.env.step(action)
+        try:
+            given, reward, terminated, truncated, info = returned.stepped(self.env.step(action))
+            observation = self._observation(given, info, bool(terminated or truncated))
+        except (EnvContractError, ValueError, TypeError) as error:
+            raise self._explained(error) from error.__cause__
         reward = float(reward)
         self.frame_no += 1
         self.score += reward
         game_info = SimpleNamespace(score=reward, total_score=self.score, step_no=self.frame_no)
         return (
             self.frame_no,
-            self._observation(observation, info),
+            observation,
             reward,
             int(terminated),
             int(truncated or stop_game),
@@ -99,6 +110,7 @@ class Facade:
 
     def close(self) -> None:
         """Closes the environment."""
+        alone.release(self.env)
         self.env.close()
 
     def _merged(self, usr_conf: Mapping[str, Any] | None) -> tuple[dict[str, Any], int]:
@@ -115,14 +127,30 @@ class Facade:
 
     def _translate(self) -> Translation:
         self._discrete = isinstance(self.env.action_space, gymnasium.spaces.Discrete)
+        self._shape = self.env.observation_space.shape
         spaces = self.env.observation_space, self.env.action_space
         return Translation(*spaces, self.app, unit_actions=self._unit_actions)
 
-    def _observation(self, observation: Any, info: Mapping[str, Any]) -> SimpleNamespace:
+    def _observation(self, observation: Any, info: Mapping[str, Any], over: bool) -> SimpleNamespace:
+        if np.shape(observation) != self._shape:
+            returned.check_observation(observation, self.env.observation_space)
         feature = self._translation.observations(np.asarray(observation)[None])[0]
         legal = info.get("legal_act")
         if legal is None:
             legal = np.ones(self._translation.action_size if self._discrete else 0, np.int64)
+        elif self._discrete:
+            legal = returned.mask(legal, self._translation.action_size)
+            if not (over or legal.any()):
+                raise EnvContractError(returned.NO_CHOICE)
         return SimpleNamespace(
             feature=feature.astype(np.float32).reshape(-1), legal_act=[int(allowed) for allowed in legal]
         )
+
+    def _explained(self, error: Exception) -> Exception:
+        """`error`, or where what the environment returned is its reason, an error that says so."""
+        try:
+            if not isinstance(error, EnvContractError) and not self.frame_no:
+                returned.check_interface(self.env)
+        except EnvContractError as wrong:
+            return returned.of(self.app, wrong).with_traceback(error.__traceback__)
+        return returned.of(self.app, error)

@@ -33,6 +33,8 @@ from gymnasium.vector import VectorEnv
 from kaimesh.contract.errors import ConfigError
 from kaimesh.contract.spaces import Part
 from kaimesh.envs import gym
+from kaimesh.envs.one_by_one import OneByOne, Tell, tell_nobody
+from kaimesh.envs.renewal import Renew
 
 PREFIX = "MiniGrid-"
 _SUCCESS_RETURN = 0.05  # below any solved episode's return, which is 1 - 0.9 x the share of its steps that were used
@@ -89,10 +91,12 @@ def vector_minigrid(
     env_conf: dict[str, Any],
     max_episode_steps: int,
     render_mode: str | None,
-    tell: gym.Tell = gym.tell_nobody,
+    tell: Tell = tell_nobody,
+    renew: Renew | None = None,
 ) -> VectorEnv:
     """`count` slots of it."""
-    return gym.one_after_the_other(count, partial(make_minigrid, name, env_conf, max_episode_steps, render_mode), tell)
+    make = partial(make_minigrid, name, env_conf, max_episode_steps, render_mode)
+    return OneByOne(make, count, f"minigrid:{name}", tell, renew=renew)
 
 
 def _find(name: str) -> str:

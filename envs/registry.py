@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -21,10 +22,13 @@ from kaimesh.envs import gym
 from kaimesh.envs.interface import Offers, Seed
 from kaimesh.envs.kaiwu import Facade
 from kaimesh.envs.minigrid import PREFIX, make_minigrid, vector_minigrid
+from kaimesh.envs.one_by_one import OneByOne, Tell, tell_nobody
 from kaimesh.envs.procgen import Procgen
+from kaimesh.envs.renewal import Renew
 from kaimesh.envs.single import Single
 from kaimesh.envs.translation import Translation
 from kaimesh.envs.vector import FeaturedVectorEnv, MeshVectorEnv
+from kaimesh.envs.whole import Whole
 
 # What stands before the colon of an app that is not a module of one's own.
 KINDS = ("gym", "ale", "procgen", "minigrid")
@@ -50,36 +54,50 @@ def make_vector(
     max_episode_steps: int = 0,
     render_mode: str | None = None,
     unit_actions: bool = False,
-    tell: gym.Tell = gym.tell_nobody,
+    tell: Tell = tell_nobody,
+    renew: Renew | None = None,
 ) -> MeshVectorEnv:
     """`count` slots of `app` in NEXT_STEP mode, on the fastest vectorisation that it has.
 
     env_conf: keyword arguments of the environment. seed: of the first reset, of all slots or of each.
     max_episode_steps: episodes are truncated there; 0 leaves the environment's own limit. unit_actions: `step` scales
     continuous actions to their bounds (contract/scaling). tell: called before each environment is made, with its number
-    from 1; once, where all are made at once.
+    from 1; once, where all are made at once. renew: decides about environments that fail (envs/renewal); None: their
+    errors pass through.
     Raises ConfigError: an unknown name (with the nearest known), arguments that it does not take, spaces that the mesh
     cannot carry.
     """
-    conf = dict(env_conf or {})
-    kind, name = resolve(app)
-    clip = False
-    vector: VectorEnv
-    if kind == "gym":
-        vector = gym.vector_registered(name, count, conf, max_episode_steps, render_mode, tell)
-    elif kind == "ale":
-        tell(1)
-        from kaimesh.envs.atari import vector_atari  # the emulator is loaded where it is used
-
-        vector, clip = vector_atari(name, count, conf, max_episode_steps, render_mode)
-    elif kind == "procgen":
-        tell(1)
-        vector = _procgen(name, count, conf, max_episode_steps, render_mode)
-    elif kind == "minigrid":
-        vector = vector_minigrid(name, count, conf, max_episode_steps, render_mode, tell)
-    else:
-        vector = gym.vector_own(name, count, conf, max_episode_steps, render_mode, tell)
+    build = partial(_vector, app, count, dict(env_conf or {}), max_episode_steps, render_mode, tell, renew)
+    vector, clip = build()
+    if renew is not None and not isinstance(vector, OneByOne):
+        vector = Whole(vector, lambda: build()[0], app, renew)
     return MeshVectorEnv(vector, app, seed=seed, clip_rewards=clip, unit_actions=unit_actions)
+
+
+def _vector(
+    app: str,
+    count: int,
+    conf: dict[str, Any],
+    max_episode_steps: int,
+    render_mode: str | None,
+    tell: Tell,
+    renew: Renew | None,
+) -> tuple[VectorEnv, bool]:
+    """As `make_vector`, without the mesh's wrapper, and whether that is to clip rewards."""
+    kind, name = resolve(app)
+    slots = (name, count, conf, max_episode_steps, render_mode)
+    if kind == "gym":
+        return gym.vector_registered(*slots, tell, renew), False
+    if kind == "minigrid":
+        return vector_minigrid(*slots, tell, renew), False
+    if kind == "own":
+        return gym.vector_own(*slots, tell, renew), False
+    tell(1)
+    if kind == "procgen":
+        return _procgen(*slots), False
+    from kaimesh.envs.atari import vector_atari  # the emulator is loaded where it is used
+
+    return vector_atari(*slots)
 
 
 def make(
@@ -159,6 +177,11 @@ def maker(app: str) -> Callable[..., object]:
     point = spec.vector_entry_point or spec.entry_point
     assert point is not None, spec  # gymnasium registers nothing without one
     return load_env_creator(point) if isinstance(point, str) else point
+
+
+def is_built_in(app: str) -> bool:
+    """Whether kaimesh itself says what environments of `app` do. Raises ConfigError: there are none."""
+    return app in ENVIRONMENTS or resolve(app)[0] not in ("gym", "own")
 
 
 def offers(app: str) -> Offers:

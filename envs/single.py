@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv
+
+from kaimesh.envs import returned
 
 
 class Single(gymnasium.Env[np.ndarray, Any]):
@@ -25,12 +28,12 @@ class Single(gymnasium.Env[np.ndarray, Any]):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """The first observation of a new episode."""
         super().reset(seed=seed)
-        observations, infos = self.vector.reset(seed=seed, options=options)
+        observations, infos = returned.begun(self.vector.reset(seed=seed, options=options))
         return observations[0], _first(infos)
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One step; after the last one of an episode, call `reset`."""
-        observations, rewards, terminated, truncated, infos = self.vector.step(np.asarray([action]))
+        observations, rewards, terminated, truncated, infos = returned.stepped(self.vector.step(np.asarray([action])))
         return observations[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), _first(infos)
 
     def render(self) -> Any:
@@ -43,5 +46,5 @@ class Single(gymnasium.Env[np.ndarray, Any]):
         self.vector.close()
 
 
-def _first(infos: dict[str, Any]) -> dict[str, Any]:
+def _first(infos: Mapping[str, Any]) -> dict[str, Any]:
     return {name: values[0] for name, values in infos.items() if not name.startswith("_")}

@@ -81,11 +81,13 @@ class Translation:
 
     def observations(self, observations: Any) -> np.ndarray:
         """`[N, ...]` of `obs_dtype`, from what a vector environment returned; copied only where that is needed."""
-        if self._one_hot is not None:
-            one_hot: np.ndarray = self._one_hot[np.asarray(observations) - self._obs_start]
-            return one_hot
         if self._width:
             places = np.asarray(observations) - self._obs_start  # [N]
+            if places.min() < 0:  # which would count from the end
+                raise IndexError(f"{places.min() + self._obs_start} is below {self._obs_start}")
+            if self._one_hot is not None:
+                one_hot: np.ndarray = self._one_hot[places]
+                return one_hot
             wide = np.zeros((len(places), self._width), np.float32)
             wide[np.arange(len(places)), places] = 1.0
             return wide

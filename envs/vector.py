@@ -1,4 +1,7 @@
-"""The one wrapper around every vector environment: the mesh's dtypes, bounds, legal actions, seeds and true scores."""
+"""The one wrapper around every vector environment: the mesh's dtypes, bounds, legal actions, seeds and true scores.
+
+What an environment returned is checked here; see envs/renewal for what happens where it cannot be used.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,17 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrap
 from gymnasium.vector.utils import batch_space
 
 from kaimesh.contract.agent import Featured, Features, user_code
-from kaimesh.contract.errors import AgentError, ConfigError
+from kaimesh.contract.errors import AgentError, ConfigError, EnvContractError
+from kaimesh.contract.finite import surely_finite
 from kaimesh.contract.spaces import Spaces
-from kaimesh.envs.interface import LEGAL_ACTIONS, Infos, MeshEnv, Offers, Seed, Stepped
+from kaimesh.envs import alone, returned
+from kaimesh.envs.interface import Infos, MeshEnv, Offers, Seed, Stepped
+from kaimesh.envs.one_by_one import OneByOne
+from kaimesh.envs.renewal import Renewing
 from kaimesh.envs.translation import Translation
+from kaimesh.envs.whole import Whole
+
+Wrong = dict[int, EnvContractError]  # by slot
 
 
 class MeshVectorEnv(VectorWrapper):
@@ -49,10 +59,16 @@ class MeshVectorEnv(VectorWrapper):
         self.spaces = self.translation.spaces(self.offers.legal_actions)._replace(parts=self.offers.parts)
         self.legal_actions: np.ndarray | None = None  # [N, A]
         self.true_rewards = np.zeros(env.num_envs, np.float32)  # [N]
+        self.aborted: np.ndarray | None = None  # [N]
         self._declares_legal = self.offers.legal_actions
         self._seed, self._clip = seed, clip_rewards
-        self._seeds_each = self.offers.slot_seeds or isinstance(env, SyncVectorEnv)
+        self._seeds_each = self.offers.slot_seeds or isinstance(env.unwrapped, SyncVectorEnv)
         self._step = env.step
+        self._shape = (env.num_envs, *self.translation.obs_shape)
+        self._renewing: Renewing | None = env if isinstance(env, OneByOne | Whole) else None
+        self._last = np.empty(0)  # the newest observations
+        if not isinstance(env, OneByOne):  # which does it for each slot
+            alone.claim(env, app)
 
     def reset(self, *, seed: Seed = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, Infos]:
         """Observations `[N, ...]` and infos.
@@ -65,30 +81,95 @@ class MeshVectorEnv(VectorWrapper):
         if isinstance(seed, Sequence):
             seed = list(seed) if self._seeds_each else seed[0]
         observations, infos = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]  # of each slot
-        self.true_rewards = np.zeros(self.env.num_envs, np.float32)
-        if self._declares_legal:
-            self.legal_actions = self._legal(infos)
-        return self.translation.observations(observations), infos
+        self.true_rewards, self.aborted = np.zeros(self.env.num_envs, np.float32), None
+        self._last, wrong = self._seen(observations)
+        if not wrong:
+            wrong = _not_finite(self._last)
+        if self._declares_legal and not wrong:
+            wrong = self._read_legal(infos, None)
+        for error in wrong.values():
+            raise returned.of(self.app, error)
+        returned.check_observation(observations[0], self.env.single_observation_space)
+        return self._last, infos
 
     def step(self, actions: np.ndarray) -> Stepped:
         """Observations `[N, ...]`, rewards float32 `[N]`, terminated and truncated bool `[N]`, infos."""
-        observations, rewards, terminated, truncated, infos = self._step(self.translation.actions(actions))
-        self.true_rewards = rewards = np.asarray(rewards, np.float32)
+        given, rewards, terminated, truncated, infos = self._step(self.translation.actions(actions))
+        observations, wrong = self._seen(given)
+        rewards = np.asarray(rewards, np.float32)
+        if rewards.shape != self._shape[:1]:
+            raise returned.of(self.app, EnvContractError(f"its rewards have the shape {list(rewards.shape)}, not [N]."))
+        if self._declares_legal:
+            wrong = {**wrong, **self._read_legal(infos, terminated | truncated)}
+        if wrong or not (surely_finite(observations) and surely_finite(rewards)):
+            self._refuse({**_not_finite(observations, rewards), **wrong})
+        self.aborted = None if self._renewing is None else self._renewing.aborted
+        if self.aborted is not None:
+            gone = self.aborted
+            observations, rewards = observations.copy(), np.where(gone, np.float32(0), rewards)
+            observations[gone] = self._last[gone]
+            terminated, truncated = terminated & ~gone, truncated | gone
+        self._last = observations
+        self.true_rewards = rewards
         if self._clip:
             rewards = np.clip(rewards, -1.0, 1.0)
-        if self._declares_legal:
-            self.legal_actions = self._legal(infos)
-        return self.translation.observations(observations), rewards, terminated, truncated, infos
+        return observations, rewards, terminated, truncated, infos
 
-    def _legal(self, infos: Infos) -> np.ndarray:
-        legal = infos.get("legal_act")
-        if legal is None or not infos.get("_legal_act", np.ones(1, bool)).all():
-            raise ConfigError(
-                f"{self.app} declares {LEGAL_ACTIONS} in its metadata, but an info had no 'legal_act'; the agent would "
-                "not know which actions are allowed. Return info['legal_act'], bool "
-                f"[{self.translation.action_size}], from every reset and step."
-            )
-        return np.asarray(legal, bool).reshape(self.env.num_envs, self.translation.action_size)
+    def close(self, **kwargs: Any) -> None:
+        """Closes the environment."""
+        alone.release(self.env)
+        super().close(**kwargs)
+
+    def _seen(self, given: Any) -> tuple[np.ndarray, Wrong]:
+        """Observations `[N, ...]` of the mesh's dtype; the last ones, where they cannot be made of `given`."""
+        try:
+            observations = self.translation.observations(given)
+            if observations.shape == self._shape:
+                return observations, {}
+            text = f"have the shape {list(observations.shape)}, but {list(self._shape)} is what the spaces say"
+        except (ValueError, TypeError, IndexError) as error:
+            text = f"are none of the observation_space {self.env.single_observation_space} ({error})"
+        wrong = EnvContractError(f"its observations {text}; a network would be built for something else. Correct them.")
+        return self._last, dict.fromkeys(range(self.env.num_envs), wrong)
+
+    def _read_legal(self, infos: Infos, over: np.ndarray | None) -> Wrong:
+        """Sets `legal_actions`; returns what is wrong with them.
+
+        over: bool `[N]`, the slots whose episode has just ended, where nothing needs to be allowed.
+        """
+        count, partly = self.env.num_envs, infos.get("_legal_act")
+        try:
+            if partly is not None and not np.all(partly):
+                infos = {}
+            self.legal_actions, wrong = returned.masks(returned.mask_of(infos), count, self.translation.action_size)
+        except EnvContractError as error:
+            self.legal_actions = np.ones((count, self.translation.action_size), bool)
+            return dict.fromkeys(range(count), error)
+        some = self.legal_actions.any(axis=1)
+        if not some.all():
+            none = ~some if over is None else ~some & ~over
+            wrong |= dict.fromkeys(np.flatnonzero(none).tolist(), EnvContractError(returned.NO_CHOICE))
+        return wrong
+
+    def _refuse(self, wrong: Wrong) -> None:
+        """Aborts these slots. Raises the error where nobody makes environments anew."""
+        named = {i: returned.of(self.app, error) for i, error in wrong.items()}
+        if self._renewing is not None:
+            self._renewing.abort(named)
+        else:
+            for error in named.values():
+                raise error
+
+
+def _not_finite(observations: np.ndarray, rewards: np.ndarray | None = None) -> Wrong:
+    """What is wrong with the slots that have a number which is NaN or infinite."""
+    wrong: Wrong = {}
+    for what, column in (("an observation", observations), ("a reward", rewards)):
+        if column is not None and column.dtype.kind == "f":
+            for i in np.flatnonzero(~np.isfinite(column).reshape(len(column), -1).all(axis=1)).tolist():
+                value = float(column[i][~np.isfinite(column[i])].reshape(-1)[0])
+                wrong[i] = EnvContractError(f"{what} holds {value}; {returned.NOT_FINITE}")
+    return wrong
 
 
 class FeaturedVectorEnv(VectorWrapper):
@@ -122,6 +203,11 @@ class FeaturedVectorEnv(VectorWrapper):
     def true_rewards(self) -> np.ndarray:
         """As MeshVectorEnv's."""
         return self._mesh_env.true_rewards
+
+    @property
+    def aborted(self) -> np.ndarray | None:
+        """As MeshVectorEnv's."""
+        return self._mesh_env.aborted
 
     def reset(self, *, seed: Seed = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, Infos]:
         """Features `[N, F]` and infos. seed: as MeshVectorEnv's."""

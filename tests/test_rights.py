@@ -368,9 +368,7 @@ def test_a_process_shows_its_roles_token_and_checks_with_the_mesh_token(ports: P
         Monitor(context)
 
 
-@pytest.mark.parametrize(
-    "shown", [b"\xff", b"aisrv.\xed\xa0\x80", b"aisrv." + "\u0663".encode() * 64, b"\0" * 4096]
-)
+@pytest.mark.parametrize("shown", [b"\xff", b"aisrv.\xed\xa0\x80", b"aisrv." + "\u0663".encode() * 64, b"\0" * 4096])
 def test_bytes_that_are_no_text_are_nobodys(shown: bytes) -> None:
     with pytest.raises(Refused, match="wrong token"):
         Gate(TOKEN).caller(shown)

@@ -57,6 +57,13 @@ class EnvError(MeshError):
     """An environment raised. A game server may be the cause, so the process is restarted, up to max_restarts times."""
 
 
+class EnvContractError(ConfigError):
+    """An environment returned what no environment may return, such as an observation of another shape than its space.
+
+    A restart would change nothing.
+    """
+
+
 class SampleError(AgentError):
     """A sample or an observation has fields, shapes or dtypes other than declared, or values that are not finite."""
 

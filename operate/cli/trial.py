@@ -1,4 +1,4 @@
-"""Builds the environment once, before anything is written or started, in a process of its own: it may crash."""
+"""Builds the environment and tries it out before anything is written or started, in a process of its own."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ class Trial:
             "app": app.app,
             "env_conf": app.env_conf,
             "max_episode_steps": app.max_episode_steps,
+            "slots": app.aisrv_connect_to_kaiwu_env_count,
             "features": config.hyper.get("features", "none") if is_ours(config.algo.package) else "none",
         }
         if resumed is not None:
@@ -59,7 +60,7 @@ class Trial:
                     raise ConfigError(
                         f"{self._subject()} cannot be started: {answer['error'].rstrip()}\nNothing was started."
                     )
-                return ""
+                return str(answer.get("note", ""))
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         raise ConfigError(
             f"{self._subject()} ended the process that built it ({how}), so every aisrv would end, too. Nothing was "

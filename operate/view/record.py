@@ -75,6 +75,7 @@ def write_result(run: RunDir, mesh: Mapping[str, Any], final: Totals, now: float
         "model_version": final.model_version,
         "policy_lag_mean": final.policy_lag_mean,
         "samples_lost": final.samples_lost,
+        "env_restarts": final.env_restarts,
         "wall_s": now - mesh["started"],
         "up_s": now - mesh["up"] if mesh.get("up") else None,
         "reason": mesh["reason"],

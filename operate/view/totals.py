@@ -27,6 +27,7 @@ class Totals(NamedTuple):
     policy_lag: float | None = None
     policy_lag_mean: float | None = None
     samples_lost: int = 0
+    env_restarts: int = 0
 
 
 def shown(total: Totals) -> list[tuple[str, str]]:
@@ -40,6 +41,7 @@ def shown(total: Totals) -> list[tuple[str, str]]:
         ("model", "-" if total.model_version is None else f"{total.model_version:,}"),
         ("policy lag", "-" if total.policy_lag is None else f"{total.policy_lag:.1f}"),
         ("samples lost", f"{total.samples_lost:,}"),
+        *([("environments made anew", f"{total.env_restarts:,}")] if total.env_restarts else []),
     ]
 
 
@@ -85,6 +87,7 @@ def totals(statuses: Mapping[str, Mapping[str, Any]], now: float) -> Totals:
         policy_lag=max(lags, default=None),
         policy_lag_mean=_sum(everything, "counters", "policy_lag_sum") / lag_count if lag_count else None,
         samples_lost=_count(everything, "counters", "samples_lost"),
+        env_restarts=_count(everything, "counters", "env_restarts"),
     )
 
 

@@ -29,7 +29,7 @@ class Counter(gym.vector.VectorEnv):
         self.num_envs = n
         self.offers = envs.Offers("counter")
         self.spaces = Spaces((2,), "<f4", "discrete", 200)
-        self.legal_actions = None
+        self.legal_actions = self.aborted = None
         self._age = np.zeros(n, np.int64)
         self._done = np.zeros(n, bool)
         self.actions: list[np.ndarray] = []
