@@ -28,7 +28,7 @@ if __name__ == "__main__":
     venv = Path(__file__).resolve().parent / ".venv"
     if (venv / "bin/python").exists() and Path(sys.prefix) != venv:
         os.execv(venv / "bin/python", [str(venv / "bin/python"), *sys.argv])
-    from kaimesh.operate.serial import main
+    from kaimesh.operate.train_test import main
     from kaimesh.process.guarded import guarded
 
     code = guarded(lambda: main(algorithm_name, __doc__), "train_test")

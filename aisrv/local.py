@@ -25,10 +25,10 @@ from kaimesh.process.turn import Turn
 from kaimesh.training import Training, checkpoint
 
 
-def train_in_place(user: UserAgent, context: Context) -> Training:
+def train_in_place(user: UserAgent, context: Context, learned: Callable[[], None] = lambda: None) -> Training:
     """Replaces the agent's methods as described above, then resumes, preloads or begins a training.
 
-    Returns the training; the caller closes it.
+    learned: called after each learn. Returns the training; the caller closes it.
     """
     agent: Any = user.agent
     load = agent.load_model
@@ -62,6 +62,7 @@ def train_in_place(user: UserAgent, context: Context) -> Training:
         with training_turn("learn"):
             metrics = training.learn(list_sample_data)
             training.dump_if_due()
+            learned()
         agent.train_count = training.train_count
         return metrics
 

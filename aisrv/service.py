@@ -54,9 +54,17 @@ class NoAgent:
 
 
 class AisrvService:
-    """One aisrv process. make_links: makes the connections, over the network or in one process (train_test.py)."""
+    """One aisrv process. make_links: makes the connections, over the network or in one process (train_test.py).
 
-    def __init__(self, context: Context, make_links: Callable[[Context, Spaces], Links] = RemoteLinks) -> None:
+    learned: called after each learn of local mode.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        make_links: Callable[[Context, Spaces], Links] = RemoteLinks,
+        learned: Callable[[], None] = lambda: None,
+    ) -> None:
         self._context = context
         app = context.config.app
         self._monitor = WorkflowMonitor(context)
@@ -72,7 +80,7 @@ class AisrvService:
         self._links: Links | None = None
         self._training: Training | None = None
         if app.wrapper_type == "local":
-            self._training = train_in_place(self._user, context)
+            self._training = train_in_place(self._user, context, learned)
             links = LocalLinks(self._user, self._training)
             vectorised = self._workflow.vectorised
             self._agents: list[Any] = self._linked(links) if vectorised else [self._user.agent for _ in self._envs]

@@ -2,10 +2,13 @@
 to show says so in its metadata.
 
 evaluate   tools/evaluate.sh
+scene      the environment as an evaluation plays it
+players    who plays: a model, or chance
 options    what one environment's evaluation takes on the command line
 models     which model is meant
 episodes   the loop over episodes, for vectorised and for Kaiwu-style agents
 progress   how far it is
+modes      whether sampled actions do better than the likeliest ones, or worse
 figures    what is said about them, as numbers and as words
 picture    the same as a PNG
 recording  an episode in a file

@@ -3,36 +3,89 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from kaimesh.arena.recording import Recording
 from kaimesh.contract.errors import ConfigError
 from kaimesh.envs.registry import make_vector
+from kaimesh.envs.vector import MeshVectorEnv
 
+PICTURES = "rgb_array"  # the render mode
 TOLERANCE = 1e-3  # between two scores that count as equal; a facade may have added the rewards in another order
+
+
+def environment(
+    app: str, env_conf: Mapping[str, Any], max_episode_steps: int, *, draws: bool, unit_actions: bool = False
+) -> MeshVectorEnv:
+    """One slot. draws: it makes pictures. Raises ConfigError: no such environment, or it cannot draw here."""
+    limit = {"max_episode_steps": max_episode_steps}
+    make = partial(make_vector, app, 1, env_conf=env_conf, **limit, unit_actions=unit_actions)
+    if not draws:
+        return make()
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame draws without a window
+    try:
+        return make(render_mode=PICTURES)
+    except ConfigError as error:
+        if not isinstance(error.__cause__, TypeError) or "render_mode" not in str(error.__cause__):
+            raise
+        raise _draws_none(app, "it takes no argument render_mode") from error
+    except Exception as error:  # of its own code or of the library that draws, without a display for instance
+        raise _draws_none(app, f"{type(error).__name__}: {error}") from error
+
+
+def picture_of(env: MeshVectorEnv) -> np.ndarray:
+    """What is seen now, uint8 `[H, W, 3]`. Raises ConfigError: the environment draws no pictures."""
+    try:
+        pictures = env.render()
+        picture = None if pictures is None else np.asarray(pictures[0])
+    except Exception as error:  # see `environment`
+        raise _draws_none(env.app, f"render raised {type(error).__name__}: {error}") from error
+    if picture is None or picture.ndim != 3 or picture.shape[2] != 3:
+        kind = "O" if picture is None else picture.dtype.kind
+        got = {"O": "nothing", "U": "text"}.get(kind) or f"{picture.dtype} {list(picture.shape)}"
+        raise _draws_none(env.app, f"render returned {got}")
+    return picture.astype(np.uint8, copy=False)
+
+
+def check_drawing(app: str, env_conf: Mapping[str, Any], max_episode_steps: int, page: bool) -> None:
+    """Raises ConfigError: pictures of `app` are wanted and cannot be drawn. page: as a page, which may need none."""
+    env = environment(app, env_conf, max_episode_steps, draws=True)
+    try:
+        if not page or env.offers.story() is None:
+            env.reset(seed=0)
+            picture_of(env)
+    finally:
+        env.close()
+
+
+def _draws_none(app: str, why: str) -> ConfigError:
+    return ConfigError(
+        f"{app} draws no pictures here ({why}), so there is nothing to show. An environment that draws names "
+        f"{PICTURES!r} in metadata['render_modes'], takes it as the argument render_mode, and returns uint8 [H, W, 3] "
+        "from render(). On a machine without a display, some libraries need xvfb-run or a setting of their own."
+    )
 
 
 class Replay:
     """The episode of a recording, in an environment made for it; iterate over it once.
 
-    draws: make pictures. Raises ConfigError: no such environment, or actions that it does not have.
+    draws: make pictures. Raises ConfigError: no such environment, actions that it does not have, or no pictures.
 
     Iterating yields how many steps were made, from 0, as long as the episode goes on; meanwhile `env` is the vector
     environment, of one slot, `score` the return so far, and `over` whether the episode has ended.
     """
 
     def __init__(self, recording: Recording, *, draws: bool = False) -> None:
-        if draws:
-            os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame draws without a window
         self.recording = recording
-        self.env = make_vector(
+        self.env = environment(
             recording.app,
-            1,
-            env_conf=recording.env_conf,
-            max_episode_steps=recording.max_episode_steps,
-            render_mode="rgb_array" if draws else None,
+            recording.env_conf,
+            recording.max_episode_steps,
+            draws=draws,
             unit_actions=recording.unit_actions,
         )
         self.score, self.steps, self.over = 0.0, 0, False
@@ -55,14 +108,8 @@ class Replay:
                 return
 
     def picture(self) -> np.ndarray:
-        """What is seen now, uint8 `[H, W, 3]`. Raises ConfigError: the environment draws no pictures."""
-        pictures = self.env.render()
-        if pictures is None or pictures[0] is None:
-            raise ConfigError(
-                f"{self.recording.app} draws no pictures (render_mode rgb_array), so there is nothing to show. Show it "
-                "as a page (.html), if it has one, or make the environment draw."
-            )
-        return np.asarray(pictures[0], np.uint8)
+        """See picture_of."""
+        return picture_of(self.env)
 
     def difference(self) -> str:
         """In words, how the episode differs from the recorded one; "" if it does not. For after the last step."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kaimesh.contract.errors import ConfigError, MeshError
+from kaimesh.process.command import interrupted
 
 RETURN, SPEED = "return_mean_100", "env_steps_per_s"
 
@@ -132,4 +133,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interrupted(main))

@@ -8,13 +8,14 @@ from its seed and actions. Shape legend: B episodes that are played at the same 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from kaimesh.contract.agent import user_code
-from kaimesh.contract.answers import check_acts
-from kaimesh.contract.arrays import Batch, Specs
+from kaimesh.contract.answers import added_columns, check_acts
+from kaimesh.contract.arrays import Batch, Columns, Specs
 from kaimesh.contract.kaiwu import KaiwuEnv
 from kaimesh.contract.predicting import Predictor
 from kaimesh.contract.recurrence import RecurrentState
@@ -111,10 +112,18 @@ class VectorisedPlay:
     """Plays an episode in a vector environment of one slot.
 
     env: an envs.MeshEnv, which the agent's features may wrap. state: the agent's recurrent state of one slot.
+    constants: columns `[1, ...]` that each observation has besides.
     """
 
-    def __init__(self, env: MeshEnv, seed: int, report: Callable[[MeshEnv], Report], state: RecurrentState) -> None:
-        self._env, self._seed, self._report = env, seed, report
+    def __init__(
+        self,
+        env: MeshEnv,
+        seed: int,
+        report: Callable[[MeshEnv], Report],
+        state: RecurrentState,
+        constants: Mapping[str, np.ndarray] = MappingProxyType({}),
+    ) -> None:
+        self._env, self._seed, self._report, self._constants = env, seed, report, constants
         self._actions: list[np.ndarray] = []
         self._score = 0.0
         self._state = state
@@ -128,7 +137,7 @@ class VectorisedPlay:
     def row(self) -> dict[str, np.ndarray]:
         """The columns of one observation, each with a leading axis of 1."""
         legal = {} if self._env.legal_actions is None else {"legal_act": self._env.legal_actions}
-        return {"obs": self._observation, **legal, **self._state.columns}
+        return {"obs": self._observation, **legal, **self._state.columns, **self._constants}
 
     def step(self, act: Batch) -> bool:
         """See Play. act: the agent's answer, one row."""
@@ -152,22 +161,41 @@ class Vectorised:
     """A Player for a vectorised agent.
 
     make: makes an environment of one slot. report: the environment's own numbers about an episode that is over.
+    sampled_slots: 0: acts by `exploit`; above 0: by `predict`, each episode as one of so many slots of a training.
     """
 
-    def __init__(self, user: UserAgent, make: Callable[[], MeshEnv], report: Callable[[MeshEnv], Report]) -> None:
-        self._user, self._make, self._report = user, make, report
+    def __init__(
+        self,
+        user: UserAgent,
+        make: Callable[[], MeshEnv],
+        report: Callable[[MeshEnv], Report],
+        *,
+        sampled_slots: int = 0,
+    ) -> None:
+        self._user, self._make, self._report, self._slots = user, make, report, sampled_slots
+        self._where = f"{user.name}.{_method(sampled_slots > 0)}"
         self._predictor = Predictor(user)
 
     def start(self, seed: int) -> VectorisedPlay:
         """See Player."""
-        return VectorisedPlay(self._make(), seed, self._report, RecurrentState(self._user.recurrent, 1))
+        state = RecurrentState(self._user.recurrent, 1)
+        return VectorisedPlay(self._make(), seed, self._report, state, self._constants(seed))
 
     def act(self, plays: Sequence[VectorisedPlay]) -> list[Batch]:
         """See Player."""
         batch = Batch.concatenate([Batch(one.row()) for one in plays])
-        acts = self._predictor.answer(_padded(batch, self._user), len(batch), exploit=True)
-        check_acts(acts.columns, plays[0].spaces, f"{self._user.name}.exploit")
+        acts = self._predictor.answer(_padded(batch, self._user), len(batch), exploit=not self._slots)
+        check_acts(acts.columns, plays[0].spaces, self._where)
         return [acts[i : i + 1] for i in range(len(plays))]
+
+    def _constants(self, seed: int) -> Columns:
+        """What `predict` sees of its slot, such as how much this slot explores: seeds in a row take slots in turn."""
+        if not self._slots or self._user.slotted is None:
+            return {}
+        where = f"{self._user.name}.slot_columns"
+        with user_code(where):
+            columns = self._user.slotted.slot_columns(np.array([seed % self._slots]), self._slots)
+        return added_columns(columns, 1, where)
 
 
 class KaiwuPlay:
@@ -197,11 +225,21 @@ class KaiwuPlay:
 class Kaiwu:
     """A Player for a Kaiwu-style agent: calls observation_process, exploit, action_process.
 
-    make: makes a facade whose first reset has the given seed. report: see Vectorised.
+    make: makes a facade whose first reset has the given seed. report: see Vectorised. sampled: calls `predict` in place
+    of `exploit`.
     """
 
-    def __init__(self, user: UserAgent, make: Callable[[int], KaiwuEnv], report: Callable[[Any], Report]) -> None:
+    def __init__(
+        self,
+        user: UserAgent,
+        make: Callable[[int], KaiwuEnv],
+        report: Callable[[Any], Report],
+        *,
+        sampled: bool = False,
+    ) -> None:
         self._user, self._make, self._report = user, make, report
+        self._where = f"Agent.{_method(sampled)}"
+        self._sampled = sampled
         self._observe: Callable[[Any], Any] = user.observe or (lambda raw_obs: raw_obs)
         self._act: Callable[[Any], Any] = user.act or (lambda act_data: act_data.action)
         self._specs: Specs | None = None
@@ -216,11 +254,16 @@ class Kaiwu:
             rows = [self._observe(one.raw_obs) for one in plays]
         self._specs = self._specs or Specs.of_object(rows[0])
         batch = Batch(Batch.of(rows, self._specs).columns, protocol("ObsData"))
-        with user_code("Agent.exploit"):
-            answer = self._user.agent.exploit(_padded(batch, self._user))
+        with user_code(self._where):
+            choose = self._user.agent.predict if self._sampled else self._user.agent.exploit
+            answer: Any = choose(_padded(batch, self._user))
         acts = answer[0] if isinstance(answer, tuple) else answer  # (list, model version) in generation G2
         with user_code("action_process"):
             return [self._act(acts[i]) for i in range(len(plays))]
+
+
+def _method(sampled: bool) -> str:
+    return "predict" if sampled else "exploit"
 
 
 def _padded(batch: Batch, user: UserAgent) -> Batch:

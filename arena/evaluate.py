@@ -1,8 +1,8 @@
 """Plays episodes with a trained model and prints how good it is: `./tools/evaluate.sh --episodes 100 --model latest`.
 
-Actions come from the agent's `exploit`. Episode e has an environment of its own with the seed `--seed` + e, so that all
-models play the same episodes; no environment of a training has one of these seeds (contract/seeds). See arena/figures
-for the numbers, and envs/reports for those that an environment adds.
+Actions come from the agent's `exploit`, or with `--sample` from its `predict`. Episode e has an environment of its own
+with the seed `--seed` + e, so that all models play the same episodes; no environment of a training has one of these
+seeds (contract/seeds). See arena/figures for the numbers, and envs/reports for those that an environment adds.
 """
 
 from __future__ import annotations
@@ -14,153 +14,125 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from kaimesh import ROOT, envs
-from kaimesh.arena import Episode, Model, find_model, options
-from kaimesh.arena.episodes import Kaiwu, Player, Vectorised, Watch, play
+from kaimesh.arena import Episode, find_model, modes, options
+from kaimesh.arena.again import check_drawing
+from kaimesh.arena.episodes import play
 from kaimesh.arena.figures import statistics, words
+from kaimesh.arena.players import RANDOM, Contestant, chance, trained
 from kaimesh.arena.progress import follow
 from kaimesh.arena.recording import Recording
-from kaimesh.config import App, Config, load, trust
+from kaimesh.arena.scene import Scene
+from kaimesh.config import App, Config, caller, load, trust
 from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.packages import find_own_code
 from kaimesh.config.reading import parse, read
-from kaimesh.contract.agent import called_exit, user_code
-from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, ConfigError, MeshError
-from kaimesh.contract.kaiwu import KaiwuEnv
+from kaimesh.contract.agent import called_exit
+from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_OK, ConfigError, MeshError
 from kaimesh.contract.seeds import evaluation_seeds
-from kaimesh.contract.user_agent import UserAgent
-from kaimesh.process.agents import make_agent, workflow_of
 from kaimesh.process.guarded import guarded
 from kaimesh.process.life import set_threads
-from kaimesh.process.logs import configure as configure_logging
 from kaimesh.process.run_dir import RunDir, runs_dir
 
-CALLER_VARIABLE = "KAIMESH_FROM"  # the folder where the user typed the command; tools/*.sh change to the checkout
 PICTURES = (".png", ".svg", ".pdf")
 FILMS = (".gif", ".mp4", ".html")
 MOST_STEPS = 30_000  # of an episode, by default: a whole game of Atari has 27,000
 SEED = 1_000_003
 
 
-class Evaluation:
-    """An agent with a model, and the environment in which it is evaluated.
-
-    changes: keys of env_conf that replace the configuration's. `notes`: sentences on other differences from training.
-    """
-
-    def __init__(self, config: Config, model: Model, changes: Mapping[str, Any]) -> None:
-        self.config, self.model = config, model
-        self.app, self.limit = config.app.app, config.app.max_episode_steps
-        trained = dict(config.app.env_conf)
-        fair = envs.for_evaluation(self.app, trained)
-        self.env_conf = {**fair, **changes}
-        self.notes = [
-            f"played with {key} = {value!r}; training had {trained.get(key)!r}"
-            for key, value in fair.items()
-            if key in trained and value != trained[key] and key not in changes
-        ]
-        self.notes += envs.notes(self.app)
-        self._user = self._new_agent()
-        self._prepare()
-
-    def play(self, episodes: int, seed: int, most_steps: int, watch: Watch) -> Iterator[Episode]:
-        """Plays `episodes` episodes with the seeds from `seed` on; yields them in the order in which they end.
-
-        most_steps, watch: see kaimesh.arena.episodes.play.
-        """
-        player: Player
-        if workflow_of(self.config).vectorised:
-            player = Vectorised(self._user, self._make_slot, envs.episode_report)
-        else:
-            player = Kaiwu(self._user, self._make_facade, envs.episode_report)
-        yield from play(player, evaluation_seeds(seed, episodes), most_steps, watch)
-
-    def recording(self, episode: Episode) -> Recording:
-        """The recording from which `episode` can be repeated."""
-        player = f"{self.config.algo.name}, model {self.model.id}"
-        unit = self._user.unit_actions and episode.actions.ndim == 2
-        return Recording(
-            self.app, self.env_conf, self.limit, episode.seed, episode.actions, episode.score, player, unit
-        )
-
-    def threshold(self) -> float | None:
-        """The least return with which an episode counts as a success; None: the environment names none."""
-        env = envs.make(self.app, env_conf=self.env_conf)
-        env.close()
-        registered = env.spec.reward_threshold if env.spec else None
-        declared = envs.Offers.of(env.metadata, self.app).success_return
-        return registered if declared is None else declared
-
-    def _make_slot(self) -> envs.MeshEnv:
-        unit = self._user.unit_actions
-        made = envs.make_vector(self.app, 1, env_conf=self.env_conf, max_episode_steps=self.limit, unit_actions=unit)
-        return envs.featured(made, self._user.featured)
-
-    def _make_facade(self, seed: int) -> KaiwuEnv:
-        unit = self._user.unit_actions
-        return envs.facade(self.app, env_conf=self.env_conf, seed=seed, max_episode_steps=self.limit, unit_actions=unit)
-
-    def _new_agent(self) -> UserAgent:
-        return make_agent(self.config, "actor", device="cpu", logger=configure_logging("evaluate", "WARNING"))
-
-    def _prepare(self) -> None:
-        if self._user.prepared is not None:
-            slot = self._make_slot()
-            slot.close()
-            with user_code("Agent.setup"):
-                self._user.prepared.setup(slot.spaces)
-        with user_code(f"Agent.load_model({str(self.model.folder)!r}, {self.model.id})"):
-            self._user.agent.load_model(path=str(self.model.folder), id=self.model.id)
-
-
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     """Evaluates as `arguments` say; returns the result that `main` prints.
 
-    Raises ConfigError, AgentError, and what the environment raises.
+    `failed` in it: the files that could not be written, in words. Raises ConfigError, AgentError, and what the
+    environment raises.
     """
     _check_files(arguments)
     run = _run(arguments)
-    overrides = {"app": arguments.app} if arguments.app else {}
-    conf = _typed(arguments.conf) if arguments.conf else run.conf if run else DEFAULT_CONF
-    if not arguments.trust:
-        _check_origin(conf, typed=bool(arguments.conf) or run is None, app=arguments.app)
-    find_own_code()  # makes the user's own environments and agents importable
-    config = load(conf, overrides)
-    wanted = arguments.model
-    if wanted != "latest" and not wanted.isdecimal():
-        wanted = str(_typed(wanted))
-    evaluation = Evaluation(config, find_model(run, wanted), _changes(arguments, config.app.app))
+    config = _configuration(arguments, run)
+    scene = Scene(config.app, _changes(arguments, config.app.app))
+    who = _contestant(arguments, run, config, scene)
+    if arguments.render:
+        check_drawing(scene.app, scene.env_conf, scene.limit, page=arguments.render.lower().endswith(".html"))
     start = time.perf_counter()
-    most = max(MOST_STEPS, evaluation.limit) if arguments.max_steps is None else arguments.max_steps
-    episodes = follow(
-        lambda watch: evaluation.play(arguments.episodes, arguments.seed, most, watch), arguments.episodes, most
-    )
-    episodes.sort(key=lambda episode: episode.seed)
-    result = {
-        "app": evaluation.app,
-        "env_conf": evaluation.env_conf,
-        "notes": evaluation.notes,
-        "algo": config.algo.name,
-        "model": evaluation.model.id,
+    most = max(MOST_STEPS, scene.limit) if arguments.max_steps is None else arguments.max_steps
+    episodes = _played(who, arguments.sample, evaluation_seeds(arguments.seed, arguments.episodes), most)
+    seconds = time.perf_counter() - start
+    result: dict[str, Any] = {
+        "app": scene.app,
+        "env_conf": scene.env_conf,
+        "notes": scene.notes,
+        "algo": who.algo,
+        "model": who.model,
+        "player": who.name,
+        "actions": RANDOM if who.model == RANDOM else modes.mode(arguments.sample),
         "seed": arguments.seed,
         "max_steps": most,
         "cut": [episode.seed for episode in episodes if episode.cut],
-        **statistics(episodes, evaluation.threshold()),
-        "seconds": round(time.perf_counter() - start, 3),
-        "each": [{"seed": e.seed, "return": e.score, "length": e.length, "report": dict(e.report)} for e in episodes],
+        "seconds": round(seconds, 3),
+        **statistics(episodes, scene.threshold()),
+        "each": [_one(episode) for episode in episodes],
     }
-    try:
-        _write_files(arguments, evaluation, episodes, result)
-    except OSError as error:
-        raise ConfigError(
-            f"{error.filename} cannot be written: {error.strerror}; the result of the episodes is lost. Name another "
-            "file."
-        ) from error
+    result["compared"] = _compared(who, arguments, episodes, modes.bound(episodes, most), scene.notes)
+    result["failed"] = _write_files(arguments, scene, who, episodes, result)
     return result
+
+
+def _one(episode: Episode) -> dict[str, Any]:
+    return {
+        "seed": episode.seed,
+        "return": episode.score,
+        "length": episode.length,
+        "cut": episode.cut,
+        "report": dict(episode.report),
+    }
+
+
+def _played(who: Contestant, sampled: bool, seeds: Sequence[int], most_steps: int, what: str = "") -> list[Episode]:
+    """An episode for each seed, in the order of the seeds. what: which episodes these are, for who waits."""
+    episodes = follow(lambda watch: play(who.player(sampled), seeds, most_steps, watch), len(seeds), most_steps, what)
+    return sorted(episodes, key=lambda episode: episode.seed)
+
+
+def _compared(
+    who: Contestant, arguments: argparse.Namespace, episodes: Sequence[Episode], most_steps: int, notes: list[str]
+) -> dict[str, Any] | None:
+    """See modes.compared; adds a note where the modes differ. None: nothing was compared."""
+    count, sampled = min(arguments.compare, len(episodes)), arguments.sample
+    if count < modes.LEAST or who.model == RANDOM:
+        return None
+    seeds, other = [episode.seed for episode in episodes[:count]], modes.mode(not sampled)
+    try:
+        others = _played(who, not sampled, seeds, most_steps, f"compared with {other} ones (--compare)")
+    except MeshError as error:
+        if not isinstance(error.__cause__, NotImplementedError):  # an agent need not have both
+            notes.append(f"not compared with {other} actions: {error}")
+        return None
+    found = modes.compared(episodes, others, sampled)
+    if found["differ"]:
+        notes.append(modes.words(found, sampled))
+    return found
+
+
+def _contestant(arguments: argparse.Namespace, run: RunDir | None, config: Config, scene: Scene) -> Contestant:
+    wanted = arguments.model
+    if wanted == RANDOM:
+        return chance(scene)
+    if wanted != "latest" and not wanted.isdecimal():
+        wanted = str(caller.typed(wanted))
+    return trained(config, scene, find_model(run, wanted))
+
+
+def _configuration(arguments: argparse.Namespace, run: RunDir | None) -> Config:
+    overrides = {"app": arguments.app} if arguments.app else {}
+    conf = caller.typed(arguments.conf) if arguments.conf else run.conf if run else DEFAULT_CONF
+    if not arguments.trust:
+        _check_origin(conf, typed=bool(arguments.conf) or run is None, app=arguments.app)
+    find_own_code()  # makes the user's own environments and agents importable
+    return load(conf, overrides)
 
 
 def _check_origin(conf: Path, typed: bool, app: str | None) -> None:
@@ -191,33 +163,48 @@ def _check_files(arguments: argparse.Namespace) -> None:
             )
 
 
+def _recording(scene: Scene, who: Contestant, one: Episode) -> Recording:
+    unit = who.unit_actions and one.actions.ndim == 2
+    return Recording(scene.app, scene.env_conf, scene.limit, one.seed, one.actions, one.score, who.name, unit)
+
+
 def _write_files(
-    arguments: argparse.Namespace, evaluation: Evaluation, episodes: Sequence[Episode], result: dict[str, Any]
-) -> None:
-    """Writes the files of --record, --plot and --render, and adds their names to `result`."""
-    if arguments.record:
-        app = re.sub(r"[^A-Za-z0-9.-]+", "-", evaluation.app)
-        for episode, one in zip(episodes, result["each"], strict=True):
-            name = Path(arguments.record, f"{app}_model-{evaluation.model.id}_seed-{episode.seed}.json")
-            evaluation.recording(episode).save(_typed(str(name)))
+    arguments: argparse.Namespace, scene: Scene, who: Contestant, episodes: Sequence[Episode], result: dict[str, Any]
+) -> list[str]:
+    """Writes the files of --record, --plot and --render, and adds their names to `result`; returns what failed."""
+    recordings = [_recording(scene, who, episode) for episode in episodes]
+
+    def record() -> None:
+        app = re.sub(r"[^A-Za-z0-9.-]+", "-", scene.app)
+        for recording, one in zip(recordings, result["each"], strict=True):
+            name = Path(arguments.record, f"{app}_model-{who.model}_seed-{recording.seed}.json")
+            recording.save(caller.typed(name))
             one["file"] = str(name)
-    if arguments.plot:
+
+    def plot() -> None:
         from kaimesh.arena.picture import draw
 
-        title = (
-            f"{evaluation.app}, {evaluation.config.algo.name}, model {evaluation.model.id}: {len(episodes)} episodes"
-        )
-        draw(episodes, title, _typed(arguments.plot))
+        draw(episodes, f"{scene.app}, {who.name}: {len(episodes)} episodes", caller.typed(arguments.plot))
         result["plot"] = arguments.plot
-    if arguments.render:
+
+    def render() -> None:
         from kaimesh.arena.replay import replay
 
-        shown = replay(evaluation.recording(episodes[0]), _typed(arguments.render))
-        result |= {"render": arguments.render, "render_return": shown["score"], "render_length": shown["steps"]}
+        shown = replay(recordings[0], caller.typed(arguments.render))
+        result.update(render=arguments.render, render_return=shown["score"], render_length=shown["steps"])
         if shown["difference"]:
-            result["notes"].append(
-                f"{arguments.render}: {shown['difference']}; this environment does not repeat itself"
-            )
+            scene.notes.append(f"{arguments.render}: {shown['difference']}; this environment does not repeat itself")
+
+    failed = []
+    for wanted, write in ((arguments.record, record), (arguments.plot, plot), (arguments.render, render)):
+        try:
+            if wanted:
+                write()
+        except OSError as error:
+            failed.append(f"{error.filename} cannot be written: {error.strerror}. Name another file.")
+        except MeshError as error:
+            failed.append(str(error))
+    return failed
 
 
 def _changes(arguments: argparse.Namespace, app: str) -> dict[str, Any]:
@@ -235,7 +222,7 @@ def _changes(arguments: argparse.Namespace, app: str) -> dict[str, Any]:
 
 def _run(arguments: argparse.Namespace) -> RunDir | None:
     if arguments.run:
-        path = _typed(arguments.run)
+        path = caller.typed(arguments.run)
         if not (path / "conf.toml").is_file():
             raise ConfigError(
                 f"--run {arguments.run} is no run directory, because it has no conf.toml; nothing was played. Name a "
@@ -250,11 +237,6 @@ def _run(arguments: argparse.Namespace) -> RunDir | None:
         return None
 
 
-def _typed(path: str) -> Path:
-    """`path`, relative to the folder where the user typed the command."""
-    return Path(os.environ.get(CALLER_VARIABLE, ".")) / path
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="evaluate", description="Plays episodes with a trained model.", add_help=False
@@ -262,7 +244,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-h", "--help", action="store_true", help="show this, and the options of --app")
     parser.add_argument("--episodes", type=int, default=20, help="how many (default: %(default)s)")
     parser.add_argument(
-        "--model", default="latest", help="latest, an id, a folder or a model file (default: %(default)s)"
+        "--model",
+        default="latest",
+        help=f"latest, an id, a folder, a model file, or {RANDOM}: any legal actions (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--sample", action="store_true", help="draw actions as in training, by the agent's predict; else by its exploit"
+    )
+    parser.add_argument(
+        "--compare",
+        type=int,
+        default=modes.EPISODES,
+        metavar="N",
+        help=f"play the first N episodes in the other of these two ways as well, and say so if the return differs "
+        f"much; fewer than {modes.LEAST}: do not (default: %(default)s)",
     )
     parser.add_argument("--run", help="the run's directory (default: runs/latest)")
     parser.add_argument("--app", help="another environment than the run's")
@@ -300,6 +295,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--episodes {arguments.episodes}: at least one is needed")
     if arguments.max_steps is not None and arguments.max_steps < 0:
         parser.error(f"--max-steps {arguments.max_steps}: it must be 1 or more, or 0 for no bound")
+    if arguments.compare < 0:
+        parser.error(f"--compare {arguments.compare}: it must be {modes.LEAST} or more, or 0 for no comparison")
+    if arguments.sample and arguments.model == RANDOM:
+        parser.error(f"--sample says how a model acts, and --model {RANDOM} has none; leave one of them out")
     if arguments.seed < 0:
         parser.error(f"--seed {arguments.seed}: it must be 0 or more")
     set_threads(os.cpu_count() or 1)
@@ -317,8 +316,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as error:
         print(f"evaluate: {called_exit('the environment', error)}", file=sys.stderr)
         return EXIT_AGENT
-    print(json.dumps(result, indent=1) if arguments.json else words(result))
-    return 0
+    print(json.dumps(result, indent=1) if arguments.json else words(result), flush=True)
+    for problem in result["failed"]:
+        print(f"evaluate: {problem}", file=sys.stderr)
+    return EXIT_CONFIG if result["failed"] else EXIT_OK
 
 
 if __name__ == "__main__":

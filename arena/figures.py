@@ -75,7 +75,7 @@ def table(rows: Mapping[str, Summary]) -> list[str]:
 def words(result: Mapping[str, Any]) -> str:
     """What arena.evaluate prints, from what it would print as JSON."""
     lines = [
-        f"{result['app']}, {result['algo']}, model {result['model']}: {result['episodes']} episodes "
+        f"{result['app']}, {result['player']}: {result['episodes']} episodes of {result['actions']} actions "
         f"in {result['seconds']:.1f} s"
     ]
     lines += result["notes"]
@@ -96,6 +96,7 @@ def words(result: Mapping[str, Any]) -> str:
         one = result["each"][result[which]]
         share = f", {one['report'][SHARE]:.1%} of the optimum" if SHARE in one["report"] else ""
         where = f": {one['file']}" if "file" in one else ""
-        lines.append(f"{which} return {one['return']:.4g}{share}, seed {one['seed']}{where}")
+        ended = " (cut)" if one["cut"] else ""
+        lines.append(f"{which} return {one['return']:.4g}{ended}{share}, seed {one['seed']}{where}")
     lines += [result[name] for name in ("render", "plot") if name in result]
     return "\n".join(lines)

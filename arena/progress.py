@@ -20,7 +20,7 @@ BAR_S = 0.5  # between two looks at the bar
 class Progress:
     """Call `watch` after every step of the episodes under way, and pass what is over through `follow`.
 
-    total: episodes. most_steps: of one, 0 for no bound. say: takes a line. bar: rich's, in a terminal.
+    total: episodes. most_steps: of one, 0 for no bound. say: takes a line. bar: rich's, in a terminal; name: its.
     """
 
     def __init__(
@@ -30,13 +30,15 @@ class Progress:
         say: Callable[[str], None],
         bar: Bar | None = None,
         clock: Callable[[], float] = time.monotonic,
+        name: str = "playing",
     ) -> None:
+        self._name = name
         self._total, self._say, self._clock = total, say, clock
         self._bound = f" (cut at {most_steps:,})" if most_steps else ""
         self._over = self._steps = 0
         self._began = clock()
         self._due = self._began + (BAR_S if bar is not None else LINE_S)
-        self._draw = partial(bar.update, bar.add_task("playing", total=total)) if bar is not None else None
+        self._draw = partial(bar.update, bar.add_task(name, total=total)) if bar is not None else None
 
     def watch(self, running: Sequence[int]) -> None:
         """running: steps of each episode under way."""
@@ -58,7 +60,7 @@ class Progress:
         told = f"{len(running)} under way, the longest at {max(running):,} steps{self._bound}"
         if self._draw is not None:
             self._due = now + BAR_S
-            self._draw(description=f"playing: {told}")
+            self._draw(description=f"{self._name}: {told}")
             return
         self._due = now + LINE_S
         self._say(
@@ -67,14 +69,18 @@ class Progress:
         )
 
 
-def follow(play: Callable[[Watch], Iterator[Episode]], total: int, most_steps: int) -> list[Episode]:
-    """What `play` yields, with a bar or lines on standard error. play: takes what watches its steps."""
+def follow(play: Callable[[Watch], Iterator[Episode]], total: int, most_steps: int, what: str = "") -> list[Episode]:
+    """What `play` yields, with a bar or lines on standard error.
+
+    play: takes what watches its steps. what: which episodes these are; "": those that were asked for.
+    """
     if not sys.stderr.isatty():
-        progress = Progress(total, most_steps, lambda line: print(f"evaluate: {line}", file=sys.stderr, flush=True))
+        before = f"evaluate: {what}: " if what else "evaluate: "
+        progress = Progress(total, most_steps, lambda line: print(f"{before}{line}", file=sys.stderr, flush=True))
         return progress.follow(play(progress.watch))
     from rich.console import Console
     from rich.progress import Progress as Bar
 
     with Bar(console=Console(stderr=True), transient=True) as bar:
-        progress = Progress(total, most_steps, print, bar)
+        progress = Progress(total, most_steps, print, bar, name=what or "playing")
         return progress.follow(play(progress.watch))

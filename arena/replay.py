@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,14 +20,13 @@ from kaimesh.arena.again import Replay
 from kaimesh.arena.recording import Recording
 from kaimesh.arena.show import film
 from kaimesh.arena.show.page import FRAMES_SCRIPT, Page, frames_data
-from kaimesh.config import trust
+from kaimesh.config import caller, trust
 from kaimesh.config.packages import find_own_code
 from kaimesh.contract.agent import called_exit
 from kaimesh.contract.errors import EXIT_AGENT, EXIT_CRASH, EXIT_OK, ConfigError, MeshError
 from kaimesh.contract.story import Story
 from kaimesh.process.guarded import guarded
 
-CALLER_VARIABLE = "KAIMESH_FROM"  # where the user typed the command; tools/*.sh go to the checkout's root
 MOST_FRAMES = {".gif": 500, ".mp4": 100_000, ".html": 1000}  # what a viewer and the memory here stand
 FPS = 20  # of environments that name none
 
@@ -164,11 +162,6 @@ def _report(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _typed(path: str) -> Path:
-    """`path`, relative to the folder in which the user typed the command and not to the working folder."""
-    return Path(os.environ.get(CALLER_VARIABLE, ".")) / path
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="replay",
@@ -206,8 +199,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.every < 0:
         parser.error(f"--every {arguments.every}: it must be 1 or more, or 0 for what fits")
     try:
-        out = _typed(arguments.out) if arguments.out else None
-        file = _typed(arguments.file)
+        out = caller.typed(arguments.out) if arguments.out else None
+        file = caller.typed(arguments.file)
         recording = _load(file, arguments.trust)
         result = {"file": str(file), **replay(recording, out, arguments.fps, arguments.every)}
     except MeshError as error:

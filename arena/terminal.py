@@ -25,14 +25,14 @@ import numpy as np
 from kaimesh import envs
 from kaimesh.arena.face import face_of, wants_text
 from kaimesh.arena.recording import Recording
-from kaimesh.config import App
+from kaimesh.config import App, caller
 from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.packages import find_own_code
 from kaimesh.config.reading import parse, read
 from kaimesh.contract.errors import ConfigError, MeshError
 from kaimesh.contract.face import Line
+from kaimesh.process.command import interrupted
 
-CALLER_VARIABLE = "KAIMESH_FROM"  # where the user typed the command; tools/*.sh go to the checkout's root
 POLL_S = 0.5  # between looks at the terminal's size
 ESCAPE_S = 0.1  # an arrow key begins with Esc as well; if nothing follows for so long, it was the Esc key
 LEAVE = ("ESCAPE", "\x04")  # the latter is Ctrl-D
@@ -256,7 +256,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 )
         conf = {key: parse(value) for key, value in (text.split("=", 1) for text in arguments.env_conf)}
         seed = secrets.randbelow(10**6) if arguments.seed is None else arguments.seed
-        record = Path(os.environ.get(CALLER_VARIABLE, ".")) / arguments.record if arguments.record else None
+        record = caller.typed(arguments.record) if arguments.record else None
         game = Game(arguments.app or _configured_app(), conf, arguments.max_steps, seed)
         with taken_over() as terminal:
             said = play(terminal, game, record)
@@ -268,4 +268,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interrupted(main))

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.report import finish
+from benchmarks.report import as_program, finish
 from kaimesh.config import load
 from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.operate.cli.start import overrides_of
@@ -273,4 +273,4 @@ def _wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_program(main)

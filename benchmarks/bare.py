@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.report import as_program
 from kaimesh import envs
 from kaimesh.config import Config, load
 from kaimesh.config.load import DEFAULT_CONF
@@ -100,4 +101,4 @@ def _step(
 
 
 if __name__ == "__main__":
-    main()
+    as_program(main)

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.report import finish
+from benchmarks.report import as_program, finish
 from kaimesh.wire.proxies import bypass
 
 TOKEN = "benchmark"
@@ -372,4 +372,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_program(main)

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import finish
+from benchmarks.report import as_program, finish
 from kaimesh.process.run_dir import RunDir
 from kaimesh.wire.proxies import open_here
 
@@ -94,4 +94,4 @@ def _compose(environ: dict[str, str], *words: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_program(main)

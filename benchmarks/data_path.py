@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.report import finish
+from benchmarks.report import as_program, finish
 from kaimesh import envs
 from kaimesh.config import Config, load
 from kaimesh.config.load import DEFAULT_CONF
@@ -176,4 +176,4 @@ def _learn(trainer: Any, learns: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_program(main)

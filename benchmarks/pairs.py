@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.probe import STEADY
-from benchmarks.report import ROOT, finish
+from benchmarks.report import ROOT, as_program, finish
 from benchmarks.turns import Side
 
 WHAT = ("train", *STEADY)
@@ -131,4 +131,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_program(main)

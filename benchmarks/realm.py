@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.report import finish
+from benchmarks.report import as_program, finish
 from kaimesh.envs.realm.facade import RealmFacade
 from kaimesh.envs.realm.map import PRESETS
 from kaimesh.envs.realm.vector import Realm
@@ -99,4 +99,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    as_program(main)

@@ -29,7 +29,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.report import ROOT, finish
+from benchmarks.report import ROOT, as_program, finish
 from benchmarks.slopes import Slope, slope
 from kaimesh.config import load
 from kaimesh.config.load import DEFAULT_CONF
@@ -101,8 +101,9 @@ def soak(arguments: argparse.Namespace) -> None:
                     mesh.wait(arguments.every)
     finally:
         if mesh.poll() is None:
-            mesh.terminate()
+            mesh.terminate()  # that only shows the mesh
             mesh.wait(_END_S)
+            subprocess.run([*command[: command.index("start")], "stop", "all"], cwd=ROOT, stdout=sys.stderr)
     if mesh.returncode:
         raise subprocess.CalledProcessError(mesh.returncode, command)
 
@@ -243,4 +244,4 @@ def _made(run: RunDir) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    as_program(main)

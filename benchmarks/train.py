@@ -21,7 +21,6 @@ import contextlib
 import json
 import math
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -32,7 +31,7 @@ import numpy as np
 import psutil
 
 from benchmarks.bare import bare
-from benchmarks.report import finish
+from benchmarks.report import as_program, finish, run_mesh
 from kaimesh import envs
 from kaimesh.config import Config, load
 from kaimesh.config.load import DEFAULT_CONF
@@ -89,7 +88,7 @@ def one_run(arguments: argparse.Namespace, config: Config, number: int) -> dict[
     print(f"run {number} of {arguments.runs}: {' '.join(command[1:])}", file=sys.stderr, flush=True)
     started = time.time()
     watch = Watch(ROOT / config.app.runs_dir)
-    subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
+    run_mesh(command)
     watch.close()
     run = RunDir.latest(ROOT / config.app.runs_dir)
     statuses, result = run.statuses(), json.loads(run.result.read_text())
@@ -178,4 +177,4 @@ class Watch:
 
 
 if __name__ == "__main__":
-    main()
+    as_program(main)

@@ -14,6 +14,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.wrappers import TimeLimit
 
+from kaimesh.config import caller
 from kaimesh.config.packages import below_kaimesh
 from kaimesh.contract.errors import ConfigError
 from kaimesh.envs.one_by_one import OneByOne, Tell, tell_nobody
@@ -129,7 +130,7 @@ def named(app: str) -> Callable[..., Any]:
         if error.name and f"{module_name}.".startswith(f"{error.name}."):
             raise ConfigError(
                 f"app = {app!r}: there is no module {error.name!r}, so no environment was made. Correct the name, or "
-                "put the module on PYTHONPATH or into the folder that the mesh is started from."
+                f"put the module into the folder in which you type the command ({caller.folder()}), or on PYTHONPATH."
             ) from error
         raise
     target: Callable[..., Any] | None = getattr(module, name, None)

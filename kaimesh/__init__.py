@@ -15,10 +15,19 @@ Above the ground are the services aisrv, actor, learner, model_pool and buffer, 
 `operate` starts, watches and stops the mesh, and `arena` measures how good a model is.
 """
 
+import signal
 import sys
 from pathlib import Path
 
 __version__ = "0.2.0"
+
+# While a program of ours imports its libraries, Ctrl-C ends it at once and without a traceback; later it raises
+# KeyboardInterrupt again: kaimesh.process.command. "-m": Python is looking for the program of `python -m kaimesh...`.
+_OURS = Path(sys.argv[0] if sys.argv else "").name in ("-m", "kaimesh", "train_test.py")
+if _OURS and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+CALLER_VARIABLE = "KAIMESH_FROM"  # the folder in which the command was typed: see kaimesh.config.caller
 
 # In a checkout the packages beside the ground are links, in an installed package they are folders.
 IN_CHECKOUT = Path(__file__).with_name("envs").is_symlink()

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from kaimesh import ROOT, __version__
+from kaimesh import CALLER_VARIABLE, __version__
 from kaimesh.operate.cli import builder
 
 # Programs with a command line of their own: they get the words behind their name.
@@ -77,10 +77,7 @@ def _mount(name: str, module: str, about: str) -> None:
 
 def main() -> None:
     """The entry point. `start`, `stop`, `restart`, `status` and `logs` are those of kaimesh.operate.cli."""
-    os.environ.pop("KAIMESH_FROM", None)  # of a tools/*.sh that this was called by; nobody changed the folder since
-    here = os.getcwd()
-    if here != str(ROOT):  # where the mesh's processes run; what is here they find by this
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
+    os.environ[CALLER_VARIABLE] = os.getcwd()  # in which the mesh's processes find the user's modules, too
     builder.begin(sys.argv[1:])
     from kaimesh.operate.cli import commands
 

@@ -1,8 +1,10 @@
 """What starts, watches and stops the mesh, on one machine and in a cluster.
 
-cli      tools/*.sh: start, stop, status, logs
-local    the mesh as processes of one machine: supervisord and the keeper
-cluster  the mesh in containers
-serial   the mesh in one process, for train_test.py
-view     what is going on, as rows: for the terminal, the status page and programs
+cli          tools/*.sh: start, stop, status, logs
+local        the mesh as processes of one machine: supervisord and the keeper
+cluster      the mesh in containers
+train_test   what train_test.py runs
+serial       the mesh in one process
+serial_keys  which keys of the configuration mean nothing there
+view         what is going on, as rows: for the terminal, the status page and programs
 """

@@ -196,7 +196,7 @@ def test_the_root_holds_one_program() -> None:
     text = (ROOT / "train_test.py").read_text()
     ours = {source.module for source in sources()}
     assert {module for module in _imported(text, ours) if module.startswith("kaimesh")} == {
-        "kaimesh.operate.serial",
+        "kaimesh.operate.train_test",
         "kaimesh.process.guarded",
     }
 
@@ -299,7 +299,7 @@ ALSO_CALLED_SO = {
     "operate/serial.py": "agent types",
     "operate/view/totals.py": "what the figure of the samples kept is called",
     "algorithms/agent.py": "agent types",
-    "arena/evaluate.py": "an agent type",
+    "arena/players.py": "an agent type",
 }
 
 

@@ -105,7 +105,7 @@ def test_an_installed_mesh_runs_where_it_is_called(installed: Installed, tmp_pat
 
 def test_every_program_finds_the_delivered_conf(installed: Installed, tmp_path: Path) -> None:
     """A training in one process, and a process of a mesh; each ends at the key that is wrong."""
-    serial = "from kaimesh.operate.serial import main; main('ppo', '')"
+    serial = "from kaimesh.operate.train_test import main; main('ppo', '')"
     said = installed.run(tmp_path, "-c", serial, "--set", "mine=1").stderr
     assert "unknown key 'mine'" in said
     said = installed.run(tmp_path, "-c", serial, "--set", "mine").stderr

@@ -6,6 +6,7 @@ reading    reads TOML files and the text of single values
 registry   the registry of algorithms: their classes, their defaults, presets for environments
 roles      the kinds of processes, one row each
 own_roles  the user's own kinds of processes, from `[roles.<name>]`
+caller     the folder in which a command was typed
 packages   which packages an algorithm's code comes from
 own_class  loads, makes and asks a user's config class
 fitting    whether a value has the type that a config class wants

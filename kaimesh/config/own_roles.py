@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from kaimesh.config import caller
 from kaimesh.config.keys import Address, App
 from kaimesh.config.nearest import nearest
 from kaimesh.config.reading import cannot_be_kept, parse, read
@@ -238,13 +239,18 @@ def _why_not(package: str) -> str:
             spec = importlib.util.find_spec(package)
     except ModuleNotFoundError as error:
         missing = error.name or package
-        return (
-            f"there is no module {missing!r}, so it could not be started. Correct it, or put its folder on PYTHONPATH."
-        )
+        return _missing(missing)
     except Exception as error:  # what a user's __init__ raises
         return f"importing it raised {type(error).__name__}: {error}, so it could not be started. Mend that."
     if spec is not None:
         return ""
     if package.endswith(".__main__"):
         return "it has no __main__.py, so `python -m` cannot run it. Write one, or name a module."
-    return f"there is no module {package!r}, so it could not be started. Correct it, or put its folder on PYTHONPATH."
+    return _missing(package)
+
+
+def _missing(module: str) -> str:
+    return (
+        f"there is no module {module!r}, so it could not be started. Correct it, or put the module into the folder in "
+        f"which you type the command ({caller.folder()}), or on PYTHONPATH."
+    )

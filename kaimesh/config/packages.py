@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from kaimesh import ROOT
+from kaimesh.config import caller
 from kaimesh.config.nearest import nearest
 
 _KAIMESH = Path(__file__).resolve().parents[1]
@@ -25,18 +26,25 @@ _MESH, _ALGORITHMS = "kaimesh", "kaimesh.algorithms"  # what is in kaimesh and n
 
 
 def find_own_code() -> None:
-    """Makes the user's own modules importable: first those on PYTHONPATH, then the working folder's, then ROOT's.
+    """Makes the user's own modules importable, in this process and, as each of them calls this, in those it starts.
 
-    The working folder may be the checkout. A user's module may have the name of one of its folders, such as `envs` or
-    `buffer`; then the user's is imported, be it a package (also without `__init__.py`) or a file. The checkout's
-    folders are imported as `kaimesh.envs` and so on, and never by their bare names.
+    They are looked for first in the folder in which the command was typed (see kaimesh.config.caller), then on
+    PYTHONPATH, in the working folder, and in ROOT. A user's module may have the name of one of the checkout's folders,
+    such as `envs` or `buffer`; then the user's is imported, be it a package (also without `__init__.py`) or a file. The
+    checkout's folders are imported as `kaimesh.envs` and so on, and never by their bare names.
     """
-    here = str(Path.cwd())
     given = [os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    first = [*given, here, *([] if here == str(ROOT) else [str(ROOT)])]
-    sys.path[:] = [*first, *(entry for entry in sys.path if entry not in ("", *first))]
+    typed_in, here = ([str(path.absolute())] * _is_no_room(path) for path in (caller.folder(), Path.cwd()))
+    first = dict.fromkeys(entry for entry in (*typed_in, *given, *here) if entry != str(ROOT)) | {str(ROOT): None}
+    sys.path[:] = [*first, *(entry for entry in sys.path if entry and entry not in first)]
     if not any(isinstance(finder, _Elsewhere) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Elsewhere())
+
+
+def _is_no_room(folder: Path) -> bool:
+    """Whether `folder` lies outside of kaimesh's own packages, whose files have the names of libraries (`minigrid`)."""
+    real = Path(os.path.realpath(folder))
+    return not any(real.is_relative_to(os.path.realpath(_KAIMESH / room)) for room in (".", *_rooms()))
 
 
 class _Elsewhere(MetaPathFinder):

@@ -6,7 +6,7 @@ import importlib
 import logging
 from typing import Any
 
-from kaimesh.config import Config
+from kaimesh.config import Config, caller
 from kaimesh.config.packages import below_kaimesh
 from kaimesh.contract.agent import Monitor, called_exit, user_code
 from kaimesh.contract.errors import AgentError, ConfigError
@@ -63,7 +63,8 @@ def dotted(path: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
             whole = below_kaimesh(path)
-            remedy = f"Write {whole}." if whole else "Correct it, or put its folder on PYTHONPATH."
+            place = f"into the folder in which you type the command ({caller.folder()}), or on PYTHONPATH"
+            remedy = f"Write {whole}." if whole else f"Correct it, or put the module {place}."
             raise ConfigError(
                 f"algo_conf names {path!r}, but there is no module {error.name!r}, so nothing can be loaded. {remedy}"
             ) from error

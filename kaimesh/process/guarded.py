@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from kaimesh.contract.errors import EXIT_AGENT, EXIT_CRASH, EXIT_WATCHDOG
+from kaimesh.process import command
 from kaimesh.process.exits import signal_words
 from kaimesh.process.stacks import debugged, stacks
 
@@ -23,28 +24,36 @@ def guarded(main: Callable[[], int], name: str) -> int:
     """Runs `main` in a forked child and returns its exit code. If it ended before `main` returned, prints how.
 
     name: the program's, for that message. Call it before any library has started threads, which a fork would lose.
-    Under a debugger `main` runs in this process, where its breakpoints are.
+    Under a debugger `main` runs in this process, where its breakpoints are. If a signal ends it, or something inside
+    calls exit, processes that it started end with it.
     """
+    command.begin()
     if debugged(stacks()):
         faulthandler.enable()
         return main()
     reader, writer = os.pipe()
     signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_USER)  # until each side knows what to do with them
+    command.adopt_orphans()
     child = os.fork()
     if not child:
+        command.interrupt_once()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_THE_USER)
         os.close(reader)
         _be_the_child(main, writer)
     os.close(writer)
-    for number in _OF_THE_USER:  # Ctrl-C reaches the child by itself
-        signal.signal(number, lambda n, _frame: None if n == signal.SIGINT else os.kill(child, n))
+    pass_on = command.PassOn(child)
+    for number in _OF_THE_USER:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, pass_on)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_THE_USER)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    code = os.waitstatus_to_exitcode(_status_of(child))
     os.set_blocking(reader, False)  # a grandchild may hold the other end open
     try:
         announced = os.read(reader, 1) == _ANNOUNCED
     except BlockingIOError:
         announced = False
+    if pass_on.came or not announced:
+        command.end_children()
     if announced:
         return code if code >= 0 else EXIT_CRASH
     if code < 0:
@@ -52,7 +61,7 @@ def guarded(main: Callable[[], int], name: str) -> int:
         if -code not in _OF_THE_USER:
             print(f"{name}: {how}", file=sys.stderr)
         return 128 - code
-    if code == EXIT_WATCHDOG:  # a kaimesh.process.watch.Watch has said why
+    if code in (EXIT_WATCHDOG, command.EXIT_PIPE):  # a kaimesh.process.watch.Watch has said why; nobody reads
         return code
     print(
         f"{name}: ended with exit code {code} before its work was done: something inside it called exit, such as "
@@ -60,6 +69,14 @@ def guarded(main: Callable[[], int], name: str) -> int:
         file=sys.stderr,
     )
     return code or EXIT_AGENT
+
+
+def _status_of(child: int) -> int:
+    """Waits until it has ended; meanwhile orphans that were adopted may end."""
+    while True:
+        pid, status = os.waitpid(-1, 0)
+        if pid == child:
+            return status
 
 
 def _be_the_child(main: Callable[[], int], writer: int) -> NoReturn:

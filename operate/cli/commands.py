@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from rich.console import Console
 
 from kaimesh import ROOT, typed
+from kaimesh.config import caller
 from kaimesh.config.packages import find_own_code
 from kaimesh.config.roles import ROLES
 from kaimesh.contract.errors import EXIT_CRASH, EXIT_OK, ConfigError, MeshError
@@ -24,10 +24,10 @@ from kaimesh.operate.local.mesh_file import pids, read
 from kaimesh.operate.local.supervise import SUPERVISORD
 from kaimesh.operate.view import progress
 from kaimesh.operate.view.overview import Overview, as_json, look
+from kaimesh.process import command
 from kaimesh.process.documents import read_text
 from kaimesh.process.run_dir import RunDir, runs_dir
 
-CALLER_VARIABLE = "KAIMESH_FROM"  # where the user typed the command; tools/*.sh go to the checkout's root
 LAST_EXITS_S = 150.0
 PLAIN_WIDTH = 150
 
@@ -98,6 +98,7 @@ def start(
 @app.command()
 def stop(target: Target, run: RunOption = None) -> None:
     """Stop a mesh or one kind of its processes, and wait for clean exits."""
+    command.go_on_unread()
     where = _run(run)
     if target == ALL:
         stopping.stop_all(where, print)
@@ -111,6 +112,7 @@ def stop(target: Target, run: RunOption = None) -> None:
 @app.command()
 def restart(target: Target, run: RunOption = None) -> None:
     """Stop one kind of processes, where they run, and start them again in the running mesh."""
+    command.go_on_unread()
     if target == ALL:
         raise ConfigError(
             f"`all` cannot be restarted in one go; nothing was changed. Use {typed('stop all')}, then "
@@ -218,7 +220,7 @@ def _from_caller(path: Path | None) -> Path | None:
     """A path as the user meant it: from where the command was typed, else from the checkout's root."""
     if path is None or path.is_absolute():
         return path
-    meant = Path(os.environ.get(CALLER_VARIABLE, Path.cwd())) / path
+    meant = caller.folder() / path
     return meant if meant.exists() else ROOT / path
 
 
@@ -228,6 +230,7 @@ def _note(text: str) -> None:
 
 def main(program: typer.Typer = app) -> None:
     """The entry point: a fault that is the user's is told in words, with the exit code of its kind."""
+    command.begin()
     find_own_code()
     try:
         program(prog_name="kaimesh")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kaimesh.contract.errors import ConfigError
+from kaimesh.process.command import reader_is_gone
 from kaimesh.process.run_dir import RunDir
 
 Say = Callable[[str], None]
@@ -62,9 +63,9 @@ def failure(path: Path) -> list[str]:
 
 
 def follow(paths: list[Path], say: Say) -> None:
-    """Says every new line, with the process's name where there are several logs, until interrupted."""
+    """Says every new line, with the process's name where there are several logs, until interrupted or unread."""
     positions = {path: path.stat().st_size if path.is_file() else 0 for path in paths}
-    while True:
+    while not reader_is_gone():
         for path in paths:
             if not path.is_file():  # between the two steps of a rotation
                 continue

@@ -25,6 +25,7 @@ from kaimesh.operate.cluster.upgrade import GPU
 from kaimesh.operate.cluster.upgrade import upgrade as replace_all
 from kaimesh.operate.view.progress import COLOURS
 from kaimesh.operate.view.totals import Totals, shown
+from kaimesh.process import command
 
 PLAIN_WIDTH = 170
 app = typer.Typer(
@@ -151,6 +152,7 @@ def upgrade(
     build: Annotated[bool, typer.Option(help="Build the image first (Compose).")] = True,
 ) -> None:
     """Replace the services by those of a newer image, one at a time, while training goes on."""
+    command.go_on_unread()
     engine = Engine(_name())
     began = time.monotonic()
     if engine.label == COMPOSE:
@@ -211,6 +213,7 @@ def _words(process: dict[str, Any]) -> tuple[str, str, str, str]:
 
 def main() -> None:
     """The entry point. Prints the message of a MeshError, without a traceback."""
+    command.begin()
     try:
         app(prog_name="cluster.sh")
     except MeshError as error:

@@ -70,7 +70,8 @@ def _each(role: Role, app: App) -> Iterator[tuple[int, str]]:
 def command(program: Program, run: RunDir) -> list[str]:
     """The command line of one process. `stop` finds a run's processes by the run's directory in it."""
     paths = ["--conf", str(run.conf), "--run-dir", str(run.root)]
-    return [sys.executable, "-m", program.role.package, *paths, "--index", str(program.number)]
+    launcher = ["kaimesh.operate.local.own"] if program.role.own else []
+    return [sys.executable, "-m", *launcher, program.role.package, *paths, "--index", str(program.number)]
 
 
 def socket_path(run: RunDir) -> Path:

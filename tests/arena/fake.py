@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +18,10 @@ from kaimesh.contract.workflow import vectorised
 
 
 class VectorisedAgent(BaseAgent):
-    """Catches the ball in catch; elsewhere always acts like the number in its model file. Checks what it is given."""
+    """Catches the ball in catch; elsewhere always acts like the number in its model file. Checks what it is given.
+
+    It explores by the action after that one; model 14 cannot.
+    """
 
     def setup(self, spaces: Spaces) -> None:
         self.spaces = spaces
@@ -29,9 +33,11 @@ class VectorisedAgent(BaseAgent):
         assert type(id) is int
         self.number = int(Path(str(path), f"model.ckpt-{id}.txt").read_text())
 
-    def predict(self, list_obs_data: Batch) -> Batch:
-        del list_obs_data
-        raise AssertionError("an evaluation must not explore")
+    def predict(self, list_obs_data: Batch) -> Any:
+        if self.number == 14:
+            raise ZeroDivisionError("fourteen")
+        acts = self.exploit(list_obs_data).columns["action"]
+        return {"action": acts if acts.ndim > 1 else (acts + 1) % self.spaces.action_size}
 
     def exploit(self, list_obs_data: Batch) -> Any:
         assert self.agent_type == "actor"
@@ -70,8 +76,12 @@ class Kaiwu(BaseAgent):
 
     def exploit(self, list_obs_data: Any) -> Any:
         assert list_obs_data.feature.shape == (len(list_obs_data), 4)
-        acts = [ActData(action=int(row.feature[2] + row.feature[3] > 0)) for row in list_obs_data]
+        acts: Any = [ActData(action=int(row.feature[2] + row.feature[3] > 0)) for row in list_obs_data]
         return (acts, 5) if self.tuple_of_version else acts
+
+    def predict(self, list_obs_data: Any) -> Any:
+        """Leans the other way."""
+        return [ActData(action=1 - act.action) for act in Kaiwu.exploit(self, list_obs_data)]
 
 
 class KaiwuG2(Kaiwu):
@@ -97,6 +107,68 @@ class Fickle(gymnasium.Env):
 
     def render(self) -> np.ndarray:
         return np.zeros((40, 40, 3), np.uint8)
+
+
+class Endless(Fickle):
+    """No episode ever ends. It has a process of its own, whose pid it writes into the file `pid`."""
+
+    worth = itertools.repeat(0.5)
+
+    def __init__(self, pid: str = "", render_mode: str | None = None) -> None:
+        super().__init__(render_mode)
+        self._child, self._pid = None, pid
+
+    def step(self, action: Any) -> Any:
+        if self._pid and self._child is None:
+            self._child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+            Path(self._pid).with_suffix(".new").write_text(str(self._child.pid))
+            Path(self._pid).with_suffix(".new").rename(self._pid)
+        return np.zeros(2, np.float32), 0.5, False, False, {}
+
+
+class Blind(Fickle):
+    """Draws nothing, and each kind of `how` otherwise: it raises, returns nothing, returns text."""
+
+    def __init__(self, how: str = "raises", render_mode: str | None = None) -> None:
+        super().__init__(render_mode)
+        self._how = how
+        if how == "constructor" and render_mode:
+            raise OSError("no display")
+
+    def render(self) -> Any:
+        if self._how == "raises":
+            raise RuntimeError("no display")
+        return {"nothing": None, "text": "a picture of words"}[self._how]
+
+
+class Unrendered(Fickle):
+    """Knows no render_mode."""
+
+    metadata: ClassVar = {"render_modes": []}
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
+class Strict(Fickle):
+    """Of three actions one is legal at a time, and the others raise. Ten steps, each worth the action."""
+
+    metadata: ClassVar = {"render_modes": [], "legal_actions": True}
+    action_space = gymnasium.spaces.Discrete(3, start=1)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super(Fickle, self).reset(seed=seed)
+        self._steps = 0
+        return np.zeros(2, np.float32), self._info()
+
+    def _info(self) -> dict[str, Any]:
+        self._legal = int(self.np_random.integers(3))
+        return {"legal_act": np.arange(3) == self._legal}
+
+    def step(self, action: Any) -> Any:
+        assert action == 1 + self._legal
+        self._steps += 1
+        return np.zeros(2, np.float32), float(action), self._steps == 10, False, self._info()
 
 
 ObsData = create_cls("ObsData", feature=None)

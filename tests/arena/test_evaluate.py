@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 
 import numpy as np
@@ -104,21 +103,22 @@ def test_a_page_instead_of_a_film(tmp_path, make_run, result):
     run = make_run("catch")
     out = tmp_path / "out.html"
     figures = result("--run", str(run.root), "--episodes", "3", "--render", str(out))
-    assert (figures["render_length"], figures["notes"]) == (9, [])
+    assert (figures["render_length"], figures["failed"]) == (9, [])
     assert out.read_text().lstrip().lower().startswith("<!doctype html>")
 
 
 def test_a_film_of_an_environment_that_does_not_repeat_itself_says_so(tmp_path, make_run, result):
     run = make_run("tests.arena.fake:Fickle")
     figures = result("--trust", "--run", str(run.root), "--episodes", "3", "--render", str(tmp_path / "out.gif"))
-    assert "does not repeat itself" in figures["notes"][0]
+    assert "does not repeat itself" in figures["notes"][-1]
 
 
 def test_words_for_people(make_run, capsys):
     run = make_run("catch")
     assert evaluate.main(["--run", str(run.root), "--episodes", "4"]) == 0
     out = capsys.readouterr().out
-    assert "catch, vectorised, model 1: 4 episodes" in out
+    assert "catch, vectorised, model 1: 4 episodes of greedy actions in" in out
+    out = "\n".join(line for line in out.splitlines() if not line.startswith("greedy and sampled actions differ"))
     assert out.splitlines()[1].split() == ["mean", "std", "min", "p10", "p25", "median", "p75", "p90", "max"]
     assert out.splitlines()[2].split() == ["return", "1", "0", *["1"] * 7]
     assert "worst return 1, seed 1000003" in out
@@ -137,6 +137,7 @@ def test_words_for_people(make_run, capsys):
         (["--plot", "a.xyz"], "--plot a.xyz must end in .png, .svg, .pdf"),
         (["--render", "a.png"], "--render a.png must end in .gif, .mp4, .html"),
         (["--model", "1", "--record", "/proc/nowhere"], "cannot be written"),
+        (["--model", "1", "--plot", "/proc/nowhere.png"], "cannot be written"),
     ],
 )
 def test_a_wrong_wish_is_answered_in_words(make_run, capsys, arguments, words):
@@ -159,29 +160,19 @@ def test_the_agents_own_traceback_is_shown(make_run, capsys):
     assert "evaluate: VectorisedAgent.exploit raised ZeroDivisionError: thirteen" in err
 
 
-class Endless(fake.Fickle):
-    """No episode ever ends."""
-
-    worth = itertools.repeat(0.5)
-
-    def step(self, action):
-        return np.zeros(2, np.float32), 0.5, False, False, {}
-
-
 @pytest.mark.parametrize("algo", ["vectorised", "kaiwu"])
 def test_an_episode_that_never_ends_is_cut_and_named(make_run, result, capsys, monkeypatch, tmp_path, algo):
     monkeypatch.setattr(fake.Kaiwu, "exploit", lambda self, rows: [fake.ActData(action=0) for _ in rows])
-    run = make_run("tests.arena.test_evaluate:Endless", algo)
+    run = make_run("tests.arena.fake:Endless", algo)
     wish = ["--trust", "--run", str(run.root), "--episodes", "3", "--max-steps", "40"]
     figures = result(*wish, "--record", str(tmp_path / "episodes"))
     assert figures["cut"] == [1000003, 1000004, 1000005]
-    assert [one["length"] for one in figures["each"]] == [40, 40, 40]
+    assert [(one["length"], one["cut"]) for one in figures["each"]] == [(40, True)] * 3
     assert figures["return"]["mean"] == 20
     assert evaluate.main(wish) == 0
-    assert (
-        "3 of 3 episodes had not ended after 40 steps and were cut (seeds 1000003, 1000004, 1000005)"
-        in capsys.readouterr().out
-    )
+    out = capsys.readouterr().out
+    assert "3 of 3 episodes had not ended after 40 steps and were cut (seeds 1000003, 1000004, 1000005)" in out
+    assert "best return 20 (cut), seed 1000003" in out
     assert replay.main([figures["each"][0]["file"], "--trust"]) == 0
     assert "stops before the episode is over" in capsys.readouterr().out
 
@@ -233,3 +224,95 @@ def test_an_environment_that_calls_exit_is_no_success(make_run, capsys, where):
     run = make_run("tests.arena.test_evaluate:Leaving")
     assert evaluate.main(["--trust", "--run", str(run.root), "--env-conf", f"where={where}"]) == 3
     assert "the environment called exit (0, SystemExit)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("algo", ["vectorised", "kaiwu"])
+def test_sampled_actions_are_those_of_predict(make_run, result, algo):
+    run = make_run("gym:CartPole-v1", algo)
+    wish = ("--run", run.root, "--episodes", 6, "--max-steps", 200)
+    greedy, sampled = result(*wish, "--compare", 0), result(*wish, "--compare", 0, "--sample")
+    assert (greedy["actions"], sampled["actions"], greedy["compared"]) == ("greedy", "sampled", None)
+    assert greedy["notes"] == sampled["notes"] == []
+    compared = result(*wish)["compared"]
+    assert compared == {
+        "episodes": 6,
+        "greedy": greedy["return"]["mean"],
+        "sampled": sampled["return"]["mean"],
+        "cut": 0,
+        "differ": algo == "kaiwu",  # the other always leans to one side
+    }
+    assert result(*wish, "--sample")["compared"] | {"cut": 0} == compared
+
+
+@pytest.mark.parametrize(("flags", "told"), [([], "With --sample it is"), (["--sample"], "Without --sample it is")])
+def test_modes_that_differ_much_are_told(make_run, capsys, flags, told):
+    run = make_run("catch")
+    assert evaluate.main(["--run", str(run.root), *flags]) == 0
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line.startswith("greedy and sampled actions differ much: in the first 8 episodes the mean return is 1 with")
+    assert told.lower() in line
+
+
+def test_modes_that_do_not_differ_are_not_told(make_run, result):
+    run = make_run("gym:Pendulum-v1", extra="max_episode_steps = 5\n")
+    figures = result("--run", run.root, "--episodes", 6)
+    assert figures["notes"] == []
+    assert figures["compared"]["differ"] is False
+
+
+def test_a_predict_that_fails_here_does_not_cost_the_result(make_run, result, capsys):
+    run = make_run("gym:CartPole-v1", ids=(14,))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fake.VectorisedAgent, "exploit", lambda self, rows: {"action": np.zeros(len(rows), np.int64)})
+        figures = result("--run", run.root, "--episodes", 6)
+    assert figures["episodes"] == 6
+    assert figures["notes"] == [
+        "not compared with sampled actions: VectorisedAgent.predict raised ZeroDivisionError: fourteen"
+    ]
+    assert evaluate.main(["--run", str(run.root), "--sample"]) == 3
+    assert "VectorisedAgent.predict raised ZeroDivisionError: fourteen" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("app", ["tests.arena.fake:Strict", "gym:Pendulum-v1"])
+def test_chance_plays_whatever_is_legal(result, tmp_path, monkeypatch, app, capsys):
+    monkeypatch.setenv("runs_dir", str(tmp_path / "none"))
+    monkeypatch.delenv("algo_conf")
+    wish = ("--app", app, "--model", "random", "--episodes", 3, "--max-steps", 30)
+    figures = result(*wish, "--record", tmp_path / "episodes")
+    assert (figures["algo"], figures["model"], figures["actions"]) == ("random", "random", "random")
+    assert figures["compared"] is None
+    again = result(*wish)
+    assert [one["return"] for one in again["each"]] == [one["return"] for one in figures["each"]], "seeds decide"
+    assert replay.main([figures["each"][0]["file"], "--trust"]) == 0
+    with pytest.raises(SystemExit):
+        evaluate.main(["--model", "random", "--sample"])
+    assert "--sample says how a model acts" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("app", "told"),
+    [
+        ("Blind", "render raised RuntimeError: no display"),
+        ("Blind how=nothing", "render returned nothing"),
+        ("Blind how=text", "render returned text"),
+        ("Blind how=constructor", "OSError: no display"),
+        ("Unrendered", "it takes no argument render_mode"),
+    ],
+)
+def test_what_cannot_be_drawn_is_told_before_anything_is_played(make_run, capsys, monkeypatch, tmp_path, app, told):
+    name, _, conf = app.partition(" ")
+    run = make_run(f"tests.arena.fake:{name}")
+    monkeypatch.setattr("kaimesh.arena.evaluate.play", None)  # nothing is played
+    words = ["--trust", "--run", str(run.root), *(["--env-conf", conf] if conf else [])]
+    assert evaluate.main([*words, "--render", str(tmp_path / "out.gif")]) == 2
+    err = capsys.readouterr().err
+    assert f"tests.arena.fake:{name} draws no pictures here ({told})" in err
+    assert "Traceback" not in err
+
+
+def test_a_file_that_cannot_be_written_does_not_cost_the_result(make_run, capsys):
+    run = make_run("catch")
+    assert evaluate.main(["--run", str(run.root), "--episodes", "2", "--record", "/proc/nowhere"]) == 2
+    out, err = capsys.readouterr()
+    assert "catch, vectorised, model 1: 2 episodes" in out
+    assert "evaluate: /proc/nowhere cannot be written" in err

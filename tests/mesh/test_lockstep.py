@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -173,10 +174,53 @@ def test_an_environment_that_leaves_with_success_is_none(tmp_path: Path, place: 
     assert "Train test succeed" not in done.stdout
 
 
-def test_only_the_remote_path_is_tried_here(tmp_path: Path) -> None:
-    done = toy(tmp_path, "toy", "wrapper_type=local")
-    assert done.returncode != 0
-    assert "wrapper_type = local: train_test.py tries the remote path" in done.stderr
+# What a mesh would wait for, and this cannot: see kaimesh.operate.serial_keys.
+PACED = (
+    "learner_train_by_while_true=false",
+    "production_consume_ratio=0.1",
+    "learner_train_sleep_seconds=200",
+    "preload_ratio=1.0",
+    "aisrv_count=3",
+    "model_file_sync_per_minutes=5.0",
+)
+LONG = ("env_conf.rows=150", "replay_buffer_capacity=16", "send_sample_size=100")  # 149 samples at once
+ODD_RUNS = {
+    "a replay table, paced": ("replay", *PACED),
+    "a queue, paced": ("toy", *PACED),
+    "a replay table, long": ("replay", *LONG),
+    "a queue, long": ("toy", *LONG, "algorithm_on_policy_or_off_policy=off-policy"),
+    "on-policy, long": ("toy", *LONG),
+    "unrolls, more than a batch": ("vectorised", "aisrv_connect_to_kaiwu_env_count=20", "send_sample_size=3"),
+    "local": ("toy", "wrapper_type=local"),
+    "local, unrolls": ("vectorised", "wrapper_type=local"),
+}
+
+
+def test_nothing_that_is_set_makes_it_wait_for_ever(tmp_path: Path) -> None:
+    """Nor that the environment lies in the folder in which it is typed, nor that others run at the same time."""
+    (tmp_path / "mine.py").write_text("from kaimesh.envs.catch import Catch as Mine\n")
+
+    def ends(name: str) -> str:
+        algo, *settings = ODD_RUNS[name]
+        given = (f"algo_conf={ROOT}/tests/mesh/agents/algo_conf.toml", f"runs_dir={tmp_path}/runs", "app=mine:Mine")
+        words = [word for setting in (*given, *settings) for word in ("--set", setting)]
+        begin = [str(ROOT / "train_test.py"), "--algo", algo, "--learns", str(LEARNS)]
+        done = HEAVY.run([*begin, *words], cwd=tmp_path, timeout_s=90)
+        return "" if "Train test succeed" in done.stdout else f"{name}: exit {done.returncode}\n{done.stderr[-3000:]}"
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        assert not [wrong for wrong in pool.map(ends, ODD_RUNS) if wrong]
+    assert {path.name for path in (tmp_path / "runs").glob("train*")} == {"train_test", "train_test-2"}
+
+
+def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    words = ["train_test.py", "--learns", "1000000", "--set", f"runs_dir={tmp_path}"]
+    child = HEAVY.popen(words, stderr=subprocess.PIPE, start_new_session=True)
+    wait_until(lambda: list(tmp_path.glob("train_test/ckpt/model.ckpt-2.*")), 90, "a learn")
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(60)
+    assert child.wait() == 128 + signal.SIGINT
+    assert "Traceback" not in said
 
 
 def test_a_broken_configuration_is_one_report(tmp_path: Path) -> None:

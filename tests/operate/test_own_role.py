@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from kaimesh import CALLER_VARIABLE
 from kaimesh.config.own_roles import OwnRole
 from kaimesh.config.roles import role_of
 from tests.harness import free_ports
@@ -25,13 +26,13 @@ TOY = Path(__file__).with_name("toy.py")
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    """A mesh with the toy, whose package lies in a folder on PYTHONPATH."""
+    """A mesh with the toy, whose package lies in the folder in which the command is typed."""
     folder = tmp_path_factory.mktemp("own")
     (folder / "mine").mkdir()
     (folder / "mine" / "toy.py").write_text(TOY.read_text())
     port, monitor, page = free_ports(3)
     for mesh in _mesh(folder / "runs"):
-        mesh.environ["PYTHONPATH"] = f"{folder}{os.pathsep}{ROOT}"
+        mesh.environ[CALLER_VARIABLE] = str(folder)
         mesh.settings |= {
             "roles.toy.package": "mine.toy",
             "roles.toy.addresses": f'["127.0.0.1:{port}"]',
