@@ -22,8 +22,9 @@ def environment(
     app: str, env_conf: Mapping[str, Any], max_episode_steps: int, *, draws: bool, unit_actions: bool = False
 ) -> MeshVectorEnv:
     """One slot. draws: it makes pictures. Raises ConfigError: no such environment, or it cannot draw here."""
-    limit = {"max_episode_steps": max_episode_steps}
-    make = partial(make_vector, app, 1, env_conf=env_conf, **limit, unit_actions=unit_actions)
+    make = partial(
+        make_vector, app, 1, env_conf=env_conf, max_episode_steps=max_episode_steps, unit_actions=unit_actions
+    )
     if not draws:
         return make()
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame draws without a window
@@ -45,9 +46,8 @@ def picture_of(env: MeshVectorEnv) -> np.ndarray:
     except Exception as error:  # see `environment`
         raise _draws_none(env.app, f"render raised {type(error).__name__}: {error}") from error
     if picture is None or picture.ndim != 3 or picture.shape[2] != 3:
-        kind = "O" if picture is None else picture.dtype.kind
-        got = {"O": "nothing", "U": "text"}.get(kind) or f"{picture.dtype} {list(picture.shape)}"
-        raise _draws_none(env.app, f"render returned {got}")
+        shape = "nothing" if picture is None or picture.dtype == object else f"{picture.dtype} {list(picture.shape)}"
+        raise _draws_none(env.app, f"render returned {'text' if shape.startswith('<U') else shape}")
     return picture.astype(np.uint8, copy=False)
 
 

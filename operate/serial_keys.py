@@ -25,6 +25,7 @@ _PACE = "the learner learns as soon as there is a batch"
 UNUSED: Mapping[str, tuple[str, str]] = {
     "run_mode": ("it always trains", "train"),
     "aisrv_count": ("there is one aisrv", "1"),
+    "aisrv_may_pin": ("the actor here has only the newest model", ""),
     "sample_window": ("no sample is on its way", ""),
     "actor_addrs": (_NO_PORT, ""),
     "predict_max_wait_us": ("no request is waited for", ""),

@@ -64,6 +64,7 @@ ODD = {
     "preload_ratio": "1.0",
     "reverb_rate_limiter": "SampleToInsertRatio",
     "reverb_error_buffer": "50.0",
+    "aisrv_may_pin": "false",
     "learner_train_by_while_true": "false",
     "bind_host": "0.0.0.0",
     "monitor_addr": "127.0.0.1:7",
