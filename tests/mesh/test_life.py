@@ -7,17 +7,22 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kaimesh.contract.errors import Refused
+from kaimesh.contract.errors import EXIT_CONFIG, Refused
 from kaimesh.learner.client import LearnerClient
 from kaimesh.model_pool.client import ModelPoolClient
 from kaimesh.operate.local.mesh_file import supervisor_pid
+from kaimesh.process.documents import read_json
 from kaimesh.wire import frame as wire
 from kaimesh.wire.client import FrameClient
 from kaimesh.wire.frame import Kind
+from kaimesh.wire.gate import role_token
 from tests.forks import Fork
 from tests.harness import WAIT_S, Mesh, connected, wait_until
 
@@ -135,8 +140,38 @@ def test_strangers_are_refused_and_training_goes_on(life: Mesh) -> None:
         for reason in ("wrong token", "protocol 99", "role 'king'", "refused: "):
             assert reason in log, f"{process}: {reason}"
     for process in ("model_pool_0", "learner_0"):
-        assert "wrong token or none" in (life.run.logs / f"{process}.log").read_text()
+        assert "wrong token" in (life.run.logs / f"{process}.log").read_text()
     assert {name: status["pid"] for name, status in life.run.statuses().items()} == pids
+
+
+@pytest.mark.long
+def test_an_aisrv_elsewhere_needs_its_roles_token_alone(life: Mesh, tmp_path: Path) -> None:
+    """It has no part of the run's folder but its configuration; nothing else can be started with that token."""
+    conf = tmp_path / "conf.toml"
+    conf.write_bytes(life.run.conf.read_bytes())
+    environ = {**os.environ, "KAIMESH_TOKEN": role_token(life.run.token(), "aisrv")}
+
+    def start(role: str) -> subprocess.Popen[str]:
+        words = ["-m", f"kaimesh.{role}", "--conf", str(conf), "--runs", str(tmp_path / "runs"), "--index", "1"]
+        return subprocess.Popen(
+            [sys.executable, *words], env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    aisrv = start("aisrv")
+    try:
+        status = tmp_path / "runs" / f"{life.run.root.name.rpartition('_')[0]}" / "status" / "aisrv_1.json"
+        wait_until(lambda: read_json(status).get("counters", {}).get("samples_acked", 0) > 20, WAIT_S, "it works there")
+    finally:
+        aisrv.terminate()
+        said = aisrv.communicate(timeout=WAIT_S)[0]
+    assert aisrv.returncode == 0, said
+    for role in ("actor", "learner", "model_pool", "buffer"):
+        other = start(role)
+        said = other.communicate(timeout=WAIT_S)[0]
+        assert other.returncode == EXIT_CONFIG, said
+        assert f"the token of role aisrv, and this process is of role {role}" in said
+    assert not list((tmp_path / "runs").glob("*/token")), "no token is made there"
+    goes_on(life)
 
 
 def test_a_stopped_run_goes_on_where_it_was(life: Mesh) -> None:
