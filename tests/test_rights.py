@@ -6,6 +6,7 @@ Both tables come from kaimesh.config.roles: a new role is tried by itself, a new
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -45,7 +46,7 @@ from kaimesh.wire.gate import DENIED, OPERATOR, Gate, holder_of, mesh_token, rol
 from kaimesh.wire.grpc_edge import HEALTH_CHECK, SERVING, Channel
 from tests.actor.conftest import Echoing, FakePool, rows
 from tests.fuzz.frames import report
-from tests.harness import free_ports, wait_until
+from tests.harness import ROOT, free_ports, wait_until
 
 TOKEN = "the mesh token"
 WAIT_S = 60.0
@@ -306,6 +307,13 @@ def test_a_process_reports_for_its_own_role_alone(ports: Ports, caller: str) -> 
             continue
         with pytest.raises(Refused, match=f"has no right to report|may not speak for {name}|is called '{name}'"):
             report_as(ports, token_of(caller), name)
+
+
+def test_the_document_has_each_right_and_who_has_it() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .* \| ([\w, ]+) \|$", (ROOT / "SECURITY.md").read_text(), re.MULTILINE)
+    assert {right: set(roles.split(", ")) for right, roles in rows} == {
+        right: {role.name for role in ROLES.values() if right in role.rights} for right in Right
+    }
 
 
 def test_every_method_of_a_service_says_what_it_needs() -> None:
