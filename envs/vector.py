@@ -5,6 +5,7 @@ What an environment returned is checked here; see envs/renewal for what happens 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,6 @@ from gymnasium.vector.utils import batch_space
 
 from kaimesh.contract.agent import Featured, Features, user_code
 from kaimesh.contract.errors import AgentError, ConfigError, EnvContractError
-from kaimesh.contract.finite import surely_finite
 from kaimesh.contract.spaces import Spaces
 from kaimesh.envs import alone, returned
 from kaimesh.envs.interface import Infos, MeshEnv, Offers, Seed, Stepped
@@ -26,6 +26,7 @@ from kaimesh.envs.translation import Translation
 from kaimesh.envs.whole import Whole
 
 Wrong = dict[int, EnvContractError]  # by slot
+_NOTHING: Wrong = {}
 
 
 class MeshVectorEnv(VectorWrapper):
@@ -65,6 +66,7 @@ class MeshVectorEnv(VectorWrapper):
         self._seeds_each = self.offers.slot_seeds or isinstance(env.unwrapped, SyncVectorEnv)
         self._step = env.step
         self._shape = (env.num_envs, *self.translation.obs_shape)
+        self._whole = self.translation.obs_dtype.kind != "f"  # so that no number can be NaN
         self._renewing: Renewing | None = env if isinstance(env, OneByOne | Whole) else None
         self._last = np.empty(0)  # the newest observations
         if not isinstance(env, OneByOne):  # which does it for each slot
@@ -82,11 +84,10 @@ class MeshVectorEnv(VectorWrapper):
             seed = list(seed) if self._seeds_each else seed[0]
         observations, infos = self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]  # of each slot
         self.true_rewards, self.aborted = np.zeros(self.env.num_envs, np.float32), None
-        self._last, wrong = self._seen(observations)
-        if not wrong:
-            wrong = _not_finite(self._last)
+        self._last = self._seen(observations)
+        wrong = self._wrong(self._last)
         if self._declares_legal and not wrong:
-            wrong = self._read_legal(infos, None)
+            wrong = self._read_legal(infos)
         for error in wrong.values():
             raise returned.of(self.app, error)
         returned.check_observation(observations[0], self.env.single_observation_space)
@@ -95,19 +96,21 @@ class MeshVectorEnv(VectorWrapper):
     def step(self, actions: np.ndarray) -> Stepped:
         """Observations `[N, ...]`, rewards float32 `[N]`, terminated and truncated bool `[N]`, infos."""
         given, rewards, terminated, truncated, infos = self._step(self.translation.actions(actions))
-        observations, wrong = self._seen(given)
-        rewards = np.asarray(rewards, np.float32)
-        if rewards.shape != self._shape[:1]:
-            raise returned.of(self.app, EnvContractError(f"its rewards have the shape {list(rewards.shape)}, not [N]."))
-        if self._declares_legal:
-            wrong = {**wrong, **self._read_legal(infos, terminated | truncated)}
-        if wrong or not (surely_finite(observations) and surely_finite(rewards)):
-            self._refuse({**_not_finite(observations, rewards), **wrong})
+        observations, rewards = self._seen(given), np.asarray(rewards, np.float32)
+        wrong = self._read_legal(infos, terminated, truncated) if self._declares_legal else _NOTHING
+        if (
+            wrong
+            or observations.shape != self._shape
+            or rewards.shape != self._shape[:1]
+            or not (self._whole or math.isfinite(_squares(observations)))
+            or not math.isfinite(_squares(rewards))
+        ):
+            self._refuse({**self._wrong(observations, rewards), **wrong})
         self.aborted = None if self._renewing is None else self._renewing.aborted
         if self.aborted is not None:
             gone = self.aborted
-            observations, rewards = observations.copy(), np.where(gone, np.float32(0), rewards)
-            observations[gone] = self._last[gone]
+            observations = self._last if gone.all() else np.where(self._by_slot(gone), self._last, observations)
+            rewards = np.zeros(len(gone), np.float32) if gone.all() else np.where(gone, np.float32(0), rewards)
             terminated, truncated = terminated & ~gone, truncated | gone
         self._last = observations
         self.true_rewards = rewards
@@ -120,24 +123,23 @@ class MeshVectorEnv(VectorWrapper):
         alone.release(self.env)
         super().close(**kwargs)
 
-    def _seen(self, given: Any) -> tuple[np.ndarray, Wrong]:
-        """Observations `[N, ...]` of the mesh's dtype; the last ones, where they cannot be made of `given`."""
-        try:
-            observations = self.translation.observations(given)
-            if observations.shape == self._shape:
-                return observations, {}
-            text = f"have the shape {list(observations.shape)}, but {list(self._shape)} is what the spaces say"
-        except (ValueError, TypeError, IndexError) as error:
-            text = f"are none of the observation_space {self.env.single_observation_space} ({error})"
-        wrong = EnvContractError(f"its observations {text}; a network would be built for something else. Correct them.")
-        return self._last, dict.fromkeys(range(self.env.num_envs), wrong)
+    def _by_slot(self, slots: np.ndarray) -> np.ndarray:
+        """`slots` `[N]` as `[N, 1, ...]`, beside observations."""
+        return slots.reshape(-1, *(1 for _ in self._shape[1:]))
 
-    def _read_legal(self, infos: Infos, over: np.ndarray | None) -> Wrong:
+    def _seen(self, given: Any) -> np.ndarray:
+        """Observations `[N, ...]` of the mesh's dtype; others, where they cannot be made of `given`."""
+        try:
+            return self.translation.observations(given)
+        except (ValueError, TypeError, IndexError):
+            return np.asarray(given, object)
+
+    def _read_legal(self, infos: Infos, *ends: np.ndarray) -> Wrong:
         """Sets `legal_actions`; returns what is wrong with them.
 
-        over: bool `[N]`, the slots whose episode has just ended, where nothing needs to be allowed.
+        ends: bool `[N]` each, the slots whose episode has just ended, where nothing needs to be allowed.
         """
-        count, partly = self.env.num_envs, infos.get("_legal_act")
+        count, partly = self._shape[0], infos.get("_legal_act")
         try:
             if partly is not None and not np.all(partly):
                 infos = {}
@@ -145,11 +147,21 @@ class MeshVectorEnv(VectorWrapper):
         except EnvContractError as error:
             self.legal_actions = np.ones((count, self.translation.action_size), bool)
             return dict.fromkeys(range(count), error)
-        some = self.legal_actions.any(axis=1)
-        if not some.all():
-            none = ~some if over is None else ~some & ~over
+        if np.count_nonzero(self.legal_actions[:, 0]) < count:  # else each slot has one action at least
+            none = ~np.logical_or.reduce([self.legal_actions.any(axis=1), *ends])
             wrong |= dict.fromkeys(np.flatnonzero(none).tolist(), EnvContractError(returned.NO_CHOICE))
         return wrong
+
+    def _wrong(self, observations: np.ndarray, rewards: np.ndarray | None = None) -> Wrong:
+        """What is wrong with the slots that did not get numbers of the right shape, or got NaN or infinity."""
+        for what, column, shape in (("observations", observations, self._shape), ("rewards", rewards, self._shape[:1])):
+            if column is not None and (column.shape != shape or column.dtype == object):
+                error = EnvContractError(
+                    f"its {what} are {column.dtype} of shape {list(column.shape)}, and cannot be made {list(shape)} of "
+                    f"{self.env.single_observation_space}; a network would be built for something else. Correct them."
+                )
+                return dict.fromkeys(range(shape[0]), error)
+        return {**_not_finite("an observation holds", observations), **_not_finite("a reward is", rewards)}
 
     def _refuse(self, wrong: Wrong) -> None:
         """Aborts these slots. Raises the error where nobody makes environments anew."""
@@ -161,15 +173,19 @@ class MeshVectorEnv(VectorWrapper):
                 raise error
 
 
-def _not_finite(observations: np.ndarray, rewards: np.ndarray | None = None) -> Wrong:
-    """What is wrong with the slots that have a number which is NaN or infinite."""
-    wrong: Wrong = {}
-    for what, column in (("an observation", observations), ("a reward", rewards)):
-        if column is not None and column.dtype.kind == "f":
-            for i in np.flatnonzero(~np.isfinite(column).reshape(len(column), -1).all(axis=1)).tolist():
-                value = float(column[i][~np.isfinite(column[i])].reshape(-1)[0])
-                wrong[i] = EnvContractError(f"{what} holds {value}; {returned.NOT_FINITE}")
-    return wrong
+def _squares(column: np.ndarray) -> float:
+    """The sum of the squares, which is finite only if each number is; large numbers may make it infinite, too."""
+    flat = column.ravel("K")
+    return float(flat.dot(flat))
+
+
+def _not_finite(what: str, column: np.ndarray | None) -> Wrong:
+    """What is wrong with the slots whose `column` has NaN or infinity. what: the words before the number."""
+    if column is None or column.dtype.kind != "f":
+        return {}
+    bad = np.flatnonzero(~np.isfinite(column).reshape(len(column), -1).all(axis=1))
+    values = ((int(i), float(column[i][~np.isfinite(column[i])].reshape(-1)[0])) for i in bad)
+    return {i: EnvContractError(f"{what} {value}; {returned.NOT_FINITE}") for i, value in values}
 
 
 class FeaturedVectorEnv(VectorWrapper):

@@ -18,9 +18,9 @@ def surely_finite(column: np.ndarray) -> bool:
     """
     if column.dtype.kind != "f":
         return True
-    if column.dtype.itemsize < 4 or not (column.dtype.isnative and column.flags.forc):
+    if column.dtype.itemsize < 4 or not (column.dtype.isnative and column.flags.c_contiguous):
         return False
-    flat = column.ravel("K")  # no copy, since it is contiguous
+    flat = column.reshape(-1)
     return math.isfinite(flat.dot(flat))
 
 

@@ -139,7 +139,7 @@ def test_what_returns_nonsense_again_and_again_is_not_restarted_at_all() -> None
     renew = Renewals(Meter("aisrv_0"), Impatient(), LOG).of_group(0)
     env = envs.make_vector("tests.envs.faulty:Faulty", 2, env_conf={"fault": "reward nan", "at": 5}, renew=renew)
     env.reset()
-    with pytest.raises(EnvContractError, match=r"a reward holds nan.*failure 10 within"):
+    with pytest.raises(EnvContractError, match=r"a reward is nan.*failure 10 within"):
         play(env, 1000)
 
 

@@ -35,4 +35,4 @@ def test_what_returns_nonsense_in_the_middle_ends_the_run_at_once(mesh: Mesh) ->
     assert done.returncode == 1
     reason = json.loads(mesh.run.result.read_text())["reason"]
     assert "EnvContractError" in reason
-    assert "a reward holds nan" in reason
+    assert "a reward is nan" in reason
