@@ -1,6 +1,7 @@
 """The configuration of a run: reads one file; returns one validated value, or one list of everything that is wrong.
 
 keys       the `[app]` keys
+key_types  the types of keys that need more than pydantic's own
 load       reads the file, applies environment variables and overrides, lists all problems
 reading    reads TOML files and the text of single values
 registry   the registry of algorithms: their classes, their defaults, presets for environments

@@ -5,61 +5,11 @@ If Kaiwu has a key, its name here is Kaiwu's. None means: as the algorithm says 
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from kaimesh.config.reading import mixed_tables
-
-
-def _addresses(value: Any) -> Any:
-    """Accepts Kaiwu's form `{train_one = ["ip:port"]}`, a plain list, or one address; returns a list."""
-    if isinstance(value, dict):
-        groups = [[group] if isinstance(group, str) else group for group in value.values()]
-        value = [address for group in groups for address in (group if isinstance(group, list) else [group])]
-    return [value] if isinstance(value, str) else value
-
-
-def _address(value: str) -> str:
-    host, _, port = value.rpartition(":")
-    if not re.fullmatch(r"[^:\s\[\]/]+", host):
-        raise ValueError(
-            "an address is host:port, such as 127.0.0.1:8888 (IPv6 needs a host name); this one cannot be used, "
-            "correct it"
-        )
-    if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
-        raise ValueError(f"the port must be 1 to 65535, not {port!r}, which nothing can listen on; correct it")
-    return value
-
-
-def _hyphen(value: Any) -> Any:
-    return value.replace("_", "-") if isinstance(value, str) else value
-
-
-def _address_or_none(value: str) -> str:
-    return _address(value) if value else value
-
-
-def _filled(value: str) -> str:
-    if not value.strip():
-        raise ValueError("must not be empty: name something, or leave the key out for its default")
-    return value
-
-
-def _writable(value: dict[str, Any]) -> dict[str, Any]:
-    if why := mixed_tables(value):
-        raise ValueError(why.removesuffix("."))
-    return value
-
-
-Address = Annotated[str, AfterValidator(_address)]
-MaybeAddress = Annotated[str, AfterValidator(_address_or_none)]
-Text = Annotated[str, AfterValidator(_filled)]
-Addresses = Annotated[list[Address], BeforeValidator(_addresses), Field(min_length=1)]
-Selector = Literal[
-    "reverb.selectors.Fifo", "reverb.selectors.Lifo", "reverb.selectors.Uniform", "reverb.selectors.Prioritized"
-]
+from kaimesh.config.key_types import Address, Addresses, Hyphened, MaybeAddress, Selector, Table, Text
 
 
 class App(BaseModel):
@@ -109,7 +59,7 @@ class App(BaseModel):
             "environment. While one group steps, the others wait for their predictions."
         ),
     )
-    env_conf: Annotated[dict[str, Any], AfterValidator(_writable)] = Field(
+    env_conf: Table = Field(
         default_factory=dict,
         description=(
             "Keyword arguments of the environment, in addition to those of its preset; Kaiwu-style workflows get them "
@@ -248,7 +198,7 @@ class App(BaseModel):
             "`replay_share` are not counted."
         ),
     )
-    algorithm_on_policy_or_off_policy: Annotated[Literal["on-policy", "off-policy"], BeforeValidator(_hyphen)] = Field(
+    algorithm_on_policy_or_off_policy: Annotated[Literal["on-policy", "off-policy"], Hyphened] = Field(
         "off-policy",
         description=(
             "`on-policy`: only samples of the current model are learned from, and aisrv waits for the next model. "

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from kaimesh.config import caller
-from kaimesh.config.keys import Address, App
+from kaimesh.config.key_types import Address
+from kaimesh.config.keys import App
 from kaimesh.config.nearest import nearest
 from kaimesh.config.reading import cannot_be_kept, parse, read
 from kaimesh.config.roles import AISRV, BUFFER, LAST_STAGE, ROLES, Right, Role
