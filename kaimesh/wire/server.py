@@ -28,6 +28,7 @@ _MOST_BYTES = 1 << 31  # memory that all guests may take together; beyond it, th
 _COUNTED_BYTES = 1 << 20  # that sum is computed only when a peer takes more than this
 _WRITE_LIMIT_BYTES = 1 << 28  # a peer with more queued answers, which it does not read, is disconnected
 _FINE_WAIT_S = 1e-3  # epoll counts in milliseconds; shorter waits need select()
+_PAUSE_S = 3.0  # who has not looked for so long was stopped, and with it perhaps its peers: they get their time anew
 _ACCEPT_PAUSE_S = 1.0  # how long no connection is accepted after file descriptors ran out
 
 OnHello = Callable[["Connection", Hello], dict[str, Any]]
@@ -327,9 +328,12 @@ class FrameServer:
 
     def _sweep(self) -> None:
         now = self._clock()
-        if now - self._last_sweep < 1.0:
+        if (since_s := now - self._last_sweep) < 1.0:
             return
         self._last_sweep = now
+        if since_s > _PAUSE_S:
+            for connection in self._connections.values():
+                connection.opened = connection.progress = now
         if self._deaf_since is not None and now - self._deaf_since >= _ACCEPT_PAUSE_S:
             self._deaf_since = None
             self._epoll.register(self._listener, select.EPOLLIN)

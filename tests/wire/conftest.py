@@ -92,10 +92,15 @@ class Echo:
         return FrameClient(self.address, **arguments)
 
     def advance_until(self, condition: Callable[[], bool], seconds: float) -> None:
-        """Lets `seconds` of the server's time pass, then waits for what must follow."""
-        with self.lock:
-            self.clock.now += seconds
-        deadline = threading.Event()
+        """Lets `seconds` of the server's time pass, a second at a time, then waits for what must follow."""
+        deadline, end = threading.Event(), self.clock.now + seconds
+        while self.clock.now < end:
+            with self.lock:
+                self.clock.now = min(self.clock.now + 1.0, end)
+            for _ in range(1000):  # after a jump the server would take itself for one that was stopped
+                if self.clock.now - self.server._last_sweep < 1.0:
+                    break
+                deadline.wait(0.005)
         for _ in range(1000):
             if condition():
                 return
