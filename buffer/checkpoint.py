@@ -79,7 +79,8 @@ class Checkpoints:
         return target
 
     def _keep(self, saved: Path, manifest: Manifest) -> Path:
-        target = self._kept / f"{time.time_ns():020d}"
+        newest = max((int(path.name) for path in self._generations()), default=0)
+        target = self._kept / f"{max(time.time_ns(), newest + 1):020d}"  # also where the clock was set back
         unfinished = self._kept / f".{target.name}"
         unfinished.mkdir()
         saved.replace(unfinished / _DATA)
