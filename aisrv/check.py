@@ -23,6 +23,7 @@ from typing import Any
 from kaimesh import envs
 from kaimesh.config.packages import find_own_code
 from kaimesh.contract.errors import AgentError, ConfigError, MeshError
+from kaimesh.contract.json_text import json_text
 
 _MOST_CHARACTERS = 8_000  # of an error: a pipe holds 64 kB before anyone reads it
 _SECOND_S = 1.0  # where the first environment took longer to build, no second one is built beside it
@@ -104,7 +105,7 @@ def main() -> None:
         answer = {"error": str(error)}
     except BaseException:  # including SystemExit: an environment may try to end this process
         answer = {"error": traceback.format_exc()}
-    os.write(descriptor, json.dumps({key: text[-_MOST_CHARACTERS:] for key, text in answer.items()}).encode())
+    os.write(descriptor, json_text({key: text[-_MOST_CHARACTERS:] for key, text in answer.items()}).encode())
     sys.stderr.flush()
     os._exit(0)  # a thread or an atexit hook of the environment could delay a normal exit
 

@@ -18,6 +18,7 @@ from kaimesh.contract import stacking
 from kaimesh.contract.agent import user_code
 from kaimesh.contract.answers import check_numbers, columns_of
 from kaimesh.contract.arrays import Batch
+from kaimesh.contract.calls import Call
 from kaimesh.contract.columns import for_learn
 from kaimesh.contract.user_agent import UserAgent
 from kaimesh.process.life import Context
@@ -49,7 +50,7 @@ def train_in_place(user: UserAgent, context: Context, learned: Callable[[], None
         where = f"{user.name}.{name}"
 
         def call(list_obs_data: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
-            with predicting(name):
+            with predicting(name), Call(where):
                 answer = method(list_obs_data, *args, **kwargs)
             check_numbers(columns_of(answer, len(list_obs_data), where), where)
             return answer

@@ -13,6 +13,7 @@ import numpy as np
 from kaimesh.aisrv.links import Links
 from kaimesh.aisrv.policy import Policy
 from kaimesh.contract.arrays import Batch, Specs
+from kaimesh.contract.calls import OurCode
 from kaimesh.contract.columns import MODEL_VERSION, with_origin, with_run_id
 from kaimesh.contract.errors import PeerError, Stopped
 from kaimesh.contract.structs import protocol, sample_columns
@@ -176,7 +177,11 @@ class WorkflowAgent:
         """Sends the samples to the buffer. Blocks while it is full, and on-policy until the next model predicts."""
         if list_sample_data is None or len(list_sample_data) == 0:
             return
-        batch = sample_columns(list_sample_data)
+        with OurCode():
+            self._send_samples(list_sample_data)
+
+    def _send_samples(self, samples: Sequence[Any]) -> None:
+        batch = sample_columns(samples)
         if MODEL_VERSION not in batch.columns:  # unrolls bring it along
             batch = with_origin(
                 batch.columns, self._full(len(batch), self._version), self._full(len(batch), self._run_id)
@@ -196,7 +201,8 @@ class WorkflowAgent:
     def save_model(self, path: str | None = None, id: str | int = "1") -> None:
         """Asks the learner to save its model. It chooses path and id, as in Kaiwu. A refusal is only logged."""
         del path, id
-        self._save()
+        with OurCode():
+            self._save()
 
     def load_model(self, path: str | None = None, id: str | int = "latest") -> None:
         """Asks the actor to predict with another model of the pool: "latest", "random" or an id."""

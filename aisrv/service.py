@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from kaimesh import envs
@@ -15,6 +16,7 @@ from kaimesh.aisrv.proxy import OnPolicyGate, WorkflowAgent
 from kaimesh.aisrv.renewals import Renewals
 from kaimesh.aisrv.slots import CountedEnv, run_slots
 from kaimesh.contract.agent import Monitor, user_code
+from kaimesh.contract.calls import OurCode
 from kaimesh.contract.errors import AgentError, EnvError, Stopped
 from kaimesh.contract.seeds import training_seeds
 from kaimesh.contract.spaces import Spaces
@@ -97,7 +99,8 @@ class AisrvService:
             "workflow %s, wrapper_type %s", context.config.algo.train_workflow, context.config.app.wrapper_type
         )
         if self._workflow.vectorised:
-            with user_code("aisrv: workflow"):
+            ours = context.config.algo.train_workflow.startswith("kaimesh.")  # it notes the user's calls by itself
+            with user_code("aisrv: workflow", lasting=True), OurCode() if ours else nullcontext():
                 self._workflow.run(self._envs, self._agents, context.logger, self._monitor)
         else:
             context.meter.state("working")

@@ -80,7 +80,7 @@ def run_slots(
 
     def run(slot: int) -> None:
         try:
-            with user_code(f"aisrv: workflow in slot {slot}"):
+            with user_code(f"aisrv: workflow in slot {slot}", lasting=True):
                 workflow([envs[slot]], [agents[slot]], logger, monitor)
             logger.info("slot %d: the workflow returned", slot)
         except Stopped as stopped:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from kaimesh.contract.errors import AgentError
+from kaimesh.contract.json_text import finite, json_text
 
 _HEADER = "header.json"
 # What a file of somebody else can raise in numpy, zipfile and json; a shape that no memory holds among them.
@@ -34,7 +35,7 @@ _DAMAGE = (
 
 def save(path: Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Writes `arrays`, and `header` (plain JSON data) in an array of its own, to `path`."""
-    text = json.dumps(header, sort_keys=True).encode()
+    text = json_text(header, sort_keys=True).encode()
     with path.open("wb") as file:
         np.savez(file, **{_HEADER: np.frombuffer(text, np.uint8)}, **dict(sorted(arrays.items())))
 
@@ -68,7 +69,7 @@ def _read(path: Path, only: str | None) -> dict[str, np.ndarray]:
 
 def _decoded(path: Path, text: np.ndarray) -> dict[str, Any]:
     try:
-        header = json.loads(bytes(text))
+        header = finite(json.loads(bytes(text)))  # older files have Infinity, where `save` writes null
         if not isinstance(header, dict):
             raise TypeError(f"its header is a {type(header).__name__}")
     except _DAMAGE as error:
@@ -87,7 +88,7 @@ def check(path: Path, header: Mapping[str, Any], wanted: Mapping[str, Any], keys
 
     Raises AgentError: they differ; the message names each entry, both values and the remedy.
     """
-    wanted = json.loads(json.dumps(wanted))  # tuples become lists, as in the file
+    wanted = json.loads(json_text(wanted))  # tuples become lists, as in the file
     problems = [
         f"{name} is {header.get(name)!r} in the file and {value!r} here ({keys.get(name, 'another version wrote it')})"
         for name, value in wanted.items()

@@ -8,7 +8,6 @@ seeds (contract/seeds). See arena/figures for the numbers, and envs/reports for 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
@@ -33,6 +32,7 @@ from kaimesh.config.packages import find_own_code
 from kaimesh.config.reading import parse, read
 from kaimesh.contract.agent import called_exit
 from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_OK, ConfigError, MeshError
+from kaimesh.contract.json_text import json_text
 from kaimesh.contract.seeds import evaluation_seeds
 from kaimesh.process.guarded import guarded
 from kaimesh.process.life import set_threads
@@ -316,7 +316,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as error:
         print(f"evaluate: {called_exit('the environment', error)}", file=sys.stderr)
         return EXIT_AGENT
-    print(json.dumps(result, indent=1) if arguments.json else words(result), flush=True)
+    print(json_text(result, reasons=True, indent=1) if arguments.json else words(result), flush=True)
     for problem in result["failed"]:
         print(f"evaluate: {problem}", file=sys.stderr)
     return EXIT_CONFIG if result["failed"] else EXIT_OK

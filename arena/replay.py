@@ -7,7 +7,6 @@ checked.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from kaimesh.config import caller, trust
 from kaimesh.config.packages import find_own_code
 from kaimesh.contract.agent import called_exit
 from kaimesh.contract.errors import EXIT_AGENT, EXIT_CRASH, EXIT_OK, ConfigError, MeshError
+from kaimesh.contract.json_text import json_text
 from kaimesh.contract.story import Story
 from kaimesh.process.guarded import guarded
 
@@ -122,7 +122,7 @@ def _page(
         ("score", f"{again.score:.6g}"),
         ("steps", str(again.steps)),
         ("seed", str(recording.seed)),
-        *((name, json.dumps(value)) for name, value in recording.env_conf.items()),
+        *((name, json_text(value)) for name, value in recording.env_conf.items()),
     ]
     if recording.max_episode_steps:
         facts.append(("max_episode_steps", str(recording.max_episode_steps)))
@@ -209,7 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as error:
         print(f"replay: {called_exit(f'the environment {recording.app}', error)}", file=sys.stderr)
         return EXIT_AGENT
-    print(json.dumps(result, indent=1) if arguments.json else _report(result))
+    print(json_text(result, reasons=True, indent=1) if arguments.json else _report(result))
     if result["difference"]:
         print(
             f"replay: {arguments.file}: {result['difference']}. The environment here is not the one that it was "

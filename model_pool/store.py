@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kaimesh.contract.errors import MeshError, PeerError
+from kaimesh.contract.json_text import json_text
 from kaimesh.model_pool.transfer import Incoming, check, open_files, pieces_of, take
 from kaimesh.process import disk, documents
 from kaimesh.training import checkpoint
@@ -110,7 +111,7 @@ class Store:
             with Incoming(working, info) as incoming:
                 yield incoming
                 incoming.finish()
-                (working / _INFO).write_text(json.dumps(info.to_json()))
+                (working / _INFO).write_text(json_text(info.to_json()))
                 self._admit(incoming)
         except OSError as error:
             if trouble := disk.trouble(error, self._folder):

@@ -6,5 +6,6 @@ cluster      the mesh in containers
 train_test   what train_test.py runs
 serial       the mesh in one process
 serial_keys  which keys of the configuration mean nothing there
+frozen       finds a process that does not run at all
 view         what is going on, as rows: for the terminal, the status page and programs
 """

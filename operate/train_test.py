@@ -130,7 +130,7 @@ def run(config: Config, run_dir: RunDir, learns: int, watched: bool = True) -> N
         made.append(SerialMesh(context, spaces, learns, turn))
         return made[0]
 
-    watch = Watch.over(meter, turn, app.watchdog_seconds, app.report_seconds, config.algo.train_workflow)
+    watch = Watch.over(meter, turn, app, config.algo.train_workflow)
     if watched:
         watch.start()
     service = AisrvService(context, make_links=links, learned=local)

@@ -228,6 +228,20 @@ def test_the_sending_side_needs_neither_reverb_nor_tensorflow() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_nothing_writes_json_that_a_reader_may_refuse() -> None:
+    """Through `json_text`, or so that a number which is not finite is an error."""
+    offenders = [
+        f"{source.path.relative_to(ROOT)}:{node.lineno}"
+        for source in sources()
+        if source.module != "kaimesh.contract.json_text"
+        for node in ast.walk(ast.parse(source.text))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ("json.dumps", "json.dump")
+        and not any(word.arg == "allow_nan" and ast.unparse(word.value) == "False" for word in node.keywords)
+    ]
+    assert not offenders
+
+
 def test_a_game_is_named_by_nobody_but_itself() -> None:
     """Its parts and options are found through its environment's metadata.
 

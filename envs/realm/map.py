@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 
 from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.json_text import json_text
 
 CELL = 500.0  # units
 POINTS = 16
@@ -115,7 +116,7 @@ class RealmMap:
     def save(self, path: Path | str) -> None:
         """Writes JSON: `rows`, a string for each from North to South ('#' wall, '.' free), and `points` as [x, z]."""
         rows = ["".join(".#"[not free] for free in row) for row in self.walkable[::-1]]
-        text = json.dumps({"name": self.name, "rows": rows, "points": self.points.tolist()}, indent=1)
+        text = json_text({"name": self.name, "rows": rows, "points": self.points.tolist()}, indent=1)
         Path(path).write_text(text + "\n")
 
 

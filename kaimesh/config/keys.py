@@ -259,7 +259,15 @@ class App(BaseModel):
         ge=5,
         description=(
             "A process whose main loop makes no progress for this time is killed and restarted; its start has at least "
-            "a minute."
+            "a minute. Time in which everything was stopped does not count."
+        ),
+    )
+    user_code_seconds: float = Field(
+        600,
+        ge=5,
+        description=(
+            "This holds instead of watchdog_seconds, where it is longer, while a process runs code of yours: one call "
+            "of the agent or the environment, or what a workflow does between two. At half of it a warning names it."
         ),
     )
     env_build_seconds: float = Field(

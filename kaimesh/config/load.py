@@ -6,7 +6,6 @@ neither environment variables nor the algorithm's defaults are applied to it aga
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from kaimesh.config.reading import LAST_LINE, RESOLVED, Document, parse, put, re
 from kaimesh.config.registry import AlgoEntry, registry
 from kaimesh.config.roles import ROLES, Rights, Role, every_address, rights_of
 from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.json_text import json_text
 
 
 def _delivered(name: str) -> Path:
@@ -95,7 +95,7 @@ class _Encoder(toml.TomlEncoder):
 
     def __init__(self) -> None:
         super().__init__()
-        self.dump_funcs[str] = lambda text: json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+        self.dump_funcs[str] = lambda text: json_text(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def load(

@@ -19,5 +19,7 @@ face        what an environment shows to a person
 story       an episode as data, for a page
 kaiwu       one environment as Kaiwu's workflows use it
 untrusted   parses data from peers, with bounds
+calls       which call of the user's code each thread is in
+json_text   writes JSON that every reader accepts
 errors      the error classes and the exit codes
 """

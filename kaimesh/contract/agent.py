@@ -36,18 +36,21 @@ user's workflow stands in place of the loop over unrolls:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from kaimesh.contract.arrays import Batch
+from kaimesh.contract.calls import Call
 from kaimesh.contract.errors import AgentError, MeshError, Stopped, words
 from kaimesh.contract.spaces import Spaces
+from kaimesh.contract.untrusted import clean
 
 T = TypeVar("T")
 TABLE_KINDS = ("queue", "replay")
+USERS = "user/"  # what the names of users' own metrics begin with; none of the mesh's does
+_MOST_NAME = 100  # characters of a metric's name
 
 
 class TableSpec(NamedTuple):
@@ -264,25 +267,27 @@ def _missing(agent: BaseAgent, method: str) -> str:
     )
 
 
-@contextmanager
-def user_code(where: str) -> Iterator[None]:
-    """Turns what the user's code raises inside into an AgentError that names `where`, with the original as its cause.
+class user_code(Call):
+    """A context that turns what the user's code raises inside into an AgentError that names `where`, with the original
+    as its cause. The watchdog knows which call it is (see Call).
 
     This includes SystemExit: an agent's `exit(1)` must not end a process without a message. An error of the mesh (a
     stop, an environment that may be restarted, a peer that is gone) passes as it is. If the user's code caught one and
     raised another error instead, the mesh's error is raised, because the process acts on it.
     """
-    try:
-        yield
-    except MeshError:
-        raise
-    except (SystemExit, Exception) as error:
+
+    __slots__ = ()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        super().__exit__(kind, error, trace)
+        if error is None or isinstance(error, MeshError) or not isinstance(error, SystemExit | Exception):
+            return
         if (ours := _replaced(error)) is not None:
-            ours.add_note(f"{where} caught this and raised {type(error).__name__} instead: {words(error)}")
-            raise ours  # noqa: B904 - its cause is the original one
+            ours.add_note(f"{self.where} caught this and raised {type(error).__name__} instead: {words(error)}")
+            raise ours  # its cause is the original one
         if isinstance(error, SystemExit):
-            raise AgentError(called_exit(where, error)) from error
-        raise AgentError(f"{where} raised {type(error).__name__}: {words(error)}") from error
+            raise AgentError(called_exit(self.where, error)) from error
+        raise AgentError(f"{self.where} raised {type(error).__name__}: {words(error)}") from error
 
 
 def _replaced(error: BaseException) -> BaseException | None:
@@ -319,6 +324,8 @@ def env_factory(function: T) -> T:
 class Monitor:
     """Kaiwu's monitor: `put_data({os.getpid(): {name: number}})` sets gauges of the process's metrics.
 
+    Their names begin with `user/`, so that none is taken for one of the mesh's own, such as `size`.
+
     whose: the process's index, and the number of its life in this run; so that no two draw the same random numbers
     (kaimesh/contract/seeds).
     """
@@ -330,4 +337,9 @@ class Monitor:
         """Sets the gauge of each name to its number; the keys of the outer mapping (process ids) are ignored."""
         for metrics in data.values():
             for name, value in metrics.items():
-                self._gauge(name, float(value))
+                self._gauge(f"{USERS}{metric_name(name)}", float(value))
+
+
+def metric_name(name: Any) -> str:
+    """What a metric that the user calls `name` is called in files and log lines: without line ends, not too long."""
+    return clean(str(name))[:_MOST_NAME]

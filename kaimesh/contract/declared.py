@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import annotated_types as at
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, TypeAdapter, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Strict, TypeAdapter, model_validator
 
 from kaimesh.contract.errors import SampleError
 from kaimesh.contract.untrusted import Name, parsed
@@ -62,6 +62,15 @@ def _bound(value: float) -> float:
     return value
 
 
+def _open_ended(infinity: float) -> BeforeValidator:
+    """JSON has no infinity: a bound that is null is none."""
+
+    def filled(bounds: Any) -> Any:
+        return [infinity if bound is None else bound for bound in bounds] if isinstance(bounds, list) else bounds
+
+    return BeforeValidator(filled)
+
+
 def _bytes_of(dtype: str, shape: list[int]) -> int:
     return np.dtype(dtype).itemsize * math.prod(shape)
 
@@ -109,8 +118,8 @@ class Environment(BaseModel):
     obs_dtype: _Dtype
     action_kind: Literal["discrete", "continuous"]
     action_size: Annotated[int, at.Ge(1), at.Le(MAX_ACTIONS)]
-    action_low: _Bounds = []
-    action_high: _Bounds = []
+    action_low: Annotated[_Bounds, _open_ended(-math.inf)] = []
+    action_high: Annotated[_Bounds, _open_ended(math.inf)] = []
     legal_actions: bool = False
     parts: Annotated[list[_Part], at.Len(0, _MOST_FIELDS)] = []
 

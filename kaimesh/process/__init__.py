@@ -7,6 +7,7 @@ meter      its state, counters, gauges and phase times: a file a second, a log l
 reporter   sends the same to a cluster's monitor
 logs       log lines
 run_dir    a run's directory
+clocks     ages and intervals that setting the machine's clock does not change
 documents  small JSON files: written atomically, checked when read
 disk       which disk is full, read-only or failing
 memory     how much memory this process may use

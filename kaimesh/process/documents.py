@@ -21,6 +21,7 @@ from typing import Annotated, Any, NotRequired, Required
 from pydantic import BeforeValidator, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
+from kaimesh.contract.json_text import json_text
 from kaimesh.process import disk
 
 MAX_BYTES = 64 << 20  # far above any such file
@@ -30,10 +31,14 @@ _damaged: set[Path] = set()  # already warned about
 
 
 def _finite(value: Any) -> Any:
-    """The dictionary without values that are NaN or infinite: a user's metric may be, and the others are still good."""
+    """The dictionary without values that are null, NaN or infinite: a user's metric may be, and the others are good."""
     if not isinstance(value, dict):
         return value
-    return {key: number for key, number in value.items() if not isinstance(number, float) or math.isfinite(number)}
+    return {
+        key: number
+        for key, number in value.items()
+        if number is not None and not (isinstance(number, float) and not math.isfinite(number))
+    }
 
 
 Numbers = Annotated[dict[str, FiniteFloat], BeforeValidator(_finite)]
@@ -50,13 +55,16 @@ class Status(TypedDict, total=False):
     blocked_on: str
     since: FiniteFloat | None
     started: FiniteFloat
+    up_s: FiniteFloat
     time: FiniteFloat
+    clock: FiniteFloat
+    boot: str
     counters: Numbers
     rates: Numbers
     gauges: Numbers
     phases: Numbers
     phase_seconds: Numbers
-    recent_episodes: list[tuple[float, float, int]]
+    recent_episodes: list[tuple[float, float | None, int]]
     model_version: int | None
     work: str
     port: Annotated[int, Field(ge=0, le=65535)]
@@ -77,6 +85,7 @@ class Process(TypedDict):
     pid: NotRequired[Pid | None]
     supervisor: NotRequired[str]
     restarts: NotRequired[list[FiniteFloat]]
+    excused: NotRequired[list[FiniteFloat]]
 
 
 @with_config(ConfigDict(extra="allow"))
@@ -110,6 +119,9 @@ class Mesh(TypedDict, total=False):
     run: str
     commit: str
     start: str
+    time: FiniteFloat
+    clock: FiniteFloat
+    boot: str
     state: Required[str]
     reason: str
     started: Required[FiniteFloat]
@@ -190,30 +202,30 @@ def write_bytes(path: Path, content: bytes) -> None:
     _write(path, content, durable=True)
 
 
-def write_json(path: Path, data: Any, *, durable: bool = False) -> None:
-    """Replaces the file atomically. durable: safe against a power cut, too; costs two fsync. Raises OSError."""
-    _write(path, _encoded(data), durable)
+def write_json(path: Path, data: Any, *, durable: bool = False, reasons: bool = False) -> None:
+    """Replaces the file atomically. Raises OSError.
+
+    durable: safe against a power cut, too; costs two fsync. reasons: as of `json_text`.
+    """
+    _write(path, json_text(data, reasons=reasons, indent=1, default=str).encode(), durable)
 
 
-def publish_json(path: Path, data: Any) -> str:
+def publish_json(path: Path, data: dict[str, Any]) -> str:
     """Writes a file that is rewritten every second. Never raises; returns "" or why it could not be written.
+
+    Where a number in it is not finite, it is null, and the entry `not_finite` says what it was.
 
     On a full disk the file is overwritten in place, which needs no new blocks, so that readers still see current
     values.
     """
-    content = _encoded(data)
     try:
-        _write(path, content, durable=False)
+        _write(path, json_text(data, reasons=True, indent=1, default=str).encode(), durable=False)
     except OSError as error:
         if error.errno in disk.NO_ROOM:
             with contextlib.suppress(OSError):
-                _overwrite(path, json.dumps(data, separators=(",", ":"), default=str).encode())
+                _overwrite(path, json_text(data, reasons=True, compact=True, default=str).encode())
         return disk.trouble(error, path) or f"{path} cannot be written ({error.strerror or error})"
     return ""
-
-
-def _encoded(data: Any) -> bytes:
-    return json.dumps(data, indent=1, default=str).encode()
 
 
 def _write(path: Path, content: bytes, durable: bool) -> None:

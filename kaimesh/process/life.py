@@ -44,7 +44,7 @@ from kaimesh.process.meter import Meter
 from kaimesh.process.reporter import Reporter
 from kaimesh.process.run_dir import RunDir
 from kaimesh.process.tensors import stop_tensor_leak
-from kaimesh.process.watchdog import Watchdog
+from kaimesh.process.watchdog import Limits, Watchdog
 from kaimesh.wire.gate import mesh_token, role_token
 from kaimesh.wire.proxies import bypass, hosts_of
 
@@ -189,7 +189,7 @@ def main(role: str, service: str) -> NoReturn:
     heard = config.app.monitor_addr and Right.REPORT in row.rights
     reporter = Reporter(config.app.monitor_addr, context.token, meter, logger) if heard else None
     meter.start()
-    context.watchdog = Watchdog(meter, context.stop, logger, config.app.watchdog_seconds)
+    context.watchdog = Watchdog(meter, context.stop, logger, Limits.of(config.app))
     context.watchdog.start()
     find_own_code()
     code = _work(context, lambda: dotted(service)(context))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import os
 import socket
 import sys
 import time
+
+from kaimesh.contract.json_text import json_text
 
 HOST_VARIABLE = "KAIMESH_HOST"  # the machine's name, where a container knows it
 
@@ -35,7 +36,7 @@ class JsonLines(logging.Formatter):
         """One message as a line of JSON. when: Unix seconds. more: fields to add."""
         seconds, rest = divmod(when, 1)
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(rest * 1000):03d}Z"
-        return json.dumps(
+        return json_text(
             {"time": stamp, "level": level, "message": message, **self._tail, **(more or {})}, ensure_ascii=False
         )
 

@@ -10,33 +10,45 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from kaimesh.contract import calls
+from kaimesh.process.clocks import stamp
 from kaimesh.process.documents import STATUS, publish_json, read_json
 from kaimesh.process.logs import host
 
 RECENT_EPISODES = 100
+Reading = tuple[float, dict[str, float], dict[str, float]]  # when, monotonic, s; counters; seconds of each phase
 
 
 class Phase:
-    """Adds the time spent inside a `with` to one phase. Reused, so entering allocates nothing; not re-entrant."""
+    """Adds up the time spent inside a `with`, by one thread. Any thread may ask how much it is, also meanwhile."""
 
-    __slots__ = ("_clock", "_start", "count", "seconds")
+    __slots__ = ("_clock", "_depth", "_reading")
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._start = 0.0
-        self.seconds = 0.0
-        self.count = 0
+        self._clock, self._depth = clock, 0
+        # Seconds before the present `with`, and when that was entered; None: it is left. One tuple, replaced as a
+        # whole, for another thread that reads the two apart could count some seconds twice.
+        self._reading: tuple[float, float | None] = (0.0, None)
 
     def __enter__(self) -> None:
-        self._start = self._clock()
+        self._depth += 1
+        if self._depth == 1:  # inside another `with` of the same phase the time is counted already
+            self._reading = (self._reading[0], self._clock())
 
     def __exit__(self, *exc_info: object) -> None:
-        self.seconds += self._clock() - self._start
-        self.count += 1
+        self._depth -= 1
+        seconds, entered = self._reading
+        if self._depth == 0 and entered is not None:
+            self._reading = (seconds + self._clock() - entered, None)
+
+    def seconds(self, now: float) -> float:
+        """Its time up to `now`, that of a `with` which is not left yet too: one learn may take many intervals."""
+        seconds, entered = self._reading
+        return seconds if entered is None else seconds + max(0.0, now - entered)
 
 
 class Meter:
@@ -55,7 +67,7 @@ class Meter:
         report_s: float = 10.0,
         first_life: int = 0,
         logger: logging.Logger | None = None,
-        clock: Callable[[], float] = time.perf_counter,
+        clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.name, self.path, self.report_s = name, path, report_s
@@ -71,13 +83,13 @@ class Meter:
         self.info: dict[str, Any] = {"previous_state": previous.get("state")} if previous else {}
         self.info["life_number"] = self.life
         self._phases: dict[str, Phase] = {}
-        self._episodes: deque[tuple[float, float, int]] = deque(
-            (tuple(episode) for episode in previous.get("recent_episodes", [])), RECENT_EPISODES
-        )
-        self._state, self._blocked_on, self._since = "starting", "", wall()
-        self._started, self._beat = wall(), clock()
-        self._last = (clock(), dict(self.counters), {})  # type: tuple[float, dict[str, float], dict[str, float]]
-        self._last_report = (clock(), dict(self.counters), {})  # type: tuple[float, dict[str, float], dict[str, float]]
+        # When it ended, its return, its length. Times are monotonic, and become wall time when they are published:
+        # after a jump of the machine's clock, all of them are as long ago as they were before.
+        self._episodes: deque[tuple[float, float | None, int]] = deque(_episodes_of(previous, clock()), RECENT_EPISODES)
+        self._state, self._blocked_on, self._since = "starting", "", clock()
+        self._started, self._born, self._beat = wall(), clock(), clock()
+        self._last: Reading = (clock(), dict(self.counters), {})
+        self._last_report = self._last
         self._stop, self._wake = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -101,20 +113,20 @@ class Meter:
         """One finished episode."""
         with self._lock:
             self.counters["episodes"] = self.counters.get("episodes", 0) + 1
-            self._episodes.append((self._wall(), float(episode_return), int(length)))
+            self._episodes.append((self._clock(), float(episode_return), int(length)))
 
     def state(self, state: str, blocked_on: str = "") -> None:
         """Sets the state, and what the process waits for.
 
         States: "starting", "ready", "working", "waiting", "stopping", "failed", "done".
         """
-        self._beat = self._clock()
+        self.beat()
         if (state, blocked_on) != (self._state, self._blocked_on):
             with self._lock:
                 if self._state == "starting" and state != "starting":
                     self._wake.set()  # published at once: the keeper waits for this process to be healthy
                 if state != self._state or not (self._blocked_on and blocked_on):
-                    self._since = self._wall()
+                    self._since = self._clock()
                 self._state, self._blocked_on = state, blocked_on
 
     @property
@@ -128,8 +140,14 @@ class Meter:
         return self._blocked_on
 
     def beat(self) -> None:
-        """Tells the watchdog that the main loop is alive."""
+        """Tells the watchdog that the main loop is alive, and that the call goes on that this thread is in."""
         self._beat = self._clock()
+        calls.progress()
+
+    @property
+    def last_beat(self) -> float:
+        """When that was, monotonic, s."""
+        return self._beat
 
     def silent_s(self) -> float:
         """Seconds since the last beat."""
@@ -138,26 +156,27 @@ class Meter:
     def snapshot(self) -> dict[str, Any]:
         """What the status file holds; rates are per second since the last snapshot."""
         with self._lock:
-            now, counters = self._clock(), dict(self.counters)
-            phases = {name: phase.seconds for name, phase in self._phases.items()}
-            rates, shares = _change(self._last, (now, counters, phases))
-            self._last = (now, counters, phases)
+            reading = self._reading()
+            (now, counters, phases), wall = reading, self._wall()
+            rates, shares = _change(self._last, reading)
+            self._last = reading
             return {
                 "name": self.name,
                 "pid": os.getpid(),
                 "host": host(),
                 "state": self._state,
                 "blocked_on": self._blocked_on,
-                "since": self._since,
+                "since": wall - (now - self._since),
                 "started": self._started,
-                "time": self._wall(),
+                "up_s": now - self._born,
+                **stamp(wall, lambda: now),
                 "silent_s": self.silent_s(),
                 "counters": counters,
                 "rates": rates,
                 "gauges": dict(self.gauges),
                 "phases": shares,
                 "phase_seconds": phases,
-                "recent_episodes": list(self._episodes),
+                "recent_episodes": [(wall - (now - ended), *rest) for ended, *rest in self._episodes],
                 **self.info,
             }
 
@@ -187,11 +206,7 @@ class Meter:
     def report(self) -> str:
         """The log line: state, rates and phase shares since the last report."""
         with self._lock:
-            current = (
-                self._clock(),
-                dict(self.counters),
-                {name: phase.seconds for name, phase in self._phases.items()},
-            )
+            current = self._reading()
         rates, shares = _change(self._last_report, current)
         self._last_report = current
         words = [self._state + (f" (blocked on {self._blocked_on})" if self._blocked_on else "")]
@@ -199,6 +214,10 @@ class Meter:
         words += [f"{name} {value:.4g}" for name, value in list(self.gauges.items())]
         words += [f"{name} {share:.0%}" for name, share in shares.items() if share >= 0.005]
         return " | ".join(words)
+
+    def _reading(self) -> Reading:
+        now = self._clock()
+        return now, dict(self.counters), {name: phase.seconds(now) for name, phase in self._phases.items()}
 
     def start(self) -> None:
         """Publishes now and then every second, and reports every `report_s`, in a thread, until `stop`.
@@ -224,15 +243,21 @@ class Meter:
             self._wake.clear()
             self.publish()
             if self._clock() >= next_report:
-                next_report += self.report_s
+                late_s = self._clock() - next_report  # after a pause one line is missing, and not one for each interval
+                next_report += self.report_s * (1 + late_s // self.report_s)
                 self._log.info("%s", self.report())
 
 
-Reading = tuple[float, dict[str, float], dict[str, float]]
+def _episodes_of(status: dict[str, Any], now: float) -> Iterator[tuple[float, float | None, int]]:
+    """The episodes in an earlier life's status, as if that had been published just `now`, monotonic, s."""
+    for ended, earned, length in status.get("recent_episodes", []):
+        yield now - (status.get("time", ended) - ended), earned, length
 
 
 def _change(before: Reading, after: Reading) -> tuple[dict[str, float], dict[str, float]]:
+    """By name: how much the counters rose per second, and the share of the time that the phases took, 0 to 1."""
     seconds = max(after[0] - before[0], 1e-9)
     rates = {name: (value - before[1].get(name, 0)) / seconds for name, value in after[1].items()}
-    shares = {name: (value - before[2].get(name, 0.0)) / seconds for name, value in after[2].items()}
+    took = {name: value - before[2].get(name, 0.0) for name, value in after[2].items()}
+    shares = {name: min(max(value / seconds, 0.0), 1.0) for name, value in took.items()}  # a thread may just have left
     return rates, shares

@@ -70,7 +70,13 @@ def places(found: Mapping[int, list[Place]]) -> Iterator[tuple[str, str]]:
     """For each thread: its name, and its innermost line outside of libraries with what it called there."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     for ident, stack in found.items():
-        own = next((place for place in stack if not any(part in place.file for part in _LIBRARIES)), None)
-        if own is not None:
-            inside = "" if own is stack[0] else f", inside {stack[0]}"
-            yield names.get(ident, str(ident)), f"{own}{inside}"
+        if place := place_of(stack):
+            yield names.get(ident, str(ident)), place
+
+
+def place_of(stack: list[Place]) -> str:
+    """The innermost line of a stack outside of libraries, with what it called there; "": there is none."""
+    own = next((place for place in stack if not any(part in place.file for part in _LIBRARIES)), None)
+    if own is None:
+        return ""
+    return f"{own}" if own is stack[0] else f"{own}, inside {stack[0]}"

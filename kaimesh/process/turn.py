@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from kaimesh.contract.calls import OurCode
 from kaimesh.contract.errors import Stopped
 
 
@@ -34,7 +35,8 @@ class Turn:
         if not self._lock.acquire(blocking=False):
             name = threading.current_thread().name
             self._waiting[name] = what
-            self._lock.acquire()
+            with OurCode():  # it is the other thread's call that takes long
+                self._lock.acquire()
             del self._waiting[name]
         before, self._has = self._has, (threading.current_thread().name, what, time.monotonic())
         try:

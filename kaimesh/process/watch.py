@@ -13,10 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 
+from kaimesh.config import App
 from kaimesh.contract.errors import EXIT_WATCHDOG, Stopped
 from kaimesh.process.meter import Meter
 from kaimesh.process.stacks import debugged, places, stacks
 from kaimesh.process.turn import Turn
+from kaimesh.process.watchdog import Limits, Taken
 
 _TICK_S = 0.5
 _IDLE = 0.1  # of a core; a process that uses less is waiting, a compilation uses more
@@ -26,19 +28,20 @@ _PATIENCE = 5  # times the limit, for a process that is busy or still being buil
 
 
 class Watch:
-    """Ends the process with EXIT_WATCHDOG after `limit_s` without progress, and prints where each thread is.
+    """Ends the process with EXIT_WATCHDOG after `limits.silent_s` without progress, and prints where each thread is.
 
     progress: returns a value that changes with every step of the work. words: which thread waits for which, a line
     each.
     status: a line that is printed every `report_s`. workflow: its name. A workflow that catches one Stopped after
     another, and so would never end, is ended by this, too.
     The limit is five times as long while the process uses the CPU (a first compilation takes long), and until `built`
-    is set. Time in a debugger does not count, nor time in which the whole process was stopped.
+    is set. A thread inside a call of the agent or the environment has `limits.user_s`, with a warning at half of it.
+    Time in a debugger does not count, nor time in which the whole process was stopped.
     """
 
     def __init__(
         self,
-        limit_s: float,
+        limits: Limits,
         *,
         progress: Callable[[], object],
         words: Callable[[], list[str]],
@@ -48,14 +51,15 @@ class Watch:
     ) -> None:
         self.built = False
         self._workflow = workflow
-        self._limit_s, self._progress, self._words = limit_s, progress, words
+        self._limits, self._progress, self._words = limits, progress, words
         self._status, self._report_s = status, report_s
+        self._taken = Taken(_TICK_S)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     @classmethod
-    def over(cls, meter: Meter, turn: Turn, limit_s: float, report_s: float, workflow: str) -> Watch:
-        """A watch over the counters of a process: env steps, predictions, samples, learns."""
+    def over(cls, meter: Meter, turn: Turn, app: App, workflow: str) -> Watch:
+        """A watch over the counters of a process: env steps, predictions, samples, learns. app: the keys."""
 
         def status() -> str:
             state = meter.snapshot()
@@ -68,7 +72,8 @@ class Watch:
         def progress() -> object:
             return meter.snapshot()["counters"]
 
-        return cls(limit_s, progress=progress, words=turn.words, status=status, report_s=report_s, workflow=workflow)
+        limits, report_s = Limits.of(app), app.report_seconds
+        return cls(limits, progress=progress, words=turn.words, status=status, report_s=report_s, workflow=workflow)
 
     def start(self) -> None:
         """From now on."""
@@ -88,15 +93,18 @@ class Watch:
             swallowed = swallowed + _TICK_S if stops > stops_before else 0.0
             if value != before or debugged(stacks()):
                 idle = silent = 0.0
+                self._taken.forget()
             if swallowed > _SWALLOWED_S and not debugged(stacks()):
                 self._end(
                     f"the workflow {self._workflow} goes on after the stop: it has caught Stopped {stops:,} times, by "
                     "`except:` or `except BaseException`, and would never end; ending it. Catch Exception instead."
                 )
-            silent += _TICK_S
-            idle += _TICK_S * (busy_s < _IDLE * _TICK_S)
             told += _TICK_S
-            if (idle > self._limit_s and self.built) or silent > _PATIENCE * self._limit_s:
+            silent += _TICK_S
+            if self._is_in_a_call():
+                idle = silent = 0.0
+            idle += _TICK_S * (busy_s < _IDLE * _TICK_S)
+            if (idle > self._limits.silent_s and self.built) or silent > _PATIENCE * self._limits.silent_s:
                 self._end(
                     f"no progress for {silent:.0f} s ({self._status()}); ending. To allow more: --set "
                     "watchdog_seconds=N; to switch it off: --no-watchdog."
@@ -105,6 +113,20 @@ class Watch:
                 told = 0.0
                 with contextlib.suppress(OSError, ValueError):  # an environment may have closed it
                     print(self._status(), file=sys.stderr, flush=True)
+
+    def _is_in_a_call(self) -> bool:
+        """Whether a thread is inside a call of the agent or the environment. Ends the process if one takes too long."""
+        found = [(call, taken_s) for call, taken_s in self._taken.tick() if not call.lasting]
+        for call, taken_s in found:
+            if taken_s > self._limits.user_s:
+                self._end(
+                    f"no progress for {taken_s:.0f} s in {call.where} ({self._status()}); ending. To allow more: --set "
+                    "user_code_seconds=N; to switch it off: --no-watchdog."
+                )
+            if warning := self._taken.warning(call, call.where, taken_s, self._limits):
+                with contextlib.suppress(OSError, ValueError):
+                    print(f"watchdog: {warning}", file=sys.stderr, flush=True)
+        return bool(found)
 
     def _end(self, why: str) -> None:
         lines = [

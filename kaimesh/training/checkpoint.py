@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kaimesh.contract.errors import AgentError, MeshError
+from kaimesh.contract.json_text import json_text
 from kaimesh.process import disk, documents
 from kaimesh.process.disk import DiskTrouble, sync
 
@@ -247,7 +248,7 @@ def _warn_left_out(names: tuple[str, ...]) -> None:
 
 def _write_manifest(folder: Path, infos: list[ModelInfo], *, durable: bool) -> None:
     infos = sorted(infos)
-    text = json.dumps({"models": [info.to_json() for info in infos]})
+    text = json_text({"models": [info.to_json() for info in infos]})
     _write_text(folder / MANIFEST, text, durable)
     if durable:
         _write_text(folder / _DURABLE, text, durable)

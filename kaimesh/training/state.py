@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kaimesh.contract.errors import MeshError
+from kaimesh.contract.json_text import json_text
 from kaimesh.process import documents
 from kaimesh.process.disk import sync
 from kaimesh.training import checkpoint
@@ -52,7 +53,7 @@ def save(
         if save_agent is not None:
             save_agent(str(working / _AGENT))
         record = {"counters": counters, "digests": _digests(working / _AGENT)}
-        (working / _RECORD).write_text(json.dumps(record))
+        (working / _RECORD).write_text(json_text(record))
         for path in working.rglob("*") if durable else ():
             sync(path)
         shutil.rmtree(root / str(id), ignore_errors=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kaimesh.config import Config
-from kaimesh.contract.agent import user_code
+from kaimesh.contract.agent import metric_name, user_code
 from kaimesh.contract.columns import PRIORITY
 from kaimesh.contract.errors import AgentError, ConfigError, Refused, Stopped
 from kaimesh.contract.user_agent import UserAgent
@@ -298,4 +298,4 @@ def _items(metrics: Any) -> list[tuple[str, Any]]:
             f"Agent.learn returned {type(metrics).__name__}, which has no metrics to show; training ends here. Return "
             "a dict of numbers, or None."
         )
-    return [(str(name), value) for name, value in metrics.items() if name != PRIORITY]
+    return [(metric_name(name), value) for name, value in metrics.items() if name != PRIORITY]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import struct
 import sys
@@ -11,6 +10,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from kaimesh.contract.errors import PeerError
+from kaimesh.contract.json_text import json_text
 from kaimesh.contract.untrusted import json_of
 
 PROTOCOL = 1
@@ -128,8 +128,11 @@ def decode(data: bytes | bytearray | memoryview, max_bytes: int | Mapping[int, i
 
 
 def to_json(data: Any) -> bytes:
-    """Compact UTF-8 JSON. Lone surrogates, which file names and error messages may contain, become question marks."""
-    return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    """Compact UTF-8 JSON; what is not finite is null.
+
+    Lone surrogates, which file names and error messages may contain, become question marks.
+    """
+    return json_text(data, compact=True, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def from_json(payload: bytes | bytearray | memoryview) -> dict[str, Any]:

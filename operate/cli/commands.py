@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from kaimesh.config import caller
 from kaimesh.config.packages import find_own_code
 from kaimesh.config.roles import ROLES
 from kaimesh.contract.errors import EXIT_CRASH, EXIT_OK, ConfigError, MeshError
+from kaimesh.contract.json_text import json_text
 from kaimesh.operate.cli import logs as log_files
 from kaimesh.operate.cli import stop as stopping
 from kaimesh.operate.cli.start import Wish, configure, elsewhere, overrides_of
@@ -133,7 +133,7 @@ def status(
         raise typer.Exit(_watch_to_the_end(where, 10.0, plain=False))
     view = look(where)
     if as_text:
-        print(json.dumps(as_json(view), indent=1))
+        print(json_text(as_json(view), reasons=True, indent=1))
         return
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     reason = view.mesh.get("reason")

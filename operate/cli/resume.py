@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from kaimesh.config import Config, load, trust
 from kaimesh.config.reading import RESOLVED, read
 from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.json_text import json_text
 from kaimesh.process import documents
 from kaimesh.process.run_dir import RunDir
 
@@ -103,4 +103,4 @@ def _stored(run: RunDir) -> list[dict[str, Any]]:
 
 def _replay(manifests: list[dict[str, Any]]) -> bool:
     """Whether the samples are a replay table's. A queue's samples are used once, so an empty queue is a small loss."""
-    return any('"max_times_sampled": "1"' not in json.dumps(manifest.get("configuration")) for manifest in manifests)
+    return any('"max_times_sampled": "1"' not in json_text(manifest.get("configuration")) for manifest in manifests)

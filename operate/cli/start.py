@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import secrets
 import signal
@@ -24,6 +23,7 @@ from kaimesh.config.packages import leading_nowhere
 from kaimesh.config.reading import parse
 from kaimesh.config.roles import AISRV, KEEPER, addresses_of
 from kaimesh.contract.errors import ConfigError, MeshError
+from kaimesh.contract.json_text import json_text
 from kaimesh.operate.cli import logs as log_files
 from kaimesh.operate.cli.resume import check_fits, conf_of, latest
 from kaimesh.operate.cli.stop import LEFTOVER_S, Say, end_leftovers
@@ -31,7 +31,9 @@ from kaimesh.operate.cli.trial import Trial
 from kaimesh.operate.cli.undo import Undo, in_peace, undone_by_signals
 from kaimesh.operate.local import mesh_file, supervise
 from kaimesh.operate.local.mesh_file import SUPERVISOR, git_commit, supervisor_pid
+from kaimesh.operate.view.totals import totals
 from kaimesh.process import disk
+from kaimesh.process.clocks import stamp
 from kaimesh.process.documents import read_text, write_json, write_text
 from kaimesh.process.run_dir import SUPERVISORD_OUT, RunDir, runs_dir
 from kaimesh.wire.ports import check_ports
@@ -128,7 +130,10 @@ def start(config: Config, resumed: RunDir | None, wish: Wish, say: Say) -> RunDi
                 _make_way(runs, say)
                 check_ports(config)
                 limits = {"max_env_steps": wish.max_env_steps, "max_seconds": wish.max_seconds}
-                order = {"start": secrets.token_hex(8), "commit": commit, "started": time.time(), "limits": limits}
+                now = stamp()
+                learned = totals(resumed.statuses(), now["time"]).learner_steps if resumed else 0
+                order: dict[str, Any] = {"start": secrets.token_hex(8), "commit": commit, "limits": limits}
+                order |= {"started": now["time"], **now, "learner_steps_before": learned}
                 return _begin(config, resumed, order)
         except OSError as error:
             raise MeshError(_words(error, runs)) from error
@@ -153,7 +158,7 @@ def _begin(config: Config, resumed: RunDir | None, order: dict[str, Any]) -> Run
         write_json(
             run.mesh, mesh, durable=True
         )  # the keeper, which supervisord starts, reads it and from then on writes it
-        environ = {mesh_file.START_VARIABLE: json.dumps(order)}
+        environ = {mesh_file.START_VARIABLE: json_text(order)}
         run.become_latest()  # before supervisord starts: if this process is killed then, `stop` still finds the mesh
         supervisord = supervise.launch(config, run, supervise.socket_path(run), environ)
         _wait_for_the_keeper(run, supervisord)

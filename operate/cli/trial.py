@@ -14,6 +14,7 @@ from typing import Any
 from kaimesh.config import Config
 from kaimesh.config.packages import is_ours
 from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.json_text import json_text
 from kaimesh.operate.cli.builder import take
 from kaimesh.process.run_dir import RunDir
 
@@ -40,7 +41,7 @@ class Trial:
         if resumed is not None:
             request |= {"conf": str(conf), "overrides": dict(overrides), "ckpt": str(resumed.ckpt)}
         self._builder = take()
-        self._builder.request(json.dumps(request))
+        self._builder.request(json_text(request))
 
     def verdict(self) -> str:
         """A note for the user, or "".

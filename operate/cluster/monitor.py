@@ -22,6 +22,7 @@ from kaimesh.operate.cluster.status import (
     Name,
     check_role,
     kept_in,
+    received,
     report_of,
     reporting,
 )
@@ -30,6 +31,7 @@ from kaimesh.operate.view.cluster import View, look
 from kaimesh.operate.view.ledger import Ledger
 from kaimesh.operate.view.record import Record
 from kaimesh.operate.view.totals import Totals, totals
+from kaimesh.process.clocks import SteadyClock
 from kaimesh.process.documents import publish_json
 from kaimesh.process.life import Context, main
 from kaimesh.process.reporter import ROLE
@@ -53,7 +55,8 @@ class Monitor:
         context.meter.listeners.append(self._hear_itself)
         self._ledger = Ledger(self._statuses)
         self._record, self._report_s = Record(context.run), app.report_seconds
-        self._last = (time.time(), totals(self._statuses, time.time()))
+        self._clock = SteadyClock()
+        self._last = (self._clock(), totals(self._statuses, time.time()))
         try:
             self._server = FrameServer(
                 (app.bind_host, int(app.monitor_addr.rpartition(":")[2])),
@@ -122,8 +125,7 @@ class Monitor:
             raise SampleError(
                 f"{MAX_PROCESSES} processes are known already, so this one is not shown; start another run for more"
             )
-        status["time"] = min(status["time"], time.time())  # another machine's clock may be ahead
-        return status
+        return received(status, time.time())
 
     def _greet(self, connection: Connection, hello: Hello) -> dict[str, Any]:
         """Checks the name of a peer that reports; `connection.state` becomes that name, None for a reader.
@@ -146,10 +148,10 @@ class Monitor:
         self._own = {self._context.name: {**snapshot, "restarts": 0}}
 
     def _write_curves(self) -> None:
-        now, (before, earlier) = time.time(), self._last
+        now, (before, earlier) = self._clock(), self._last
         if now - before < self._report_s:
             return
-        current = totals(self._statuses, now)
+        current = totals(self._statuses, time.time())
         self._last = (now, current)
         if self._statuses:
             self._record.write(now, current, _rates(current, earlier, now - before), _learned(self._statuses))

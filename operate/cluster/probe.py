@@ -16,7 +16,7 @@ from typing import Any
 
 from kaimesh.config.roles import BUFFER, MONITOR, ROLES, Ask, role_of
 from kaimesh.operate.cluster import places
-from kaimesh.operate.view.totals import number
+from kaimesh.process.clocks import age_s
 from kaimesh.process.documents import read_json
 from kaimesh.process.run_dir import TOKEN_FILE_VARIABLE, TOKEN_VARIABLE
 from kaimesh.wire import frame as wire
@@ -57,21 +57,21 @@ def check(name: str) -> str:
 
 def status(runs: Path, name: str, now: float) -> str:
     """The state that the process published. Raises NotReady: none, an old one, or a bad one."""
-    said = last_status(runs, name)
+    said = last_status(runs, name, now)
     if not said:
         raise NotReady("the process has not said anything yet")
-    state, age_s = said.get("state"), now - (number(said.get("time")) or 0.0)
+    state, age = said.get("state"), age_s(said, now)
     if state in ("starting", "failed", None):
         raise NotReady(f"{state}: {said.get('blocked_on', '')}")
-    if age_s > OLD_S and state != "done":
-        raise NotReady(f"silent for {age_s:.0f} s")
+    if age > OLD_S and state != "done":
+        raise NotReady(f"silent for {age:.0f} s")
     return str(state)
 
 
-def last_status(runs: Path, name: str) -> dict[str, Any]:
-    """The newest status of the process in any run; {} if there is none that can be read."""
-    files = sorted(runs.glob(f"*/status/{name}.json"), key=lambda path: path.stat().st_mtime)
-    return read_json(files[-1]) if files and name else {}
+def last_status(runs: Path, name: str, now: float) -> dict[str, Any]:
+    """The newest status of the process in any run; {} if there is none that can be read. now: wall time, s."""
+    found = [read_json(path) for path in runs.glob(f"*/status/{name}.json")] if name else []
+    return min(found, key=lambda status: age_s(status, now), default={})
 
 
 def port_of(key: str, addresses: Sequence[str] | None = None) -> int:

@@ -8,7 +8,6 @@ configuration or agent, the process is started anew.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -18,12 +17,16 @@ import time
 from pathlib import Path
 from typing import IO
 
+from kaimesh.config import App, load
 from kaimesh.config.roles import ROLES, Role
 from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_OK, ConfigError
+from kaimesh.contract.json_text import json_text
 from kaimesh.operate.cluster import places
 from kaimesh.operate.cluster.probe import last_status
 from kaimesh.operate.cluster.replica import index
+from kaimesh.operate.frozen import Frozen
 from kaimesh.operate.local.keeper.rules import SILENT
+from kaimesh.process.documents import read_json
 from kaimesh.process.logs import JsonLines
 
 FINAL = (EXIT_OK, EXIT_CONFIG, EXIT_AGENT)  # as for supervisord: done, or the same again after a restart
@@ -101,9 +104,10 @@ class Container:
             env=environment(self.role),
         )
         assert child.stdout is not None
-        places.CHILD.write_text(json.dumps({"name": self.name, "pid": child.pid}))
+        places.CHILD.write_text(json_text({"name": self.name, "pid": child.pid}))
         pump = threading.Thread(target=self._pump, args=(child.stdout,), daemon=True)
         pump.start()
+        frozen = Frozen.by(_app(), places.RUNS)
         told_to_renew = False
         while child.poll() is None:
             if self._told is not None:
@@ -115,10 +119,16 @@ class Container:
                 child.terminate()
             else:
                 _wait(child, _PERIOD_S)
+                self._look(frozen, child.pid)
         pump.join(5.0)
         if told_to_renew and self._told is None:
             return self._live()
         return child.returncode
+
+    def _look(self, frozen: Frozen, pid: int) -> None:
+        """Ends the process if it does not run at all, as the keeper does where there is one."""
+        if why := frozen.look(self.name, pid, last_status(places.RUNS, self.name, time.time())):
+            self._say("ERROR", f"{self.name} {why}")
 
     def _wait_for_another_generation(self, code: int) -> bool:
         if code != EXIT_OK:
@@ -137,7 +147,7 @@ class Container:
     def _was_done(self) -> bool:
         """Whether the process that ended with exit code 0 had finished its work, or was told to end."""
         assert self._child is not None
-        said = last_status(places.RUNS, self.name)
+        said = last_status(places.RUNS, self.name, time.time())
         of_this_life = said.get("pid") == self._child.pid
         return self.role == places.TENSORBOARD or (of_this_life and (said.get("state") == "done" or "signal" in said))
 
@@ -175,8 +185,16 @@ def serve(role: str) -> int:
 
 def crash() -> int:
     """Kills this container's process as a fault would, without a chance to end cleanly."""
-    os.kill(int(json.loads(places.CHILD.read_text())["pid"]), signal.SIGKILL)
+    os.kill(int(read_json(places.CHILD)["pid"]), signal.SIGKILL)
     return EXIT_OK
+
+
+def _app() -> App:
+    """The keys, for the limits in them; the process itself says what is wrong with a configuration."""
+    try:
+        return load(places.conf()).app
+    except ConfigError:
+        return App.model_validate({})
 
 
 def _generation() -> str:

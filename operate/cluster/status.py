@@ -7,7 +7,7 @@ NaN, a long error message) are left out or cut. Unknown fields are left out.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from kaimesh.config.roles import ROLES, Right, Role, role_of
 from kaimesh.contract.errors import MeshError, SampleError
 from kaimesh.contract.untrusted import json_of, parsed
+from kaimesh.process.clocks import stamp
 
 MAX_REPORT_BYTES = 1 << 18
 MAX_PROCESSES = 512  # names that a monitor keeps
@@ -30,13 +31,22 @@ def _line(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text[:_MAX_TEXT])
 
 
-def _finite(values: dict[str, float]) -> dict[str, float]:
-    """The values that are finite and not absurdly large; a user's loss may be neither."""
-    return {name: value for name, value in values.items() if math.isfinite(value) and abs(value) <= _MOST_GAUGE}
+def _sane(value: float | None) -> bool:
+    """Whether it is finite and not absurdly large; a user's loss may be neither, and is null then."""
+    return value is not None and math.isfinite(value) and abs(value) <= _MOST_GAUGE
 
 
-def _finite_rows(rows: list[list[float]]) -> list[list[float]]:
-    return [row for row in rows if all(math.isfinite(value) and abs(value) <= _MOST_GAUGE for value in row)]
+def _finite(values: dict[str, float | None]) -> dict[str, float | None]:
+    return {name: value for name, value in values.items() if _sane(value)}
+
+
+def _episodes(rows: list[list[float | None]]) -> list[list[float | None]]:
+    """Those whose end and length are known; a return that is no number is None."""
+    return [
+        [ended, earned if _sane(earned) else None, length]
+        for ended, earned, length in rows
+        if _sane(ended) and _sane(length)
+    ]
 
 
 # Used as a file name and on the page. Whether there is such a role, `check_role` says.
@@ -48,9 +58,9 @@ Moment = Annotated[float, Field(ge=0, le=_YEAR_5138, allow_inf_nan=False)]
 Counters = Annotated[
     dict[Key, Annotated[float, Field(ge=-_MOST, le=_MOST, allow_inf_nan=False)]], Field(max_length=MAX_COUNTERS)
 ]
-Values = Annotated[dict[Key, float], Field(max_length=MAX_GAUGES), AfterValidator(_finite)]
-Episode = Annotated[list[float], Field(min_length=3, max_length=3)]  # when it ended, its return, its length
-Episodes = Annotated[list[Episode], Field(max_length=MAX_EPISODES), AfterValidator(_finite_rows)]
+Values = Annotated[dict[Key, float | None], Field(max_length=MAX_GAUGES), AfterValidator(_finite)]
+Episode = Annotated[list[float | None], Field(min_length=3, max_length=3)]  # when it ended, its return, its length
+Episodes = Annotated[list[Episode], Field(max_length=MAX_EPISODES), AfterValidator(_episodes)]
 Life = Annotated[str, StringConstraints(min_length=1, max_length=300), AfterValidator(_line)]
 State = Literal["starting", "ready", "working", "waiting", "stopping", "failed", "done"]
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -88,7 +98,10 @@ class Report(BaseModel):
 
 
 class Kept(Report):
-    """A report as the monitor writes it to a status file, with the counters of all lives."""
+    """A report as the monitor writes it to a status file, with the counters of all lives and the monitor's `stamp`."""
+
+    clock: Moment = 0.0
+    boot: Text = ""
 
     counters: dict[Key, Annotated[float, Field(allow_inf_nan=False)]]
     restarts: Count
@@ -109,6 +122,17 @@ def report_of(status: Any, roles: frozenset[str] = reporting()) -> dict[str, Any
     report = parsed(_REPORT, status, "this status cannot be kept", SampleError)
     check_role(report.name, roles, SampleError)
     return report.model_dump(exclude_none=True)
+
+
+def received(status: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """The status with the reader's clock in place of the sender's: it was written `now`, wall time, s.
+
+    The clock of another machine may be ahead or behind, and either clock may be set later.
+    """
+    ahead = now - float(status["time"])
+    episodes = [[ended + ahead, *rest] for ended, *rest in status["recent_episodes"]]
+    moments = {"since": max(0.0, status["since"] + ahead)} if "since" in status else {}
+    return {**status, **moments, "recent_episodes": episodes, **stamp(now)}
 
 
 def check_role(name: str, roles: frozenset[str], error: type[MeshError]) -> None:

@@ -19,6 +19,7 @@ from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.own_roles import read_roles
 from kaimesh.config.roles import AISRV, ROLES, Role
 from kaimesh.contract.errors import MeshError
+from kaimesh.contract.json_text import json_text
 from kaimesh.operate.cluster import stack
 from kaimesh.operate.cluster.engine import COMPOSE, STACK, Engine, compose
 from kaimesh.operate.cluster.upgrade import GPU
@@ -90,7 +91,8 @@ def status(as_text: Annotated[bool, typer.Option("--json", help="Print one JSON 
     engine = Engine(_name())
     report, pieces = engine.report(), engine.pieces()
     if as_text:
-        print(json.dumps({**report, "containers": [piece._asdict() for piece in pieces]}, indent=1))
+        told = {**report, "containers": [piece._asdict() for piece in pieces]}
+        print(json_text(told, reasons=True, indent=1))
         return
     if not pieces and not report:
         raise MeshError(

@@ -2,8 +2,9 @@
 
 Fields: run, commit, start (an id, also in the environment of all processes of that start), state ("starting",
 "running", "stopping", "ended"), reason, started, up, ended, limits {max_env_steps, max_seconds}, supervisor
-{socket, pid}, processes {name: {role, address, stop, pid, supervisor, restarts}}, disk (while something is wrong with
-the run's disk).
+{socket, pid}, processes {name: {role, address, stop, pid, supervisor, restarts, excused}}, disk (while something is
+wrong with the run's disk), and the keeper's stamp {time, clock, boot} of the last writing. All times are those of the
+keeper's clock, which goes on steadily whoever sets the machine's (kaimesh.process.clocks.SteadyClock).
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def read(run: RunDir) -> dict[str, Any]:
 
 
 def new(run: RunDir, config: Config, order: dict[str, Any]) -> dict[str, Any]:
-    """What `start` writes. order: start (its id), commit, started (wall time, s), limits."""
+    """What `start` writes. order: start (its id), commit, started (wall time, s), its stamp, limits, and
+    learner_steps_before, without which a mesh.json that is made anew would not know what this life has learned.
+    """
     return {
         "run": str(run.root),
         "state": "starting",

@@ -1,8 +1,11 @@
-"""Runs supervisord with two changes: `python -m kaimesh.operate.local.supervisord -c <conf>`.
+"""Runs supervisord with three changes: `python -m kaimesh.operate.local.supervisord -c <conf>`.
 
 A full disk does not end it. Its own log handler prints an error to stderr when it cannot write; if stderr lies on the
 same full disk, that print raises an exception which ends supervisord and with it the mesh. Here the log line is lost,
 or written later; the keeper reports the full disk.
+
+It measures with a clock that nobody sets. It would kill a process that is still ending at once when the machine's clock
+is set forward.
 
 Values of its configuration are read literally. They hold paths, in which supervisord would expand every `%`, some of
 them twice, and take what comes after ` #` or ` ;` for a comment.
@@ -16,9 +19,12 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any, TextIO
 
-from supervisor import loggers, options, supervisord
+from supervisor import loggers, options, process, rpcinterface, supervisord
+
+from kaimesh.process.clocks import SteadyClock
 
 _RETRY_S = 1.0
 
@@ -123,6 +129,7 @@ class SteadyLog(loggers.RotatingFileHandler):  # type: ignore[misc]
 def main() -> None:
     """Runs supervisord."""
     options.UnhosedConfigParser, options.expand = Literal, as_it_stands
+    process.time = rpcinterface.time = supervisord.time = SimpleNamespace(**{**vars(time), "time": SteadyClock()})
     loggers.FileHandler = loggers.RotatingFileHandler = SteadyLog
     sys.stdout, sys.stderr = Steady(sys.stdout), Steady(sys.stderr)
     supervisord.main()

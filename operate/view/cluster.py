@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from kaimesh.operate.view import row as rows_of
 from kaimesh.operate.view.row import SILENT_S, Row, row_of
-from kaimesh.operate.view.totals import Totals, number, totals
+from kaimesh.operate.view.totals import Totals, totals
+from kaimesh.process.clocks import age_s
 
 FORGOTTEN_S = 600.0  # a process that ended cleanly is shown for so long; its service may have been scaled down
 
@@ -33,17 +34,13 @@ def as_json(view: View) -> dict[str, Any]:
     return {"run": view.run, **view.totals._asdict(), "processes": processes}
 
 
-def _age_s(status: Mapping[str, Any], now: float) -> float:
-    return now - (number(status.get("time")) or 0.0)
-
-
 def _forgotten(status: Mapping[str, Any], now: float) -> bool:
-    return status.get("state") == "done" and _age_s(status, now) > FORGOTTEN_S
+    return status.get("state") == "done" and age_s(status, now) > FORGOTTEN_S
 
 
 def _row(name: str, status: Mapping[str, Any], now: float) -> Row:
     state = str(status.get("state", "starting"))
-    health = _health(state, _age_s(status, now))
+    health = _health(state, age_s(status, now))
     row = row_of(
         name,
         status,
@@ -53,6 +50,7 @@ def _row(name: str, status: Mapping[str, Any], now: float) -> Row:
         pid=status.get("pid"),
         port=status.get("port"),
         restarts=int(status.get("restarts", 0)),
+        now=now,
     )
     return row._replace(host=str(status.get("host", "")))
 

@@ -11,8 +11,9 @@ from kaimesh.operate.local import mesh_file
 from kaimesh.operate.local.mesh_file import LIVE_STATES, is_ours, supervisor_pid
 from kaimesh.operate.view import row as rows_of
 from kaimesh.operate.view.row import SILENT_S, Row, row_of
-from kaimesh.operate.view.totals import Totals, number, totals, values_of
+from kaimesh.operate.view.totals import Totals, totals, values_of
 from kaimesh.process import disk
+from kaimesh.process.clocks import age_s
 from kaimesh.process.run_dir import RunDir
 
 
@@ -51,10 +52,7 @@ def _trouble(run: RunDir, mesh: Mapping[str, Any], state: str, now: float) -> st
     """What is wrong with the run's disk, as the keeper, the file system or, if mesh.json is old, a write shows."""
     if found := (mesh.get("disk", "") if state in LIVE_STATES else "") or disk.state(run.root):
         return str(found)
-    try:
-        old = state in LIVE_STATES and now - run.mesh.stat().st_mtime > SILENT_S
-    except OSError:
-        old = True
+    old = not mesh or (state in LIVE_STATES and age_s(mesh, now) > SILENT_S)
     return disk.probe(run.root) if old else ""
 
 
@@ -79,6 +77,7 @@ def _row(
         pid=pid if alive else None,
         port=int(port) if port.isdecimal() else None,
         restarts=len(process.get("restarts", [])),
+        now=now,
     )
 
 
@@ -86,7 +85,7 @@ def _health(state: str, alive: bool, supervisor: str, status: Mapping[str, Any],
     if alive:
         if state == "starting":
             return "starting"
-        return "silent" if now - (number(status.get("time")) or now) > SILENT_S else "ok"
+        return "silent" if "time" in status and age_s(status, now) > SILENT_S else "ok"
     if state in ("done", "failed"):
         return state if supervisor != "BACKOFF" or mesh_state not in LIVE_STATES else "restarting"
     if mesh_state not in LIVE_STATES or supervisor == "STOPPED":

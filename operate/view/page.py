@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import socket
 import sys
@@ -14,6 +13,7 @@ from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from kaimesh.contract.json_text import json_text
 from kaimesh.operate.view.cluster import View, as_json
 from kaimesh.operate.view.row import Row, sentence
 from kaimesh.operate.view.totals import shown
@@ -96,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         view = self.server.look()
         as_text = self.path == "/status.json"
-        content = (json.dumps(as_json(view)) if as_text else html(view)).encode()
+        content = (json_text(as_json(view), reasons=True) if as_text else html(view)).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json" if as_text else "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(content)))

@@ -17,6 +17,7 @@ from kaimesh.operate.view.overview import Overview, look
 from kaimesh.operate.view.row import Row, sentence
 from kaimesh.operate.view.totals import shown
 from kaimesh.process import disk
+from kaimesh.process.clocks import read_on
 from kaimesh.process.run_dir import RunDir
 
 SMOOTH_S = 10.0
@@ -39,7 +40,7 @@ class Speedometer:
         self._seen: deque[tuple[float, int, int]] = deque()
 
     def __call__(self, now: float, view: Overview) -> Rates:
-        """Adds one reading at `now`, s."""
+        """Adds one reading at `now`, monotonic, s."""
         self._seen.append((now, view.totals.env_steps, view.totals.learner_steps))
         while now - self._seen[0][0] > self._window_s and len(self._seen) > 2:
             self._seen.popleft()
@@ -54,7 +55,7 @@ def seconds_left(view: Overview, rates: Rates, now: float) -> float | None:
     """Seconds until the nearest limit; None if there is none, or no rate to tell it from."""
     limits, guesses = view.mesh.get("limits", {}), []
     if limits.get("max_seconds") and view.mesh.get("up"):
-        guesses.append(view.mesh["up"] + limits["max_seconds"] - now)
+        guesses.append(view.mesh["up"] + limits["max_seconds"] - read_on(view.mesh, now))
     if limits.get("max_env_steps") and rates.env_steps > 0:
         guesses.append((limits["max_env_steps"] - view.totals.env_steps) / rates.env_steps)
     return max(0.0, min(guesses)) if guesses else None
@@ -149,7 +150,7 @@ def _live(run: RunDir) -> Overview:
         while True:
             now = time.time()
             view = look(run, now)
-            live.update(panel(view, speed(now, view), now), refresh=True)
+            live.update(panel(view, speed(time.monotonic(), view), now), refresh=True)
             if _over(view):
                 return view
             time.sleep(1.0)
@@ -160,10 +161,10 @@ def _plain(run: RunDir, report_s: float) -> Overview:
     while True:
         now = time.time()
         view = look(run, now)
-        rates = speed(now, view)
-        if now >= next_line or _over(view):
+        rates = speed(time.monotonic(), view)
+        if time.monotonic() >= next_line or _over(view):
             say(plain_line(view, rates, now))
-            next_line = now + report_s
+            next_line = time.monotonic() + report_s
         if _over(view):
             return view
         time.sleep(0.5)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kaimesh.contract.json_text import json_text, number
 from kaimesh.operate.view.totals import Totals
 from kaimesh.process.documents import write_json
 from kaimesh.process.run_dir import RunDir
@@ -29,9 +29,9 @@ class Record:
         """
         values = {**current._asdict(), **rates}
         with contextlib.suppress(OSError):
-            _append_line(self.history, json.dumps({"time": now, **values, **gauges}))
+            _append_line(self.history, json_text({"time": now, **values, **gauges}, reasons=True))
         named = {**{f"mesh/{name}": value for name, value in values.items()}, **gauges}
-        points = {name: float(value) for name, value in named.items() if value is not None}
+        points = {name: point for name, value in named.items() if (point := number(value)) is not None}
         self._curves.write(current.env_steps, points, now)
 
     def close(self) -> None:
@@ -71,6 +71,7 @@ def write_result(run: RunDir, mesh: Mapping[str, Any], final: Totals, now: float
         "env_steps_per_s": rate,
         "episodes": final.episodes,
         "return_mean_100": final.return_mean_100,
+        "returns_not_finite": final.returns_not_finite,
         "learner_steps": final.learner_steps,
         "model_version": final.model_version,
         "policy_lag_mean": final.policy_lag_mean,
@@ -81,4 +82,4 @@ def write_result(run: RunDir, mesh: Mapping[str, Any], final: Totals, now: float
         "reason": mesh["reason"],
         "commit": mesh.get("commit", "unknown"),
     }
-    write_json(run.result, result, durable=True)
+    write_json(run.result, result, durable=True, reasons=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from kaimesh.operate.view.totals import number, values_of
+from kaimesh.contract.json_text import number
+from kaimesh.operate.view.totals import values_of
+from kaimesh.process.clocks import age_s
 from kaimesh.wire.internal import INTERNAL_ERRORS
 
 SILENT_S = 5.0
@@ -43,10 +45,11 @@ def row_of(
     pid: int | None,
     port: int | None,
     restarts: int,
+    now: float,
 ) -> Row:
     """The row of a process that published `status`, whose `work` names the counter that its throughput counts.
 
-    works: whether the rates in it are current.
+    works: whether the rates in it are current. now: wall time, s.
     """
     unit = str(status.get("work", ""))
     rate = number(values_of(status, "rates").get(unit)) if works else None
@@ -61,9 +64,17 @@ def row_of(
         model_version=status.get("model_version"),
         state=state,
         blocked_on=str(status.get("blocked_on", "")),
-        since=number(status.get("since")),
+        since=_since(status, now),
         internal_errors=int(number(values_of(status, "counters").get(INTERNAL_ERRORS)) or 0),
     )
+
+
+def _since(status: Mapping[str, Any], now: float) -> float | None:
+    """When the state began, by the clock that shows `now`; the process's own may have been set since then."""
+    since, written = number(status.get("since")), number(status.get("time"))
+    if since is None or written is None:
+        return since
+    return now - age_s(status, now) - (written - since)
 
 
 def as_json(row: Row, now: float) -> dict[str, Any]:

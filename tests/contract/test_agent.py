@@ -15,6 +15,7 @@ from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError, ConfigError, EnvError, Refused, SampleError, Stopped
 from kaimesh.contract.spaces import Spaces
 from kaimesh.contract.structs import Frame, attached, create_cls, protocol, sample_columns, sample_list
+from kaimesh.wire.frame import from_json, to_json
 
 
 @pytest.fixture(autouse=True)
@@ -252,7 +253,28 @@ def test_an_error_that_was_handled_before_is_not_the_reason():
 def test_monitor_sets_gauges_of_any_process_id():
     seen = {}
     Monitor(seen.__setitem__).put_data({1: {"reward": np.float32(2)}, "x": {"loss": 1}})
-    assert seen == {"reward": 2.0, "loss": 1.0}
+    assert seen == {"user/reward": 2.0, "user/loss": 1.0}
+
+
+@pytest.mark.parametrize("name", ["size", "capacity", "policy_lag", "learn/loss", "mesh/env_steps", "user/x", "", 7])
+def test_no_metric_of_a_user_has_the_name_of_one_of_ours(name):
+    seen = {}
+    Monitor(seen.__setitem__).put_data({1: {name: 1e6}})
+    assert list(seen) == [f"user/{name}"]
+
+
+def test_a_metrics_name_cannot_forge_a_line_of_the_log_nor_fill_the_memory():
+    seen = {}
+    Monitor(seen.__setitem__).put_data({1: {"x\n12:00:00 ERROR learner_0 | fake": 1, "\x1b[2J" + "y" * 1000: 2}})
+    assert all(name.isprintable() and len(name) <= 128 for name in seen)
+    assert len(seen) == 2
+
+
+def test_spaces_with_open_ends_survive_the_wire_which_has_no_infinity():
+    spaces = Spaces((4,), "<f4", "continuous", 2, (-1.0, float("-inf")), (float("inf"), 2.0))
+    sent = to_json(spaces._asdict())
+    assert b"Infinity" not in sent
+    assert Spaces.from_json(from_json(sent)) == spaces
 
 
 def test_spaces_survive_json():

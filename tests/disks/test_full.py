@@ -5,6 +5,8 @@ and goes on by itself.
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -98,3 +100,20 @@ def test_a_start_on_a_disk_that_takes_nothing_says_so_and_leaves_nothing(disk: D
     assert "Traceback" not in done.stderr
     assert [path.name for path in runs.iterdir() if path.name != ".start.lock"] == []
     assert not on_disk.living()
+
+
+@pytest.mark.long
+def test_restarts_on_a_full_disk_are_counted_and_excused(disk: Disk, on_disk: Mesh) -> None:
+    """`max_restarts` is 5, and seven are killed; mesh.json says so as soon as it can."""
+    on_disk.start()
+    disk.fill()
+    says_which(on_disk, disk, "is full")
+    for _ in range(7):
+        pid = on_disk.process("aisrv_0")["pid"]
+        os.kill(pid, signal.SIGKILL)
+        on_disk.until(lambda pid=pid: on_disk.process("aisrv_0")["pid"] not in (None, pid))
+        on_disk.until(lambda: on_disk.process("aisrv_0")["health"] == "ok")
+    disk.empty()
+    on_disk.until(lambda: not on_disk.status()["disk"])
+    wait_until(lambda: on_disk.process("aisrv_0")["restarts"] == 7, GOES_ON_S, "all are counted")
+    assert on_disk.status()["state"] == "running"

@@ -131,7 +131,7 @@ def test_an_observation_that_does_not_fit_is_an_error_not_a_silence(tmp_path: Pa
 
 @pytest.mark.long
 def test_a_learn_that_hangs_ends_in_words(tmp_path: Path) -> None:
-    done = toy(tmp_path, "toy", "toy.fault=hang", "watchdog_seconds=5")
+    done = toy(tmp_path, "toy", "toy.fault=hang", "watchdog_seconds=5", "user_code_seconds=5")
     assert done.returncode == EXIT_WATCHDOG, done.stderr
     assert "watchdog: no progress for" in done.stderr
     assert re.search(r"slot-\d has had its turn for \d+ s: storing samples, learning", done.stderr)

@@ -74,12 +74,14 @@ def test_a_learner_that_waits_inside_reverb_ends_in_time(training: Mesh) -> None
 
 
 def test_a_learn_that_never_returns_is_ended_by_the_watchdog(mesh: Mesh) -> None:
-    mesh.start("--detach", toy__fault="hang", watchdog_seconds=10, **TOY)
+    mesh.start("--detach", toy__fault="hang", watchdog_seconds=5, user_code_seconds=10, **TOY)
     mesh.until(lambda: (mesh.run.root / "hung").exists(), "the learn hangs")
     pid = mesh.of("learner_0")["pid"]
     mesh.until(lambda: mesh.of("learner_0")["pid"] != pid, "the learner comes back")
     mesh.wait_for("learner_0", "learner_steps", 10)
     log = (mesh.run.logs / "learner_0.log").read_text()
-    assert re.search(r"watchdog: its main loop was silent for 10 s; ending the process", log)
+    warned = r"learner: Agent\.learn has not returned for 6 s, now at .*agents/toy\.py:\d+ \(learn\)"
+    assert re.search(warned, log)
+    assert re.search(r"watchdog: learner: Agent\.learn took longer than 10 s; raise user_code_seconds", log)
     assert re.search(r'agents/toy.py", line \d+ in learn', log), "where it hung"
     assert "exit status 70" in (mesh.run.logs / "supervisord.log").read_text()

@@ -12,7 +12,7 @@ from kaimesh.process import exits
 
 
 def info(statename: str = "RUNNING", **values: Any) -> dict[str, Any]:
-    return {"statename": statename, "pid": 7, "exitstatus": 0, "spawnerr": "", "start": 1, **values}
+    return {"statename": statename, "pid": 7, "exitstatus": 0, "spawnerr": "", "start": 1, "now": 60, **values}
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,12 @@ def test_healthy_is_past_its_start_in_this_very_life(state: str, pid: int, healt
 
 
 def test_a_role_that_never_says_anything_is_told_what_it_lacks() -> None:
-    started = info(start=1000)
-    assert "does it call kaimesh.process.life.main?" in rules.in_words("mine_0", started, {}, 1030.0, own=True)
-    assert "does it call" in rules.in_words("mine_0", started, {"pid": 6, "state": "working"}, 1030.0, own=True)
-    assert rules.in_words("mine_0", started, {"pid": 7, "state": "starting"}, 1030.0, own=True) == "mine_0"
-    assert rules.in_words("mine_0", started, {}, 1010.0, own=True) == "mine_0"
-    assert rules.in_words("aisrv_0", started, {}, 1030.0, own=False) == "aisrv_0"
+    late, early = info(start=1000, now=1030), info(start=1000, now=1010)
+    assert "does it call kaimesh.process.life.main?" in rules.in_words("mine_0", late, {}, own=True)
+    assert "does it call" in rules.in_words("mine_0", late, {"pid": 6, "state": "working"}, own=True)
+    assert rules.in_words("mine_0", late, {"pid": 7, "state": "starting"}, own=True) == "mine_0"
+    assert rules.in_words("mine_0", early, {}, own=True) == "mine_0"
+    assert rules.in_words("aisrv_0", late, {}, own=False) == "aisrv_0"
 
 
 def test_never_started_is_not_stopped_by_the_user() -> None:
@@ -103,21 +103,25 @@ def test_how_a_process_ended_last_is_in_supervisords_log(tmp_path: Path) -> None
     assert exits.last_exit(tmp_path / "log", "aisrv_0") == "exit status 0"
 
 
+LIVES = {"up_s": 9.0, "time": 59.5}  # published half a second ago, by a process that was started after `start`
+EARLIER = {"up_s": 9.0, "time": 49.0}
+
+
 @pytest.mark.parametrize(
     ("given", "status", "how", "silent"),
     [
-        (info("EXITED", start=50), {"state": "working", "started": 50.4}, "", True),
-        (info("EXITED", start=50), {"state": "stopping", "started": 50.4}, "", True),  # os._exit in close
-        (info("EXITED", start=50), {"state": "done", "started": 50.4}, "", False),
-        (info("EXITED", start=50), {"state": "done", "started": 40.0}, "", True),  # an earlier life's word
-        (info("EXITED", start=50), {"state": "working", "started": 50.4, "signal": "SIGTERM"}, "", False),
+        (info("EXITED", start=50), {"state": "working", **LIVES}, "", True),
+        (info("EXITED", start=50), {"state": "stopping", **LIVES}, "", True),  # os._exit in close
+        (info("EXITED", start=50), {"state": "done", **LIVES}, "", False),
+        (info("EXITED", start=50), {"state": "done", **EARLIER}, "", True),  # an earlier life's word
+        (info("EXITED", start=50), {"state": "working", **LIVES, "signal": "SIGTERM"}, "", False),
         (info("EXITED", start=50), {}, "", True),
-        (info("EXITED", exitstatus=1, start=50), {"state": "working", "started": 50.4}, "", False),
-        (info("BACKOFF", start=50), {"state": "starting", "started": 50.4}, "exit status 0", True),
-        (info("BACKOFF", start=50), {"state": "done", "started": 50.4}, "exit status 0", False),
-        (info("BACKOFF", start=50), {"state": "failed", "started": 50.4}, "exit status 1", False),
-        (info("RUNNING", start=50), {"state": "working", "started": 50.4}, "", False),
-        (info("STOPPED", start=50), {"state": "working", "started": 50.4}, "", False),
+        (info("EXITED", exitstatus=1, start=50), {"state": "working", **LIVES}, "", False),
+        (info("BACKOFF", start=50), {"state": "starting", **LIVES}, "exit status 0", True),
+        (info("BACKOFF", start=50), {"state": "done", **LIVES}, "exit status 0", False),
+        (info("BACKOFF", start=50), {"state": "failed", **LIVES}, "exit status 1", False),
+        (info("RUNNING", start=50), {"state": "working", **LIVES}, "", False),
+        (info("STOPPED", start=50), {"state": "working", **LIVES}, "", False),
     ],
 )
 def test_exit_code_0_is_success_only_where_it_was_announced(
@@ -155,6 +159,19 @@ def test_only_unexpected_ends_are_counted_and_only_for_ten_minutes() -> None:
     assert restarts.too_many("a", 6.0) == "a ended unexpectedly 2 times within ten minutes (max_restarts = 1)"
     assert not restarts.too_many("a", 603.0)
     assert not restarts.too_many("b", 6.0)
+
+
+def test_an_end_that_a_full_disk_caused_is_counted_and_only_the_limit_excuses_it() -> None:
+    restarts = rules.Restarts(1, {})
+    restarts.observe("a", info(pid=1), {}, 0.0)
+    for pid in (2, 3, 4):
+        assert restarts.observe("a", info(pid=pid), {"pid": pid - 1, "state": "working"}, float(pid), counts=False)
+    assert not restarts.too_many("a", 4.0)
+    kept = rules.Restarts(1, {"a": {"pid": 4, **restarts.of("a")}})  # what mesh.json says once it can be written again
+    assert kept.times["a"] == [2.0, 3.0, 4.0]
+    for pid in (5, 6):
+        kept.observe("a", info(pid=pid), {"pid": pid - 1, "state": "working"}, float(pid))
+    assert "ended unexpectedly 2 times" in kept.too_many("a", 6.0)
 
 
 def test_restarts_survive_the_keepers_own_death() -> None:

@@ -62,7 +62,7 @@ ODD: dict[str, Damage] = {
     "a time after all times": put(time=1e300),
     "a time before all times": put(time=-1),
     "a list since": put(since=[1]),
-    "an endless since": put(since=math.inf),
+    "an endless since": put(since=1e300),
     "no state": lambda status: status.pop("state"),
     "a state nobody knows": put(state="dancing"),
     "a list for a state": put(state=["working"]),

@@ -24,7 +24,7 @@ from kaimesh.operate.local.supervisord import Literal, as_it_stands
 from kaimesh.operate.view import overview, progress
 from kaimesh.operate.view.overview import Overview, look
 from kaimesh.operate.view.row import Row, sentence
-from kaimesh.operate.view.totals import Totals, return_mean, totals
+from kaimesh.operate.view.totals import Totals, last_returns, mean, totals
 from kaimesh.process.documents import write_json
 from kaimesh.process.run_dir import RunDir
 
@@ -73,9 +73,9 @@ def test_the_mean_return_is_over_the_last_hundred_of_all_processes() -> None:
     early = {"recent_episodes": [[float(second), 0.0, 1] for second in range(100)]}
     late = {"recent_episodes": [[50.5 + second, 1.0, 1] for second in range(100)]}
     # 99 episodes of each end before 149.5; the last hundred are all of `late` but none of `early` before 50.
-    assert return_mean([early]) == 0.0
-    assert return_mean([early, late]) == pytest.approx(75 / 100, abs=0.011)
-    assert return_mean([]) is None
+    assert mean(last_returns([early], NOW)) == 0.0
+    assert mean(last_returns([early, late], NOW)) == pytest.approx(75 / 100, abs=0.011)
+    assert mean(last_returns([], NOW)) is None
 
 
 def test_sentences() -> None:

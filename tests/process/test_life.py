@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,7 +50,7 @@ if __name__ == "__main__":
 class Life:
     def __init__(self, folder: Path) -> None:
         self.folder, self.run = folder, folder / "run"
-        (folder / "c.toml").write_text("[app]\nwatchdog_seconds = 5.0\nreport_seconds = 0.2\n")
+        (folder / "c.toml").write_text("[app]\nwatchdog_seconds = 5.0\nuser_code_seconds = 8.0\nreport_seconds = 0.2\n")
 
     def popen(self, body: str) -> Fork:
         text = SERVICE.format(body=textwrap.indent(textwrap.dedent(body), "    "))
@@ -196,8 +198,8 @@ SILENT = {
     "sleeps": WORKING.format(loop="time.sleep(600)"),
     "builds": """
         def build(self):
-            from kaimesh.process.watchdog import Watchdog
-            watchdog = Watchdog(self.context.meter, self.context.stop, self.context.logger, 0.2)
+            from kaimesh.process.watchdog import Limits, Watchdog
+            watchdog = Watchdog(self.context.meter, self.context.stop, self.context.logger, Limits(0.2, 0.2))
             watchdog.be_patient(3.0, "env_build_seconds")
             watchdog.start()
             self.context.meter.state("starting", "building environment 3 of 8")
@@ -214,14 +216,32 @@ SILENT = {
             self.context.meter.state("working")
             time.sleep(600)
     """,
-    "holds the GIL": """
+    "learns for long": """
         def run(self):
-            import ctypes, time
             self.context.meter.state("working")
-            time.sleep(1.5)
-            ctypes.PyDLL(None).sleep(600)
+            with user_code("learner: Agent.learn"):
+                time.sleep(7)
+            print("it has learned")
+    """,
+    "never returns": """
+        def run(self):
+            self.context.meter.state("working")
+            with user_code("aisrv: workflow in slot 0", lasting=True):
+                with user_code("Agent.observation_process"):
+                    self.observe()
+        def observe(self):
+            time.sleep(600)
+    """,
+    "is stopped": """
+        def run(self):
+            self.context.meter.state("working")
+            for _ in range(3):
+                time.sleep(2)
+                self.context.meter.beat()
+            print("gone on after the stop")
     """,
 }
+STOPPED_S = 9.0  # longer than all limits together
 Ended = Callable[[str], tuple[int, str, dict[str, Any]]]
 
 
@@ -233,8 +253,14 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
     """
     lives = {name: Life(tmp_path_factory.mktemp("silent")) for name in SILENT}
     processes = {name: life.popen(SILENT[name]) for name, life in lives.items()}
+    wait_until(_ready(lives["is stopped"]), WAIT_S, "working")
+    processes["is stopped"].send_signal(signal.SIGSTOP)
+    stopped = time.monotonic()
 
     def wait(name: str) -> tuple[int, str, dict[str, Any]]:
+        if name == "is stopped":
+            wait_until(lambda: time.monotonic() - stopped > STOPPED_S, WAIT_S, "it is stopped for long")
+            processes[name].send_signal(signal.SIGCONT)
         output, _ = processes[name].communicate(timeout=WAIT_S)
         return processes[name].returncode, output, lives[name].status()
 
@@ -266,6 +292,28 @@ def test_a_start_has_a_minute_whatever_the_limit_is(ended: Ended) -> None:
     assert code == EXIT_WATCHDOG
     assert "still there after the limit" in output
     assert "its main loop was silent for 5 s" in output
+
+
+def test_a_call_of_the_users_code_may_take_longer_than_the_main_loop_may_be_silent(ended: Ended) -> None:
+    code, output, _ = ended("learns for long")
+    assert (code, "it has learned" in output) == (EXIT_OK, True), output
+    said = re.findall(
+        r"learner: Agent\.learn has not returned for 5 s, now at .*\(run\); after 8 s .* Raise user_code", output
+    )
+    assert len(said) == output.count("has not returned") == 1, output
+
+
+def test_a_call_that_never_returns_is_found_by_its_own_limit_and_named(ended: Ended) -> None:
+    code, output, status = ended("never returns")
+    assert code == EXIT_WATCHDOG
+    assert "watchdog: Agent.observation_process took longer than 8 s; raise user_code_seconds" in output
+    assert "in observe" in output
+    assert "user_code_seconds" in status["blocked_on"]
+
+
+def test_time_in_which_the_process_was_stopped_counts_for_nothing(ended: Ended) -> None:
+    code, output, _ = ended("is stopped")
+    assert (code, "gone on after the stop" in output) == (EXIT_OK, True), output
 
 
 def test_counters_go_on_in_the_next_life_and_it_knows_how_the_last_ended(life: Life) -> None:
@@ -310,13 +358,6 @@ def test_a_thread_that_dies_ends_the_process(life: Life) -> None:
     assert 'raise ValueError("a marked failure")' in output
     assert "closed" in output
     assert life.status()["blocked_on"] == "ValueError: a marked failure"
-
-
-def test_the_watchdog_reaches_a_library_that_holds_the_gil(ended: Ended) -> None:
-    code, output, _ = ended("holds the GIL")
-    assert code == EXIT_CRASH
-    assert "Timeout (0:00:10)!" in output
-    assert "in run" in output
 
 
 @pytest.mark.parametrize("code", ["0", "", "'bye'"])

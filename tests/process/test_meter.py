@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from kaimesh.operate.view.totals import last_returns
+from kaimesh.process.documents import STATUS, read_json
 from kaimesh.process.meter import RECENT_EPISODES, Meter
 from tests.harness import WAIT_S, wait_until
 
@@ -43,6 +49,110 @@ def test_counters_rates_gauges_and_phases(clock: Clock) -> None:
     assert (snapshot["phases"], snapshot["phase_seconds"]) == ({"env": 0.5}, {"env": 1.0})
     clock.now += 5.0
     assert meter.snapshot()["rates"] == {"env_steps": 0.0}
+
+
+DOINGS = st.lists(st.sampled_from(["enter", "leave", "look", "report"]) | st.floats(0.0, 100.0), max_size=40)
+
+
+@given(DOINGS)
+def test_a_phase_never_has_more_than_all_of_the_time_and_none_of_it_is_lost(doings: list[str | float]) -> None:
+    """Also one that takes many intervals, such as a learn of 39 s, and one inside itself."""
+    clock = Clock()
+    meter = Meter("learner_0", clock=clock, wall=clock)
+    phase, depth, inside_s, looked, shared_s = meter.phase("learn"), 0, 0.0, clock.now, 0.0
+    for doing in [*doings, "look"]:
+        if isinstance(doing, float):
+            clock.now += doing
+            inside_s += doing if depth else 0.0
+        elif doing == "enter":
+            phase.__enter__()
+            depth += 1
+        elif doing == "leave" and depth:
+            phase.__exit__()
+            depth -= 1
+        elif doing == "report":
+            shares = [int(word.rstrip("%")) for word in meter.report().split() if word.endswith("%")]
+            assert all(share <= 100 for share in shares)
+        elif doing == "look":
+            seen = meter.snapshot()
+            assert 0.0 <= seen["phases"]["learn"] <= 1.0
+            shared_s += seen["phases"]["learn"] * (clock.now - looked)
+            looked = clock.now
+            assert seen["phase_seconds"]["learn"] == pytest.approx(inside_s, abs=1e-6)
+    assert shared_s == pytest.approx(inside_s, abs=1e-6)
+
+
+def test_what_is_not_finite_is_null_in_the_status_and_the_reason_stands_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "aisrv_0.json"
+    meter = Meter("aisrv_0", path)
+    meter.gauge("user/reward", math.nan)
+    meter.gauge("policy_lag", -math.inf)
+    meter.episode(math.inf, 30)
+    meter.publish()
+    said = strict(path.read_text())
+    assert said["gauges"] == {"user/reward": None, "policy_lag": None}
+    assert said["recent_episodes"][0][1:] == [None, 30]
+    reasons = {"gauges.user/reward": "NaN", "gauges.policy_lag": "-Infinity", "recent_episodes[0][1]": "Infinity"}
+    assert said["not_finite"] == reasons
+    assert read_json(path, STATUS)["gauges"] == {}
+    meter = Meter("aisrv_0", path)
+    meter.publish()
+    assert strict(path.read_text())["recent_episodes"][0][1:] == [None, 30], "an earlier life's"
+
+
+def strict(text: str) -> Any:
+    """JSON as every other reader than Python's takes it."""
+
+    def refuse(word: str) -> None:
+        raise ValueError(f"{word} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0, -1e9])
+def test_a_jump_of_the_wall_clock_changes_no_duration_and_no_order(tmp_path: Path, jump_s: float) -> None:
+    clock, wall = Clock(), Clock()
+    meters = [Meter(f"aisrv_{i}", tmp_path / f"aisrv_{i}.json", clock=clock, wall=wall) for i in range(2)]
+
+    def pass_s(seconds: float) -> None:
+        clock.now += seconds
+        wall.now += seconds
+
+    for meter in meters:
+        meter.state("waiting", "actor")
+    for i in range(RECENT_EPISODES):
+        pass_s(0.5)
+        meters[0].episode(0.0 if i < RECENT_EPISODES // 2 else 1.0, 1)
+    meters[0].publish()  # and it ends
+    wall.now += jump_s
+    for _ in range(RECENT_EPISODES // 2):
+        pass_s(0.5)
+        meters[1].episode(2.0, 1)
+    meters[0] = Meter("aisrv_0", tmp_path / "aisrv_0.json", clock=clock, wall=wall)
+    seen = [meter.snapshot() for meter in meters]
+    assert seen[1]["time"] - seen[1]["since"] == pytest.approx(75.0)
+    for status in seen:
+        del status["clock"]  # a test's clock is not the machine's
+    assert sorted(last_returns(seen, wall.now)) == [1.0] * 50 + [2.0] * 50
+
+
+def test_after_a_pause_the_log_gets_one_line_and_not_one_for_each_interval(
+    clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter("aisrv_0", clock=clock, wall=clock, report_s=10.0)
+    seconds = iter([5.0, 6.0, 3600.0, 1.0, 1.0, 1.0, 10.0])
+
+    def wait(_timeout: float) -> bool:
+        try:
+            clock.now += next(seconds)
+        except StopIteration:
+            meter._stop.set()
+        return True
+
+    monkeypatch.setattr(meter._wake, "wait", wait)
+    with caplog.at_level(logging.INFO):
+        meter._run()
+    assert len(caplog.records) == 3
 
 
 def test_counters_and_episodes_go_on_after_a_restart(tmp_path: Path, clock: Clock) -> None:

@@ -24,9 +24,12 @@ from tests.harness import ROOT, wait_until
 PROGRAM = """
 import sys, threading, time
 from kaimesh.process.turn import Turn
+from kaimesh.contract.calls import Call
 from kaimesh.process.watch import Watch
+from kaimesh.process.watchdog import Limits
 moved, turn = [0], Turn()
-watch = Watch({limit}, progress=lambda: moved[0], words=turn.words, status=lambda: "0 learns", report_s=60)
+limits = Limits({limit}, {user})
+watch = Watch(limits, progress=lambda: moved[0], words=turn.words, status=lambda: "0 learns", report_s=60)
 watch.built = {built}
 watch.start()
 taken = threading.Event()
@@ -50,9 +53,9 @@ BOTH = (
 )
 
 
-def program(body: str, limit: float = 1.0, built: bool = True) -> subprocess.Popen[str]:
+def program(body: str, limit: float = 1.0, built: bool = True, user: float = 60.0) -> subprocess.Popen[str]:
     """A process under watch."""
-    code = PROGRAM.format(body=body, limit=limit, built=built)
+    code = PROGRAM.format(body=body, limit=limit, built=built, user=user)
     pipe = subprocess.PIPE
     return subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, text=True, stdin=pipe, stdout=pipe, stderr=pipe)
 
@@ -73,11 +76,20 @@ def test_what_waits_for_what_is_said_and_the_end_is_no_success() -> None:
     [
         "for _ in range(5):\n    time.sleep(0.4)\n    moved[0] += 1",  # slow, but it moves
         "busy(2)",  # a first compilation
+        "with Call('Agent.learn'):\n    time.sleep(2.2)",  # it waits for a GPU
     ],
 )
 def test_what_moves_or_computes_is_left_alone(body: str) -> None:
     said, told = (process := program(body, limit=1.5)).communicate(timeout=60)
     assert (process.returncode, said) == (0, "begun\nover\n"), told
+
+
+def test_a_call_of_the_users_code_has_a_limit_of_its_own_with_a_warning_at_half_of_it() -> None:
+    body = "with Call('aisrv: workflow', lasting=True), Call('Agent.learn'):\n    threading.Event().wait()"
+    _, told = (process := program(body, user=2.0)).communicate(timeout=60)
+    assert process.returncode == EXIT_WATCHDOG
+    assert re.search(r"watchdog: Agent\.learn has not returned for \d s; after 2 s this process", told)
+    assert "watchdog: no progress for 2 s in Agent.learn (0 learns); ending. To allow more: --set user_code" in told
 
 
 @pytest.mark.long

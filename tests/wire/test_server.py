@@ -161,6 +161,23 @@ def test_a_stall_in_a_frame_is_refused_but_silence_between_frames_is_not(echo: E
     assert patient.call({"still": "here"}) == {"still": "here"}
 
 
+def test_after_a_pause_of_everything_a_frame_that_was_under_way_arrives(echo: Echo) -> None:
+    """Peer and server were stopped for an hour, and the server is the first to go on."""
+    client, payload = echo.client(), wire.to_json({"large": "x" * 1000})
+    frame = wire.encode(Kind.CONTROL, len(payload)) + payload
+    with echo.raw() as late:
+        client._sock.sendall(frame[:100])
+        echo.advance_until(lambda: any(c.mid_frame for c in echo.server.connections), 0.0)
+        with echo.lock:
+            echo.clock.now += 3600.0
+        echo.advance_until(lambda: echo.clock.now - echo.server._last_sweep < 1.0, 2.0)
+        client._sock.sendall(frame[100:])
+        assert client.receive()[0].kind == Kind.CONTROL
+        assert echo.server.refused == 0
+        echo.advance_until(lambda: echo.server.refused == 1, wire_server.HANDSHAKE_S + 1)
+        assert "no HELLO within" in reason_of(read_all(late))
+
+
 def test_bytes_sent_before_the_welcome_are_served(echo: Echo) -> None:
     request = wire.to_json({"early": True})
     with echo.raw() as sock:

@@ -1,7 +1,7 @@
 """When a process is healthy, has finished, or is a reason to end the run.
 
-`info` is what supervisord knows of a process (statename, pid, exitstatus, spawnerr, start), `status` what it
-published last.
+`info` is what supervisord knows of a process (statename, pid, exitstatus, spawnerr; start and now, by its own clock),
+`status` what it published last.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from typing import Any
 
 from kaimesh.config.roles import ROLES
 from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_OK
+from kaimesh.process.clocks import age_s
 from kaimesh.process.exits import signal_words
 
 Info = Mapping[str, Any]
 Status = Mapping[str, Any]
 WINDOW_S = 600.0
+_WHOLE_S = 1.0  # supervisord tells times in whole seconds
 SILENT_S = 20.0  # a process that runs kaimesh.process.life has published a state long before
 
 
@@ -29,9 +31,10 @@ def healthy(info: Info, status: Status) -> bool:
     )
 
 
-def in_words(name: str, info: Info, status: Status, now: float, own: bool) -> str:
+def in_words(name: str, info: Info, status: Status, own: bool) -> str:
     """`name`, a process that is not healthy yet; where a user's own has published nothing, with what it lacks."""
-    silent = status.get("pid") != info["pid"] and info["statename"] == "RUNNING" and now - info["start"] > SILENT_S
+    lives_s = info["now"] - info["start"]
+    silent = status.get("pid") != info["pid"] and info["statename"] == "RUNNING" and lives_s > SILENT_S
     if own and silent:
         return f"{name} (which publishes no state; does it call kaimesh.process.life.main?)"
     return name
@@ -66,10 +69,18 @@ def silent_exit(name: str, info: Info, status: Status, how: str = "") -> str:
     over = info["statename"] == "EXITED" and info["exitstatus"] == EXIT_OK
     if not over and not (info["statename"] == "BACKOFF" and how == "exit status 0"):
         return ""
-    of_this_life = status.get("started", info["start"]) >= info["start"]
-    if of_this_life and (status.get("state") == "done" or "signal" in status):
+    if _of_this_life(info, status) and (status.get("state") == "done" or "signal" in status):
         return ""
     return f"{name}: {SILENT}"
+
+
+def _of_this_life(info: Info, status: Status) -> bool:
+    """Whether the process that supervisord started last has published `status`, and not one before it.
+
+    That is told by for how long each of both has lived: the machine's clock may have been set meanwhile.
+    """
+    lived_s = status.get("up_s", 0.0) + age_s(status, info["now"])
+    return bool(lived_s <= info["now"] - info["start"] + _WHOLE_S)
 
 
 SILENT = (
@@ -127,17 +138,21 @@ def nothing_learned(reason: str, learns: int, waited: str) -> str:
 
 
 class Restarts:
-    """Counts the unexpected ends of each process: it has a new pid, and the old one had not ended cleanly."""
+    """Counts the unexpected ends of each process: it has a new pid, and the old one had not ended cleanly.
+
+    times: of all of them. excused: of those that do not count towards the limit. Both by process.
+    """
 
     def __init__(self, limit: int, known: Mapping[str, Mapping[str, Any]]) -> None:
         self.limit = limit
         self._pids = {name: process.get("pid", 0) for name, process in known.items()}
         self.times: dict[str, list[float]] = {name: list(p.get("restarts", [])) for name, p in known.items()}
+        self.excused: dict[str, list[float]] = {name: list(p.get("excused", [])) for name, p in known.items()}
 
     def observe(self, name: str, info: Info, status: Status, now: float, *, counts: bool = True) -> bool:
-        """Notes the present pid; returns whether this is a restart after an unexpected end.
+        """Notes the present pid; returns whether this is a restart after an unexpected end, and counts it then.
 
-        counts: whether it counts towards the limit; an end that a full disk caused does not.
+        counts: whether it counts towards the limit, too; an end that a full disk caused does not.
         """
         pid, before = info["pid"], self._pids.get(name, 0)
         if not pid or pid == before:
@@ -146,17 +161,19 @@ class Restarts:
         last_state = status.get("state") if status.get("pid") == before else status.get("previous_state")
         if not before or last_state == "done":
             return False
-        if counts:
-            self.times.setdefault(name, []).append(now)
+        self.times.setdefault(name, []).append(now)
+        if not counts:
+            self.excused.setdefault(name, []).append(now)
         return True
 
-    def pid(self, name: str) -> int:
-        """The last pid."""
-        return int(self._pids.get(name, 0) or 0)
+    def of(self, name: str) -> dict[str, list[float]]:
+        """What mesh.json keeps of it."""
+        return {"restarts": self.times.get(name, []), "excused": self.excused.get(name, [])}
 
     def too_many(self, name: str, now: float) -> str:
         """Why the run ends, where `name` ended unexpectedly more than `limit` times in ten minutes; else ""."""
-        recent = [time for time in self.times.get(name, []) if now - time < WINDOW_S]
+        excused = self.excused.get(name, [])
+        recent = [time for time in self.times.get(name, []) if now - time < WINDOW_S and time not in excused]
         if len(recent) <= self.limit:
             return ""
         return f"{name} ended unexpectedly {len(recent)} times within ten minutes (max_restarts = {self.limit})"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import Any
 
 from kaimesh.config.roles import KEEPER, LAST_STAGE
 from kaimesh.contract.errors import PeerError
+from kaimesh.operate.frozen import Frozen
 from kaimesh.operate.local import mesh_file
 from kaimesh.operate.local.keeper import rules
 from kaimesh.operate.local.supervise import ShuttingDown, Supervisor, programs
 from kaimesh.operate.view.record import Record, write_result
 from kaimesh.operate.view.totals import Totals, totals
 from kaimesh.process import disk
+from kaimesh.process.clocks import SteadyClock
 from kaimesh.process.documents import publish_json
 from kaimesh.process.exits import last_exit, signal_words
 from kaimesh.process.life import Context
@@ -29,16 +30,20 @@ class Keeper:
     def __init__(self, context: Context) -> None:
         self.context, self.run_dir, self.meter = context, context.run, context.meter
         self.mesh = self._found()
+        self.clock = SteadyClock(self.mesh)  # the run's limits and intervals do not follow the machine's clock
+        if self.mesh["state"] == "running" and not self.mesh.get("up"):
+            self.mesh["up"] = self.clock()
         if self.mesh["state"] == "ended":  # a signal from outside ended the last keeper, not supervisord's shutdown
             self.mesh.update(state="running" if self.mesh.get("up") else "starting", reason="", end=None)
             context.run.result.unlink(missing_ok=True)
         self.mesh["supervisor"]["pid"] = os.getppid()
         self.supervisor = Supervisor(self.mesh["supervisor"]["socket"])
+        self.frozen = Frozen.by(context.config.app, context.run.status)
         self.restarts = rules.Restarts(context.config.app.max_restarts, self.mesh["processes"])
         self.record = Record(context.run)
         self.report_s = context.config.app.report_seconds
         self.statuses: dict[str, dict[str, Any]] = {}
-        self.now = time.time()
+        self.now = self.clock()
         self.current = Totals()
         self._read()
         self.mesh.setdefault("learner_steps_before", self.current.learner_steps)
@@ -98,11 +103,9 @@ class Keeper:
         mesh = mesh_file.read(self.run_dir)
         if not mesh or (order and mesh.get("start") != order["start"]):
             self.context.logger.warning("%s is damaged or of another start; it is made anew", self.run_dir.mesh)
-            nothing = {"started": time.time(), "limits": {"max_env_steps": 0, "max_seconds": 0}}
+            nothing = {"started": SteadyClock()(), "limits": {"max_env_steps": 0, "max_seconds": 0}}
             mesh = mesh_file.new(self.run_dir, config, order or nothing)
         mesh.setdefault("reason", "")
-        if mesh["state"] == "running" and not mesh.get("up"):
-            mesh["up"] = time.time()
         known = mesh["processes"]
         mesh["processes"] = {
             program.name: {**known.get(program.name, {}), **program.entry} for program in programs(config)
@@ -122,6 +125,7 @@ class Keeper:
         """Writes mesh.json, unless it belongs to a newer start; notes errors of the disk."""
         if self._superseded():
             return
+        self.mesh.update(self.clock.stamp())
         self._notice(publish_json(self.run_dir.mesh, self.mesh))
 
     def _notice(self, trouble: str) -> None:
@@ -142,7 +146,7 @@ class Keeper:
         return bool(self._trouble or said or self.now < self._trouble_until or disk.state(self.run_dir.root))
 
     def _read(self) -> None:
-        self.now = time.time()
+        self.now = self.clock()
         self.statuses = {name: status for name, status in self.run_dir.statuses().items() if name != KEEPER.first}
         self.current = totals(self.statuses, self.now)
         first = self.current.learner_steps > self.mesh.get("learner_steps_before", self.current.learner_steps)
@@ -181,9 +185,11 @@ class Keeper:
                 self.context.logger.warning(
                     "%s ended unexpectedly%s and was started again (pid %s)", name, told, info["pid"]
                 )
-            process.update(pid=info["pid"], supervisor=info["statename"], restarts=self.restarts.times.get(name, []))
+            process.update(pid=info["pid"], supervisor=info["statename"], **self.restarts.of(name))
             if name == KEEPER.first:
                 continue
+            if info["statename"] in ("STARTING", "RUNNING") and (why := self.frozen.look(name, info["pid"], status)):
+                self.context.logger.error("%s %s", name, why)
             if why := self._fatal(name, info, status):
                 if self._disk_is_to_blame():
                     self._hold(name, why)
@@ -244,7 +250,7 @@ class Keeper:
                     continue
                 info, status, own = infos[name], self.statuses.get(name, {}), bool(roles[process["role"]].own)
                 if info["statename"] != "STOPPED" and not rules.healthy(info, status):
-                    late.append(rules.in_words(name, info, status, self.now, own))
+                    late.append(rules.in_words(name, info, status, own))
             if late:
                 self.meter.state("waiting", f"{', '.join(late)} to be healthy")
                 return
