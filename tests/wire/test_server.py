@@ -154,7 +154,7 @@ def test_a_stall_in_a_frame_is_refused_but_silence_between_frames_is_not(echo: E
     patient, stalled = echo.client(name="patient"), echo.client(name="stalled")
     stalled._sock.sendall(wire.encode(Kind.CONTROL, 1000) + b"{" * 10)
     echo.advance_until(lambda: any(c.mid_frame for c in echo.server.connections), 0.0)
-    echo.advance_until(lambda: echo.server.refused == 1, wire_server.STALL_S + 1)
+    echo.advance_until(lambda: echo.server.refused == 1, wire_server.STALL_S + 3)
     header, payload = stalled.receive()
     assert header.kind == Kind.REFUSED
     assert "stalled" in wire.from_json(payload)["reason"]
