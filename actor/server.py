@@ -88,7 +88,7 @@ class ActorServer:
         self.port = self._frames.port
 
     def step(self, timeout_s: float = 0.5) -> None:
-        """Waits up to `timeout_s` for requests and serves them. Raises AgentError: loading the newest model raised."""
+        """Waits up to `timeout_s` for requests and serves them. Raises AgentError: loading the first model raised."""
         with self._wait_phase:
             ready = self._frames.poll(self._poll_s(timeout_s))
         self._update_weights()
@@ -238,7 +238,7 @@ class ActorServer:
             return
         newest = self._models.take()
         if newest is not None and newest != self._loaded:
-            self._load(newest)
+            self._load_newest(newest)
 
     def _set_up(self) -> bool:
         """Calls the agent's setup; whether it succeeded. If not, the clients that declared the spaces are refused."""
@@ -261,6 +261,22 @@ class ActorServer:
             self._batcher.load(model.folder, model.id)
         self._loaded = model
         self._meter.info["model_version"] = model.id
+
+    def _load_newest(self, model: Model) -> None:
+        """Loads it. One that the agent refuses ends the actor only if there is none before it to predict with."""
+        try:
+            self._load(model)
+        except AgentError as error:
+            if self._loaded is None:
+                raise
+            self._meter.count("models_refused")
+            self._log.warning(
+                "model %d was refused, so this actor goes on with model %d until there is another one: %s",
+                model.id,
+                self._batcher.version,
+                error,
+            )
+            self._loaded = model  # is not tried again
 
     def _load_chosen(self, connection: Connection, tag: int, future: Future[Model]) -> None:
         """Loads the model that a client chose, and answers the client."""

@@ -22,7 +22,7 @@ from kaimesh.contract import agent
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError
 from kaimesh.contract.scaling import Scaling
-from kaimesh.contract.seeds import Purpose, generator
+from kaimesh.contract.seeds import Purpose, generator, generator_from
 from kaimesh.contract.spaces import Spaces
 
 if TYPE_CHECKING:
@@ -133,8 +133,7 @@ class NativeAgent(agent.BaseAgent):
     def load_model(self, path: str | None = None, id: str | int = "1") -> None:
         """Reads what `save_model` wrote. Raises AgentError if it does not fit this run; the weights stay then."""
         file = Path(str(path)) / f"model.ckpt-{id}.npz"
-        header, arrays = model_file.load(file)
-        self._check(file, header)
+        _, arrays = model_file.load(file, self._weights, partial(self._check, file))
         if self._learner is not None:
             self._learner.assign(arrays)
         self._weights = arrays
@@ -153,13 +152,23 @@ class NativeAgent(agent.BaseAgent):
         model_file.save(Path(path) / "training.npz", header, arrays)
 
     def load_training_state(self, path: str) -> None:
-        """Reads what `save_training_state` wrote; the weights are loaded by `load_model`."""
+        """Reads what `save_training_state` wrote; the weights are loaded by `load_model`.
+
+        Raises AgentError if it does not fit this run; the state stays then.
+        """
         learner = self._trained("there is no training state in")
-        file = Path(path) / "training.npz"
-        header, arrays = model_file.load(file)
-        model_file.check(file, header, {"format": self.algorithm.state_format}, {})
-        learner.restore(header, arrays)
-        self._rng.bit_generator.state = header["act_rng"]
+        file, wanted = Path(path) / "training.npz", {"format": self.algorithm.state_format}
+        header, arrays = model_file.load(
+            file, learner.state()[1], lambda header: model_file.check(file, header, wanted, {})
+        )
+        try:
+            acting = generator_from(header.get("act_rng"))
+            learner.restore(header, arrays)
+        except ValueError as error:
+            raise AgentError(
+                f"{file} is damaged ({error}); nothing was loaded. Start a new run from the model, with preload_model."
+            ) from error
+        self._rng.bit_generator.state = acting.bit_generator.state
 
     def _trained(self, what: str) -> Learner:
         if self._learner is None:

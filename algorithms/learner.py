@@ -19,6 +19,7 @@ from kaimesh.algorithms.networks.moments import RunningMoments
 from kaimesh.algorithms.networks.torso import BYTE, Network
 from kaimesh.contract.columns import PRIORITY
 from kaimesh.contract.errors import SampleError
+from kaimesh.contract.seeds import generator_from
 
 # Columns with T + 1 entries; the last observation, or the last `value`, bootstraps.
 LONGER = ("obs", "legal_act", "action", "log_prob", "value")
@@ -172,15 +173,22 @@ class Learner:
         return {"updates": self.updates, **drawn}, arrays
 
     def restore(self, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-        """Continues from what `state` returned."""
+        """Continues from what `state` returned; `arrays` are like those of `state`.
+
+        Raises ValueError: `header` is damaged; nothing was changed.
+        """
+        updates = header.get("updates")
+        if type(updates) is not int or updates < 0:
+            raise ValueError(f"updates = {updates!r:.80} is no count")
+        drawing = None if self._rng is None else generator_from(header.get("rng"))
         self._optimizer.restore(_under(f"{self._optimizer_name}/", arrays))
         for name, variable in self.variables.target.items():
             variable.assign(arrays[f"target/{name}"])
         if self._moments is not None:
             self._moments.restore(_under("moments/", arrays))
-        if self._rng is not None:
-            self._rng.bit_generator.state = header["rng"]
-        self.updates = int(header["updates"])
+        if self._rng is not None and drawing is not None:
+            self._rng.bit_generator.state = drawing.bit_generator.state
+        self.updates = updates
 
     def _follow(self, obs: np.ndarray) -> None:
         """Updates the moments; called after the gradient steps, which must standardise as the actors did."""

@@ -6,31 +6,45 @@ The same arrays and header always give the same bytes.
 from __future__ import annotations
 
 import json
+import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kaimesh.contract.errors import AgentError
+from kaimesh.contract.finite import first_not_finite
 from kaimesh.contract.json_text import finite, json_text
 
 _HEADER = "header.json"
+_npy: Any = np.lib.format  # without types
+_NPY = ".npy"  # the end of an array's name in the archive
+_LONGEST_HEADER = 1 << 20  # bytes
+_MOST_PROBLEMS = 5  # named in one message
 # What a file of somebody else can raise in numpy, zipfile and json; a shape that no memory holds among them.
-_DAMAGE = (
+_DAMAGE: tuple[type[Exception], ...] = (
     OSError,
     ValueError,
     TypeError,
     KeyError,
     EOFError,
     MemoryError,
+    OverflowError,
     RecursionError,
+    SyntaxError,
+    tokenize.TokenError,
     NotImplementedError,
     zipfile.BadZipFile,
     zlib.error,
 )
+
+
+Like = Mapping[str, np.ndarray]  # arrays of the wanted names, shapes and dtypes, whatever their numbers
+Fits = Callable[[dict[str, Any]], None]
 
 
 def save(path: Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -40,25 +54,38 @@ def save(path: Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
         np.savez(file, **{_HEADER: np.frombuffer(text, np.uint8)}, **dict(sorted(arrays.items())))
 
 
-def load(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The header and the arrays of `path`.
+def load(path: Path, like: Like, fits: Fits) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The header and the arrays of `path`, which have the names, shapes and dtypes of `like`, and finite numbers only.
 
-    Raises AgentError: there is no such file, or it is damaged or was not written by `save`.
+    fits: is given the header before any array is read, and raises if this process cannot use such a file. `like`: from
+    the header, what the arrays must be like.
+    Raises AgentError: there is no such file, or it is damaged, was not written by `save`, or has other arrays.
     """
-    arrays = _read(path, None)
-    return _decoded(path, arrays.pop(_HEADER)), arrays
+    with _opened(path) as file:
+        header = _header(file)
+        fits(header)
+        return header, _arrays(path, file, like)
 
 
 def header_of(path: Path) -> dict[str, Any]:
-    """The header alone. Raises AgentError as `load`."""
-    return _decoded(path, _read(path, _HEADER)[_HEADER])
+    """The header alone. Raises AgentError: there is no such file, or it is damaged, or was not written by `save`."""
+    with _opened(path) as file:
+        return _header(file)
 
 
-def _read(path: Path, only: str | None) -> dict[str, np.ndarray]:
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The archive, whose members are together no larger than the file: what a member declares, is there."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files if only in (None, name)}
-            return found if _HEADER in found else {_HEADER: file[_HEADER]}
+        with zipfile.ZipFile(path) as file:
+            members = file.infolist()
+            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+                raise ValueError("it is compressed, and such a file may unpack to any size")
+            if sum(member.file_size for member in members) > path.stat().st_size:
+                raise ValueError("it declares more bytes than it has")
+            if len({member.filename for member in members}) < len(members):
+                raise ValueError("two of its arrays have the same name")
+            yield file
     except FileNotFoundError:
         raise AgentError(
             f"there is no model {path}; nothing was loaded. Give the id of a model that was saved."
@@ -67,14 +94,57 @@ def _read(path: Path, only: str | None) -> dict[str, np.ndarray]:
         raise _damaged(path, error) from error
 
 
-def _decoded(path: Path, text: np.ndarray) -> dict[str, Any]:
-    try:
-        header = finite(json.loads(bytes(text)))  # older files have Infinity, where `save` writes null
-        if not isinstance(header, dict):
-            raise TypeError(f"its header is a {type(header).__name__}")
-    except _DAMAGE as error:
-        raise _damaged(path, error) from error
+def _header(file: zipfile.ZipFile) -> dict[str, Any]:
+    if file.getinfo(_HEADER + _NPY).file_size > _LONGEST_HEADER:
+        raise ValueError(f"its header has more than {_LONGEST_HEADER:,} bytes")
+    with file.open(_HEADER + _NPY) as data:
+        text = bytes(_npy.read_array(data, allow_pickle=False))
+    header = finite(json.loads(text))  # older files have Infinity, where `save` writes null
+    if not isinstance(header, dict):
+        raise TypeError(f"its header is a {type(header).__name__}")
     return header
+
+
+def _arrays(path: Path, file: zipfile.ZipFile, like: Like) -> dict[str, np.ndarray]:
+    """Reads the arrays once all of their declarations are as in `like`."""
+    names = {name.removesuffix(_NPY) for name in file.namelist()} - {_HEADER}
+    problems = [f"it has no array {name!r}" for name in sorted(like.keys() - names)]
+    problems += [f"it has an array {name!r:.80}, which this network has not" for name in sorted(names - like.keys())]
+    for name in sorted(names & like.keys()):
+        declared, wanted = _declared(file, name), _kind(like[name].shape, like[name].dtype)
+        if declared != wanted:
+            problems.append(f"its array {name!r} is {declared}, and this network's is {wanted}")
+    if not problems:
+        found = {name: _array(file, name) for name in sorted(names)}
+        wrong = first_not_finite({name: np.atleast_1d(array) for name, array in found.items()})
+        if wrong is None:
+            return found
+        problems = [f"its array {wrong[0]!r} has a number that is not finite, {wrong[2]}"]
+    shown = "; ".join(problems[:_MOST_PROBLEMS]) + ("; ..." if len(problems) > _MOST_PROBLEMS else "")
+    raise AgentError(
+        f"{path} does not fit this run: {shown}. Nothing was loaded, what was there before stays. Load another model."
+    )
+
+
+def _declared(file: zipfile.ZipFile, name: str) -> str:
+    """The dtype and the shape that an array declares."""
+    with file.open(name + _NPY) as data:
+        version = _npy.read_magic(data)
+        read = {(1, 0): _npy.read_array_header_1_0, (2, 0): _npy.read_array_header_2_0}.get(version)
+        if read is None:
+            raise ValueError(f"its array {name!r:.80} has format {version}")
+        shape, _fortran, dtype = read(data)
+    return _kind(shape, dtype)
+
+
+def _array(file: zipfile.ZipFile, name: str) -> np.ndarray:
+    with file.open(name + _NPY) as data:
+        array: np.ndarray = _npy.read_array(data, allow_pickle=False)
+    return np.asarray(array, order="C")
+
+
+def _kind(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
+    return f"{dtype.name if dtype.isnative else dtype.str} {list(shape)}"
 
 
 def _damaged(path: Path, error: Exception) -> AgentError:

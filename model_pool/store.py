@@ -34,6 +34,10 @@ class NoSuchModel(PeerError):
     """The pool has no model of that id, or none at all yet."""
 
 
+class OutdatedModel(PeerError):
+    """The pool has as many newer models as it keeps, so this one would be removed at once."""
+
+
 class Store:
     """The newest `max_count` models, by id. Any thread may call any method.
 
@@ -97,9 +101,11 @@ class Store:
     def receive(self, info: ModelInfo) -> Iterator[Incoming]:
         """Yields an Incoming to write the model's bytes to; at the end the model is checked and added, or deleted.
 
-        Raises BadModel: the bytes are not what `info` says. MeshError: there is no room for them.
+        Raises BadModel: the bytes are not what `info` says. OutdatedModel: all that are kept are newer.
+        MeshError: there is no room for the bytes.
         """
         check(info)
+        self._want_newer(info.id)
         free = shutil.disk_usage(self._folder).free
         if info.bytes > free:
             raise MeshError(
@@ -138,6 +144,18 @@ class Store:
         """Wakes the threads in `wait_newer`, so that a server that stops need not wait for them."""
         with self._changed:
             self._changed.notify_all()
+
+    def _want_newer(self, id: int) -> None:
+        """Raises OutdatedModel. Warns: the model is kept, but another one stays the newest."""
+        ids = [info.id for info in self.list()]
+        if len(ids) >= self._max_count and id < ids[0]:
+            raise OutdatedModel(
+                f"model {id} is older than all {len(ids)} of the pool, {ids[0]} to {ids[-1]}, and was not pooled: it "
+                "would be removed at once, and nobody would load it. If these are of another training, delete the "
+                f"folders of their ids in {self._folder} and start the pool again."
+            )
+        if ids and id < ids[-1]:
+            self._log.warning("model %d comes after model %d, which stays the newest one of the pool", id, ids[-1])
 
     def _admit(self, incoming: Incoming) -> None:
         """Turns the working folder into the model's folder; removes the oldest models beyond `max_count`."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,10 +29,31 @@ def run_folder() -> Path:
     return Path(os.environ.get("KAIMESH_RUN_DIR", "runs/debug"))
 
 
-@cache
-def init_writer(name: str) -> SummaryWriter:
-    """This process's TensorBoard writer. Look at the curves with `tensorboard --logdir runs/latest/tensorboard`."""
-    return SummaryWriter(str(run_folder() / "tensorboard" / f"{name}_{os.getpid()}"), flush_secs=10)
+class Writers:
+    """This process's TensorBoard writers by name, each made once, whichever thread asks for it first.
+
+    Look at the curves with `tensorboard --logdir runs/latest/tensorboard`.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[str, SummaryWriter] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, name: str) -> SummaryWriter:
+        """The writer of that name."""
+        with self._lock:
+            if name not in self._made:
+                folder = run_folder() / "tensorboard" / f"{name}_{os.getpid()}"
+                self._made[name] = SummaryWriter(str(folder), flush_secs=10)
+            return self._made[name]
+
+    def cache_clear(self) -> None:
+        """Forgets them; the next call makes a new one, in the folder of that time's run."""
+        with self._lock:
+            self._made.clear()
+
+
+init_writer = Writers()
 
 
 class Agent(BaseAgent):
@@ -129,14 +150,28 @@ class Agent(BaseAgent):
         np.savez(folder / f"model.ckpt-{id}.npz", *weights, widths=self.model.widths if self.model else (0, 0))
 
     def load_model(self, path: str | None = None, id: str | int = "1") -> None:
-        """Reads what save_model wrote; in the actor for every new model, in the learner for preload_model."""
+        """Reads what save_model wrote; in the actor for every new model, in the learner for preload_model.
+
+        Raises ValueError: the weights do not fit the widths, or are no finite float32; those of before stay.
+        """
         folder = Path(path) if path else run_folder() / "user_ckpt"
         with np.load(folder / f"model.ckpt-{id}.npz") as arrays:
-            widths = tuple(int(width) for width in arrays["widths"])
-            if self.model and self.model.widths != widths:
-                self.model = None  # the file is of other observations, or the empty first one
-            if any(widths):
-                self.network(*widths).set_weights([arrays[f"arr_{i}"] for i in range(len(arrays.files) - 1)])
+            feature_dim, action_dim = (int(width) for width in arrays["widths"])
+            weights = [arrays[f"arr_{i}"] for i in range(len(arrays.files) - 1)]
+        if not all(weight.dtype == np.float32 and np.isfinite(weight).all() for weight in weights):
+            raise ValueError(
+                f"model {id} in {folder} has weights that are no finite float32 numbers; nothing was loaded. Load "
+                "another one."
+            )
+        before, same = self.model, self.model is not None and self.model.widths == (feature_dim, action_dim)
+        if not same:
+            self.model = None  # the file is of other observations, or the empty first one
+        if weights:
+            try:
+                self.network(feature_dim, action_dim).set_weights(weights)
+            except Exception:
+                self.model = before
+                raise
 
     def save_training_state(self, path: str) -> None:
         """Optional: with it, `--resume` goes on exactly, with the optimizer's moments and the counter."""

@@ -9,6 +9,7 @@ that it was trained on, whatever `random_seed` is and however many aisrv there a
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,16 @@ class Purpose(IntEnum):
 def generator(seed: int, purpose: Purpose, *whose: int) -> np.random.Generator:
     """The stream of `random_seed` = `seed` for a purpose. whose: numbers >= 0 that tell its users apart."""
     return np.random.default_rng(_sequence(seed, purpose, *whose))
+
+
+def generator_from(state: Any) -> np.random.Generator:
+    """The stream that goes on from a `bit_generator.state` that a file has. Raises ValueError: it is none."""
+    found = np.random.default_rng(0)
+    try:
+        found.bit_generator.state = state
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
+        raise ValueError(f"{state!r:.80} is no state of a random generator: {type(error).__name__}, {error}") from error
+    return found
 
 
 def training_seeds(seed: int, index: int, life: int, count: int) -> list[int]:

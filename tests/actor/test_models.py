@@ -169,3 +169,28 @@ def test_an_actor_follows_a_real_pool(tmp_path: Path) -> None:
     actor.close()
     client.close()
     pool.stop()
+
+
+def test_a_newer_model_that_the_agent_refuses_leaves_the_one_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Choosy(PreparedAgent):
+        def load_model(self, path: str | None = None, id: str | int = "1") -> None:
+            if int(id) % 2:
+                raise ValueError("weights that are not finite")
+            super().load_model(path, id)
+
+    pool = FakePool()
+    pool.offer(0)
+    actor = Actor(Choosy(), tmp_path, pool=pool)
+    player = actor.client()
+    assert player.predict(rows(1))[1] == 0
+    for id in (1, 3, 4):
+        pool.offer(id)
+        if id % 2:
+            wait_until(lambda id=id: f"model {id} was refused" in caplog.text, DEADLINE_S, "it says so")
+            assert player.predict(rows(1))[1] == 0
+    wait_until(lambda: player.predict(rows(1))[1] == 4, DEADLINE_S, "the next right one predicts")
+    assert "so this actor goes on with model 0 until there is another one" in caplog.text
+    assert actor.meter.counters["models_refused"] == 2
+    actor.close()

@@ -20,6 +20,7 @@ from kaimesh.algorithms.ppo.config import Config
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError, SampleError
 from kaimesh.contract.spaces import Spaces
+from tests.algorithms.model_files import content_of
 from tests.algorithms.trajectories import CONTINUOUS, DISCRETE, IMAGES, again, made, observations, saved, trajectories
 
 
@@ -244,7 +245,7 @@ def test_normalised_observations_are_the_same_in_actor_and_learner(tmp_path: Pat
         metrics = learner.learn(trajectories(learner, DISCRETE, seed=seed))
         assert abs(metrics["approx_kl"]) < 1e-6
     learner.save_model(str(tmp_path), 3)
-    _, arrays = model_file.load(tmp_path / "model.ckpt-3.npz")
+    _, arrays = content_of(tmp_path / "model.ckpt-3.npz")
     np.testing.assert_allclose(arrays["obs/scale"], 1, atol=0.2)
     assert (arrays["obs/mean"] != 0).all()
 
@@ -287,7 +288,7 @@ def test_a_model_from_before_actions_had_a_unit_is_refused_where_they_would_be_s
     agent.save_model(str(tmp_path), 1)
     agent.load_model(str(tmp_path), 1)
     file = tmp_path / "model.ckpt-1.npz"
-    header, arrays = model_file.load(file)
+    header, arrays = content_of(file)
     del header["action_unit"]
     model_file.save(file, header, arrays)
     if low in (-1.0, -float("inf")):  # nothing is scaled there

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kaimesh.algorithms import weights
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.spaces import Spaces
+from tests.algorithms.model_files import content_of
 
 STORED = Path(__file__).parent / "stored"
 SPACES = Spaces((5,), "<f4", "discrete", 3, legal_actions=True)
@@ -79,7 +79,7 @@ def test_a_learn_goes_on_as_it_did(algo: str, tmp_path: Path) -> None:
     learner.learn(batch(algo, 2))
     learner.save_model(str(tmp_path), 3)
     (header, found), (wanted_header, wanted) = (
-        weights.load(folder / "model.ckpt-3.npz") for folder in (tmp_path, STORED / algo)
+        content_of(folder / "model.ckpt-3.npz") for folder in (tmp_path, STORED / algo)
     )
     assert header == wanted_header
     assert found.keys() == wanted.keys()

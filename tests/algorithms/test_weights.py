@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,14 @@ from hypothesis import strategies as st
 
 from kaimesh.algorithms import weights
 from kaimesh.contract.errors import AgentError
+from tests.algorithms.model_files import overlapping, write
 
+LIKE = {"a": np.zeros(6, np.float32), "b": np.zeros((2, 3), np.float32)}
 WHOLE = {"a": np.arange(6, dtype=np.float32), "b": np.ones((2, 3), np.float32)}
+
+
+def anything(header: dict[str, Any]) -> None:
+    """Every header fits."""
 
 
 def written(path: Path) -> bytes:
@@ -54,14 +61,29 @@ def text(value: str) -> bytes:
         packed(array_of("(-1,)")),
         packed(b"\x80\x04."),  # a pickle
         packed(text("{}"), compression=zipfile.ZIP_DEFLATED)[:60],
+        packed(text("{}"), compression=zipfile.ZIP_DEFLATED),
+        packed(text("{}" + " " * (1 << 20))),
     ],
-    ids=["nothing", "2 bytes", "a list", "a word", "deep", "other name", "huge", "negative", "a pickle", "cut off"],
+    ids=[
+        "nothing",
+        "2 bytes",
+        "a list",
+        "a word",
+        "deep",
+        "other name",
+        "huge",
+        "negative",
+        "a pickle",
+        "cut off",
+        "compressed",
+        "long",
+    ],
 )
 def test_what_is_no_model_is_told(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.ckpt-1.npz"
     path.write_bytes(content)
     with pytest.raises(AgentError, match="is damaged or no model of this algorithm"):
-        weights.load(path)
+        weights.load(path, LIKE, anything)
 
 
 @settings(max_examples=60, deadline=None)
@@ -73,7 +95,35 @@ def test_flipped_bytes_raise_nothing_else(tmp_path_factory: pytest.TempPathFacto
         content[place] = data.draw(st.integers(0, 255))
     path.write_bytes(content)
     try:
-        header, _ = weights.load(path)
+        header, found = weights.load(path, LIKE, anything)
     except AgentError:
         return
     assert isinstance(header, dict)
+    assert all(np.isfinite(array).all() for array in found.values())
+
+
+def test_what_a_file_declares_is_not_more_than_it_has(tmp_path: Path) -> None:
+    """Two files that would become many times their size in memory."""
+    path = tmp_path / "model.npz"
+    zeros = np.zeros(25_000_000, np.float32)
+    write(path, {}, {"a": zeros}, np.savez_compressed)
+    assert path.stat().st_size < 200_000
+    with pytest.raises(AgentError, match="it is compressed"):
+        weights.load(path, {"a": zeros}, anything)
+    with pytest.raises(AgentError, match="it is compressed"):
+        weights.header_of(path)
+    written(path)
+    overlapping(path, 1000)
+    with pytest.raises(AgentError, match="declares more bytes than it has"):
+        weights.load(path, LIKE, anything)
+
+
+def test_no_array_is_read_before_the_header_fits(tmp_path: Path) -> None:
+    path = tmp_path / "model.npz"
+    write(path, {"kind": "other"}, {"a": np.full(6, np.nan, np.float32)})
+
+    def refuse(header: dict[str, Any]) -> None:
+        raise AgentError(f"another kind, {header['kind']}")
+
+    with pytest.raises(AgentError, match="another kind, other"):
+        weights.load(path, LIKE, refuse)

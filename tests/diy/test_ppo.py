@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from diy.algorithm import agent as agent_module
 from diy.algorithm.agent import Agent
 from diy.algorithm.gae import gae
 from diy.config import Config
@@ -144,6 +148,44 @@ def test_a_model_and_the_training_state_come_back_exactly(tmp_path):
     one._rng, two._rng = np.random.default_rng(3), np.random.default_rng(3)
     assert one.learn(parts) == two.learn(parts)
     assert all(np.array_equal(a, b) for a, b in zip(one.model.get_weights(), two.model.get_weights(), strict=True))
+
+
+def test_a_model_that_does_not_fit_is_refused_and_the_weights_stay(tmp_path):
+    env, one = made()
+    parts = [sample for part in run_episode(env, one, env.reset(), Rewards()) for sample in sample_process(part)]
+    one.learn(parts)
+    one.save_model(str(tmp_path), 1)
+    before = one.model.get_weights()
+    path = tmp_path / "model.ckpt-1.npz"
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    last = f"arr_{len(before) - 1}"
+    array = arrays[last]
+    for wrong in (array * np.nan, array.astype(np.float64), array[..., :-1], np.full(array.shape, "x")):
+        np.savez(path, **{**arrays, last: wrong})
+        with pytest.raises(ValueError, match=r"no finite float32|shape"):
+            one.load_model(str(tmp_path), 1)
+    np.savez(path, **{**arrays, "widths": (3, 2)})  # of another network, with weights that do not fit it
+    with pytest.raises(ValueError, match="shape"):
+        one.load_model(str(tmp_path), 1)
+    assert all(np.array_equal(a, b) for a, b in zip(one.model.get_weights(), before, strict=True))
+    one.learn(parts)
+
+
+def _writer(barrier, name):
+    barrier.wait()
+    return agent_module.init_writer(name)
+
+
+def test_two_threads_get_one_writer(tmp_path, monkeypatch):
+    monkeypatch.setenv("KAIMESH_RUN_DIR", str(tmp_path))
+    with ThreadPoolExecutor(16) as pool:
+        for number in range(20):
+            barrier = threading.Barrier(16)
+            name = f"writer{number}"
+            found = [pool.submit(_writer, barrier, name) for _ in range(16)]
+            assert len({id(future.result()) for future in found}) == 1
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 20
 
 
 def test_max_step_no_ends_episodes_early(monkeypatch):

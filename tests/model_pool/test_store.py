@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from kaimesh.contract.errors import MeshError
 from kaimesh.model_pool import transfer
-from kaimesh.model_pool.store import NoSuchModel, Store
+from kaimesh.model_pool.store import NoSuchModel, OutdatedModel, Store
 from kaimesh.model_pool.transfer import BadModel, Incoming
 from kaimesh.training import checkpoint
 from kaimesh.training.checkpoint import FileInfo, ModelInfo
@@ -67,10 +67,13 @@ def test_what_was_put_is_got_back(store, ckpt, tmp_path):
     assert sorted(path.name for path in into.iterdir()) == [file.name for file in info.files]
 
 
-def test_the_highest_ids_stay_and_latest_is_the_highest(store, ckpt):
+def test_the_highest_ids_stay_and_latest_is_the_highest(store, ckpt, caplog):
     for id in (1, 5, 2, 4, 3):
         store.put(ckpt, dump(ckpt, id))
     assert ids(store) == [3, 4, 5]
+    assert "model 3 comes after model 5, which stays the newest one" in caplog.text
+    with pytest.raises(OutdatedModel, match="model 2 is older than all 3 of the pool, 3 to 5, and was not pooled"):
+        store.put(ckpt, dump(ckpt, 2))
     assert store.latest().id == 5
     with pytest.raises(NoSuchModel, match="there are: 3, 4, 5"):
         store.find(1)
@@ -112,6 +115,41 @@ def test_leftovers_are_cleaned_and_damage_is_dropped_with_a_log_line(store, ckpt
     assert "model 2 of the pool is damaged" in caplog.text
     assert "model 3 of the pool is damaged" in caplog.text
     assert [path.name for path in pool.iterdir()] == ["1"]
+
+
+ODD: dict[str, object] = {
+    "another id": {"id": 9},
+    "an id of words": {"id": "two"},
+    "no id": {"id": None},
+    "a huge id": {"id": 2**63},
+    "infinite": {"time": float("inf")},
+    "no files": {"files": []},
+    "files of words": {"files": "model.ckpt-2.0"},
+    "a file elsewhere": {"files": [{"name": "../1/model.ckpt-1.0", "bytes": 12, "sha256": "0" * 64}]},
+    "half a file": {"files": [{"name": "model.ckpt-2.0"}]},
+    "huge bytes": {"files": [{"name": "model.ckpt-2.0", "bytes": 2**70, "sha256": "0" * 64}]},
+}
+
+
+@pytest.mark.parametrize("how", ODD)
+def test_one_odd_folder_is_dropped_and_the_others_are_served(store, ckpt, tmp_path, caplog, how):
+    for id in (1, 2):
+        store.put(ckpt, dump(ckpt, id))
+    path = tmp_path / "pool" / "2" / "info.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **ODD[how]}))
+    assert ids(Store(tmp_path / "pool", 3)) == [1]
+    assert "model 2 of the pool is damaged and dropped" in caplog.text
+
+
+def test_what_is_no_folder_of_a_model_stays(store, ckpt, tmp_path):
+    pool = tmp_path / "pool"
+    store.put(ckpt, dump(ckpt, 1))
+    (pool / "2").write_text("a file")
+    (pool / "notes").mkdir()
+    (pool / "3").mkdir()
+    (pool / "3" / "info.json").mkdir()
+    assert ids(Store(pool, 3)) == [1]
+    assert sorted(path.name for path in pool.iterdir()) == ["1", "2", "notes"]
 
 
 def test_a_reader_is_not_disturbed_when_its_model_is_dropped(store, ckpt):
