@@ -27,10 +27,10 @@ _NONE = (np.inf, float(np.finfo(np.float32).max), float(np.finfo(np.float64).max
 
 
 class Scaling(NamedTuple):
-    """The formula for one action space; every field is float64 `[A]`.
+    """The formula for one action space; every array is float64 `[A]`.
 
     low, high: the space's bounds. lowest, highest: what `u` is clipped to. centre, scale: the action is
-    `centre + scale u`.
+    `centre + scale u`. exact: whether that gives all bounds to the bit, so that no action between needs to be clipped.
     """
 
     low: np.ndarray
@@ -39,6 +39,7 @@ class Scaling(NamedTuple):
     highest: np.ndarray
     centre: np.ndarray
     scale: np.ndarray
+    exact: bool
 
     @classmethod
     def of(cls, low: Sequence[float] | np.ndarray, high: Sequence[float] | np.ndarray) -> Scaling:
@@ -53,7 +54,8 @@ class Scaling(NamedTuple):
         )
         scale = np.where(both, high_or_0 / 2 - low_or_0 / 2, 1.0)
         lowest, highest = np.where(below, -1.0, -np.inf), np.where(above, 1.0, np.inf)
-        return cls(lows, highs, lowest, highest, centre, scale)
+        exact = (centre + scale * lowest == lows).all() and (centre + scale * highest == highs).all()
+        return cls(lows, highs, lowest, highest, centre, scale, bool(exact))
 
     @property
     def is_identity(self) -> bool:
@@ -64,6 +66,8 @@ class Scaling(NamedTuple):
         """Actions float64 `[N, A]` within the bounds, of `units` `[N, A]`, which hold no NaN; the bounds are exact."""
         units = np.clip(units, self.lowest, self.highest)
         found: np.ndarray = self.centre + self.scale * units
+        if self.exact:
+            return found
         np.copyto(found, self.low, where=units <= self.lowest)
         np.copyto(found, self.high, where=units >= self.highest)
         return np.clip(found, self.low, self.high, out=found)
