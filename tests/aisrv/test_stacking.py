@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,30 @@ def test_lost_lives_and_colours_too():
     for u, sample in enumerate(agent.samples):
         assert sample.columns[stacking.FRAMES].shape == (N, 24, 40, 36, 3)
         np.testing.assert_array_equal(stacking.restored(sample).obs, given_by_the_environment(agent, 20, u))
+
+
+def test_what_a_step_saw_and_led_to_is_restored_where_emulators_fail():
+    def renew(slots: range, steps: int, verb: str, error: Exception, make: Callable[[], Any]) -> Any:
+        return make()
+
+    env = envs.make_vector("ale:pong", N, seed=1, max_episode_steps=9, renew=renew)
+    emulator, failing = env.env.env.step, iter([False] * 6 + [True] + [False] * 3)
+
+    def step(actions: np.ndarray) -> Any:
+        if next(failing):
+            raise ConnectionError("gone")
+        return emulator(actions)
+
+    env.env.env.step = step  # type: ignore[method-assign]  # of the first one alone
+    agent, length = Gambler(env.spaces.action_size, 1), 4
+    group = Group(env, agent, length, Meter("aisrv_0"), run_id=0, seed=1)
+    [group.advance() for _ in range(5 * length + 1)]
+    env.close()
+    assert [int((~sample.mask).sum()) // N for sample in agent.samples] == [0, 2, 0, 0, 1]
+    for u, sample in enumerate(agent.samples):
+        back, given = stacking.restored(sample).obs, given_by_the_environment(agent, length, u)
+        np.testing.assert_array_equal(back[:, :-1][sample.mask], given[:, :-1][sample.mask])
+        np.testing.assert_array_equal(back[:, 1:][sample.mask], given[:, 1:][sample.mask])
 
 
 def test_the_past_of_another_episode_is_not_there_and_would_be_without_the_mask():

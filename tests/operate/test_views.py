@@ -24,7 +24,7 @@ from kaimesh.operate.local.supervisord import Literal, as_it_stands
 from kaimesh.operate.view import overview, progress
 from kaimesh.operate.view.overview import Overview, look
 from kaimesh.operate.view.row import Row, sentence
-from kaimesh.operate.view.totals import Totals, last_returns, mean, totals
+from kaimesh.operate.view.totals import Totals, last_returns, mean, shown, totals
 from kaimesh.process.documents import write_json
 from kaimesh.process.run_dir import RunDir
 
@@ -67,6 +67,14 @@ def test_totals_add_what_was_done_and_only_present_speed() -> None:
     total = totals(statuses, NOW)
     assert total == Totals(30, 5.0, 1, None, 4, 0.0, 5, 9, 4, 2.0, 1.5, 3)
     assert totals({}, NOW) == Totals()
+
+
+def test_environments_that_were_made_anew_are_counted_and_shown_where_there_are_any() -> None:
+    statuses = {f"aisrv_{i}": {"time": NOW, "state": "working", "counters": {"env_restarts": i}} for i in range(3)}
+    total = totals(statuses, NOW)
+    assert total.env_restarts == 3
+    assert ("environments made anew", "3") in shown(total)
+    assert len(shown(total)) == len(shown(Totals())) + 1
 
 
 def test_the_mean_return_is_over_the_last_hundred_of_all_processes() -> None:
