@@ -21,7 +21,7 @@ from kaimesh.config.roles import AISRV, ROLES, Role
 from kaimesh.contract.errors import MeshError
 from kaimesh.contract.json_text import json_text
 from kaimesh.operate.cluster import stack
-from kaimesh.operate.cluster.engine import COMPOSE, STACK, Engine, compose
+from kaimesh.operate.cluster.engine import COMPOSE, ONE_SHOT, STACK, Engine, compose
 from kaimesh.operate.cluster.upgrade import GPU
 from kaimesh.operate.cluster.upgrade import upgrade as replace_all
 from kaimesh.operate.view.progress import COLOURS
@@ -160,6 +160,7 @@ def upgrade(
     if engine.label == COMPOSE:
         if build:
             _compose("build")
+        _compose("run", "--rm", "--no-deps", "-T", ONE_SHOT)  # volumes and tokens that only the newer image knows
         count = replace_all(engine, _roles(), _compose, _say)
     elif image is None:
         raise MeshError(
