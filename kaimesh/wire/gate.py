@@ -6,7 +6,6 @@ role's can neither make another's nor check one. Whoever shows the mesh token it
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 
@@ -39,7 +38,8 @@ def role_token(token: str, role: str) -> str:
             f"KAIMESH_TOKEN is the token of role {holder}, and this process is of role {role}, so the others would "
             f"refuse it. Give it the token of role {role}, or the mesh token."
         )
-    return f"{role}.{hmac.new(_bytes(token), f'kaimesh role {role}'.encode(), hashlib.sha256).hexdigest()}"
+    digest = hmac.digest(_bytes(token), f"kaimesh role {role}".encode(), "sha256")
+    return f"{role}.{digest.hex()}"
 
 
 def mesh_token(token: str, process: str) -> str:
