@@ -11,7 +11,7 @@ from kaimesh.algorithms.checks import TORSOS, lstm_of_two_torsos, problems
 class Config:
     """The paper is arXiv:1707.06347. What other tasks want:
 
-    - gym:Pendulum-v1: gamma 0.9, reward_scale 0.1, epochs 10, minibatches 8 (-200 after some 0.3 million steps).
+    - gym:Pendulum-v1: gamma 0.9, reward_scale 0.1, epochs 10, minibatches 8 (-200 after some 0.2 million steps).
     - gym:LunarLander-v3: gamma 0.999, gae_lambda 0.98, reward_scale 0.1 (200 after some 1 million steps).
     - ale:<game>: learning_rate 2.5e-4, clip 0.1, unroll_length 128, train_batch_size 8 in `[app]`, as in the paper.
     """
