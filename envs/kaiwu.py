@@ -132,7 +132,7 @@ class Facade:
         return Translation(*spaces, self.app, unit_actions=self._unit_actions)
 
     def _observation(self, observation: Any, info: Mapping[str, Any], over: bool) -> SimpleNamespace:
-        if np.shape(observation) != self._shape:
+        if getattr(observation, "shape", None) != self._shape:
             returned.check_observation(observation, self.env.observation_space)
         feature = self._translation.observations(np.asarray(observation)[None])[0]
         legal = info.get("legal_act")

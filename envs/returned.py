@@ -26,6 +26,7 @@ _OLD = (
     'kaimesh.agent import env_factory), and set app = "your_module:your_function"'
 )
 
+_INFO = (dict, Mapping)  # the usual kind first, which is found sooner
 NOT_FINITE = "a network that learns from it is lost. Return finite numbers."
 NO_CHOICE = (
     "info['legal_act'] forbids every action although the episode goes on; the agent could do nothing. Allow one action "
@@ -35,7 +36,7 @@ NO_CHOICE = (
 
 def begun(result: Any) -> tuple[Any, Mapping[str, Any]]:
     """The observation and the info that `reset` returned."""
-    if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping):
+    if isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], _INFO):
         return result
     old = "" if result is None else f": {_OLD}"
     raise EnvContractError(f"reset returned {_described(result)} instead of (observation, info){old}.")
@@ -43,7 +44,7 @@ def begun(result: Any) -> tuple[Any, Mapping[str, Any]]:
 
 def stepped(result: Any) -> tuple[Any, Any, Any, Any, Mapping[str, Any]]:
     """The five values that `step` returned."""
-    if isinstance(result, tuple | list) and len(result) == 5 and isinstance(result[4], Mapping):
+    if isinstance(result, tuple | list) and len(result) == 5 and isinstance(result[4], _INFO):
         return result  # type: ignore[return-value]
     old = f": {_OLD}" if isinstance(result, tuple | list) and len(result) == 4 else ""
     raise EnvContractError(
