@@ -58,5 +58,9 @@ def _is_environment(part: object) -> bool:
         return True
     kind = type(part)  # one of gym, or of something like it
     has_space = hasattr(kind, "action_space") or "action_space" in getattr(part, "__dict__", {})
-    methods = all(callable(getattr(kind, name, None)) for name in ("reset", "step"))
-    return has_space and methods and hasattr(kind, "__weakref__")
+    return has_space and is_similar(kind) and hasattr(kind, "__weakref__")
+
+
+def is_similar(kind: type) -> bool:
+    """Whether it has the methods of an environment, as gym's classes have."""
+    return all(callable(getattr(kind, name, None)) for name in ("reset", "step"))

@@ -17,6 +17,7 @@ from gymnasium.wrappers import TimeLimit
 from kaimesh.config import caller
 from kaimesh.config.packages import below_kaimesh
 from kaimesh.contract.errors import ConfigError
+from kaimesh.envs import alone, returned
 from kaimesh.envs.one_by_one import OneByOne, Tell, tell_nobody
 from kaimesh.envs.renewal import Renew
 from kaimesh.envs.single import Single
@@ -100,14 +101,14 @@ def load(app: str) -> Callable[..., Any]:
     if getattr(target, FACTORY, None) is True:
         return target
     kind = "class" if inspect.isclass(target) else "function" if inspect.isroutine(target) else type(target).__name__
-    mark = (
-        ""
-        if inspect.isclass(target)
-        else " If it returns one, mark it: write @env_factory above it (from kaimesh.agent import env_factory)."
-    )
+    hint = ""
+    if not inspect.isclass(target):
+        hint = " If it returns one, mark it: write @env_factory above it (from kaimesh.agent import env_factory)."
+    elif alone.is_similar(target):
+        hint = f" An environment of gym is {returned.WRAPPED}."
     raise ConfigError(
         f"app = {app!r} names a {kind} that is no environment, so it was not called. Name a class that inherits from "
-        f"gymnasium.Env or gymnasium.vector.VectorEnv, or a function that is marked as returning one.{mark}"
+        f"gymnasium.Env or gymnasium.vector.VectorEnv, or a function that is marked as returning one.{hint}"
     )
 
 

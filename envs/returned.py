@@ -20,11 +20,11 @@ from gymnasium.spaces import Box, Discrete
 from kaimesh.contract.errors import EnvContractError
 from kaimesh.envs.interface import LEGAL_ACTIONS
 
-_OLD = (
-    "that is the interface of gym before 0.26, which gymnasium no longer converts. Wrap the environment with "
-    "kaimesh.envs.OldGym, in a function that returns OldGym(YourEnv()) and is marked with @env_factory (from "
-    'kaimesh.agent import env_factory), and set app = "your_module:your_function"'
+WRAPPED = (
+    "wrapped with kaimesh.envs.OldGym, in a function that returns OldGym(YourEnv()) and is marked with @env_factory "
+    '(from kaimesh.agent import env_factory); then set app = "your_module:your_function"'
 )
+_OLD = f"that is the interface of gym before 0.26, which gymnasium no longer converts. Such an environment is {WRAPPED}"
 
 _INFO = (dict, Mapping)  # the usual kind first, which is found sooner
 NOT_FINITE = "a network that learns from it is lost. Return finite numbers."

@@ -79,6 +79,8 @@ def test_gyms_old_interface_is_named_with_the_wrapper_that_mends_it(kind: str) -
 
 def test_oldgym_takes_gyms_own_environments() -> None:
     gym = pytest.importorskip("gym")
+    with pytest.raises(ConfigError, match=r"names a class that is no environment(?s:.*)kaimesh\.envs\.OldGym"):
+        envs.make("gym.envs.classic_control.cartpole:CartPoleEnv")
     conf = {"observation_space": gym.spaces.Box(0, 1, (3,)), "action_space": gym.spaces.Discrete(4), "reset": lambda: 0}
     old = envs.OldGym(SimpleNamespace(**conf))
     assert (old.observation_space.shape, old.action_space.n) == ((3,), 4)
