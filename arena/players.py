@@ -63,7 +63,7 @@ def trained(config: Config, scene: Scene, model: Model) -> Contestant:
 
 def chance(scene: Scene) -> Contestant:
     """Any legal action, each with the same probability; continuous ones as gymnasium's Box draws them."""
-    return Contestant(RANDOM, RANDOM, "random actions", lambda _sampled: RandomPlayer(scene))
+    return Contestant(RANDOM, RANDOM, "chance", lambda _sampled: RandomPlayer(scene))
 
 
 class RandomPlay(VectorisedPlay):

@@ -13,7 +13,7 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -22,6 +22,7 @@ EXIT_PIPE = 128 + signal.SIGPIPE  # what a shell shows for a program that SIGPIP
 EXIT_INTERRUPT = 128 + signal.SIGINT
 _TWICE_S = 0.5  # a terminal's Ctrl-C reaches every process of the command, and the first of them passes it on as well
 _STRONGER: dict[int, signal.Signals] = {signal.SIGINT: signal.SIGTERM}  # SIGKILL is stronger than any other
+_DEAF_S = 4.0  # after Ctrl-C
 _LAST_S = 2.0  # for processes that are asked to end
 
 
@@ -97,25 +98,35 @@ def interrupted(main: Callable[[], int | None]) -> int:
 
 
 class PassOn:
-    """A signal handler of a process that only waits for its `child`: passes the user's signals on.
+    """Signal handlers of a process that only waits for its `child`: they pass the user's signals on.
 
-    One that comes again is passed on as a stronger one, for a child that does not listen. came: whether any came.
+    One that comes again is passed on as a stronger one, and so is Ctrl-C after a while: a library may have swallowed
+    KeyboardInterrupt. first: the first signal that came; 0: none did.
     """
 
     def __init__(self, child: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.first = 0
         self._child, self._clock = child, clock
-        self._first_s: dict[int, float] = {}  # when each signal came first
+        self._came_s: dict[int, float] = {}  # when each signal came first
 
-    @property
-    def came(self) -> bool:
-        """See above."""
-        return bool(self._first_s)
+    def install(self, numbers: Iterable[signal.Signals]) -> None:
+        """For those of `numbers` that are not ignored, as under nohup."""
+        for number in numbers:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self)
+        signal.signal(signal.SIGALRM, lambda *_: self._send(signal.SIGTERM))
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         now = self._clock()
-        again = now - self._first_s.setdefault(number, now) > _TWICE_S
+        self.first = self.first or number
+        again = now - self._came_s.setdefault(number, now) > _TWICE_S
+        if number == signal.SIGINT and not again:
+            signal.setitimer(signal.ITIMER_REAL, _DEAF_S)
+        self._send(_STRONGER.get(number, signal.SIGKILL) if again else number)
+
+    def _send(self, number: int) -> None:
         with suppress(ProcessLookupError):
-            os.kill(self._child, _STRONGER.get(number, signal.SIGKILL) if again else number)
+            os.kill(self._child, number)
 
 
 def interrupt_once() -> None:

@@ -42,9 +42,7 @@ def guarded(main: Callable[[], int], name: str) -> int:
         _be_the_child(main, writer)
     os.close(writer)
     pass_on = command.PassOn(child)
-    for number in _OF_THE_USER:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(number, pass_on)
+    pass_on.install(_OF_THE_USER)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_THE_USER)
     code = os.waitstatus_to_exitcode(_status_of(child))
     os.set_blocking(reader, False)  # a grandchild may hold the other end open
@@ -52,7 +50,7 @@ def guarded(main: Callable[[], int], name: str) -> int:
         announced = os.read(reader, 1) == _ANNOUNCED
     except BlockingIOError:
         announced = False
-    if pass_on.came or not announced:
+    if pass_on.first or not announced:
         command.end_children()
     if announced:
         return code if code >= 0 else EXIT_CRASH
@@ -60,7 +58,7 @@ def guarded(main: Callable[[], int], name: str) -> int:
         how = signal_words(f"terminated by {signal.Signals(-code).name}").replace("Its log says", "The lines above say")
         if -code not in _OF_THE_USER:
             print(f"{name}: {how}", file=sys.stderr)
-        return 128 - code
+        return 128 + (pass_on.first or -code)
     if code in (EXIT_WATCHDOG, command.EXIT_PIPE):  # a kaimesh.process.watch.Watch has said why; nobody reads
         return code
     print(

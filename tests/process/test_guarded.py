@@ -32,6 +32,13 @@ ROOT = Path(__file__).parents[2]
         pytest.param("sys.stdout.close(); return 5", 5, "", marks=pytest.mark.long),
         ("sys.stdout.close(); return 0", 1, ""),  # whatever was to be said there is lost
         ("os.kill(os.getppid(), 15); time.sleep(9)", 143, ""),  # is passed on
+        ("os.kill(os.getppid(), 2); time.sleep(9)", 130, ""),
+        pytest.param(
+            "os.kill(os.getppid(), 2)\ntry:\n    time.sleep(9)\nexcept KeyboardInterrupt:\n    time.sleep(60)",
+            130,
+            "",
+            marks=pytest.mark.long,
+        ),  # a library swallows it
         pytest.param(
             "os.fork() or time.sleep(1)\nos._exit(0)", 3, "prog: ended with exit code 0", marks=pytest.mark.long
         ),  # a grandchild holds the pipe
