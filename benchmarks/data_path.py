@@ -96,7 +96,12 @@ def agent_of(config: Config) -> tuple[UserAgent, Any]:
     app = config.app
     user = make_agent(config, "learner", logger=logging.getLogger("agent"))
     env = envs.make_vector(
-        app.app, app.train_batch_size, env_conf=app.env_conf, seed=1, max_episode_steps=app.max_episode_steps
+        app.app,
+        app.train_batch_size,
+        env_conf=app.env_conf,
+        seed=1,
+        max_episode_steps=app.max_episode_steps,
+        unit_actions=user.unit_actions,
     )
     seen = envs.featured(env, user.featured)
     assert user.prepared is not None  # as every algorithm of ours
