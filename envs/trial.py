@@ -19,8 +19,9 @@ from kaimesh.contract.errors import ConfigError, EnvContractError, MeshError
 from kaimesh.envs import alone, returned
 from kaimesh.envs.interface import LEGAL_ACTIONS
 
-STEPS = 20  # a reset is one, too; fewer where they take longer than this:
-SECONDS = 0.5
+STEPS = 20  # a reset is one, too
+BESIDE = 3  # steps of each of the two games that show whether environments share something
+SECONDS = 0.5  # a game is cut after this time
 # Objects of these kinds may well be the same in two environments: they never change, or nobody minds.
 _HARMLESS = (
     *(type(None), bool, int, float, str, bytes, tuple, frozenset, type, np.generic, np.dtype),
@@ -39,7 +40,7 @@ def try_out(env: gymnasium.Env, app: str, make: Callable[[], gymnasium.Env] | No
     alone.claim(env, app)
     began = time.monotonic()
     try:
-        trace = _play(env)
+        trace = _play(env, STEPS)
         if make is None or time.monotonic() - began > SECONDS:
             return ""
         return _beside(env, app, make, trace)
@@ -84,11 +85,11 @@ class _Player:
         return int(self._rng.choice(np.flatnonzero(self._allowed))) + int(space.start)  # type: ignore[attr-defined]
 
 
-def _play(env: gymnasium.Env, between: Callable[[], object] = lambda: None) -> list[bytes]:
-    """What was seen in STEPS steps; `between` is called before each."""
+def _play(env: gymnasium.Env, steps: int, between: Callable[[], object] = lambda: None) -> list[bytes]:
+    """What was seen in so many steps; `between` is called before each."""
     player, until = _Player(env, seed=1), time.monotonic() + SECONDS
     seen: list[bytes] = []
-    while len(seen) < STEPS and time.monotonic() < until:
+    while len(seen) < steps and time.monotonic() < until:
         between()
         try:
             seen.append(player.step())
@@ -117,7 +118,7 @@ def _beside(env: gymnasium.Env, app: str, make: Callable[[], gymnasium.Env], alo
             random.setstate(shared[0])
             np.random.set_state(shared[1])
 
-        if not _same(_play(env), alone_seen) or _same(_play(env, disturb), alone_seen):
+        if not _same(_play(env, BESIDE), alone_seen) or _same(_play(env, BESIDE, disturb), alone_seen):
             return ""
     except MeshError:
         raise
