@@ -314,10 +314,12 @@ def test_an_environment_without_pictures_is_told():
         again.picture()
 
 
-def test_the_command_takes_paths_from_where_it_was_typed(tmp_path, realm):
-    realm[0].save(tmp_path / "episode.json")
+def test_the_command_takes_paths_and_modules_from_where_it_was_typed(tmp_path):
+    """The environment is in `envs.py`, which has the name of a room of ours."""
+    (tmp_path / "envs.py").write_text("from gymnasium.envs.classic_control import CartPoleEnv as Mine\n")
+    record("gym:CartPole-v1")[0]._replace(app="envs:Mine").save(tmp_path / "episode.json")
     done = subprocess.run(
-        [ROOT / "tools" / "replay.sh", "episode.json", "-o", "out.html"],
+        [ROOT / "tools" / "replay.sh", "episode.json", "-o", "out.html", "--trust"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
