@@ -191,6 +191,7 @@ ODD_RUNS = {
     "a queue, long": ("toy", *LONG, "algorithm_on_policy_or_off_policy=off-policy"),
     "on-policy, long": ("toy", *LONG),
     "unrolls, more than a batch": ("vectorised", "aisrv_connect_to_kaiwu_env_count=20", "send_sample_size=3"),
+    "a model to begin with": ("toy", "preload_model=true", "preload_model_id=70", "preload_model_dir={folder}"),
     "local": ("toy", "wrapper_type=local"),
     "local, unrolls": ("vectorised", "wrapper_type=local"),
 }
@@ -199,11 +200,12 @@ ODD_RUNS = {
 def test_nothing_that_is_set_makes_it_wait_for_ever(tmp_path: Path) -> None:
     """Nor that the environment lies in the folder in which it is typed, nor that others run at the same time."""
     (tmp_path / "mine.py").write_text("from kaimesh.envs.catch import Catch as Mine\n")
+    (tmp_path / "model.ckpt-70.txt").write_text("70 ")
 
     def ends(name: str) -> str:
         algo, *settings = ODD_RUNS[name]
         given = (f"algo_conf={ROOT}/tests/mesh/agents/algo_conf.toml", f"runs_dir={tmp_path}/runs", "app=mine:Mine")
-        words = [word for setting in (*given, *settings) for word in ("--set", setting)]
+        words = [word for one in (*given, *settings) for word in ("--set", one.replace("{folder}", str(tmp_path)))]
         begin = [str(ROOT / "train_test.py"), "--algo", algo, "--learns", str(LEARNS)]
         done = HEAVY.run([*begin, *words], cwd=tmp_path, timeout_s=90)
         return "" if "Train test succeed" in done.stdout else f"{name}: exit {done.returncode}\n{done.stderr[-3000:]}"
