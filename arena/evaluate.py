@@ -107,9 +107,10 @@ def _compared(
     seeds, other = [episode.seed for episode in episodes[:count]], modes.mode(not sampled)
     try:
         others = _played(who, not sampled, seeds, most_steps, f"compared with {other} ones (--compare)")
-    except MeshError as error:
+    except Exception as error:  # of the agent or the environment; what was played before stands
         if not isinstance(error.__cause__, NotImplementedError):  # an agent need not have both
-            notes.append(f"not compared with {other} actions: {error}")
+            told = str(error) if isinstance(error, MeshError) else f"{type(error).__name__}: {error}"
+            notes.append(f"not compared with {other} actions: {told}")
         return None
     found = modes.compared(episodes, others, sampled)
     if found["differ"]:
