@@ -37,6 +37,7 @@ def _delivered(name: str) -> Path:
 
 DEFAULT_CONF = _delivered("configure_app.toml")
 REGISTRY = _delivered("algo_conf.toml")
+_MOST_PROBLEMS = 50  # in one report; a list of a thousand wrong items has a problem for each
 _ALGO_CONF = App.model_fields["algo_conf"].default
 _TABLES = tuple(f"app.{key}" for key, known in App.model_fields.items() if get_origin(known.annotation) is dict)
 
@@ -198,7 +199,10 @@ def _fill(table: dict[str, Any], values: Mapping[str, Any], origin: dict[str, st
 
 
 def _report(path: str | Path, problems: list[str]) -> str:
-    lines = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(problems, 1))
+    shown = problems if len(problems) <= _MOST_PROBLEMS else problems[:_MOST_PROBLEMS]
+    lines = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(shown, 1))
+    if more := len(problems) - len(shown):
+        lines += f"\n  ... and {more:,} more. Correct these first."
     return f"{path}: {len(problems)} problem{'s' * (len(problems) > 1)}; nothing was started.\n{lines}"
 
 
@@ -328,7 +332,7 @@ def _validate(
             wrong.add(key)
             message = item["msg"].removeprefix("Value error, ")
             problems.append(
-                f"{origin.get(key, 'default')}: {key} = {item['input']!r}: {message}. "
+                f"{origin.get(key, 'default')}: {key} = {item['input']!r:.200}: {message}. "
                 f"{key}: {App.model_fields[key].description}"
             )
         rest = App(**{key: value for key, value in table.items() if key not in wrong})

@@ -210,7 +210,7 @@ def _told(item: Any, place: str) -> str:
     meaning = OwnRole.model_fields[key].description
     if item["type"] == "missing":
         return f"{place}: {key} is missing. {meaning}"
-    return f"{place}: {key} = {item['input']!r}: {item['msg'].removeprefix('Value error, ')}. {meaning}"
+    return f"{place}: {key} = {item['input']!r:.200}: {item['msg'].removeprefix('Value error, ')}. {meaning}"
 
 
 def read_roles(path: Path, environ: Mapping[str, str]) -> dict[str, Role]:

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from kaimesh.contract.errors import ConfigError
 
-_SECTION = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(#.*)?$")
+# Takes time in proportion to the line's length: no two neighbours match the same characters.
+_SECTION = re.compile(r"^\s*(\[\[?)\s*([^\[\]\s](?:[^\[\]]*[^\[\]\s])?)\s*\]\]?\s*(#.*)?$")
 _KEY = re.compile(r"^\s*([A-Za-z0-9_\-]+)\s*=")
 # Kaiwu's platform appends these keys when it packs a model, even if the file has them already.
 _APPENDED_BY_KAIWU = frozenset(["eval_model_dir", "eval_model_id"])
@@ -44,7 +45,7 @@ def read(path: Path, problems: list[str], remedy: str = CONF_REMEDY) -> Document
         if path.is_fifo() and not path.is_relative_to("/dev"):
             raise OSError(errno.ESPIPE, "it is a pipe, which would be waited for")
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a name that no file can have
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise ConfigError(f"{path} cannot be read: {why}; nothing was started. {remedy}") from error
     kept, lines = _without_duplicates(path, text, problems)

@@ -97,6 +97,13 @@ def registry(problems: list[str], file: Path) -> dict[str, AlgoEntry]:
         if "train_workflow" not in table:
             problems.append(f"{where}: train_workflow is missing; aisrv would do nothing. Name a function.")
             continue
+        if wrong := [key for key in NAMES if not _is_dotted(table.get(key, ""))]:
+            problems += [
+                f"{where}: {key} = {table[key]!r:.200} is no dotted name; nothing could be loaded. Write "
+                "package.module.Name."
+                for key in wrong
+            ]
+            continue
         entries[name] = AlgoEntry(name=name, **{key: value for key, value in table.items() if key != PACKAGE})
         problems += _of_others(name, entries[name].presets, tables, where)
     return entries
@@ -109,7 +116,7 @@ def _written_out(
 
     above: the copies that lead to this table, to find circles.
     """
-    if wrong := _malformed(tables[name]):
+    if wrong := _malformed(name, tables[name]):
         problems += [f"{where}{text}; nothing could be loaded. Correct it." for text in wrong]
         return None
     own = dict(tables[name])
@@ -146,14 +153,26 @@ def _written_out(
     }
 
 
-def _malformed(table: Any) -> list[str]:
+def _is_dotted(name: str) -> bool:
+    parts = name.split(".")
+    return not name or (len(parts) > 1 and all(part.isidentifier() for part in parts))
+
+
+def _malformed(name: str, table: Any) -> list[str]:
     if not isinstance(table, dict):
         return [f": {table!r} is no table"]
     try:
         _Table.model_validate(table)
     except ValidationError as error:
-        return [f", {'.'.join(map(str, item['loc']))} = {item['input']!r}: {item['msg']}" for item in error.errors()]
-    return []
+        return [
+            f", {'.'.join(map(str, item['loc']))} = {item['input']!r:.200}: {item['msg']}" for item in error.errors()
+        ]
+    layers = {f"presets.{pattern!r}": preset for pattern, preset in table.get("presets", {}).items()}
+    return [
+        f", {layer}: {name} = {values[name]!r:.80} is no table of hyper-parameters"
+        for layer, values in {**layers, "defaults": table.get("defaults", {})}.items()
+        if not isinstance(values.get(name, {}), dict)
+    ]
 
 
 def _moved(dotted: str, before: str, after: str) -> str:

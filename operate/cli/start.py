@@ -59,7 +59,7 @@ def overrides_of(app: str | None, algo: str | None, settings: list[str]) -> dict
         key, equals, value = setting.partition("=")
         if not equals or not key.strip():
             raise ConfigError(
-                f"--set {setting!r} is not key=value, such as --set train_batch_size=32; nothing was started."
+                f"--set {setting!r:.200} is not key=value, such as --set train_batch_size=32; nothing was started."
             )
         found[key.strip()] = value.strip()
     return found

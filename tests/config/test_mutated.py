@@ -1,0 +1,77 @@
+"""Whatever a configuration says, a start takes it or refuses it in one report of words, and soon."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from kaimesh.config.load import REGISTRY, load
+from kaimesh.contract.errors import ConfigError
+from tests.config.mutated import findings
+
+QUICK, ALL = 150, 20_000
+
+
+@pytest.fixture(autouse=True)
+def _no_checkout_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_some() -> None:
+    counts, wrong = findings(0, QUICK)
+    assert not wrong, wrong[0]
+    assert min(counts["accepted"], counts["refused"]) > 0, counts
+
+
+@pytest.mark.long
+def test_all() -> None:
+    """20,000 configurations; some seven minutes on one core."""
+    counts, wrong = findings(QUICK, ALL)
+    assert not wrong, wrong[0]
+    assert counts.total() == ALL
+
+
+def refused(folder: Path, text: str, **overrides: str) -> str:
+    path = folder / "c.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as told:
+        load(path, overrides, {})
+    return str(told.value)
+
+
+@pytest.mark.parametrize(
+    "line", ["[" + " " * 100_000, "[" + "a " * 50_000, "[a" + " " * 100_000 + "x", " " * 100_000 + "[", "[[" * 50_000]
+)
+def test_a_long_line_is_read_in_time(tmp_path: Path, line: str) -> None:
+    began = time.process_time()
+    assert "is not TOML" in refused(tmp_path, f"[app]\n{line}\n")
+    assert time.process_time() - began < 1
+
+
+def test_a_report_stays_short(tmp_path: Path) -> None:
+    said = refused(tmp_path, f"[app]\nactor_addrs = {[1] * 3000}\napp = {[2] * 3000}\n")
+    assert "and 2,951 more. Correct these first." in said
+    assert len(said) < 20_000
+
+
+@pytest.mark.parametrize("name", ["a\\u0000b", "\\ud800", "x" * 5000], ids=["NUL", "surrogate", "long"])
+def test_a_registry_whose_name_no_file_can_have(tmp_path: Path, name: str) -> None:
+    assert "not TOML" in refused(tmp_path, f'[app]\nalgo_conf = "{name}"\n') or "\\ud800" not in name
+    assert "cannot be read" in refused(tmp_path, "[app]\n", algo_conf=name.encode().decode("unicode_escape"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("ppo = { network", "ppo = 3 #{ network", r"ppo = 3 is no table of hyper-parameters"),
+        ('config = "kaimesh.algorithms.ppo.config.Config"', 'config = "bytes"', "config = 'bytes' is no dotted name"),
+        ('"kaimesh.algorithms.ppo.agent.Agent"', '"a..b"', "actor_agent = 'a..b' is no dotted name"),
+        ("train_batch_size = 64", "train_batch_size = 64\nppo = [1]", r"ppo = [1] is no table of hyper-parameters"),
+    ],
+)
+def test_a_registry_that_names_nonsense(tmp_path: Path, old: str, new: str, words: str) -> None:
+    registry = tmp_path / "algo_conf.toml"
+    registry.write_text(REGISTRY.read_text().replace(old, new, 1))
+    assert words in refused(tmp_path, "[app]\n", algo_conf=str(registry))
