@@ -123,5 +123,5 @@ def test_after_a_pause_of_everything_nothing_is_restarted_and_who_is_stopped_alo
     mesh.until(lambda: mesh.process("learner_0")["restarts"] == 1)
     mesh.until(lambda: mesh.process("learner_0")["health"] == "ok")
     log = (mesh.run / "logs" / "keeper_0.log").read_text()
-    assert "learner_0 was stopped by a signal (SIGSTOP) for 6 s; it was killed" in log
+    assert re.search(r"learner_0 was stopped by a signal \(SIGSTOP\) for \d+ s; it was killed", log)
     assert {**pids(mesh), "learner_0": None} == {**before, "learner_0": None}
