@@ -51,7 +51,6 @@ UNUSED: Mapping[str, tuple[str, str]] = {
     "monitor_page_port": (_NO_PORT, ""),
     "actor_threads": ("all compute with one thread", ""),
     "learner_threads": ("all compute with one thread", ""),
-    "user_code_seconds": ("watchdog_seconds alone holds", ""),
     "env_build_seconds": ("five times watchdog_seconds holds while environments are built", ""),
     "max_restarts": ("nothing is restarted", ""),
     "log_max_bytes": ("the log is standard output", ""),

@@ -47,6 +47,7 @@ USED = {
     "modelpool_max_save_model_count": "3",
     "agent_device": "cuda",
     "watchdog_seconds": "6.0",
+    "user_code_seconds": "6.0",
     "report_seconds": "3.0",
     "log_level": "ERROR",
     "log_format": "json",
