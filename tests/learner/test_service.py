@@ -29,6 +29,7 @@ from kaimesh.process.life import Context
 from kaimesh.process.meter import Meter
 from kaimesh.process.run_dir import RunDir
 from kaimesh.training import checkpoint
+from kaimesh.wire.gate import role_token
 from tests.harness import free_ports
 from tests.learner.toy import BATCH, ENTRY, Clock, FakeReader, ToyAgent
 
@@ -43,7 +44,7 @@ class Paced(FakeReader):
         self, *addresses: Any, batch_size: int, table: Any, config: Config, meter: Meter, **others: Any
     ) -> None:
         super().__init__(Clock(), endless=True, batch=batch_size)
-        assert addresses[-1] == "secret"
+        assert addresses[-1] == role_token("secret", "learner")
         assert table == ToyAgent.table
         assert config.app.train_batch_size == batch_size
         assert isinstance(meter, Meter)
