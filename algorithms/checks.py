@@ -10,6 +10,8 @@ from kaimesh.contract.user_agent import MOST_UNROLL_STEPS
 
 TORSOS: Mapping[str, Sequence[str]] = {"torso": ("auto", "separate", "shared")}  # choices of policies with a value
 _MOST_UNITS = 65_536  # of a layer; two such layers have 17 GB of weights
+_MOST = 1_000_000_000_000
+_MOST_OF = {"learning_rate": (1, "the first step would destroy the weights")}
 _CHOICES: Mapping[str, Sequence[str]] = {
     "network": NETWORKS,
     "activation": ("tanh", "relu"),
@@ -73,6 +75,7 @@ def problems(
         ),
         *found(above_0, lambda value: value > 0, ": nothing would be learned. Set it above 0."),
         *found(not_below_0, lambda value: value >= 0, " is negative, which means nothing. Set 0 to switch it off."),
+        *_too_large(config),
         *_of_the_samples(config),
         *_of_the_network(config),
         *_of_the_schedule(config),
@@ -87,6 +90,18 @@ def lstm_of_two_torsos(config: TwoTorsos) -> list[str]:
         f"lstm_size = {config.lstm_size} with torso = {config.torso}: the one LSTM stands behind a shared torso, so "
         "the network could not be built. Set torso to auto or shared, or lstm_size to 0."
     ]
+
+
+def _too_large(config: Checked) -> list[str]:
+    """A sentence for each number that is far outside of what can be learned with."""
+    found = []
+    for name, value in vars(config).items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or name == "seed":
+            continue
+        most, why = _MOST_OF.get(name, (_MOST, "what is computed with it would not be finite, or never end"))
+        if abs(value) > most:
+            found.append(f"{name} = {value!r:.40}: {why}. Set at most {most:,}.")
+    return found
 
 
 def _of_the_samples(config: Checked) -> list[str]:

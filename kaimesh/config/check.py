@@ -9,6 +9,9 @@ from collections.abc import Iterable
 from kaimesh.config.keys import App
 from kaimesh.config.roles import ROLES, Role, clashes
 
+_MOST_COUNTED = 2**53
+_MOST_SECONDS = 100_000_000  # three years; also of the keys in minutes
+
 
 def is_local(address: str) -> bool:
     """Whether "host:port" is this machine, so that a socket can be bound to the host."""
@@ -100,6 +103,7 @@ def problems(app: App, roles: Iterable[Role] = tuple(ROLES.values())) -> list[st
                 f"reverb_error_buffer = {slack:g} is below max(1, reverb_samples_per_insert) = {least:g}; Reverb "
                 "refuses such a table. Raise it, or leave it out for a default that cannot deadlock."
             )
+    found += _too_large(app)
     found += _two_paces(app)
     found += _share(app) if app.replay_share else []
     if app.wrapper_type == "local" and app.aisrv_count != 1:
@@ -112,6 +116,21 @@ def problems(app: App, roles: Iterable[Role] = tuple(ROLES.values())) -> list[st
             "preload_model = true without preload_model_dir; there is nothing to load. Set preload_model_dir and "
             "preload_model_id."
         )
+    return found
+
+
+def _too_large(app: App) -> list[str]:
+    """Numbers that no run can mean: times of many years, counts that JSON cannot hold exactly."""
+    found = []
+    for key in App.model_fields:
+        value = getattr(app, key)
+        if isinstance(value, bool) or not isinstance(value, int | float) or key == "random_seed":
+            continue
+        most, why = _MOST_COUNTED, "no count or size is that large, and its digits would be lost in JSON"
+        if key.endswith(("_seconds", "_minutes")):
+            most, why = _MOST_SECONDS, "nobody would see the end of such a time, and a timer cannot hold it"
+        if abs(value) > most:
+            found.append(f"{key} = {value!r:.40}: {why}. Set at most {most:,}.")
     return found
 
 

@@ -75,3 +75,21 @@ def test_a_registry_that_names_nonsense(tmp_path: Path, old: str, new: str, word
     registry = tmp_path / "algo_conf.toml"
     registry.write_text(REGISTRY.read_text().replace(old, new, 1))
     assert words in refused(tmp_path, "[app]\n", algo_conf=str(registry))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "watchdog_seconds=1e308", "user_code_seconds=1e12", "learner_train_sleep_seconds=1e300",
+        "model_file_sync_per_minutes=1e20", "replay_buffer_capacity=9223372036854775808",
+        "train_batch_size=9007199254740993", "max_restarts=1e30", "log_backups=99999999999999999999",
+        "ppo.learning_rate=2147483648", "ppo.learning_rate=1.5", "ppo.reward_scale=1e300",
+        "ppo.epochs=9223372036854775807",
+        "ppo.max_grad_norm=inf", "ppo.total_learner_steps=1000000000001",
+    ],
+)  # fmt: skip
+def test_a_number_that_no_run_can_mean_is_refused(tmp_path: Path, setting: str) -> None:
+    key, _, value = setting.partition("=")
+    said = refused(tmp_path, "[app]\n", **{key: value})
+    assert key.rpartition(".")[2] in said
+    assert said.count("\n") <= 4
