@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import time
 import traceback
@@ -34,6 +33,7 @@ from kaimesh.contract.agent import called_exit
 from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_OK, ConfigError, MeshError
 from kaimesh.contract.json_text import json_text
 from kaimesh.contract.seeds import evaluation_seeds
+from kaimesh.contract.untrusted import path_name
 from kaimesh.process.guarded import guarded
 from kaimesh.process.life import set_threads
 from kaimesh.process.run_dir import RunDir, runs_dir
@@ -176,7 +176,7 @@ def _write_files(
     recordings = [_recording(scene, who, episode) for episode in episodes]
 
     def record() -> None:
-        app = re.sub(r"[^A-Za-z0-9.-]+", "-", scene.app)
+        app = path_name(scene.app)
         for recording, one in zip(recordings, result["each"], strict=True):
             name = Path(arguments.record, f"{app}_model-{who.model}_seed-{recording.seed}.json")
             recording.save(caller.typed(name))

@@ -41,6 +41,8 @@ def _address_or_none(value: str) -> str:
 def _filled(value: str) -> str:
     if not value.strip():
         raise ValueError("must not be empty: name something, or leave the key out for its default")
+    if not value.isprintable():
+        raise ValueError("has control characters, which would garble every log and table that shows it: leave them out")
     return value
 
 

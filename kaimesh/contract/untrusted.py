@@ -6,6 +6,8 @@ refused with a message that is safe to log and to send back.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, StringConstraints, TypeAdapter, ValidationError
@@ -27,6 +29,15 @@ def clean(text: str, limit: int = _SHOWN_CHARACTERS) -> str:
     if shown.isprintable():
         return shown
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+
+
+def path_name(text: str, most_bytes: int = 80) -> str:
+    """`text` as one part of a path: letters and digits of any script, `_`, `.` and `-`; all else becomes `-`.
+
+    It has 1 to `most_bytes` bytes of UTF-8, begins with neither `.` nor `-`, and leads nowhere else.
+    """
+    name = re.sub(r"[^\w.-]+", "-", unicodedata.normalize("NFC", text)).lstrip(".-")
+    return name.encode()[:most_bytes].decode(errors="ignore") or "nameless"
 
 
 def _printable(text: str) -> str:

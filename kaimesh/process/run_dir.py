@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import shutil
 import time
@@ -15,6 +14,7 @@ from kaimesh import ROOT, typed
 from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.reading import read
 from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.untrusted import path_name
 from kaimesh.process import documents
 
 TOKEN_VARIABLE = "KAIMESH_TOKEN"
@@ -54,7 +54,7 @@ class RunDir:
     @staticmethod
     def name_of(app: str, algo: str) -> str:
         """What runs of this environment and algorithm are called, without their time."""
-        return f"{re.sub(r'[^A-Za-z0-9.-]+', '-', app)}_{algo}"
+        return f"{path_name(app).replace('_', '-')}_{path_name(algo)}"
 
     @classmethod
     def create(cls, runs: str | Path, app: str, algo: str) -> RunDir:

@@ -7,8 +7,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.untrusted import path_name
 from kaimesh.process.documents import read_json, write_json
 from kaimesh.process.run_dir import TOKEN_VARIABLE, RunDir
 
@@ -20,6 +23,37 @@ def test_each_run_has_its_own_directory_and_latest_is_the_newest(tmp_path: Path)
     assert RunDir.latest(tmp_path).root == made[-1].root
     assert (tmp_path / "latest").is_symlink()
     assert made[-1].ckpt.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("app", "algo", "name"),
+    [
+        ("mine:环境", "我的算法", "mine-环境_我的算法_"),
+        ("módulo:Env", "ppo", "módulo-Env_ppo_"),
+        ("m\N{COMBINING ACUTE ACCENT}o", "한글", "ḿo_한글_"),
+        ("gym:CartPole-v1", "../../x", "gym-CartPole-v1_x_"),
+        ("..", "..", "nameless_nameless_"),
+        ("/etc/passwd", "a/../../b", "etc-passwd_a-..-..-b_"),
+        ("a\nb:\x1b[31m\u202e", "\0", "a-b-31m-_nameless_"),
+        ("my_env:Env", "my_ppo", "my-env-Env_my_ppo_"),
+    ],
+)
+def test_a_name_of_any_script_or_malice_is_one_folder_of_runs(tmp_path: Path, app: str, algo: str, name: str) -> None:
+    run = RunDir.create(tmp_path / "runs", app, algo)
+    assert run.root.parent == tmp_path / "runs"
+    assert run.root.name.startswith(name)
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+@given(st.text(max_size=300))
+@settings(max_examples=200)
+def test_a_name_for_a_path_is_one_part_of_it(text: str) -> None:
+    name = path_name(text)
+    assert 1 <= len(name.encode()) <= 80
+    assert Path(name).name == name
+    assert name.isprintable()
+    assert name[0] not in ".-"
+    assert path_name(name) == name
 
 
 def test_without_a_run_the_remedy_is_named(tmp_path: Path) -> None:
