@@ -87,7 +87,7 @@ class Faulty(gymnasium.Env):
 
     def close(self) -> None:
         self.closed = True
-        if self.fault == "close" or self.again:
+        if self.fault == "close" or (self.fault == "step" and self.again):
             raise OSError("nothing to close")
 
     def _now(self, count: int) -> bool:
