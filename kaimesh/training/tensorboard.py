@@ -20,6 +20,8 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import masked_crc32c
 from tensorboardX.summary import scalar
 
+_NAME = "events.out.tfevents."
+
 
 class Curves:
     """A file of scalars in `folder`.
@@ -54,12 +56,20 @@ class Curves:
     def _append(self, events: Iterable[Event]) -> None:
         if self._file is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}.{time.monotonic_ns()}"
+            name = f"{_NAME}{self._moment():010d}.{socket.gethostname()}.{os.getpid()}.{time.monotonic_ns()}"
             self._file, self._whole = (self._folder / name).open("xb", buffering=0), 0
         records = b"".join(_record(event.SerializeToString()) for event in (*self._beginning(), *events))
         if self._file.write(records) != len(records):
             raise OSError("only a part was written")
         self._whole += len(records)
+
+    def _moment(self) -> int:
+        """The present second, or one after the newest file's: TensorBoard reads the files in the order of their names,
+        and the machine's clock may have been set back.
+        """
+        found = (path.name.removeprefix(_NAME).partition(".")[0] for path in self._folder.glob(f"{_NAME}*"))
+        newest = max((int(second) for second in found if second.isdecimal()), default=0)
+        return max(int(time.time()), newest + 1)
 
     def _beginning(self) -> list[Event]:
         if self._whole:
