@@ -15,7 +15,7 @@ from kaimesh.arena.episodes import Episode
 
 EPISODES = 8  # compared by default
 LEAST = 4  # fewer say nothing
-_ERRORS, _SHARE = 3.0, 0.1  # much: a mean difference of so many standard errors, and such a share of the larger return
+_ERRORS, _SHARE = 2.5, 0.1  # much: a mean difference of so many standard errors, and such a share of the larger return
 _LONGER, _SHORT = 2, 2000  # the other mode's episodes may be so many times as long, and have so many steps in any case
 
 
