@@ -41,20 +41,6 @@ class WorkflowMonitor(Monitor):
         self.first_slot, self.total_slots = context.index * slots, context.config.app.aisrv_count * slots
 
 
-class NoAgent:
-    """wrapper_type = "none": predict, exploit, learn, save_model and load_model do nothing and return None; all other
-    attributes are the agent's.
-    """
-
-    def __init__(self, agent: Any) -> None:
-        self._agent = agent
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("predict", "exploit", "learn", "save_model", "load_model"):
-            return lambda *args, **kwargs: None
-        return getattr(self._agent, name)
-
-
 class AisrvService:
     """One aisrv process. make_links: makes the connections, over the network or in one process (train_test.py).
 
@@ -86,8 +72,6 @@ class AisrvService:
             links = LocalLinks(self._user, self._training)
             vectorised = self._workflow.vectorised
             self._agents: list[Any] = self._linked(links) if vectorised else [self._user.agent for _ in self._envs]
-        elif app.wrapper_type == "none":
-            self._agents = [NoAgent(self._user.agent) for _ in self._envs]
         else:
             self._links = make_links(context, spaces)
             self._agents = self._linked(self._links)

@@ -49,13 +49,7 @@ class Wish(NamedTuple):
 
     def read(self) -> Config:
         """The configuration, before the agent is imported: off-policy unless that was asked for. Raises ConfigError."""
-        config = load(self.conf, {**SETTINGS, **OFF_POLICY, **self.keys})
-        if config.app.wrapper_type == "none":
-            raise ConfigError(
-                "wrapper_type = none: agents do nothing then, so nothing would ever be learned, and train_test.py "
-                "would not end. Leave it out, or use ./tools/start.sh."
-            )
-        return config
+        return load(self.conf, {**SETTINGS, **OFF_POLICY, **self.keys})
 
     def read_for(self, config: Config) -> Config:
         """The same, as the agent's table wants it, which imports the agent; KAIMESH_RUN_DIR is set before."""

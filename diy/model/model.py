@@ -110,6 +110,6 @@ class Model:
             "total_loss": loss,
             "policy_loss": policy_loss,
             "value_loss": value_loss,
-            "entropy_loss": entropy,
+            "entropy": entropy,
             "approx_kl": tf.reduce_mean(log_prob - chosen),
         }

@@ -13,6 +13,7 @@ own_class  loads, makes and asks a user's config class
 fitting    whether a value has the type that a config class wants
 hyper      an algorithm's hyper-parameters
 check      conditions between several keys
+idle       keys that were set and do nothing beside the others
 trust      what files from somebody else may name
 nearest    "did you mean"
 document   generates docs/config.md from all of these

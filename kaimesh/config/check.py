@@ -217,7 +217,7 @@ def warnings(app: App) -> list[str]:
             "Reverb (buffer_addrs) has no authentication and listens on all interfaces, whatever bind_host says: close "
             "its port to other machines by a firewall or a private network."
         )
-    if app.bind_host not in ("127.0.0.1", "localhost", "::1"):
+    if app.bind_host not in ("127.0.0.1", "localhost"):
         found.append(
             f"bind_host = {app.bind_host}: the ports are open to other machines; only the token protects them."
         )

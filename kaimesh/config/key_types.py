@@ -30,6 +30,15 @@ def _address(value: str) -> str:
     return value
 
 
+def _host(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", value):
+        raise ValueError(
+            "it is no IPv4 address and no host name, and ports are opened for IPv4 alone; write 127.0.0.1 (this "
+            "machine only), 0.0.0.0 (all interfaces), or the address of one of them"
+        )
+    return value
+
+
 def _hyphen(value: Any) -> Any:
     return value.replace("_", "-") if isinstance(value, str) else value
 
@@ -56,6 +65,7 @@ Address = Annotated[str, AfterValidator(_address)]
 MaybeAddress = Annotated[str, AfterValidator(_address_or_none)]
 Text = Annotated[str, AfterValidator(_filled)]
 Addresses = Annotated[list[Address], BeforeValidator(_addresses), Field(min_length=1)]
+Host = Annotated[str, AfterValidator(_host)]
 Hyphened = BeforeValidator(_hyphen)
 Table = Annotated[dict[str, Any], AfterValidator(_writable)]
 Selector = Literal[

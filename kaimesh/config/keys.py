@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kaimesh.config.key_types import Address, Addresses, Hyphened, MaybeAddress, Selector, Table, Text
+from kaimesh.config.key_types import Address, Addresses, Host, Hyphened, MaybeAddress, Selector, Table, Text
 
 
 class App(BaseModel):
@@ -34,11 +34,11 @@ class App(BaseModel):
         ),
     )
     run_mode: Literal["train", "eval"] = Field("train", description="`train`, or `eval` (tools/evaluate.sh).")
-    wrapper_type: Literal["remote", "local", "none"] = Field(
+    wrapper_type: Literal["remote", "local"] = Field(
         "remote",
         description=(
             "`remote`: all kinds of processes. `local`: one aisrv process, whose workflow gets the agent itself. "
-            "`none`: agent calls return None."
+            "Kaiwu's `none`, whose agents answer None, is refused: no workflow could act on that."
         ),
     )
     random_seed: int = Field(1, ge=0, description="Seeds environments, networks and sampling.")
@@ -98,7 +98,7 @@ class App(BaseModel):
         0, ge=0, description="Minutes between an actor's loads of the newest model; 0: each as soon as it exists."
     )
     predict_timeout_seconds: float = Field(
-        30, gt=0, description="How long an aisrv waits for one answer before it uses another actor."
+        30, ge=0.01, description="How long an aisrv waits for one answer before it uses another actor."
     )
 
     # buffer
@@ -126,7 +126,10 @@ class App(BaseModel):
         None, description="Which sample is drawn from a replay table (default Uniform)."
     )
     reverb_priority_exponent: float = Field(
-        0.6, ge=0, description="reverb.selectors.Prioritized draws samples in proportion to priority ^ this exponent."
+        0.6,
+        ge=0,
+        le=100,
+        description="reverb.selectors.Prioritized draws samples in proportion to priority ^ this exponent.",
     )
     reverb_rate_limiter: Literal["MinSize", "SampleToInsertRatio"] | None = Field(
         None,
@@ -231,9 +234,12 @@ class App(BaseModel):
     eval_model_id: int | str = Field(0, description="run_mode = eval: the model's id.")
 
     # the process
-    bind_host: Text = Field(
+    bind_host: Host = Field(
         "127.0.0.1",
-        description="The address that every port binds to; but Reverb's own port always listens on all interfaces.",
+        description=(
+            "The address that every port binds to (IPv4, or a host name); but Reverb's own port always listens on all "
+            "interfaces."
+        ),
     )
     monitor_addr: MaybeAddress = Field(
         "",
@@ -244,9 +250,9 @@ class App(BaseModel):
     )
     monitor_page_port: int = Field(0, ge=0, le=65535, description="The monitor's status page (HTTP); 0: none.")
     actor_threads: int = Field(
-        0, ge=0, description="Threads of the actor's numerical library; 0: shared out from the cores."
+        0, ge=0, le=1024, description="Threads of the actor's numerical library; 0: shared out from the cores."
     )
-    learner_threads: int = Field(0, ge=0, description="The same for the learner.")
+    learner_threads: int = Field(0, ge=0, le=1024, description="The same for the learner.")
     agent_device: Text = Field(
         "cpu",
         description=(
@@ -282,7 +288,7 @@ class App(BaseModel):
         5, ge=0, description="The run fails if one process ends unexpectedly more often than this within ten minutes."
     )
     report_seconds: float = Field(
-        10, gt=0, description="Seconds between log lines and lines of the plain progress view."
+        10, ge=0.01, description="Seconds between log lines and lines of the plain progress view."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="The least level that is logged."
@@ -291,7 +297,7 @@ class App(BaseModel):
         "text", description="`json`: one object a line, with time, level, message, process, run and host."
     )
     log_max_bytes: int = Field(10_000_000, ge=10_000, description="A log file is rotated at this size.")
-    log_backups: int = Field(3, ge=0, description="Rotated log files kept.")
+    log_backups: int = Field(3, ge=0, le=10_000, description="Rotated log files kept.")
     sample_dim: int = Field(
         0, ge=0, description="Kaiwu's width of a flat sample. Only compared with what the first sample has."
     )

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from kaimesh import ROOT
 from kaimesh.config import check
 from kaimesh.config import hyper as hyper_module
+from kaimesh.config.idle import idle
 from kaimesh.config.keys import IGNORED, App
 from kaimesh.config.nearest import nearest
 from kaimesh.config.own_roles import TABLE, own_roles
@@ -122,6 +123,7 @@ def load(
     entry = _entry(str(table.get("algo", App.model_fields["algo"].default)), known, file, problems)
     _check_tables(tables, known, entry, document, overrides or {}, path, problems)
     preset: dict[str, str] = {}
+    typed = () if resolved else tuple(table)
     if entry is not None and not resolved:
         preset = _apply_layers(entry, table, tables, origin, file)
         notes += _strangers(entry, known, file)
@@ -135,7 +137,7 @@ def load(
         raise ConfigError(_report(path, problems))
     shown = {} if parameters is None else parameters.shown(given)
     notes += [] if parameters is None else hyper_module.overridden(parameters, preset, ROOT)
-    return Config(app, entry, shown, (*notes, *check.warnings(app)), str(path), parameters, roles)
+    return Config(app, entry, shown, (*notes, *idle(app, typed), *check.warnings(app)), str(path), parameters, roles)
 
 
 def _near(file: Path) -> Path:

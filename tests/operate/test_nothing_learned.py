@@ -21,7 +21,6 @@ STATUSES = {
     [
         ("remote", LEARNER, "learner_0 waited for buffer: 30 of 64 samples"),
         ("local", {"aisrv_0": {"role": "aisrv"}}, "aisrv_0 was working"),
-        ("none", LEARNER, ""),
         (
             "remote",
             {"aisrv_0": {"role": "aisrv"}},

@@ -120,7 +120,7 @@ def test_a_file_that_sets_all_of_them_is_no_hindrance(tmp_path: Path) -> None:
 
 
 def test_an_agent_that_does_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match="wrapper_type = none: agents do nothing then"):
+    with pytest.raises(ConfigError, match=r"wrapper_type = 'none'.*no workflow could act"):
         read(wrapper_type="none")
 
 
