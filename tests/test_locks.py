@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+import threading
 import tomllib
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,3 +58,31 @@ def test_what_is_installed_together_agrees() -> None:
     assert run.keys() - gpu.keys() == {"tensorflow-cpu"}
     assert {name for name in gpu.keys() - run.keys() if not name.startswith("nvidia-")} == {"tensorflow"}
     assert all(gpu[name] == run[name] for name in run.keys() & gpu.keys()), AGAIN
+
+
+class _Index(BaseHTTPRequestHandler):
+    """A package index that vouches for another file than pip's under pip's name."""
+
+    def do_GET(self) -> None:
+        digest = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"  # of "x"
+        page = f'<a href="/pip-26.3-py3-none-any.whl#sha256={digest}">pip</a>'.encode()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"x" if self.path.endswith(".whl") else page)
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+def test_pip_is_what_the_repository_says_it_is() -> None:
+    """Not what the index says, which may give another file and that file's digest."""
+    server = HTTPServer(("127.0.0.1", 0), _Index)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    index = f"http://127.0.0.1:{server.server_address[1]}"
+    environ = {**os.environ, "PIP_INDEX_URL": index, "no_proxy": "127.0.0.1"}
+    script = [sys.executable, str(ROOT / "tools/fetch_pip.py")]
+    done = subprocess.run(script, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    server.shutdown()
+    server.server_close()
+    assert done.returncode == 1
+    assert "it is not the file that was published as pip-26.3" in done.stderr

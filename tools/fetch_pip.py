@@ -13,11 +13,13 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-PIP = "25.0.1"
+# Both are renewed together. The digest stands here so that an index, or who sits before it, cannot give another file.
+PIP = "26.3"
+SHA256 = "f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13"
 
 
 def main() -> None:
-    """Downloads pip's wheel, compares its digest with the index's, and lets it install itself."""
+    """Downloads pip's wheel, compares its digest with the one above, and lets it install itself."""
     index = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/")
     page = f"{index}/pip/"
     with urllib.request.urlopen(page, timeout=60) as answer:
@@ -26,11 +28,14 @@ def main() -> None:
     link = next((urllib.parse.urljoin(page, link) for link in links if f"/{name}" in f"/{link}"), None)
     if link is None:
         sys.exit(f"{page} has no {name}; install pip for {sys.executable} yourself (Debian: apt install python3-venv)")
-    url, _, digest = link.partition("#sha256=")
+    url = link.partition("#")[0]
     with urllib.request.urlopen(url, timeout=60) as answer:
         wheel = answer.read()
-    if digest and hashlib.sha256(wheel).hexdigest() != digest:
-        sys.exit(f"{url} does not have the digest that {page} gives; nothing was installed")
+    if (digest := hashlib.sha256(wheel).hexdigest()) != SHA256:
+        sys.exit(
+            f"{url} has the SHA-256 {digest}, not {SHA256}: it is not the file that was published as {name}, so "
+            f"nothing was installed. Look at PIP_INDEX_URL, or install pip for {sys.executable} yourself."
+        )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         path.write_bytes(wheel)

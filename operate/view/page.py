@@ -22,7 +22,8 @@ from kaimesh.wire.internal import internal_error
 
 RENEW_S = 2
 MAX_CONNECTIONS = 64
-REQUEST_S = 5.0  # a peer that has not sent a line by then is dropped
+REQUEST_S = 5.0  # a peer that has sent or taken nothing for so long is dropped
+CONNECTION_S = 10.0  # and every peer after this, however busy it looks: one that sends a byte now and then, too
 _STYLE = (
     "body{font:14px system-ui,sans-serif;margin:2em;color:#222}table{border-collapse:collapse}"
     "td,th{padding:.3em .9em;text-align:left;border-bottom:1px solid #ddd}td.n{text-align:right}"
@@ -53,7 +54,11 @@ def _row(row: Row, now: float) -> str:
 
 
 class Page(ThreadingHTTPServer):
-    """The web server. When too many connections are open, the oldest is closed, so that a new one is always served."""
+    """The web server, with a thread for each connection.
+
+    When too many connections are open, the oldest is closed, so that a new one is always served. None lasts longer than
+    CONNECTION_S, for one request is answered on each.
+    """
 
     daemon_threads = True
     request_queue_size = 128  # connections not accepted yet; with the default of five, others would wait for seconds
@@ -61,17 +66,25 @@ class Page(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], look: Callable[[], View], meter: Meter, log: logging.Logger) -> None:
         self.look, self._meter, self._log = look, meter, log
         self._lock = threading.Lock()
-        self._open: dict[socket.socket, None] = {}  # by age
+        self._open: dict[socket.socket, float] = {}  # oldest first; when each was opened, on the monotonic clock
         super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serves a connection in a thread, at most MAX_CONNECTIONS at a time."""
         with self._lock:
-            self._open[request] = None
+            self._open[request] = time.monotonic()
             if len(self._open) > MAX_CONNECTIONS:
-                with contextlib.suppress(OSError):  # it is closed already
-                    next(iter(self._open)).shutdown(socket.SHUT_RDWR)
+                _end(next(iter(self._open)))
         super().process_request(request, client_address)
+
+    def service_actions(self) -> None:
+        """Ends connections that last too long; called twice a second, and after each connection."""
+        too_old = time.monotonic() - CONNECTION_S
+        with self._lock:
+            for request, opened in self._open.items():
+                if opened > too_old:
+                    break
+                _end(request)
 
     def shutdown_request(self, request: Any) -> None:
         """Closes a connection that was served."""
@@ -85,15 +98,29 @@ class Page(ThreadingHTTPServer):
             internal_error(self._meter, self._log, f"the page, asked by {client_address[0]}")
 
 
+def _end(connection: socket.socket) -> None:
+    """Makes the connection's thread end; the thread closes it."""
+    with contextlib.suppress(OSError):  # the peer has gone already
+        connection.shutdown(socket.SHUT_RDWR)
+
+
 class _Handler(BaseHTTPRequestHandler):
     timeout = REQUEST_S
     server: Page
 
     def do_GET(self) -> None:
         """Answers with the page, or with what it shows as JSON."""
+        self.wfile.write(self._answer())
+
+    def do_HEAD(self) -> None:
+        """The head of what GET would answer, as programs that watch web pages ask for."""
+        self._answer()
+
+    def _answer(self) -> bytes:
+        """Sends the head of the answer; returns its body, empty after an error, which is sent whole."""
         if self.path not in ("/", "/status.json"):
             self.send_error(404)
-            return
+            return b""
         view = self.server.look()
         as_text = self.path == "/status.json"
         content = (json_text(as_json(view), reasons=True) if as_text else html(view)).encode()
@@ -101,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json" if as_text else "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        return content
 
     def log_message(self, *_arguments: object) -> None:
         """Logs nothing: each viewer asks every two seconds, and anybody may send anything."""

@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -372,6 +373,65 @@ def test_junk_disturbs_nobody(
     assert ask(port) == 200
     assert not meter.counters
     assert "Traceback" not in caplog.text + "".join(capfd.readouterr())
+
+
+def test_a_visitor_that_sends_a_byte_now_and_then_is_dropped(
+    served: tuple[int, Meter, list[bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that takes its time over the answer, or that sends headers without end."""
+    port, meter, _ = served
+    monkeypatch.setattr(page, "CONNECTION_S", 0.3)
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 5)) for _ in range(20)]
+        gone: set[socket.socket] = set()
+
+        def all_gone() -> bool:
+            for sock in slow:
+                try:
+                    sock.sendall(
+                        b"G" if sock is slow[0] else b"GET / HTTP/1.1\r\nX: y\r\n" if sock is slow[1] else b"a"
+                    )
+                except OSError:
+                    gone.add(sock)
+            return len(gone) == len(slow)
+
+        wait_until(all_gone, 20, "the page to drop them")
+        assert ask(port) == 200
+    assert not meter.counters
+
+
+def test_visitors_that_break_off_leave_no_trace(
+    served: tuple[int, Meter, list[bool]], caplog: pytest.LogCaptureFixture, capfd: Any
+) -> None:
+    port, meter, _ = served
+    for words in (b"", b"GET", b"GET / HTTP/1.1\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: 99\r\n\r\nx"):
+        for _ in range(5):
+            sock = socket.create_connection(("127.0.0.1", port), 5)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # close resets it
+            sock.sendall(words)
+            sock.close()
+    assert ask(port) == 200
+    assert not meter.counters
+    assert "Traceback" not in caplog.text + "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [("HEAD", "/", 200), ("HEAD", "/status.json", 200), ("HEAD", "/x", 404), ("GET", "/../etc/passwd", 404)]
+    + [(method, "/", 501) for method in ("POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH", "get")],
+)
+def test_other_methods_and_paths_are_answered(
+    served: tuple[int, Meter, list[bool]], method: str, path: str, code: int
+) -> None:
+    port, meter, _ = served
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request(method, path)
+    answer = connection.getresponse()
+    assert answer.status == code
+    body = answer.read()
+    assert (body == b"") == (method == "HEAD")
+    assert not meter.counters
+    connection.close()
 
 
 def test_a_bug_of_the_page_is_counted_and_logged(
