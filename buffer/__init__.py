@@ -3,6 +3,7 @@
 tables      plans a Reverb table from what the algorithm wants and the config keys
 declared    checks what writers declare as their samples, and the numbers that they send
 ingest      takes rows, packs them into items, writes them to Reverb in this process
+books       where each row is, over kills and restarts
 store       one Reverb server with one table, and its writer
 server      the ingest port: rows from aisrv, questions from the learner
 waiting     readers that wait until there is something to draw

@@ -26,7 +26,10 @@ _DATA = "data"
 
 
 class Manifest(NamedTuple):
-    """What a checkpoint holds. inserted: rows ever inserted. items: the least number of items. files: [path, bytes]."""
+    """What a checkpoint holds. inserted: rows ever inserted. items: the least number of items. files: [path, bytes].
+
+    rows: of each item of a queue; []: all are full.
+    """
 
     specs: list[Any]
     spaces: dict[str, Any] | None
@@ -34,6 +37,7 @@ class Manifest(NamedTuple):
     inserted: int
     items: int
     files: list[list[Any]]
+    rows: tuple[int, ...] | list[int] = ()
 
 
 class Checkpoints:

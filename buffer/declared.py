@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from kaimesh.buffer.tables import TablePlan
 from kaimesh.contract.arrays import Batch, Specs
-from kaimesh.contract.columns import MESH_COLUMNS
+from kaimesh.contract.columns import MESH_COLUMNS, PRIORITY
 from kaimesh.contract.errors import SampleError
 from kaimesh.contract.finite import first_not_finite
 
@@ -87,3 +89,14 @@ def _gb(size: int) -> str:
 
 def _words(specs: Specs) -> str:
     return ", ".join(f"{name} {spec.dtype}{list(spec.shape)}" for name, spec in specs)
+
+
+def priorities(batch: Batch) -> list[float]:
+    """The first priority of each row. Raises SampleError: Reverb would never draw one of them."""
+    given = batch.columns[PRIORITY]
+    if not (given > 0).all():
+        raise SampleError(
+            f"{PRIORITY} of row {int(np.argmin(given))} is {given.min():g}; Reverb would never draw it. The frame of "
+            f"{len(batch)} samples was refused; priorities must be above 0."
+        )
+    return list(given.tolist())

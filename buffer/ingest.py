@@ -13,8 +13,8 @@ How a row is counted on its way. Time goes from left to right; `K` rows make an 
       accepted, inserted    Progress.given        stored              sampled
       |---------------- pending ------------------|------ size -------|
 
-accepted: rows taken since the table was started. inserted: the same, going on over restarts (it is saved in
-checkpoints). Progress.given: items given to Reverb, which readers may now ask for. stored: accepted rows that are safe.
+accepted: rows taken since the table was started. inserted: the same, going on over restarts and kills (buffer/books).
+Progress.given: items given to Reverb, which readers may now ask for. stored: accepted rows that are safe.
 pending: accepted - stored. sampled, size: rows drawn and rows in the table, by Reverb's own counts. While nothing is
 unconfirmed, the rows in the open item count as stored, for they are in this process and are written before every stop.
 While the table is full (`blocked`), unconfirmed items wait for the learner.
@@ -22,16 +22,18 @@ While the table is full (`blocked`), unconfirmed items wait for the learner.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kaimesh.buffer import declared, tables
+from kaimesh.buffer.books import Books
 from kaimesh.buffer.checkpoint import Checkpoints, Manifest
 from kaimesh.buffer.items import OpenItem, Progress
 from kaimesh.buffer.store import Store
@@ -67,19 +69,21 @@ class Ingest:
         logger: logging.Logger | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        tables.plan(table, Specs({}), app)  # raises for contradictions now, not when the first sample comes
+        plan = tables.plan(table, Specs({}), app)  # raises for contradictions now, not when the first sample comes
         self._table, self._app, self._port, self._checkpoints, self._clock = table, app, port, checkpoints, clock
         self._meter = meter or Meter("ingest")
+        capacity = plan.capacity_items * plan.rows_per_item
+        self._books = Books(self._meter, queue=table.kind == "queue", capacity=capacity)
         self._log = logger or logging.getLogger("buffer")
         self._inserting = self._meter.phase("insert")
         self.specs: Specs | None = None
         self.spaces: Spaces | None = None
         self.accepted = 0
-        self.inserted = 0
+        self._booking = threading.Lock()  # a reader in this process asks from a thread of its own
+        self.inserted = self._books.count("inserted")
         self._store: Store | None = None
         self._open = OpenItem(Specs({}), 1)
         self._open_since = 0.0
-        self._drawn = 0
         self._changed = threading.Condition()
         self._progress = Progress(0)
         self.on_items: Callable[[], None] | None = None
@@ -128,13 +132,19 @@ class Ingest:
 
     def restore(self) -> bool:
         """Starts from the newest intact checkpoint, if there is one; returns whether it did."""
-        if self._checkpoints is None:
-            return False
-        for manifest, folder in self._checkpoints.candidates():
-            if self._restore_from(self._checkpoints, manifest, folder):
-                return True
-        self._checkpoints.clear_own()
-        return False
+        if self._checkpoints is not None:
+            for manifest, folder in self._checkpoints.candidates():
+                if self._restore_from(self._checkpoints, manifest, folder):
+                    break
+            else:
+                self._checkpoints.clear_own()
+        store = self._store
+        known, lost = self._books.former_life(0 if store is None else store.places(store.info()).size)
+        if store is not None:
+            store.came_back(known)
+        if lost:
+            self._log.warning("%d samples that the former life of this buffer held are lost (lost_in_kill)", lost)
+        return store is not None
 
     def announce(self, spaces: Spaces | None) -> None:
         """Keeps a description of the environments. A learner needs it for its first model, before there are samples."""
@@ -196,23 +206,23 @@ class Ingest:
         undrawn = 0 if self._store is None else self._store.undrawn(self._progress.given)
         return self._progress._replace(undrawn=undrawn)
 
-    def describe(self) -> dict[str, Any]:
-        """What a reader needs, as JSON: `spaces` (None before `announce`) and `specs` (None before `declare`).
-
-        After `declare` also the plan, Reverb's port, and the rows inserted, sampled and now in the table (size).
+    def describe(self, drawn: int = 0) -> dict[str, Any]:
+        """What a reader needs, as JSON: `spaces` (None before `announce`), `specs` (None before `declare`), the rows
+        inserted and sampled so far; after `declare` also the plan, Reverb's port, and the rows in the table (size).
+        drawn: how many rows of this buffer the learner got, over all lives of both.
         """
         spaces = None if self.spaces is None else self.spaces._asdict()
+        self.publish(drawn)
+        counts = {"inserted": self.inserted, "sampled": self._books.count("sampled")}
         if self._store is None or self.specs is None:
-            return {"specs": None, "spaces": spaces}
-        info = self._store.info()
+            return {"specs": None, "spaces": spaces, **counts}
         return {
             "specs": self.specs.to_json(),
             "spaces": spaces,
             "plan": self._store.plan._asdict(),
             "port": self._store.port,
-            "inserted": self.inserted,
-            "size": self._store.size(info),
-            "sampled": self._store.drawn(info),
+            **counts,
+            "size": int(self._meter.gauges["size"]),
         }
 
     def drop(self) -> None:
@@ -222,20 +232,16 @@ class Ingest:
         if self._open.rows:
             self._close_item()
         self._store.reset()
+        self.publish()
 
-    def publish(self) -> None:
-        """Updates the meter. In a queue, `inserted` is the sum of `sampled`, `size` and `pending`."""
-        if self._store is None:
-            return
-        plan = self._store.plan
-        info = self._store.info()
-        drawn = self._store.drawn(info)
-        self._meter.count("sampled", max(0, drawn - self._drawn))
-        self._drawn = drawn
-        self._meter.gauge("size", self._store.size(info))
-        self._meter.gauge("pending", self.pending)
-        self._meter.gauge("capacity", plan.capacity_items * plan.rows_per_item)
-        self._meter.gauge("sample_bytes", plan.item_bytes / plan.rows_per_item)
+    def publish(self, drawn: int = 0) -> None:
+        """Updates the meter: where each row is (buffer/books). drawn: see describe."""
+        with self._booking:
+            if self._store is not None:
+                places, opened = self._store.places(self._store.info()), self._open.rows
+                self._books.enter(places._replace(came=places.came + opened, pending=places.pending + opened))
+            self._books.heard(drawn)
+        self._meter.keep()
 
     def checkpoint(self) -> Path | None:
         """Saves the table and returns the folder; None if there is no table, or none is wanted. May take minutes."""
@@ -246,7 +252,8 @@ class Ingest:
         info = self._store.info()
         spaces = None if self.spaces is None else self.spaces._asdict()
         least = min(before, info.current_size)
-        manifest = Manifest(self.specs.to_json(), spaces, tables.configuration(info), inserted, least, [])
+        rows = self._store.held(info) if self._table.kind == "queue" else []
+        manifest = Manifest(self.specs.to_json(), spaces, tables.configuration(info), inserted, least, [], rows)
         return self._checkpoints.keep(saved, manifest)
 
     def close(self) -> None:
@@ -255,12 +262,14 @@ class Ingest:
             self._store.close()
         self._store = self.specs = self.spaces = None
 
-    def _start(self, plan: TablePlan, specs: Specs, spaces: Spaces | None) -> None:
+    def _start(self, plan: TablePlan, specs: Specs, spaces: Spaces | None, restored: Sequence[int] = ()) -> None:
         own = None if self._checkpoints is None else self._checkpoints.own
-        self._store = Store(plan, port=self._port, checkpoints=own, before_wait=self._announce_items)
+        self._store = Store(plan, port=self._port, checkpoints=own, before_wait=self._announce_items, restored=restored)
         self.specs, self.spaces = specs, spaces or self.spaces
         self._open = OpenItem(specs, plan.rows_per_item)
-        self.accepted = self._drawn = 0
+        self._meter.gauge("capacity", plan.capacity_items * plan.rows_per_item)
+        self._meter.gauge("sample_bytes", plan.item_bytes / plan.rows_per_item)
+        self.accepted = 0
         self._progress = Progress(0)
         self._log.info(
             "table %r: a %s of up to %d items of %d rows, %d bytes each; %s, from %d items on", plan.name, plan.kind,
@@ -288,7 +297,7 @@ class Ingest:
             return False
         try:
             checkpoints.lay_out(folder)
-            self._start(plan, specs, spaces)
+            self._start(plan, specs, spaces, manifest.rows)
             assert self._store is not None
             info = self._store.info()
             difference = tables.difference(tables.configuration(info), wanted)
@@ -300,7 +309,7 @@ class Ingest:
             self._log.error("%s cannot be restored (%s); trying the one before", folder, error)
             self.close()
             return False
-        self.inserted = manifest.inserted
+        self.inserted = max(self.inserted, manifest.inserted)
         self._log.info(
             "restored %d items from %s; %d samples inserted so far", info.current_size, folder, self.inserted
         )
@@ -311,17 +320,8 @@ class Ingest:
     def _append(self, items: Iterable[np.ndarray], batch: Batch) -> None:
         """Writes each row of `batch` as an item of its own."""
         assert self._store is not None
-        if not self._store.plan.prioritised or PRIORITY not in batch.columns:
-            for item in items:
-                self._store.append(item, 1)
-            return
-        priorities = batch.columns[PRIORITY]
-        if not (priorities > 0).all():
-            raise SampleError(
-                f"{PRIORITY} of row {int(np.argmin(priorities))} is {priorities.min():g}; Reverb would never draw it. "
-                f"The frame of {len(batch)} samples was refused; priorities must be above 0."
-            )
-        for item, priority in zip(items, priorities.tolist(), strict=True):
+        given = self._store.plan.prioritised and PRIORITY in batch.columns
+        for item, priority in zip(items, declared.priorities(batch) if given else itertools.repeat(1.0), strict=False):
             self._store.append(item, 1, priority)
 
     def _fill(self, batch: Batch) -> None:

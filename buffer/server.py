@@ -175,7 +175,8 @@ class IngestServer:
         if isinstance(action, str) and action in _NEEDS and connection.caller is not None:
             connection.caller.want(_NEEDS[action], loss=f"the buffer did not {action}")
         if action == "describe":
-            return self._ingest.describe()
+            drawn = request.get("drawn")
+            return self._ingest.describe(drawn if type(drawn) is int else 0)
         if action == "flush":
             assert connection.header is not None
             if sum(asker is connection for asker, _ in self._flushes) >= _MOST_FLUSHES:
@@ -209,6 +210,8 @@ class IngestServer:
             self._server.send_json(connection, CONTROL, answer._asdict(), tag=tag)
 
     def _acknowledge(self) -> None:
+        if self._unacknowledged and self._unacknowledged[0][0] <= self._ingest.stored:
+            self._meter.keep()  # before anybody is told that they are stored, they are in the books
         while self._unacknowledged and self._unacknowledged[0][0] <= self._ingest.stored:
             _, connection, tag = self._unacknowledged.popleft()
             self._server.send(connection, ACK, [], tag=tag)

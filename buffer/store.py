@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import reverb
 from reverb import pybind
 
 from kaimesh.buffer import tables
+from kaimesh.buffer.books import Places
 from kaimesh.buffer.tables import TablePlan
 from kaimesh.process.malloc import keep_freed_memory
 
@@ -33,14 +35,21 @@ class Store:
     given: items handed to Reverb. stored: rows of the items that it has confirmed. blocked: the table takes no more
     now.
     keep_items: how many items may stay unconfirmed in a `flush` while more rows are coming.
+    restored: rows of each item in `checkpoints`, in order; else these count as full.
     before_wait: called before each wait for Reverb; it should tell readers of the given items, whose draws make room.
     """
 
     def __init__(
-        self, plan: TablePlan, *, port: int | None, checkpoints: Path | None, before_wait: Callable[[], None]
+        self,
+        plan: TablePlan,
+        *,
+        port: int | None,
+        checkpoints: Path | None,
+        before_wait: Callable[[], None],
+        restored: Sequence[int] = (),
     ) -> None:
         keep_freed_memory()
-        self.plan, self._before_wait = plan, before_wait
+        self.plan, self._before_wait, self._queue = plan, before_wait, plan.kind == "queue"
         self.stored = self.given = 0
         self.blocked = self._crowded = False
         checkpointer = None if checkpoints is None else reverb.checkpointers.DefaultCheckpointer(str(checkpoints))
@@ -61,6 +70,10 @@ class Store:
         self._drawn_before = 0
         self._drawn_before = self._drawn_items(info)  # a restored table's count includes the draws before it was saved
         self._surplus = int(info.current_size)  # restored items, less given ones that `reset` dropped
+        counts = list(restored) if len(restored) == self._surplus else [plan.rows_per_item] * self._surplus
+        self._undrawn = deque(counts)  # of a queue: rows of each item that is in the table or waits for it, in order
+        self._came = sum(counts)  # rows of this life, restored ones too
+        self._popped = self._drawn_rows = self._dropped = 0
 
     @property
     def settled(self) -> bool:
@@ -80,6 +93,9 @@ class Store:
         self.given += 1
         self._pending.append(rows)
         self._row_counts.append(rows)
+        self._came += rows
+        if self._queue:
+            self._undrawn.append(rows)
         if len(self._pending) >= self._most_pending and not (self.blocked or self._crowded):
             self._before_wait()
             self._crowded = not self._confirmed(self.keep_items, _THROTTLE_S)  # if True, no more waits until flush()
@@ -123,19 +139,40 @@ class Store:
             tables = self._client.server_info(timeout=_INFO_S)
         return tables[self.plan.name]
 
-    def size(self, info: Any = None) -> int:
-        """Rows in the table, now or at the time of `info`; an estimate from the rows of the newest items.
+    def places(self, info: Any) -> Places:
+        """Where the rows of this life were at the time of `info`. One thread may call it at a time."""
+        if not self._queue:
+            return Places(self._came, self.drawn(info), self.size(info), sum(self._pending), self._dropped)
+        for _ in range(min(self._drawn_items(info) - self._popped, len(self._undrawn))):
+            self._popped += 1
+            self._drawn_rows += self._undrawn.popleft()
+        waiting = sum(islice(reversed(self._undrawn), max(0, len(self._undrawn) - info.current_size)))
+        size = self._came - self._drawn_rows - self._dropped - waiting
+        return Places(self._came, self._drawn_rows, size, waiting, self._dropped)
+
+    def came_back(self, rows: int) -> None:
+        """Corrects how many rows were restored: a partly filled item of a replay table had counted as full."""
+        if not self._queue:
+            self._came = rows
+
+    def held(self, info: Any) -> list[int]:
+        """The rows of each item of a queue that was in the table at the time of `info`, in order; [] of another one."""
+        self.places(info)
+        return list(islice(self._undrawn, info.current_size))
+
+    def size(self, info: Any) -> int:
+        """Rows in a replay table at the time of `info`; an estimate from the rows of the newest items.
 
         If the table is full or takes no more, partly filled items count as full: no more will come.
         """
-        items: int = (self.info() if info is None else info).current_size
+        items: int = info.current_size
         known = len(self._row_counts)
         if not known or self.blocked or items >= self.plan.capacity_items:
             return items * self.plan.rows_per_item
         return round(items * sum(self._row_counts) / known)
 
     def drawn(self, info: Any) -> int:
-        """Rows drawn since the start; Reverb counts the items."""
+        """Rows drawn from a replay table since the start; Reverb counts the items."""
         return self._drawn_items(info) * self.plan.rows_per_draw
 
     def undrawn(self, given: int) -> int:
@@ -150,7 +187,10 @@ class Store:
 
         Reverb's count of drawn items restarts at 0 with this; `drawn` goes on.
         """
-        drawn = self._drawn_items(self.info())
+        places = self.places(info := self.info())
+        drawn = self._drawn_items(info)
+        self._dropped += places.size + places.pending
+        self._undrawn.clear()
         self._client.reset(self.plan.name)
         deadline = time.monotonic() + _EMPTY_S
         while not self._confirmed(0, _PROBE_S) and time.monotonic() < deadline:

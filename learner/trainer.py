@@ -124,6 +124,7 @@ class Trainer:
         self._trigger.learned()
         if self._current is not None:
             self._drop_stale()  # before the new model is published, after which fresh samples come
+        self._meter.keep()
         self._training.dump_if_due()
         return True
 

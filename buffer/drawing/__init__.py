@@ -4,6 +4,7 @@ reader        the learner's entrance: keeps one or two batches ready
 source        draws from one server's replay table
 queue_source  draws from one server's queue, whose items can be drawn once
 probe         whether a Reverb server answers
+accounts      counts what was drawn from each queue, over kills and restarts
 control       questions to the buffers' ingest ports
 total         counters of servers that may restart
 assemble      makes batches from drawn items

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from kaimesh.buffer.drawing.accounts import Accounts
 from kaimesh.buffer.drawing.total import Total
 from kaimesh.buffer.items import Progress
 from kaimesh.contract.errors import PeerError
@@ -21,7 +22,7 @@ class Control(Protocol):
     `kaimesh.buffer.ingest.Ingest` implements it too, for a buffer in the same process.
     """
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, drawn: int = 0) -> dict[str, Any]:
         """See buffer/ingest. Raises PeerError: the buffer does not answer."""
 
     def drop(self) -> None:
@@ -39,24 +40,27 @@ class Control(Protocol):
 
 
 class Controls:
-    """All buffers of a learner, asked together. One thread calls it."""
+    """All buffers of a learner, asked together. One thread calls it. accounts: of queues; None: others."""
 
-    def __init__(self, controls: Sequence[Control]) -> None:
+    def __init__(self, controls: Sequence[Control], accounts: Accounts | None = None) -> None:
         self.each = list(controls)
+        self._accounts = accounts
         self._inserted = [Total() for _ in controls]
         self._drawn = [Total() for _ in controls]
 
     def describe(self) -> list[dict[str, Any]]:
         """What each buffer that answers says of itself. Raises PeerError: none answers."""
         answers, errors = [], []
-        for control, inserted, drawn in zip(self.each, self._inserted, self._drawn, strict=True):
+        for index, (control, inserted, drawn) in enumerate(zip(self.each, self._inserted, self._drawn, strict=True)):
             try:
-                data = control.describe()
+                data = control.describe(0 if self._accounts is None else self._accounts.drawn(index))
             except PeerError as error:
                 errors.append(error)
                 continue
             inserted.update(data.get("inserted", 0))
             drawn.update(data.get("sampled", 0))
+            if self._accounts is not None and "sampled" in data:
+                self._accounts.heard(index, data["sampled"])
             answers.append(data)
         if not answers:
             raise errors[0]
@@ -71,6 +75,12 @@ class Controls:
     def drawn(self) -> int:
         """Rows drawn since the first answer, in the same way."""
         return sum(total.since_first for total in self._drawn)
+
+    def settle(self) -> None:
+        """At the end: all rows that the buffers' last answers count as drawn are in the accounts."""
+        for index, drawn in enumerate(self._drawn):
+            if self._accounts is not None:
+                self._accounts.settle(index, drawn.last)
 
     def drop(self) -> None:
         """Empties every table. Raises PeerError: a buffer does not answer."""
@@ -103,9 +113,9 @@ class RemoteControl:
         self._stop = threading.Event()
         self.answer_s = _ANSWER_S
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self, drawn: int = 0) -> dict[str, Any]:
         """See Control."""
-        return self._call({"do": "describe"})
+        return self._call({"do": "describe", "drawn": drawn})
 
     def drop(self) -> None:
         """See Control."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from kaimesh.buffer.drawing.accounts import Accounts
 from kaimesh.buffer.drawing.assemble import Assembler, Completer, InOrder, Mixed
 from kaimesh.buffer.drawing.control import Control, Controls, RemoteControl
 from kaimesh.buffer.drawing.priorities import PriorityWriter
@@ -73,10 +74,11 @@ class Reader:
         self._log = logger or logging.getLogger("reader")
         self._local = controls is not None
         remote = [RemoteControl(address, token, meter.name) for address in ingest_addrs] if controls is None else []
-        self._controls = Controls(remote if controls is None else controls)
+        each = remote if controls is None else controls
+        self._accounts = Accounts(meter, len(each)) if table.kind == "queue" and each else None
+        self._controls = Controls(each, self._accounts)
         self._missing_items = 0  # that the batch being filled still needs
         self._returned = 0  # rows that `next_batch` returned
-        self._padding = 0  # places for rows that drawn items did not use
         self._dropped = 0  # rows that were drawn, and then dropped by `drop_all`
         self._plan: TablePlan | None = None
         self._specs = Specs({})
@@ -156,7 +158,8 @@ class Reader:
     def drop_all(self) -> int:
         """Drops all rows in the tables and all that were drawn and not returned, also those that arrive meanwhile.
 
-        Returns how many rows that were. Raises PeerError: a buffer does not answer.
+        Returns how many rows it had drawn; each buffer counts those of its table (`dropped`). Raises PeerError: a
+        buffer does not answer.
         """
         try:
             held = [source.hold(_HOLD_S) for source in self._sources]
@@ -166,11 +169,11 @@ class Reader:
                 for source in self._sources:
                     source.clear()
                 self._changed.notify_all()
-            stored = self.size()
+            self._controls.describe()
             ahead = self._ahead_rows() if all(held) else 0
             self._dropped += ahead
             self._controls.drop()
-            return stored + ahead
+            return ahead
         finally:
             for source in self._sources:
                 source.release()
@@ -310,7 +313,8 @@ class Reader:
         if drawn.about:
             about = {**drawn.about, SERVER: np.full(len(items), server)}
             columns |= {name: column[:, None] for name, column in about.items()}  # [I, 1]
-        self._padding += len(items) * rows_per_item - int(counts.sum())
+        if self._accounts is not None:
+            self._accounts.came(server, int(counts.sum()))
         batches = assembler.feed(columns, counts)
         self._missing_items = -(-assembler.missing // rows_per_item)
         return [stacking.restored(batch) for batch in batches]
@@ -319,7 +323,7 @@ class Reader:
         """Rows of a queue that were drawn and not returned. Reverb's count is used: some may be inside its client."""
         if self._table.kind != "queue":
             return 0
-        return max(0, self._controls.drawn - self._padding - self._returned - self._dropped)
+        return max(0, self._controls.drawn - self._returned - self._dropped)
 
     def _count_unfinished(self) -> None:
         if self._table.kind != "queue":
@@ -332,4 +336,5 @@ class Reader:
             return
         if (rows := self._ahead_rows()) > 0:
             self._meter.count("samples_unfinished", rows)
+            self._controls.settle()
             self._log.info("%d samples were drawn for batches that never became whole (samples_unfinished)", rows)

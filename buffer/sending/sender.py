@@ -17,12 +17,13 @@ import numpy as np
 from kaimesh.contract.arrays import Batch, Specs
 from kaimesh.contract.errors import MeshError, PeerError, Refused, Stopped
 from kaimesh.contract.spaces import Spaces
-from kaimesh.process.meter import Meter
+from kaimesh.process.meter import LOST, Meter
 from kaimesh.wire import frame as wire
 from kaimesh.wire.client import FrameClient, error_of, refusal_of
 from kaimesh.wire.frame import ACK, CONTROL, ERROR, REFUSED
 
 FRAME_BYTES = 1 << 20  # a longer batch travels as several frames
+_ENDS = ("samples_acked", "samples_refused", "samples_lost", "samples_unfinished", LOST)
 _CONNECT_S = 5.0
 _END_S = 1.5  # how long `close` waits for a link's thread; only one whose server does not answer HELLO takes longer
 _USED_FRAMES = 4
@@ -39,7 +40,8 @@ class SampleSender:
     Counters. Every sample counts in samples_made, in samples_sent if it was sent, and in the end in one of
     samples_acked: the buffer has stored it. samples_refused: the buffer did not take it (it holds NaN, for example).
     samples_lost: the connection ended before the buffer acknowledged it. samples_unfinished: `put` found no room for it
-    before the stop.
+    before the stop. lost_in_kill: made by a former life of the process, which was killed before it knew what became of
+    it. Of the last four, a buffer may have stored those that were lost or lost_in_kill.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class SampleSender:
         self._error: MeshError | None = None
         self._links = [_Link(self, address) for address in addrs]
         self._turn = 0
+        _book_former_life(meter)
         self._used: list[Batch] = []  # frames that were sent, whose memory is used again
         for link in self._links:
             link.start()
@@ -194,6 +197,13 @@ class SampleSender:
         return client
 
 
+def _book_former_life(meter: Meter) -> None:
+    """Counts as `lost_in_kill` the samples whose end the life before did not live to count."""
+    made, *ends = (meter.inherited.get(name, 0) for name in ("samples_made", *_ENDS))
+    if made > sum(ends):
+        meter.count(LOST, made - sum(ends))
+
+
 class _Link:
     """The thread for one server: connects, sends frames, takes acknowledgements; connects again when it was cut off."""
 
@@ -273,6 +283,8 @@ class _Link:
         A connection that declared no specs cannot carry samples, so the caller connects again.
         """
         while not self._closed:
+            if self._queue:
+                self._sender._meter.keep()  # before anything is sent, what was made is in the books
             while self._queue:
                 if specs is None:
                     return

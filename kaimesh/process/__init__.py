@@ -4,6 +4,7 @@ life       arguments, threads, signals, exit code
 agents     the agent of a process, made as the configuration says
 watchdog   ends the process when its main loop hangs
 meter      its state, counters, gauges and phase times: a file a second, a log line an interval
+kept       the counters of samples, which outlive a kill
 reporter   sends the same to a cluster's monitor
 logs       log lines
 run_dir    a run's directory

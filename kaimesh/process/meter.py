@@ -17,9 +17,13 @@ from typing import Any
 from kaimesh.contract import calls
 from kaimesh.process.clocks import stamp
 from kaimesh.process.documents import STATUS, publish_json, read_json
+from kaimesh.process.kept import Kept
 from kaimesh.process.logs import host
 
 RECENT_EPISODES = 100
+LOST = "lost_in_kill"
+# The counters of the books (docs/architecture.md, Where a sample is), which outlive a kill, begin so.
+_BOOKS = ("inserted", "sampled", "evicted", "dropped", LOST, "samples_")
 Reading = tuple[float, dict[str, float], dict[str, float]]  # when, monotonic, s; counters; seconds of each phase
 
 
@@ -54,8 +58,9 @@ class Phase:
 class Meter:
     """The metrics and the state of one process; every method may be called from any thread.
 
-    path: the status file; counters go on from what an earlier life of the same process wrote there. first_life: the
-    number of a life that finds no file; later ones count on from it.
+    path: the status file; counters go on from what an earlier life of the same process wrote there, and those of the
+    books from what it had kept beside it (`keep`). first_life: the number of a life that finds no file; later ones
+    count on from it.
     counters are totals of the run, gauges are last values, phases are seconds per name ("env", "predict", "wait", ...).
     """
 
@@ -76,6 +81,8 @@ class Meter:
         self._lock = threading.Lock()
         previous = read_json(path, STATUS) if path is not None else {}
         self.counters: dict[str, float] = dict(previous.get("counters", {}))
+        self._kept = Kept(None if path is None else path.with_suffix(".kept"), self._log)
+        self.counters.update(self._kept.found)
         self.inherited = dict(self.counters)  # their values at the start of this process
         self.listeners: list[Callable[[dict[str, Any]], None]] = []  # called with each snapshot; must not block
         self.gauges: dict[str, float] = {}
@@ -97,6 +104,11 @@ class Meter:
         """Adds to a counter."""
         with self._lock:
             self.counters[name] = self.counters.get(name, 0) + amount
+
+    def keep(self) -> None:
+        """Keeps the counters of the books as they are now, whatever happens to this process. Some microseconds."""
+        with self._lock:
+            self._kept.write({name: value for name, value in self.counters.items() if name.startswith(_BOOKS)})
 
     def gauge(self, name: str, value: float) -> None:
         """Sets a last value."""
@@ -187,6 +199,7 @@ class Meter:
         """
         if self.path is None and not self.listeners:
             return
+        self.keep()
         snapshot = self.snapshot()
         for listener in self.listeners:
             listener(snapshot)

@@ -7,5 +7,6 @@ totals    sums over all processes
 progress  the live view in a terminal
 page      the status page of a cluster
 ledger    adds up a process's counters over its restarts, on whatever machine
+books     whether every sample is in a counter or a gauge
 record    history.jsonl, TensorBoard, result.json
 """

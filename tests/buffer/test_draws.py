@@ -216,7 +216,7 @@ def test_what_drop_all_says_is_every_row_that_nobody_gets(local: Local) -> None:
         assert sender.flush(WAIT_S)
         given += len(collect(reader, 8))
         dropped += reader.drop_all()
-        assert given + dropped == start + 30
+        assert given + dropped + buffer.meter.counters.get("dropped", 0) == start + 30
 
 
 class Clock:
