@@ -134,7 +134,8 @@ def _relative(package: str, file: str, module: str, owner: str) -> str:
 
 
 def leading_nowhere(names: Mapping[str, str]) -> list[str]:
-    """Descriptions of the dotted names (by key) whose module, or whose name in it, does not exist. Imports no module.
+    """Descriptions of the dotted names (by key) whose module, or whose name in it, does not exist, or is a number or
+    a text there. Imports no module.
 
     A module that may define names at run time is not checked.
     """
@@ -158,18 +159,36 @@ def _why_nowhere(dotted: str) -> str:
         return ""
     if spec is None:
         return f"there is no module {module!r}"
-    bound = _bound(Path(spec.origin)) if spec.origin and spec.origin.endswith(".py") else None
-    if bound is None or name in bound:
+    tree = _parsed(Path(spec.origin)) if spec.origin and spec.origin.endswith(".py") else None
+    bound = None if tree is None else _bound(tree)
+    if tree is None or bound is None:
         return ""
+    if name in bound:
+        return _no_code(tree, name)
     return f"module {module!r} has no {name!r}{nearest(name, bound)}"
 
 
-def _bound(file: Path) -> set[str] | None:
-    """The names that a module's source defines; None: that cannot be known without running it."""
+def _parsed(file: Path) -> ast.Module | None:
+    """A module's source; None: it cannot be read, which is reported when the module is imported."""
     try:
-        tree = ast.parse(file.read_bytes())
+        return ast.parse(file.read_bytes())
     except (SyntaxError, ValueError, OSError, RecursionError):
         return None
+
+
+def _no_code(tree: ast.Module, name: str) -> str:
+    """Why `name` cannot be called: what the module last binds it to is a number, a text or the like; "": it may be."""
+    last: ast.stmt | None = None
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        named = {target.id for target in targets if isinstance(target, ast.Name)} | {getattr(node, "name", "")}
+        last = node if name in named else last
+    value = last.value if isinstance(last, ast.Assign | ast.AnnAssign) else None
+    return f"{name} is {ast.unparse(value)}, which is no code" if isinstance(value, ast.Constant) else ""
+
+
+def _bound(tree: ast.Module) -> set[str] | None:
+    """The names that a module's source defines; None: that cannot be known without running it."""
     found: set[str] = set()
     used: set[str] = set()
     waiting: list[ast.AST] = list(tree.body)

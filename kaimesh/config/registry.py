@@ -19,6 +19,7 @@ from kaimesh.config.packages import package_of
 from kaimesh.config.reading import read
 
 COPY_OF, PACKAGE = "copy_of", "package"
+_CHOOSING = ("app", "algo", "algo_conf")  # keys by which a table and its presets are found
 NAMES = ("actor_agent", "learner_agent", "aisrv_agent", "train_workflow", "config")
 
 
@@ -168,10 +169,16 @@ def _malformed(name: str, table: Any) -> list[str]:
             f", {'.'.join(map(str, item['loc']))} = {item['input']!r:.200}: {item['msg']}" for item in error.errors()
         ]
     layers = {f"presets.{pattern!r}": preset for pattern, preset in table.get("presets", {}).items()}
+    layers["defaults"] = table.get("defaults", {})
     return [
         f", {layer}: {name} = {values[name]!r:.80} is no table of hyper-parameters"
-        for layer, values in {**layers, "defaults": table.get("defaults", {})}.items()
+        for layer, values in layers.items()
         if not isinstance(values.get(name, {}), dict)
+    ] + [
+        f", {layer}: {key} = {values[key]!r:.80} chooses what runs, which this table is already chosen by"
+        for layer, values in layers.items()
+        for key in _CHOOSING
+        if key in values
     ]
 
 

@@ -36,7 +36,7 @@ def make_agent(
         device = "cpu" if agent_type == "aisrv" else config.app.agent_device
     with user_code(f"{path}({agent_type=})"):
         given = config.parameters.for_agent() if config.parameters is not None else {}
-        agent = dotted(path)(
+        agent = _class(path)(
             agent_type=agent_type,
             device=device,
             logger=logger or logging.getLogger(agent_type),
@@ -44,6 +44,17 @@ def make_agent(
             **given,
         )
     return read_agent(agent)
+
+
+def _class(path: str) -> Any:
+    """The agent's class. Raises as `dotted`, and ConfigError: it is something else, such as a number."""
+    found = dotted(path)
+    if not callable(found):
+        raise ConfigError(
+            f"algo_conf names {path!r} as an agent, which is {found!r:.80} ({type(found).__name__}), so no agent can "
+            "be made. Name the agent's class."
+        )
+    return found
 
 
 def workflow_of(config: Config) -> Workflow:

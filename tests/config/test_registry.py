@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from kaimesh.config import Config, load
 from kaimesh.config.load import REGISTRY
+from kaimesh.config.packages import leading_nowhere
 from kaimesh.contract.errors import ConfigError
+from kaimesh.process.agents import make_agent
 
 ROOT = Path(__file__).resolve().parents[2]
 HAND_WRITTEN = "".join(
@@ -207,3 +209,38 @@ def test_every_way_to_win_that_is_told_wins(tmp_path: Path) -> None:
     assert set(said) == {f"ppo.{key}" for key in ("features", "gamma", "hidden_sizes", "activation", "torso")}
     delivered = of(tmp_path, "", "ppo", app="catch").hyper
     assert of(tmp_path, "", "ppo", **said).hyper == delivered
+
+
+@pytest.mark.parametrize(
+    ("line", "refused"),
+    [
+        ("Agent = 5", True),
+        ('Agent: str = "x"', True),
+        ("class Agent: pass\nAgent = None", True),
+        ("Agent = 5\nclass Agent: pass", False),
+        ("Agent = type('Agent', (), {})", False),
+        ("if True:\n    Agent = 5\n    class Agent: pass", False),
+    ],
+)
+def test_an_agent_that_is_a_number_is_named_without_being_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, refused: bool
+) -> None:
+    (tmp_path / "numbered.py").write_text(f"{line}\nraise RuntimeError('imported')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    said = leading_nowhere({"actor_agent": "numbered.Agent"})
+    assert bool(said) == refused
+    assert all("which is no code" in text for text in said)
+
+
+def test_an_agent_that_is_a_number_of_compiled_code_is_refused_where_it_is_made(tmp_path: Path) -> None:
+    names = "".join(f'{key} = "math.pi"\n' for key in ("actor_agent", "learner_agent", "aisrv_agent"))
+    config = of(tmp_path, f'[pi]\n{names}train_workflow = "diy.train_workflow.workflow"\n', "pi")
+    with pytest.raises(ConfigError, match=r"'math\.pi' as an agent, which is 3\.14.*Name the agent's class"):
+        make_agent(config, "actor")
+
+
+@pytest.mark.parametrize("layer", ["defaults", 'presets."gym:*"'])
+@pytest.mark.parametrize("key", ["algo", "app", "algo_conf"])
+def test_a_table_cannot_choose_what_it_is_chosen_by(tmp_path: Path, layer: str, key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key} = 'diy' chooses what runs"):
+        of(tmp_path, f'[mine]\ncopy_of = "diy"\n[mine.{layer}]\n{key} = "diy"\n', "mine")
