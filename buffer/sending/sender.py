@@ -24,6 +24,7 @@ from kaimesh.wire.frame import ACK, CONTROL, ERROR, REFUSED
 
 FRAME_BYTES = 1 << 20  # a longer batch travels as several frames
 _ENDS = ("samples_acked", "samples_refused", "samples_lost", "samples_unfinished", LOST)
+_KEEP_S = 0.005  # of more than this a kill leaves nothing uncounted
 _CONNECT_S = 5.0
 _END_S = 1.5  # how long `close` waits for a link's thread; only one whose server does not answer HELLO takes longer
 _USED_FRAMES = 4
@@ -40,8 +41,8 @@ class SampleSender:
     Counters. Every sample counts in samples_made, in samples_sent if it was sent, and in the end in one of
     samples_acked: the buffer has stored it. samples_refused: the buffer did not take it (it holds NaN, for example).
     samples_lost: the connection ended before the buffer acknowledged it. samples_unfinished: `put` found no room for it
-    before the stop. lost_in_kill: made by a former life of the process, which was killed before it knew what became of
-    it. Of the last four, a buffer may have stored those that were lost or lost_in_kill.
+    before the stop. lost_in_kill: a former life made it, and was killed before it knew. A buffer may have stored what
+    is lost or lost_in_kill.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class SampleSender:
         self._error: MeshError | None = None
         self._links = [_Link(self, address) for address in addrs]
         self._turn = 0
-        _book_former_life(meter)
+        before = [meter.inherited.get(name, 0) for name in ("samples_made", *_ENDS)]
+        if (left := before[0] - sum(before[1:])) > 0:  # a life before was killed
+            meter.count(LOST, left)
         self._used: list[Batch] = []  # frames that were sent, whose memory is used again
         for link in self._links:
             link.start()
@@ -197,13 +200,6 @@ class SampleSender:
         return client
 
 
-def _book_former_life(meter: Meter) -> None:
-    """Counts as `lost_in_kill` the samples whose end the life before did not live to count."""
-    made, *ends = (meter.inherited.get(name, 0) for name in ("samples_made", *_ENDS))
-    if made > sum(ends):
-        meter.count(LOST, made - sum(ends))
-
-
 class _Link:
     """The thread for one server: connects, sends frames, takes acknowledgements; connects again when it was cut off."""
 
@@ -213,6 +209,7 @@ class _Link:
         self._queue: deque[Batch | None] = deque()  # None: request a flush, which stores partly filled items too
         self._sent: deque[tuple[int, int]] = deque()  # tag and rows of each frame not answered yet; rows 0: a flush
         self._tag = 0
+        self._kept_at = 0.0
         self._closed = False
         self._client: FrameClient | None = None
         self._wake_in, self._wake_out = socket.socketpair()
@@ -283,8 +280,9 @@ class _Link:
         A connection that declared no specs cannot carry samples, so the caller connects again.
         """
         while not self._closed:
-            if self._queue:
-                self._sender._meter.keep()  # before anything is sent, what was made is in the books
+            if self._queue and (now := time.monotonic()) - self._kept_at > _KEEP_S:
+                self._kept_at = now
+                self._sender._meter.keep()  # before it is sent, what was made is in the books
             while self._queue:
                 if specs is None:
                     return

@@ -11,18 +11,21 @@ import json
 import logging
 import math
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from kaimesh.process.documents import read_bytes
 
 _BYTES = 4096  # of the file: one page, which one write replaces as a whole
+_RETRY_S = 1.0
+_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode  # made once: `dumps` would make it each time
 
 
 class Kept:
     """The file at `path`; None: nothing is kept. found: what the former life wrote; {}: nothing, or it is damaged.
 
-    On a disk that fails, nothing is kept from then on, with a warning.
+    On a disk that is full or fails, nothing is kept, with a warning; it is tried again each second.
     """
 
     def __init__(self, path: Path | None, logger: logging.Logger) -> None:
@@ -30,28 +33,31 @@ class Kept:
         self.found: dict[str, float] = {} if path is None else _read(path, logger)
         self._file: int | None = None
         self._written = b""
+        self._failed_at: float | None = None
 
     def write(self, numbers: Mapping[str, float]) -> None:
         """Replaces what is kept, if it changed; some microseconds. Never raises."""
-        if self._path is None:
+        now = time.monotonic()
+        if self._path is None or (self._failed_at is not None and now - self._failed_at < _RETRY_S):
             return
-        text = json.dumps(numbers, allow_nan=False).encode()
+        text = _encode(numbers).encode()
         if text == self._written or len(text) > _BYTES:
             return
         try:
             if self._file is None:
                 self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
-            os.pwrite(self._file, text.ljust(_BYTES), 0)
-            self._written = text
+            os.pwrite(self._file, text.ljust(len(self._written) or _BYTES), 0)  # blanks over what is longer there
+            self._written, self._failed_at = text, None
         except OSError as error:
-            self._log.warning(
-                "%s cannot be written (%s): after a kill, this process's counters go on from its status file, which is "
-                "up to a second old. Free some space, or mend the disk.", self._path, error.strerror,
-            )  # fmt: skip
+            if self._failed_at is None:
+                self._log.warning(
+                    "%s cannot be written (%s): after a kill, the counters of samples go on from the status file, "
+                    "which is up to a second old. Free some space, or mend the disk.", self._path, error.strerror,
+                )  # fmt: skip
+            self._failed_at, self._written = now, b""
             self.close()
             with contextlib.suppress(OSError):
                 self._path.unlink()  # old numbers would stand in the place of newer ones
-            self._path = None
 
     def close(self) -> None:
         """Closes the file."""

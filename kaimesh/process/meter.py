@@ -83,6 +83,7 @@ class Meter:
         self.counters: dict[str, float] = dict(previous.get("counters", {}))
         self._kept = Kept(None if path is None else path.with_suffix(".kept"), self._log)
         self.counters.update(self._kept.found)
+        self._counted, self._books = -1, list[str]()  # how many counters there were, and which of them are kept
         self.inherited = dict(self.counters)  # their values at the start of this process
         self.listeners: list[Callable[[dict[str, Any]], None]] = []  # called with each snapshot; must not block
         self.gauges: dict[str, float] = {}
@@ -108,7 +109,10 @@ class Meter:
     def keep(self) -> None:
         """Keeps the counters of the books as they are now, whatever happens to this process. Some microseconds."""
         with self._lock:
-            self._kept.write({name: value for name, value in self.counters.items() if name.startswith(_BOOKS)})
+            if len(self.counters) != self._counted:
+                self._counted = len(self.counters)
+                self._books = [name for name in self.counters if name.startswith(_BOOKS)]
+            self._kept.write({name: self.counters[name] for name in self._books})
 
     def gauge(self, name: str, value: float) -> None:
         """Sets a last value."""

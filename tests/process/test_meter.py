@@ -265,3 +265,20 @@ def test_leaving_the_start_is_published_at_once_and_a_full_disk_is_survived(
     meter.state("done")
     meter.stop()
     assert json.loads(path.read_text())["state"] == "done"
+
+
+def test_the_counters_of_the_books_outlive_a_kill_and_a_damaged_file_counts_as_none(tmp_path: Path) -> None:
+    path = tmp_path / "buffer_0.json"
+    meter = Meter("buffer_0", path)
+    meter.count("inserted", 1000)
+    meter.count("env_steps", 5)
+    meter.publish()
+    meter.count("inserted", 234)
+    meter.keep()  # and here it is killed
+    assert Meter("buffer_0", path).counters == {"inserted": 1234, "env_steps": 5}
+    meter.count("inserted", -1200)
+    meter.keep()
+    assert Meter("buffer_0", path).counters["inserted"] == 34, "shorter than what was there"
+    for damage in (b"", b"{", b"[1]", b'{"inserted": NaN}', b"\xff" * 100):
+        path.with_suffix(".kept").write_bytes(damage)
+        assert Meter("buffer_0", path).counters["inserted"] == 1000
