@@ -155,15 +155,16 @@ def logs(
 ) -> None:
     """Show the processes' logs."""
     paths = log_files.files_of(_run(run), process)
-    for path in paths:
-        if len(paths) > 1:
-            print(f"==> {path} <==")
-        print("\n".join(log_files.tail(path, lines)), flush=True)
-    if follow:
-        try:
+    try:
+        for path in paths:
+            if len(paths) > 1:
+                print(f"==> {path} <==")
+            print("\n".join(log_files.tail(path, lines)), flush=True)
+        if follow:
             log_files.follow(paths, lambda line: print(line, flush=True))
-        except KeyboardInterrupt:
-            return
+    except KeyboardInterrupt:
+        if not follow:
+            raise
 
 
 def _watch_to_the_end(run: RunDir, report_s: float, plain: bool) -> int:

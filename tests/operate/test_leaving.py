@@ -57,25 +57,28 @@ class Piped(NamedTuple):
 
 
 PIPED = [
-    Piped((*CLI, "status")),
     Piped((*CLI, "status", "--json")),
     Piped((*CLI, "logs", "-n", "20000")),
     Piped((*CLI, "logs", "-f")),
-    Piped((*CLI, "stop", "--help")),
     Piped((*CLI, "stop", "all"), 0),  # it is not left half-way
-    Piped((*PLAYED, "2")),
     Piped((*PLAYED, "400", "--json")),
+    Piped(("-m", "kaimesh.config")),
+]
+MORE = [
+    Piped((*CLI, "status")),
+    Piped((*CLI, "stop", "--help")),
+    Piped((*PLAYED, "2")),
     Piped((*EVALUATE, "--help")),
     Piped(("-m", "kaimesh.arena.replay", "episode.json")),
     Piped(("-m", "kaimesh.arena.curve", "{place}/runs/latest", "-o", "{place}/curve.png")),
-    Piped(("-m", "kaimesh.config")),
     Piped(("-m", "kaimesh", "config", "docs")),
     Piped(("-m", "kaimesh", "evaluate", *PLAYED[2:], "2")),
     Piped(("-m", "benchmarks.bare", "--help")),
 ]
 
 
-def test_what_nobody_reads_ends_without_a_word(place: Path) -> None:
+@pytest.mark.parametrize("commands", [PIPED, pytest.param(MORE, marks=pytest.mark.long)], ids=["some", "more"])
+def test_what_nobody_reads_ends_without_a_word(place: Path, commands: list[Piped]) -> None:
     def leave(command: Piped) -> str:
         reader, writer = os.pipe()
         os.close(reader)
@@ -87,7 +90,7 @@ def test_what_nobody_reads_ends_without_a_word(place: Path) -> None:
 
     os.chdir(ROOT)
     with ThreadPoolExecutor(2) as pool:
-        assert not [wrong for wrong in pool.map(leave, PIPED) if wrong]
+        assert not [wrong for wrong in pool.map(leave, commands) if wrong]
 
 
 def test_head_reads_a_line_and_the_rest_is_not_missed(place: Path) -> None:
