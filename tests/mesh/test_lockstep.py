@@ -186,24 +186,27 @@ PACED = (
 LONG = ("env_conf.rows=150", "replay_buffer_capacity=16", "send_sample_size=100")  # 149 samples at once
 ODD_RUNS = {
     "a replay table, paced": ("replay", *PACED),
-    "a queue, paced": ("toy", *PACED),
-    "a replay table, long": ("replay", *LONG),
     "a queue, long": ("toy", *LONG, "algorithm_on_policy_or_off_policy=off-policy"),
-    "on-policy, long": ("toy", *LONG),
-    "unrolls, more than a batch": ("vectorised", "aisrv_connect_to_kaiwu_env_count=20", "send_sample_size=3"),
     "a model to begin with": ("toy", "preload_model=true", "preload_model_id=70", "preload_model_dir={folder}"),
     "local": ("toy", "wrapper_type=local"),
+}
+MORE_ODD_RUNS = {
+    "a queue, paced": ("toy", *PACED),
+    "a replay table, long": ("replay", *LONG),
+    "on-policy, long": ("toy", *LONG),
+    "unrolls, more than a batch": ("vectorised", "aisrv_connect_to_kaiwu_env_count=20", "send_sample_size=3"),
     "local, unrolls": ("vectorised", "wrapper_type=local"),
 }
 
 
-def test_nothing_that_is_set_makes_it_wait_for_ever(tmp_path: Path) -> None:
+@pytest.mark.parametrize("runs", [ODD_RUNS, pytest.param(MORE_ODD_RUNS, marks=pytest.mark.long)], ids=["some", "more"])
+def test_nothing_that_is_set_makes_it_wait_for_ever(tmp_path: Path, runs: Mapping[str, tuple[str, ...]]) -> None:
     """Nor that the environment lies in the folder in which it is typed, nor that others run at the same time."""
     (tmp_path / "mine.py").write_text("from kaimesh.envs.catch import Catch as Mine\n")
     (tmp_path / "model.ckpt-70.txt").write_text("70 ")
 
     def ends(name: str) -> str:
-        algo, *settings = ODD_RUNS[name]
+        algo, *settings = runs[name]
         given = (f"algo_conf={ROOT}/tests/mesh/agents/algo_conf.toml", f"runs_dir={tmp_path}/runs", "app=mine:Mine")
         words = [word for one in (*given, *settings) for word in ("--set", one.replace("{folder}", str(tmp_path)))]
         begin = [str(ROOT / "train_test.py"), "--algo", algo, "--learns", str(LEARNS)]
@@ -211,7 +214,7 @@ def test_nothing_that_is_set_makes_it_wait_for_ever(tmp_path: Path) -> None:
         return "" if "Train test succeed" in done.stdout else f"{name}: exit {done.returncode}\n{done.stderr[-3000:]}"
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        assert not [wrong for wrong in pool.map(ends, ODD_RUNS) if wrong]
+        assert not [wrong for wrong in pool.map(ends, runs) if wrong]
     assert {path.name for path in (tmp_path / "runs").glob("train*")} == {"train_test", "train_test-2"}
 
 
