@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kaimesh.operate.local.mesh_file import supervisor_pid
 from tests.harness import WAIT_S, Mesh, wait_until
 
 TOY: dict[str, Any] = {
@@ -85,3 +86,24 @@ def test_a_learn_that_never_returns_is_ended_by_the_watchdog(mesh: Mesh) -> None
     assert re.search(r"watchdog: learner: Agent\.learn took longer than 10 s; raise user_code_seconds", log)
     assert re.search(r'agents/toy.py", line \d+ in learn', log), "where it hung"
     assert "exit status 70" in (mesh.run.logs / "supervisord.log").read_text()
+
+
+@pytest.mark.long
+def test_after_a_pause_of_everything_each_process_trains_on(mesh: Mesh) -> None:
+    """Longer than the watchdog, every deadline on the way and the patience of every server."""
+    mesh.start("--detach", watchdog_seconds=5, predict_timeout_seconds=2, **TOY)
+    mesh.wait_for("learner_0", "learner_steps", 5)
+    before = {row["name"]: row["pid"] for row in mesh.status()["processes"]}
+    everything = [*before.values(), supervisor_pid(mesh.run)]
+    for pid in everything:
+        os.kill(pid, signal.SIGSTOP)
+    end = time.monotonic() + 20.0
+    wait_until(lambda: time.monotonic() > end, WAIT_S, "all were stopped for long")
+    for pid in everything:
+        os.kill(pid, signal.SIGCONT)
+    for process, counter in (("aisrv_0", "env_steps"), ("actor_0", "predictions"), ("learner_0", "learner_steps")):
+        mesh.wait_for(process, counter, mesh.counter(process, counter) + 50)
+    status = mesh.status()
+    assert {row["name"]: row["pid"] for row in status["processes"]} == before
+    assert [row["name"] for row in status["processes"] if row["restarts"]] == []
+    assert status["samples_lost"] == 0
