@@ -92,6 +92,12 @@ def lstm_of_two_torsos(config: TwoTorsos) -> list[str]:
     ]
 
 
+def schedule_unused(config: Checked) -> dict[str, str]:
+    """What does nothing with this schedule of the learning rate, with the reason."""
+    why = f"learning_rate_schedule is {config.learning_rate_schedule}"
+    return {} if config.learning_rate_schedule == "linear" else {"total_learner_steps": why}
+
+
 def _too_large(config: Checked) -> list[str]:
     """A sentence for each number that is far outside of what can be learned with."""
     found = []

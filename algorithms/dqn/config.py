@@ -57,6 +57,13 @@ class Config:
 
     seed: int = 0  # set from random_seed
 
+    def unused(self) -> dict[str, str]:
+        """Hyper-parameters that do nothing beside the others, each with the reason."""
+        found = {"target_period": "target_rate is above 0"} if self.target_rate > 0 else {}
+        distributed = {"huber_delta": "with atoms > 1 the loss is the cross entropy"}
+        expected = dict.fromkeys(("value_min", "value_max"), "atoms is 1")
+        return found | (expected if self.atoms == 1 else distributed)
+
     def check(self) -> list[str]:
         """A sentence for each contradiction and each value out of range, with the consequence and the remedy."""
         exponents = ("importance_exponent", "importance_exponent_final")

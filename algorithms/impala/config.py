@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kaimesh.algorithms.checks import TORSOS, lstm_of_two_torsos, problems
+from kaimesh.algorithms.checks import TORSOS, lstm_of_two_torsos, problems, schedule_unused
 
+_OF_OPTIMIZERS = {
+    "adam": ("adam_epsilon",),
+    "rmsprop": ("rmsprop_decay", "rmsprop_epsilon", "rmsprop_momentum"),
+}
 _BOUNDS = ("rho_bar", "c_bar", "pg_rho_bar")
 
 
@@ -61,6 +65,12 @@ class Config:
     entropy_cost: float = 0.01  # weight of the entropy bonus
 
     seed: int = 0  # set from random_seed
+
+    def unused(self) -> dict[str, str]:
+        """Hyper-parameters that do nothing beside the others, each with the reason."""
+        others = _OF_OPTIMIZERS.keys() - {self.optimizer}
+        why = f"optimizer is {self.optimizer}"
+        return schedule_unused(self) | {key: why for other in others for key in _OF_OPTIMIZERS[other]}
 
     def check(self) -> list[str]:
         """A sentence for each contradiction and each value out of range, with the consequence and the remedy."""

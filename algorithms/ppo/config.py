@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kaimesh.algorithms.checks import TORSOS, lstm_of_two_torsos, problems
+from kaimesh.algorithms.checks import TORSOS, lstm_of_two_torsos, problems, schedule_unused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,10 @@ class Config:
     target_kl: float = 0.03  # an update ends early when the KL from the behaviour policy exceeds 1.5 x this; 0: never
 
     seed: int = 0  # set from random_seed
+
+    def unused(self) -> dict[str, str]:
+        """Hyper-parameters that do nothing beside the others, each with the reason."""
+        return schedule_unused(self)
 
     def check(self) -> list[str]:
         """A sentence for each contradiction and each value out of range, with the consequence and the remedy."""

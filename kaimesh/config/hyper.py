@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import inspect
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from kaimesh.config.fitting import fitted, spelled, wanted_of
 from kaimesh.config.nearest import nearest
 from kaimesh.config.own_class import contradictions, defaults_of, hints_of, is_frozen, loaded, made, set_values
+from kaimesh.config.packages import is_ours
 from kaimesh.config.reading import as_toml, cannot_be_kept
 from kaimesh.contract.errors import ConfigError
 
@@ -137,6 +138,18 @@ def _checked(algo: str, path: str, table: Mapping[str, Any], cls: type, problems
         if why := cannot_be_kept(values[key]):
             problems.append(f"[{algo}]: {key} = {value!r}: {why}")
     return values
+
+
+def idle(parameters: Parameters, typed: Iterable[str]) -> list[str]:
+    """A sentence for each of the user's own keys, `typed`, that does nothing beside the others.
+
+    The algorithms that come with kaimesh say so by a method `unused`, which returns the reasons by key.
+    """
+    unused = getattr(parameters.instance, "unused", None)
+    why: Mapping[str, str] = unused() if unused is not None and is_ours(parameters.path) else {}
+    defaults = defaults_of(parameters.cls)
+    changed = [key for key in typed if key in why and parameters.values[key] != defaults[key]]
+    return [f"{parameters.algo}.{key} has no effect: {why[key]}." for key in changed]
 
 
 def overridden(parameters: Parameters, preset: Mapping[str, str], root: Path) -> list[str]:

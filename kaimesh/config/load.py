@@ -136,7 +136,9 @@ def load(
     if problems or app is None or entry is None:
         raise ConfigError(_report(path, problems))
     shown = {} if parameters is None else parameters.shown(given)
-    notes += [] if parameters is None else hyper_module.overridden(parameters, preset, ROOT)
+    if parameters is not None and not resolved:
+        notes += hyper_module.overridden(parameters, preset, ROOT)
+        notes += hyper_module.idle(parameters, sorted(given.keys() - preset.keys()))
     return Config(app, entry, shown, (*notes, *idle(app, typed), *check.warnings(app)), str(path), parameters, roles)
 
 

@@ -30,6 +30,10 @@ def told(folder: Path, text: str) -> str:
         ("replay_share_capacity = 500\nreplay_share_exponent = 0", "replay_share_exponent have", ""),
         ('preload_model_dir = "x"', "preload_model_dir has", "preload_model is false"),
         ("monitor_page_port = 8080", "monitor_page_port has", "without monitor_addr"),
+        ("[ppo]\ntotal_learner_steps = 9", "ppo.total_learner_steps has", "learning_rate_schedule is constant"),
+        ('algo = "impala"\n[impala]\nrmsprop_decay = 0.9', "impala.rmsprop_decay has", "optimizer is adam"),
+        ('algo = "dqn"\n[dqn]\ntarget_period = 9', "dqn.target_period has", "target_rate is above 0"),
+        ('app = "catch"\nalgo = "dqn"\n[dqn]\nvalue_min = 0', "dqn.value_min has", "atoms is 1"),
     ],
 )  # fmt: skip
 def test_what_does_nothing_is_told_with_the_reason(tmp_path: Path, text: str, keys: str, why: str) -> None:
@@ -47,6 +51,9 @@ def test_what_does_nothing_is_told_with_the_reason(tmp_path: Path, text: str, ke
         "learner_train_by_while_true = false\nproduction_consume_ratio = 2",
         'algo = "impala"\nreplay_share = 0.5\nreplay_share_capacity = 500',
         'monitor_addr = "127.0.0.1:9990"\nmonitor_page_port = 8080',
+        '[ppo]\ntotal_learner_steps = 9\nlearning_rate_schedule = "linear"',
+        'algo = "impala"\n[impala]\nrmsprop_decay = 0.9\noptimizer = "rmsprop"',
+        'app = "catch"\nalgo = "dqn"\n[dqn]\nvalue_min = 0\natoms = 5\ntarget_period = 9',
     ],
 )
 def test_what_works_is_not_told(tmp_path: Path, text: str) -> None:
