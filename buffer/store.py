@@ -65,13 +65,14 @@ class Store:
         fit = _PENDING_BYTES // plan.item_bytes
         self.keep_items = max(1, min(_KEEP_ITEMS, fit // 2))
         self._most_pending = max(2, min(_MOST_PENDING, fit))
-        self._row_counts: deque[int] = deque(maxlen=plan.capacity_items)  # of the newest items
+        self._row_counts: deque[int] = deque(maxlen=plan.capacity_items)  # of a replay table's newest items
         info = self.info()
         self._drawn_before = 0
         self._drawn_before = self._drawn_items(info)  # a restored table's count includes the draws before it was saved
         self._surplus = int(info.current_size)  # restored items, less given ones that `reset` dropped
         counts = list(restored) if len(restored) == self._surplus else [plan.rows_per_item] * self._surplus
         self._undrawn = deque(counts)  # of a queue: rows of each item that is in the table or waits for it, in order
+        self._newest = self._undrawn if self._queue else self._row_counts
         self._came = sum(counts)  # rows of this life, restored ones too
         self._popped = self._drawn_rows = self._dropped = 0
 
@@ -92,10 +93,8 @@ class Store:
         self._writer.CreateItem(self.plan.name, priority, [pieces], [False])
         self.given += 1
         self._pending.append(rows)
-        self._row_counts.append(rows)
         self._came += rows
-        if self._queue:
-            self._undrawn.append(rows)
+        self._newest.append(rows)
         if len(self._pending) >= self._most_pending and not (self.blocked or self._crowded):
             self._before_wait()
             self._crowded = not self._confirmed(self.keep_items, _THROTTLE_S)  # if True, no more waits until flush()

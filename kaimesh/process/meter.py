@@ -108,6 +108,8 @@ class Meter:
 
     def keep(self) -> None:
         """Keeps the counters of the books as they are now, whatever happens to this process. Some microseconds."""
+        if self.path is None:
+            return
         with self._lock:
             if len(self.counters) != self._counted:
                 self._counted = len(self.counters)

@@ -10,6 +10,7 @@ from kaimesh.config.roles import KEEPER, role_of
 from kaimesh.operate.local import mesh_file
 from kaimesh.operate.local.mesh_file import LIVE_STATES, is_ours, supervisor_pid
 from kaimesh.operate.view import row as rows_of
+from kaimesh.operate.view.books import Line, lines
 from kaimesh.operate.view.row import SILENT_S, Row, row_of
 from kaimesh.operate.view.totals import Totals, totals, values_of
 from kaimesh.process import disk
@@ -21,7 +22,7 @@ class Overview(NamedTuple):
     """A run at one moment.
 
     state: as in mesh.json, or "dead": supervisord was killed. disk: what is wrong with the run's disk, in words; "":
-    nothing. While something is wrong with it, the run's files may be old.
+    nothing. While something is wrong with it, the run's files may be old. books: where the samples are.
     """
 
     run: RunDir
@@ -31,6 +32,7 @@ class Overview(NamedTuple):
     rows: list[Row]
     gauges: dict[str, float]
     disk: str = ""
+    books: tuple[Line, ...] = ()
 
 
 def look(run: RunDir, now: float | None = None) -> Overview:
@@ -45,7 +47,8 @@ def look(run: RunDir, now: float | None = None) -> Overview:
     gauges = {name: value for status in statuses.values() for name, value in values_of(status, "gauges").items()}
     without_keeper = {name: status for name, status in statuses.items() if name != KEEPER.first}
     trouble = _trouble(run, mesh, state, now)
-    return Overview(run, state, mesh, totals(without_keeper, now), rows, gauges, trouble)
+    books = tuple(lines(without_keeper))
+    return Overview(run, state, mesh, totals(without_keeper, now), rows, gauges, trouble, books)
 
 
 def _trouble(run: RunDir, mesh: Mapping[str, Any], state: str, now: float) -> str:
@@ -107,4 +110,5 @@ def as_json(view: Overview, now: float | None = None) -> dict[str, Any]:
         "limits": view.mesh.get("limits", {}),
         **view.totals._asdict(),
         "processes": [rows_of.as_json(row, now) for row in view.rows],
+        "books": [{**line._asdict(), "missing": line.missing} for line in view.books],
     }
