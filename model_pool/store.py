@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import random
 import re
 import shutil
@@ -163,7 +164,10 @@ class Store:
         with self._changed:
             if info.id in self._models:
                 self._remove(info.id)
-            incoming.working.rename(self._folder / str(info.id))
+            target = self._folder / str(info.id)
+            if os.path.lexists(target):  # what the start found to be no model
+                documents.set_aside(target, f"is in the place of model {info.id}")
+            incoming.working.rename(target)
             self._models[info.id] = info
             for id in sorted(self._models)[: -self._max_count]:
                 self._remove(id)

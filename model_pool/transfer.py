@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import math
-import re
 import shutil
 import threading
 import time
@@ -20,10 +18,7 @@ from kaimesh.training import checkpoint
 from kaimesh.training.checkpoint import FileInfo, ModelInfo
 
 PIECE_BYTES = 1 << 20
-MAX_ID = 2**53  # beyond it a number in JSON is not exact
 _MAX_FILES = 256
-_MAX_NAME_BYTES = 200  # file systems take 255
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class BadModel(PeerError):
@@ -45,37 +40,15 @@ def from_proto(model: pb.Model) -> ModelInfo:
 
 
 def check(info: ModelInfo) -> None:
-    """Checks a description that may come from anyone: file names and numbers. Raises BadAnnouncement: it is invalid."""
-    if not 0 <= info.id <= MAX_ID or not 0 < len(info.files) <= _MAX_FILES:
+    """Checks a description that may come from anyone, see checkpoint.check. Raises BadAnnouncement: it is invalid."""
+    try:
+        checkpoint.check(info)
+    except ValueError as error:
+        raise BadAnnouncement(str(error)) from None
+    if len(info.files) > _MAX_FILES:
         raise BadAnnouncement(
-            f"a model has an id of 0 to 2^53 and 1 to {_MAX_FILES} files; this one: id {info.id}, {len(info.files)} "
-            "files. It was not taken; write fewer files in save_model."
-        )
-    if not math.isfinite(info.time):
-        raise BadAnnouncement(
-            f"model {info.id} was made at {info.time}, which is no time, so it was not taken; send Unix seconds"
-        )
-    if len({file.name for file in info.files}) < len(info.files):
-        raise BadAnnouncement(
-            f"two files of model {info.id} have the same name, so one would overwrite the other and it was not taken; "
-            "rename one"
-        )
-    for file in info.files:
-        _check_name(file.name, info.id)
-        if file.bytes < 0 or not _SHA256.fullmatch(file.sha256):
-            raise BadAnnouncement(
-                f"{file.name}: size {file.bytes} or sha256 {file.sha256!r:.80} is impossible, so model {info.id} was "
-                "not taken; send the size in bytes and 64 hexadecimal digits"
-            )
-
-
-def _check_name(name: str, id: int) -> None:
-    prefix = checkpoint.prefix(id)
-    plain = name.isprintable() and "/" not in name and len(name.encode("utf-8", "replace")) <= _MAX_NAME_BYTES
-    if not plain or not name.startswith(prefix) or name == prefix:
-        raise BadAnnouncement(
-            f"{name!r:.300} is no file of model {id}, which was not taken; the names are {prefix}<ext>, of at most "
-            f"{_MAX_NAME_BYTES} printable bytes: rename it"
+            f"model {info.id} has {len(info.files)} files, and the pool takes at most {_MAX_FILES}, so it was not "
+            "taken; write fewer files in save_model"
         )
 
 

@@ -11,14 +11,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from kaimesh.contract.errors import AgentError, MeshError
 from kaimesh.contract.json_text import json_text
@@ -27,6 +28,9 @@ from kaimesh.process.disk import DiskTrouble, sync
 
 MANIFEST = "manifest.json"
 ID_LIST = "id_list"
+MAX_ID = 2**53  # beyond it a number in JSON is not exact
+_MAX_NAME_BYTES = 200  # file systems take 255
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _DURABLE = ".manifest.durable.json"  # the last manifest that was fsynced: a power cut may damage a newer one
 _WORKING = ".dump-"
 _MODEL_FILE = re.compile(r"model\.ckpt-(\d+)\..+")
@@ -59,9 +63,56 @@ class ModelInfo(NamedTuple):
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ModelInfo:
-        """The inverse of `to_json`. Raises KeyError, TypeError, ValueError: `data` is something else."""
-        files = (FileInfo(str(f["name"]), int(f["bytes"]), str(f["sha256"])) for f in data["files"])
-        return cls(int(data["id"]), tuple(files), float(data["time"]))
+        """The inverse of `to_json`. Raises KeyError, TypeError, ValueError: `data` is something else (see `check`)."""
+        files = (FileInfo(_a(str, f["name"]), _a(int, f["bytes"]), _a(str, f["sha256"])) for f in data["files"])
+        info = cls(_a(int, data["id"]), tuple(files), float(_a((int, float), data["time"])))
+        check(info)
+        return info
+
+
+T = TypeVar("T")
+
+
+def _a(kind: type[T] | tuple[type[T], ...], value: Any) -> T:
+    """`value`, of just this kind: not a number in words, nor a truth. Raises TypeError."""
+    if not isinstance(value, kind) or isinstance(value, bool):
+        wanted = "text" if kind is str else "whole number" if kind is int else "number"
+        raise TypeError(f"{value!r:.80} stands where a {wanted} belongs")
+    return value
+
+
+def check(info: ModelInfo) -> None:
+    """Checks a description, which anybody may have written. Raises ValueError: it is of no model."""
+    if not 0 <= info.id <= MAX_ID or not info.files:
+        raise ValueError(
+            f"a model has an id of 0 to 2^53 and at least one file; this one: id {info.id!s:.40}, {len(info.files)} "
+            "files. It was not taken; write files in save_model."
+        )
+    if not math.isfinite(info.time):
+        raise ValueError(
+            f"model {info.id} was made at {info.time}, which is no time, so it was not taken; send Unix seconds"
+        )
+    if len({file.name for file in info.files}) < len(info.files):
+        raise ValueError(
+            f"two files of model {info.id} have the same name, so one would overwrite the other and it was not taken; "
+            "rename one"
+        )
+    for file in info.files:
+        _check_name(file.name, info.id)
+        if file.bytes < 0 or not _SHA256.fullmatch(file.sha256):
+            raise ValueError(
+                f"{file.name}: size {file.bytes} or sha256 {file.sha256!r:.80} is impossible, so model {info.id} was "
+                "not taken; send the size in bytes and 64 hexadecimal digits"
+            )
+
+
+def _check_name(name: str, id: int) -> None:
+    plain = name.isprintable() and "/" not in name and len(name.encode("utf-8", "replace")) <= _MAX_NAME_BYTES
+    if not plain or not name.startswith(prefix(id)) or name == prefix(id):
+        raise ValueError(
+            f"{name!r:.300} is no file of model {id}, which was not taken; the names are {prefix(id)}<ext>, of at most "
+            f"{_MAX_NAME_BYTES} printable bytes: rename it"
+        )
 
 
 class Keep(NamedTuple):
@@ -106,7 +157,7 @@ def dump(
     try:
         working.mkdir()
         save(str(working), id)
-        info = ModelInfo(id, tuple(_take_files(working, id)), time.time())
+        info = _taken(working, id)
         before = models(folder)
         others = [model for model in before if model.id != id]
         if others != before:  # never list new files under old digests
@@ -162,7 +213,10 @@ _DAMAGE = (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionErr
 
 
 def _read_manifest(path: Path) -> list[ModelInfo]:
-    return sorted(ModelInfo.from_json(entry) for entry in json.loads(documents.read_bytes(path))["models"])
+    infos = sorted(ModelInfo.from_json(entry) for entry in json.loads(documents.read_bytes(path))["models"])
+    if len({info.id for info in infos}) < len(infos):
+        raise ValueError("it lists two models of one id")
+    return infos
 
 
 def verify(folder: Path, info: ModelInfo) -> None:
@@ -224,8 +278,8 @@ def no_room(error: BaseException, folder: Path, what: str) -> DiskTrouble | None
     )
 
 
-def _take_files(working: Path, id: int) -> Iterable[FileInfo]:
-    """The model's files among those that the agent wrote. Raises AgentError: there is none."""
+def _taken(working: Path, id: int) -> ModelInfo:
+    """The model of the files that the agent wrote. Raises AgentError: there is none, or one has an impossible name."""
     paths = sorted(path for path in working.iterdir())
     taken = [path for path in paths if path.name.startswith(prefix(id)) and path.is_file()]
     if not taken:
@@ -234,8 +288,13 @@ def _take_files(working: Path, id: int) -> Iterable[FileInfo]:
             f"or several in `path` named {prefix(id)}<ext>, or nothing can be loaded again. Name them so."
         )
     _warn_left_out(tuple(path.name.replace(str(id), "<id>") for path in paths if path not in taken))
-    for path in taken:
-        yield FileInfo(path.name, path.stat().st_size, digest_of(path))
+    files = (FileInfo(path.name, path.stat().st_size, digest_of(path)) for path in taken)
+    info = ModelInfo(id, tuple(files), time.time())
+    try:
+        check(info)
+    except ValueError as error:
+        raise AgentError(f"Agent.save_model(path, id={id}): {error}") from error
+    return info
 
 
 @lru_cache

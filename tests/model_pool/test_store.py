@@ -121,6 +121,8 @@ ODD: dict[str, object] = {
     "another id": {"id": 9},
     "an id of words": {"id": "two"},
     "no id": {"id": None},
+    "an id in words": {"id": "2"},
+    "a time in words": {"time": "1.0"},
     "a huge id": {"id": 2**63},
     "infinite": {"time": float("inf")},
     "no files": {"files": []},
@@ -150,6 +152,20 @@ def test_what_is_no_folder_of_a_model_stays(store, ckpt, tmp_path):
     (pool / "3" / "info.json").mkdir()
     assert ids(Store(pool, 3)) == [1]
     assert sorted(path.name for path in pool.iterdir()) == ["1", "2", "notes"]
+
+
+def test_what_stands_in_the_place_of_a_model_is_set_aside(store, ckpt, tmp_path):
+    pool = tmp_path / "pool"
+    (pool / "2").write_text("a file")
+    (pool / "3").symlink_to("nowhere")
+    store = Store(pool, 3)
+    for id in (2, 3):
+        store.put(ckpt, dump(ckpt, id))
+    assert ids(store) == [2, 3]
+    assert ids(Store(pool, 3)) == [2, 3]
+    aside = sorted(path for path in pool.iterdir() if ".damaged-" in path.name)
+    assert aside[0].read_text() == "a file"
+    assert aside[1].is_symlink()
 
 
 def test_a_reader_is_not_disturbed_when_its_model_is_dropped(store, ckpt):

@@ -145,6 +145,48 @@ def test_two_damaged_manifests_are_an_error_not_an_empty_folder(tmp_path, text):
     assert ids(tmp_path) == []
 
 
+_ENTRY = {"id": 2, "time": 1.0, "files": [{"name": "model.ckpt-2.npz", "bytes": 8, "sha256": "0" * 64}]}
+ODD: dict[str, list[object]] = {
+    "an id in words": [{**_ENTRY, "id": "2"}],
+    "an id below 0": [{**_ENTRY, "id": -2}],
+    "an id that no number of learns reaches": [{**_ENTRY, "id": 2**63 - 1}],
+    "an id beyond every float": [{**_ENTRY, "id": 10**400}],
+    "half an id": [{**_ENTRY, "id": 2.5}],
+    "a truth": [{**_ENTRY, "id": True}],
+    "no time": [{**_ENTRY, "time": float("nan")}],
+    "no files": [{**_ENTRY, "files": []}],
+    "a file elsewhere": [{**_ENTRY, "files": [{**_ENTRY["files"][0], "name": "../../model.ckpt-2.npz"}]}],
+    "a name that no folder takes": [{**_ENTRY, "files": [{**_ENTRY["files"][0], "name": "model.ckpt-2." + "x" * 999}]}],
+    "a name that forges a log line": [{**_ENTRY, "files": [{**_ENTRY["files"][0], "name": "model.ckpt-2.\n12:00 x"}]}],
+    "bytes in words": [{**_ENTRY, "files": [{**_ENTRY["files"][0], "bytes": "8"}]}],
+    "bytes below 0": [{**_ENTRY, "files": [{**_ENTRY["files"][0], "bytes": -8}]}],
+    "a digest of another kind": [{**_ENTRY, "files": [{**_ENTRY["files"][0], "sha256": "none"}]}],
+    "one id twice": [_ENTRY, {**_ENTRY, "time": 2.0}],
+}
+
+
+@pytest.mark.parametrize("how", ODD)
+def test_a_manifest_with_an_impossible_entry_is_damaged(tmp_path, how, caplog):
+    info = checkpoint.dump(tmp_path, 2, save_as())
+    (tmp_path / "manifest.json").write_text(json.dumps({"models": ODD[how]}))
+    assert checkpoint.models(tmp_path) == [info], "the list of the last durable dump"
+    assert "manifest.json is damaged" in caplog.text
+    shutil.copy(tmp_path / "manifest.json", tmp_path / ".manifest.durable.json")
+    with pytest.raises(MeshError, match="so none is loaded") as error:
+        checkpoint.models(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_no_manifest_can_list_is_the_agents_error_and_earlier_models_stay(tmp_path):
+    info = checkpoint.dump(tmp_path, 1, save_as())
+    with pytest.raises(AgentError, match=r"is no file of model 2, which was not taken; .* rename it"):
+        checkpoint.dump(tmp_path, 2, save_as(b"w", "npz", "a\nb"))
+    with pytest.raises(AgentError, match=r"a model has an id of 0 to 2\^53"):
+        checkpoint.dump(tmp_path, 2**53 + 1, save_as())
+    assert checkpoint.models(tmp_path) == [info]
+    assert not list(tmp_path.glob("model.ckpt-2*"))
+
+
 @pytest.mark.parametrize("durable", [True, False])
 def test_only_durable_dumps_wait_for_the_disk(tmp_path, durable, monkeypatch):
     synced = []
