@@ -179,8 +179,20 @@ class Agent(BaseAgent):
         np.savez(Path(path) / "optimizer.npz", *variables, learn_count=self.learn_count)
 
     def load_training_state(self, path: str) -> None:
-        """Reads what save_training_state wrote; the weights come through load_model."""
+        """Reads what save_training_state wrote; the weights come through load_model.
+
+        Raises ValueError: the numbers do not fit the optimizer, or are not finite; those of before stay.
+        """
+        variables = self.model.optimizer.variables if self.model else []
         with np.load(Path(path) / "optimizer.npz") as arrays:
-            self.learn_count = int(arrays["learn_count"])
-            for i, variable in enumerate(self.model.optimizer.variables if self.model else []):
-                variable.assign(arrays[f"arr_{i}"])
+            learn_count = int(arrays["learn_count"])
+            found = [arrays[f"arr_{i}"] for i in range(len(arrays.files) - 1)]
+        like = [(variable.shape, variable.dtype.as_numpy_dtype) for variable in variables]
+        if like != [(array.shape, array.dtype) for array in found] or not all(np.isfinite(one).all() for one in found):
+            raise ValueError(
+                f"{path} has a training state that does not fit this optimizer or is not finite; nothing was loaded. "
+                "Start a new run from the model, with preload_model."
+            )
+        self.learn_count = learn_count
+        for variable, array in zip(variables, found, strict=True):
+            variable.assign(array)

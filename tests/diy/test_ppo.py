@@ -172,6 +172,29 @@ def test_a_model_that_does_not_fit_is_refused_and_the_weights_stay(tmp_path):
     one.learn(parts)
 
 
+def test_a_training_state_that_does_not_fit_is_refused_and_the_optimizer_stays(tmp_path):
+    env, one = made()
+    parts = [sample for part in run_episode(env, one, env.reset(), Rewards()) for sample in sample_process(part)]
+    one.learn(parts)
+    one.save_training_state(str(tmp_path))
+    before = [variable.numpy() for variable in one.model.optimizer.variables]
+    path = tmp_path / "optimizer.npz"
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    last = f"arr_{len(before) - 1}"
+    array = arrays.pop(last)
+    wrong = (array * np.nan, array.astype(np.float64), array[..., :-1], np.full(array.shape, "x"), None)
+    for other in wrong:
+        np.savez(path, **{**arrays, "learn_count": 7}, **({} if other is None else {last: other}))
+        with pytest.raises((ValueError, TypeError), match=r"does not fit this optimizer|isfinite"):
+            one.load_training_state(str(tmp_path))
+    assert one.learn_count == 1
+    after = [variable.numpy() for variable in one.model.optimizer.variables]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    np.savez(path, **arrays, **{last: array})
+    one.load_training_state(str(tmp_path))
+
+
 def _writer(barrier, name):
     barrier.wait()
     return agent_module.init_writer(name)
