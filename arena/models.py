@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.untrusted import clean
 from kaimesh.process.run_dir import RunDir
 
-_MODEL_FILE = re.compile(r"model\.ckpt-(\d+)\..+")
+_MODEL_FILE = re.compile(r"model\.ckpt-([0-9]+)\..+")
 
 
 class Model(NamedTuple):
@@ -24,32 +26,32 @@ def find_model(run: RunDir | None, wanted: str) -> Model:
 
     run: where "latest" and ids are looked for. Raises ConfigError: there is no such model.
     """
-    path = Path(wanted)
+    path, shown = Path(wanted), clean(wanted, 200)
     if wanted != "latest" and not wanted.isdecimal():
-        if path.is_dir():
+        if os.path.isdir(path):  # unlike Path.is_dir it raises nothing where a name is too long
             return _newest(path)
         if match := _MODEL_FILE.fullmatch(path.name):
-            if path.is_file():
+            if os.path.isfile(path):
                 return Model(path.parent, int(match[1]))
-            raise ConfigError(f"--model {wanted}: there is no such file, so no model was loaded. Check the name.")
+            raise ConfigError(f"--model {shown}: there is no such file, so no model was loaded. Check the name.")
         raise ConfigError(
-            f"--model {wanted!r} is neither 'latest', nor an id, nor a folder, nor a file model.ckpt-<id>.*, so no "
-            "model is meant. Name one of these."
+            f"--model {wanted!r:.200} is neither 'latest', nor an id, nor a folder, nor a file model.ckpt-<id>.*, so "
+            "no model is meant. Name one of these."
         )
     if run is None:
         raise ConfigError(
-            f"--model {wanted} is looked for in a run, and none is named, so no model was loaded; give --run, or a "
+            f"--model {shown} is looked for in a run, and none is named, so no model was loaded; give --run, or a "
             "folder or file as --model"
         )
     if wanted == "latest":
         return _newest(run.ckpt)
     folders = (run.ckpt, run.user_ckpt)
     for folder in folders:
-        if any(folder.glob(f"model.ckpt-{wanted}.*")):
+        if wanted in map(str, _ids(folder)):
             return Model(folder, int(wanted))
     known = ", ".join(map(str, sorted({i for folder in folders for i in _ids(folder)}))) or "none"
     raise ConfigError(
-        f"--model {wanted}: {run.root} has no such model, so none was loaded; it has {known} (older ones were "
+        f"--model {shown}: {run.root} has no such model, so none was loaded; it has {known} (older ones were "
         "deleted). Name one of these."
     )
 
@@ -64,4 +66,5 @@ def _newest(folder: Path) -> Model:
 
 
 def _ids(folder: Path) -> list[int]:
-    return [int(match[1]) for file in folder.glob("model.ckpt-*") if (match := _MODEL_FILE.fullmatch(file.name))]
+    files = (file for file in folder.glob("model.ckpt-*") if os.path.isfile(file))
+    return [int(match[1]) for file in files if (match := _MODEL_FILE.fullmatch(file.name))]
