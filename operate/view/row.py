@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from kaimesh.contract.json_text import number
+from kaimesh.contract.untrusted import clean
 from kaimesh.operate.view.totals import values_of
 from kaimesh.process.clocks import age_s
 from kaimesh.wire.internal import INTERNAL_ERRORS
@@ -51,10 +52,10 @@ def row_of(
 
     works: whether the rates in it are current. now: wall time, s.
     """
-    unit = str(status.get("work", ""))
+    unit = clean(str(status.get("work", "")))
     rate = number(values_of(status, "rates").get(unit)) if works else None
     return Row(
-        name=name,
+        name=clean(name),
         pid=pid,
         port=port,
         health=health,
@@ -62,8 +63,8 @@ def row_of(
         throughput=None if rate is None else round(rate, 3),
         throughput_unit=f"{unit}/s" if unit else "",
         model_version=status.get("model_version"),
-        state=state,
-        blocked_on=str(status.get("blocked_on", "")),
+        state=clean(state),
+        blocked_on=clean(str(status.get("blocked_on", ""))),  # may be the words of a user's exception
         since=_since(status, now),
         internal_errors=int(number(values_of(status, "counters").get(INTERNAL_ERRORS)) or 0),
     )

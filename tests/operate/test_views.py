@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 import shlex
 import sys
@@ -137,6 +138,20 @@ def test_the_panel_draws_whatever_processes_say(tmp_path: Path) -> None:
     assert "[/red] no [markup]" in text
     assert "a [b] c" in text
     assert "Ctrl-C leaves this view" in text
+
+
+def test_what_a_process_says_of_itself_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path, "catch", "ppo")
+    words = "\x1b[2J\x1b]0;forged\x07\r\n12:00:00 | running\u2028\u202e"
+    said = {"name": "aisrv_0", "pid": os.getpid(), "state": "waiting", "blocked_on": words, "since": 0.0, "work": words}
+    write_json(run.status / "aisrv_0.json", {**said, "rates": {words: 1.0}, "time": time.time()})
+    view = look(run)
+    assert [line.blocked_on.isprintable() and line.throughput_unit.isprintable() for line in view.rows] == [True]
+    console = Console(record=True, width=200, file=io.StringIO())
+    console.print(progress.table(view, time.time()))
+    shown_words = console.export_text()
+    assert "\\x1b[2J" in shown_words
+    assert all(line.isprintable() for line in shown_words.split("\n"))
 
 
 def test_speed_is_over_the_last_seconds(tmp_path: Path) -> None:
