@@ -13,6 +13,7 @@ from kaimesh.operate.cluster.engine import Engine, wait_for
 from kaimesh.operate.cluster.upgrade import Say, rank
 
 UPDATED_S = 900.0
+MESH_SECRET = "kaimesh_token"  # docker-compose.yml: the mesh token's secret
 
 
 def scale(engine: Engine, count: int) -> None:
@@ -37,7 +38,25 @@ def upgrade(engine: Engine, roles: Mapping[str, Role], image: str, say: Say) -> 
         service.reload()  # an update needs the version that it changes
         service.update(image=image, force_update=True, fetch_current_spec=True)
         _wait(service, image)
+    for service in services:
+        role = roles.get(service.name.removeprefix(f"{engine.name}_"))
+        if role and not _serves(role) and MESH_SECRET in _secrets(service):
+            say(
+                f"warning: {service.name} still holds the mesh token, which has every right, for another image changes "
+                f"no secret. Give it its role's: make the secret kaimesh_{role.name}_token as docs/cluster.md says, "
+                "and deploy docker-compose.yml again."
+            )
     return len(services)
+
+
+def _serves(role: Role) -> bool:
+    """Whether its processes open a port, and so need the mesh token, to check what others show."""
+    return bool(role.keys or role.own.get("addresses"))
+
+
+def _secrets(service: Service) -> set[str]:
+    found = service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"].get("Secrets") or []
+    return {str(secret["SecretName"]) for secret in found}
 
 
 def _wait(service: Service, image: str) -> None:

@@ -15,6 +15,7 @@ import docker
 import pytest
 
 from kaimesh.operate.cluster.engine import Engine
+from kaimesh.operate.cluster.stack import MESH_SECRET
 from tests.docker.nodes import swarm_of_one
 from tests.harness import ROOT, wait_until
 
@@ -25,9 +26,11 @@ x-sleeper: &sleeper
   init: true
   command: [sleep, infinity]
   stop_grace_period: 2s
+  secrets: [token]
 services:
   aisrv: {<<: *sleeper, deploy: {replicas: 2, update_config: {failure_action: pause, monitor: 1s}}}
   monitor: {<<: *sleeper, deploy: {update_config: {failure_action: pause, monitor: 1s}}}
+secrets: {token: {external: true, name: kaimesh_token}}
 """
 
 
@@ -42,6 +45,7 @@ def sleepers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     file = tmp_path_factory.mktemp("stack") / "stack.yml"
     file.write_text(FILE)
     with swarm_of_one(client):
+        client.secrets.create(name=MESH_SECRET, data=b"of a mesh")
         deploy(file)
         wait_until(lambda: len(running()) == 3, 60, "three sleep")
         try:
@@ -90,6 +94,8 @@ def test_upgrade_replaces_all_and_again(sleepers: Engine) -> None:
         assert said.returncode == 0, said.stderr
         assert said.stdout.index("_monitor:") < said.stdout.index("_aisrv:"), "in the order of upgrade.ORDER"
         assert "replaced 2 in" in said.stdout
+        warned = [line for line in said.stdout.splitlines() if "still holds the mesh token" in line]
+        assert [line.split()[1] for line in warned] == [f"{STACK}_aisrv"], "the monitor, which serves, needs it"
         assert not before.keys() & running().keys()
         assert set(running().values()) == {f"{IMAGE}:{version}"}
     assert len(sleepers.pieces()) == len(running()), "what Swarm keeps of dead tasks is not shown"
