@@ -2,6 +2,8 @@
 
 import sys
 
+from kaimesh.contract.errors import MeshError
+
 
 def main() -> int:
     """Each command imports only what it needs: `serve` stands beside every process, `probe` runs every few seconds."""
@@ -38,4 +40,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except MeshError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)

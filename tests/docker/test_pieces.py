@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from kaimesh.config import load
 from kaimesh.config.roles import ROLES
-from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.errors import EXIT_CONFIG, ConfigError
 from kaimesh.operate.cluster import places, probe, serve, setup
 from kaimesh.operate.cluster.replica import name_of, number
 from kaimesh.operate.cluster.tool import as_line
@@ -215,8 +215,10 @@ def test_no_container_of_environments_has_the_mesh_token() -> None:
 def test_the_command_tells_a_roles_token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAIMESH_TOKEN", "the mesh's")
     assert setup.token_for("aisrv") == role_token("the mesh's", "aisrv")
-    with pytest.raises(ConfigError, match="no role is called 'king'"):
-        setup.token_for("king")
+    words = [sys.executable, "-m", "kaimesh.operate.cluster", "token", "king"]
+    done = subprocess.run(words, cwd=ROOT, text=True, capture_output=True)
+    assert (done.returncode, done.stdout) == (EXIT_CONFIG, "")
+    assert done.stderr.startswith("no role is called 'king'"), "in words: docker secret create reads the output"
 
 
 def test_a_configuration_that_is_no_clusters_is_refused(tmp_path: Path) -> None:
