@@ -26,7 +26,7 @@ from kaimesh.contract.errors import EXIT_OK, ConfigError, MeshError, Stopped
 from kaimesh.contract.user_agent import table_of
 from kaimesh.operate.cli.start import overrides_of
 from kaimesh.operate.serial import SerialMesh
-from kaimesh.operate.serial_keys import LIMITER, OFF_POLICY, SETTINGS, neutral
+from kaimesh.operate.serial_keys import LIMITER, OFF_POLICY, SETTINGS, UNUSED, neutral
 from kaimesh.process.agents import dotted
 from kaimesh.process.documents import write_text
 from kaimesh.process.life import Context, set_threads
@@ -49,7 +49,7 @@ class Wish(NamedTuple):
 
     def read(self) -> Config:
         """The configuration, before the agent is imported: off-policy unless that was asked for. Raises ConfigError."""
-        return load(self.conf, {**SETTINGS, **OFF_POLICY, **self.keys})
+        return load(self.conf, {**SETTINGS, **OFF_POLICY, **self.keys}, quiet={*SETTINGS, *UNUSED})
 
     def read_for(self, config: Config) -> Config:
         """The same, as the agent's table wants it, which imports the agent; KAIMESH_RUN_DIR is set before."""

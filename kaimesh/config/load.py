@@ -7,7 +7,7 @@ neither environment variables nor the algorithm's defaults are applied to it aga
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_origin
@@ -101,12 +101,15 @@ class _Encoder(toml.TomlEncoder):
 
 
 def load(
-    path: str | Path, overrides: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None
+    path: str | Path,
+    overrides: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    quiet: Collection[str] = (),
 ) -> Config:
     """The configuration in `path`, overridden by environment variables and then by `overrides` (key to text).
 
-    The keys of `overrides` are "key", "algo.key", or dotted further into a table: "env_conf.length".
-
+    The keys of `overrides` are "key", "algo.key", or dotted further into a table: "env_conf.length". Of keys
+    in `quiet` it is not told that they do nothing: a program set them.
     Where the algorithm's config class is a plain class, `[<algo>]` is set on it. Raises ConfigError: one report of
     everything that is wrong.
     """
@@ -123,7 +126,7 @@ def load(
     entry = _entry(str(table.get("algo", App.model_fields["algo"].default)), known, file, problems)
     _check_tables(tables, known, entry, document, overrides or {}, path, problems)
     preset: dict[str, str] = {}
-    typed = () if resolved else tuple(table)
+    typed = () if resolved else [key for key in table if key not in quiet]
     if entry is not None and not resolved:
         preset = _apply_layers(entry, table, tables, origin, file)
         notes += _strangers(entry, known, file)

@@ -119,6 +119,12 @@ def test_a_file_that_sets_all_of_them_is_no_hindrance(tmp_path: Path) -> None:
     assert (app.learner_train_by_while_true, app.reverb_rate_limiter) == (True, "MinSize")
 
 
+def test_what_train_test_sets_itself_is_no_key_that_does_nothing(tmp_path: Path) -> None:
+    for keys in ({}, {"wrapper_type": "local", "aisrv_count": "1"}):
+        found = wish("ppo", "conf/configure_app.toml", None, keys).read().warnings
+        assert not [warning for warning in found if "no effect: " in warning]
+
+
 def test_an_agent_that_does_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"wrapper_type = 'none'.*no workflow could act"):
         read(wrapper_type="none")
