@@ -32,7 +32,7 @@ class Kept:
         self._path, self._log = path, logger
         self.found: dict[str, float] = {} if path is None else _read(path, logger)
         self._file: int | None = None
-        self._written = b""
+        self._written, self._length = b"", 0
         self._failed_at: float | None = None
 
     def write(self, numbers: Mapping[str, float]) -> None:
@@ -46,7 +46,10 @@ class Kept:
         try:
             if self._file is None:
                 self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
-            os.pwrite(self._file, text.ljust(len(self._written) or _BYTES), 0)  # blanks over what is longer there
+                self._length = min(os.fstat(self._file).st_size, _BYTES)
+                os.truncate(self._file, self._length)  # a damaged one may be longer
+            self._length = max(self._length, len(text))
+            os.pwrite(self._file, text.ljust(self._length), 0)  # blanks over what is longer there
             self._written, self._failed_at = text, None
         except OSError as error:
             if self._failed_at is None:

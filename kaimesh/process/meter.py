@@ -114,6 +114,8 @@ class Meter:
             if len(self.counters) != self._counted:
                 self._counted = len(self.counters)
                 self._books = [name for name in self.counters if name.startswith(_BOOKS)]
+            if not self._books:
+                return
             self._kept.write({name: self.counters[name] for name in self._books})
 
     def gauge(self, name: str, value: float) -> None:

@@ -39,6 +39,7 @@ if what == "aisrv_0":
     )
     sender.put(rows(10))
     sender.flush(60)
+    meter.publish()  # as a process does each second
     while True:
         sender.put(rows(7))
         print("sent", flush=True)

@@ -17,40 +17,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.clock import Clock
 from tests.harness import WAIT_S, wait_until
 from tests.operate.conftest import Mesh
 
-AHEAD = """
-import os, time
-_path, _time, _time_ns = os.environ["TEST_CLOCK"], time.time, time.time_ns
-def _ahead():
-    try:
-        with open(_path) as file:
-            return float(file.read())
-    except (OSError, ValueError):
-        return 0.0
-time.time = lambda: _time() + _ahead()
-time.time_ns = lambda: _time_ns() + int(_ahead() * 1e9)
-"""
 WATCHDOG_S = 5
-
-
-class Clock:
-    """The wall clock of a mesh's processes."""
-
-    def __init__(self, folder: Path, mesh: Mesh) -> None:
-        folder.mkdir()
-        (folder / "sitecustomize.py").write_text(AHEAD)
-        self._file = folder / "ahead"
-        mesh.environ["PYTHONPATH"] += f":{folder}"
-        mesh.environ["TEST_CLOCK"] = str(self._file)
-        self.set(0.0)
-
-    def set(self, ahead_s: float) -> None:
-        """By so much it is ahead of the host's from now on."""
-        whole = self._file.with_suffix(".new")
-        whole.write_text(str(ahead_s))
-        whole.replace(self._file)
 
 
 def goes_on(mesh: Mesh) -> None:
@@ -80,7 +51,7 @@ def pids(mesh: Mesh) -> dict[str, int]:
 def test_when_the_clock_is_set_nothing_ends_and_every_duration_stays_what_it_is(
     mesh: Mesh, tmp_path: Path, jumps: tuple[float, ...]
 ) -> None:
-    clock = Clock(tmp_path / "clock", mesh)
+    clock = Clock(tmp_path / "clock", mesh.environ)
     mesh.start("--max-seconds", "1000")
     before = pids(mesh)
     for ahead_s in jumps:
