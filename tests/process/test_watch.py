@@ -76,7 +76,7 @@ def test_what_waits_for_what_is_said_and_the_end_is_no_success() -> None:
     [
         "for _ in range(5):\n    time.sleep(0.4)\n    moved[0] += 1",  # slow, but it moves
         "busy(2)",  # a first compilation
-        "with Call('Agent.learn'):\n    time.sleep(2.2)",  # it waits for a GPU
+        pytest.param("with Call('Agent.learn'):\n    time.sleep(2.2)", marks=pytest.mark.long),  # it waits for a GPU
     ],
 )
 def test_what_moves_or_computes_is_left_alone(body: str) -> None:
@@ -84,6 +84,7 @@ def test_what_moves_or_computes_is_left_alone(body: str) -> None:
     assert (process.returncode, said) == (0, "begun\nover\n"), told
 
 
+@pytest.mark.long
 def test_a_call_of_the_users_code_has_a_limit_of_its_own_with_a_warning_at_half_of_it() -> None:
     body = "with Call('aisrv: workflow', lasting=True), Call('Agent.learn'):\n    threading.Event().wait()"
     _, told = (process := program(body, user=2.0)).communicate(timeout=60)
