@@ -13,6 +13,7 @@ from kaimesh.config.packages import leading_nowhere
 from kaimesh.contract.errors import ConfigError, words
 
 _FROZEN = "@dataclass(frozen=True, kw_only=True)"
+_NOT_THERE = (ImportError, AttributeError, ValueError)  # ValueError: of a name without a module
 _defaults: dict[type, dict[str, Any]] = {}  # as the classes were written, before any configuration was applied
 
 
@@ -34,7 +35,7 @@ def loaded(algo: str, path: str) -> type:
         if not wrong:
             defaults_of(cls)
     except (Exception, SystemExit) as error:  # the module is the user's: whatever it raises is a line of the report
-        nowhere = leading_nowhere({"config": path}) if isinstance(error, ImportError | AttributeError) else []
+        nowhere = leading_nowhere({"config": path}) if isinstance(error, _NOT_THERE) else []
         why = f" {nowhere[0]}. Nothing could be loaded." if nowhere else f"\n{traceback.format_exc()}"
         raise ConfigError(f"algo {algo}: {path} cannot be loaded:{why}") from error
     if wrong:

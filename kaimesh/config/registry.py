@@ -98,13 +98,6 @@ def registry(problems: list[str], file: Path) -> dict[str, AlgoEntry]:
         if "train_workflow" not in table:
             problems.append(f"{where}: train_workflow is missing; aisrv would do nothing. Name a function.")
             continue
-        if wrong := [key for key in NAMES if not _is_dotted(table.get(key, ""))]:
-            problems += [
-                f"{where}: {key} = {table[key]!r:.200} is no dotted name; nothing could be loaded. Write "
-                "package.module.Name."
-                for key in wrong
-            ]
-            continue
         entries[name] = AlgoEntry(name=name, **{key: value for key, value in table.items() if key != PACKAGE})
         problems += _of_others(name, entries[name].presets, tables, where)
     return entries
@@ -152,11 +145,6 @@ def _written_out(
         "defaults": {**base.get("defaults", {}), **own.get("defaults", {})},
         "presets": {**own.get("presets", {}), **{k: v for k, v in renamed.items() if k not in own.get("presets", {})}},
     }
-
-
-def _is_dotted(name: str) -> bool:
-    parts = name.split(".")
-    return not name or (len(parts) > 1 and all(part.isidentifier() for part in parts))
 
 
 def _malformed(name: str, table: Any) -> list[str]:

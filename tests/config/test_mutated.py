@@ -66,8 +66,12 @@ def test_a_registry_whose_name_no_file_can_have(tmp_path: Path, name: str) -> No
     ("old", "new", "words"),
     [
         ("ppo = { network", "ppo = 3 #{ network", r"ppo = 3 is no table of hyper-parameters"),
-        ('config = "kaimesh.algorithms.ppo.config.Config"', 'config = "bytes"', "config = 'bytes' is no dotted name"),
-        ('"kaimesh.algorithms.ppo.agent.Agent"', '"a..b"', "actor_agent = 'a..b' is no dotted name"),
+        (
+            'config = "kaimesh.algorithms.ppo.config.Config"',
+            'config = "bytes"',
+            "config = 'bytes': it is no dotted name",
+        ),
+        ('config = "kaimesh.algorithms.ppo.config.Config"', 'config = "a..b"', "config = 'a..b': it is no dotted name"),
         ("train_batch_size = 64", "train_batch_size = 64\nppo = [1]", r"ppo = [1] is no table of hyper-parameters"),
     ],
 )
