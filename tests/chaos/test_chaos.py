@@ -59,7 +59,13 @@ def test_whatever_is_done_to_it(
     if no_disk:
         say(f"NOT TESTED: a full disk; none can be mounted here ({no_disk:.20})")
     mesh.start(
-        "--detach", "--algo", algo, watchdog_seconds=WATCHDOG_S, max_restarts=10_000, buffer_checkpoint_seconds=5
+        "--detach",
+        "--algo",
+        algo,
+        aisrv_count=1,
+        watchdog_seconds=WATCHDOG_S,
+        max_restarts=10_000,
+        buffer_checkpoint_seconds=5,
     )
     mesh.wait_for("learner_0", "learner_steps", 5)
     say(f"{'round':<7}{'done':<29}{'back in':>8}{'inserted':>13}{'lost':>9}  books")
