@@ -30,6 +30,8 @@ class Books:
     """Enters in `meter` where the rows of a buffer are.
 
     queue: whether drawn rows leave the table. capacity: rows that it holds at most.
+    filled: the size for those who wait until there is enough: once no more rows can come, partly filled items of a
+    replay table count as full.
     """
 
     def __init__(self, meter: Meter, *, queue: bool, capacity: int) -> None:
@@ -37,6 +39,7 @@ class Books:
         self._gone = "sampled" if queue else "evicted"
         self._before = Places(0, 0, 0, 0, 0)
         self._evicted = 0  # of this life
+        self.filled = 0
 
     def count(self, name: str) -> int:
         """One of the counters."""
@@ -62,7 +65,7 @@ class Books:
 
     def enter(self, now: Places) -> None:
         """Brings counters and gauges to `now`."""
-        before, self._before = self._before, now
+        before, self._before, self.filled = self._before, now, now.size
         size = min(now.size, now.came - now.dropped)  # in a replay table an estimate
         pending = now.pending
         if not self._queue:

@@ -222,7 +222,7 @@ class Ingest:
             "plan": self._store.plan._asdict(),
             "port": self._store.port,
             **counts,
-            "size": int(self._meter.gauges["size"]),
+            "size": self._books.filled,
         }
 
     def drop(self) -> None:
