@@ -163,8 +163,8 @@ class Agent(BaseAgent):
                 f"model {id} in {folder} has weights that are no finite float32 numbers; nothing was loaded. Load "
                 "another one."
             )
-        before, same = self.model, self.model is not None and self.model.widths == (feature_dim, action_dim)
-        if not same:
+        before = self.model
+        if before is not None and before.widths != (feature_dim, action_dim):
             self.model = None  # the file is of other observations, or the empty first one
         if weights:
             try:

@@ -56,9 +56,13 @@ def test_a_report_stays_short(tmp_path: Path) -> None:
     assert len(said) < 20_000
 
 
-@pytest.mark.parametrize("name", ["a\\u0000b", "\\ud800", "x" * 5000], ids=["NUL", "surrogate", "long"])
-def test_a_registry_whose_name_no_file_can_have(tmp_path: Path, name: str) -> None:
-    assert "not TOML" in refused(tmp_path, f'[app]\nalgo_conf = "{name}"\n') or "\\ud800" not in name
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("a\\u0000b", "cannot be read"), ("x" * 5000, "cannot be read"), ("\\ud800", "is not TOML")],
+    ids=["NUL", "long", "surrogate"],
+)
+def test_a_registry_whose_name_no_file_can_have(tmp_path: Path, name: str, words: str) -> None:
+    assert words in refused(tmp_path, f'[app]\nalgo_conf = "{name}"\n')
     assert "cannot be read" in refused(tmp_path, "[app]\n", algo_conf=name.encode().decode("unicode_escape"))
 
 
