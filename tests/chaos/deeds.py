@@ -123,7 +123,8 @@ def _pause(processes: list[psutil.Process]) -> None:
         _pass(_pause_s())
     finally:
         for process in processes:
-            process.send_signal(signal.SIGCONT)
+            with contextlib.suppress(psutil.NoSuchProcess):  # one that is stopped alone is ended by the keeper
+                process.send_signal(signal.SIGCONT)
 
 
 def _jumping(ahead_s: float) -> Callable[[ChaosMesh], None]:
