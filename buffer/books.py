@@ -17,13 +17,17 @@ from kaimesh.process.meter import LOST, Meter
 
 
 class Places(NamedTuple):
-    """Rows of one life: came (restored ones too), drawn, in the table, waiting for it; dropped since it began."""
+    """Rows of one life: came (restored ones too), drawn, in the table, waiting for it; dropped since it began.
+
+    full: no more rows can come now, so that `size` counts partly filled items of a replay table as full.
+    """
 
     came: int
     drawn: int
     size: int
     pending: int
     dropped: int
+    full: bool = False
 
 
 class Books:
@@ -65,8 +69,9 @@ class Books:
 
     def enter(self, now: Places) -> None:
         """Brings counters and gauges to `now`."""
-        before, self._before, self.filled = self._before, now, now.size
+        before, self._before = self._before, now
         size = min(now.size, now.came - now.dropped)  # in a replay table an estimate
+        self.filled = now.size if now.full else size
         pending = now.pending
         if not self._queue:
             pending = min(pending, now.came - now.dropped - size)

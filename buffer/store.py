@@ -141,7 +141,8 @@ class Store:
     def places(self, info: Any) -> Places:
         """Where the rows of this life were at the time of `info`. One thread may call it at a time."""
         if not self._queue:
-            return Places(self._came, self.drawn(info), self.size(info), sum(self._pending), self._dropped)
+            size, waiting, full = self.size(info), sum(self._pending), self._full(info)
+            return Places(self._came, self.drawn(info), size, waiting, self._dropped, full)
         for _ in range(min(self._drawn_items(info) - self._popped, len(self._undrawn))):
             self._popped += 1
             self._drawn_rows += self._undrawn.popleft()
@@ -166,9 +167,13 @@ class Store:
         """
         items: int = info.current_size
         known = len(self._row_counts)
-        if not known or self.blocked or items >= self.plan.capacity_items:
+        if not known or self._full(info):
             return items * self.plan.rows_per_item
         return round(items * sum(self._row_counts) / known)
+
+    def _full(self, info: Any) -> bool:
+        """Whether a replay table is full or takes no more now."""
+        return bool(self.blocked or info.current_size >= self.plan.capacity_items)
 
     def drawn(self, info: Any) -> int:
         """Rows drawn from a replay table since the start; Reverb counts the items."""
