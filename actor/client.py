@@ -297,7 +297,7 @@ class ActorClient:
     def _greet(self, address: str) -> FrameClient:
         hello = {
             "specs": None if self._specs is None else self._specs.to_json(),
-            "spaces": None if self._spaces is None else self._spaces._asdict(),
+            "spaces": None if self._spaces is None else self._spaces.to_json(),
         }
         return FrameClient(
             address,

@@ -12,7 +12,8 @@ and also the first one of the next unroll. Environments reset themselves in the 
 step t is the true final observation; the reset step itself is masked out. An episode whose environment failed in step t
 (envs/renewal) is truncated by step t - 1; step t and the reset step after it are masked out. Stacked frames are stored
 as single ones (kaimesh/contract/stacking). Of a recurrent network's state, a sample has the one before step 0
-(kaimesh/contract/recurrence).
+(kaimesh/contract/recurrence). With P > 1 players, `reward` is float32 `[T, P]`, `to_play` int8 `[T+1]` says who moves
+at each observation, and an episode's score is the return of player 0; the meter has those of all.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from kaimesh.contract import stacking
 from kaimesh.contract.agent import user_code
 from kaimesh.contract.answers import added_columns, check_acts, columns_of
 from kaimesh.contract.arrays import Batch
-from kaimesh.contract.columns import with_origin, with_run_id
+from kaimesh.contract.columns import TO_PLAY, with_origin, with_run_id
 from kaimesh.contract.errors import ConfigError
 from kaimesh.contract.recurrence import RecurrentState
 from kaimesh.contract.user_agent import UserAgent
@@ -91,7 +92,9 @@ class Group:
         self._run_id = run_id + np.arange(n, dtype=np.int64)
         self._t = 0
         self._done = np.zeros(n, bool)
-        self._return = np.zeros(n, np.float64)
+        self._players = env.spaces.players
+        seats = (self._players,) if self._players > 1 else ()
+        self._return = np.zeros((n, *seats), np.float64)
         self._steps = np.zeros(n, np.int64)
         self._version = np.zeros(n, np.int64)  # of the model that predicted the unroll's first action
         self._latest = 0
@@ -103,7 +106,7 @@ class Group:
         self._stack = env.offers.frame_stack
         self._observed = self._observation_arrays(observation)
         self._predicted: dict[str, np.ndarray] = {}
-        self._reward = np.zeros((n, unroll_length), np.float32)
+        self._reward = np.zeros((n, unroll_length, *seats), np.float32)
         self._flags = {name: np.zeros((n, unroll_length), bool) for name in ("terminated", "truncated", "mask")}
         self._request_acts(observation)
 
@@ -130,7 +133,8 @@ class Group:
         aborted = self.env.aborted
         if self._stack:
             self._check_stacks(observation[self._done if aborted is None else self._done & ~aborted])
-        valid = self._record(reward, terminated, truncated, self.env.true_rewards)
+        earned, score = (reward, self.env.true_rewards) if self._players == 1 else self._of_all(reward)
+        valid = self._record(earned, terminated, truncated, score)
         if aborted is not None:
             valid -= self._cut(aborted)
         self._count_episodes()
@@ -154,7 +158,22 @@ class Group:
         legal = self.env.legal_actions
         if legal is not None:
             columns["legal_act"] = legal
+        if self._players > 1:
+            mover = self.env.to_play
+            assert mover is not None, "it has several players"
+            columns[TO_PLAY] = mover
         return columns
+
+    def _of_all(self, reward: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What each player got by the newest step, as it is learned from and as it counts, float32 `[N, P]` each.
+
+        reward: `[N]`, of who moved; features may have shaped it.
+        """
+        score = self.env.player_rewards
+        assert score is not None, "it has several players"
+        earned = score.copy()
+        earned[np.arange(len(earned)), self._current[TO_PLAY]] = reward
+        return earned, score
 
     def _observation_arrays(self, observation: np.ndarray) -> dict[str, np.ndarray]:
         """Empty arrays for the observations of an unroll."""
@@ -208,14 +227,15 @@ class Group:
     def _record(self, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray, score: np.ndarray) -> int:
         """Stores step t. The step after the end of an episode is a reset and is not counted.
 
-        score: the true reward, before any clipping; returns are sums of it. Returns the number of steps counted.
+        score: the true reward, before any clipping; returns are sums of it. reward, score: `[N]`, or `[N, P]`. Returns
+        the number of steps counted.
         """
         t, valid = self._t, ~self._done
         self._reward[:, t] = reward
         self._flags["terminated"][:, t] = terminated
         self._flags["truncated"][:, t] = truncated
         self._flags["mask"][:, t] = valid
-        self._return += np.where(valid, score, 0.0)
+        self._return += np.where(valid if score.ndim == 1 else valid[:, None], score, 0.0)
         self._steps += valid
         self._done = np.logical_or(terminated, truncated)
         return int(np.count_nonzero(valid))
@@ -240,7 +260,8 @@ class Group:
         """Counts the episodes that ended with the newest step; one without a step, which was cut, is none."""
         if self._done.any():
             for i in np.flatnonzero(self._done & (self._steps > 0)):
-                self._meter.episode(self._return[i], int(self._steps[i]))
+                earned = self._return[i].reshape(-1)  # [P]
+                self._meter.episode(earned[0], int(self._steps[i]), earned.tolist() if self._players > 1 else ())
             self._return[self._done] = 0.0
             self._steps[self._done] = 0
 

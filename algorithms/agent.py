@@ -79,8 +79,17 @@ class NativeAgent(agent.BaseAgent):
         return None if self.config.features == "none" else self.config.features
 
     def setup(self, spaces: Spaces) -> None:
-        """Builds the network for `spaces`: its weights in an actor and a learner, its description alone in an aisrv."""
+        """Builds the network for `spaces`: its weights in an actor and a learner, its description alone in an aisrv.
+
+        Raises AgentError: there are more players than the algorithm can learn for.
+        """
         algorithm = self.algorithm
+        if spaces.players > 1 and not algorithm.several_players:
+            raise AgentError(
+                f"{algorithm.model_format.split()[0].upper()} learns what one player gets, and this environment has "
+                f"{spaces.players} players: it would take the others' moves and rewards for its own. Name an algorithm "
+                "for several players, or an environment that plays the others itself."
+            )
         self._net = algorithm.model.architecture(spaces, self.config)
         if self.agent_type == "aisrv":
             return
@@ -213,7 +222,7 @@ class NativeAgent(agent.BaseAgent):
 
     def _header(self) -> dict[str, Any]:
         net, algorithm = self._net, self.algorithm
-        shared = {"format": algorithm.model_format, "spaces": net.spaces._asdict(), "lstm_size": net.lstm_size}
+        shared = {"format": algorithm.model_format, "spaces": net.spaces.to_json(), "lstm_size": net.lstm_size}
         return {**shared, **_action_unit(net.spaces), **net.torso._asdict(), **algorithm.model.header(net)}
 
 

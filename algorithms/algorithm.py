@@ -74,6 +74,7 @@ class Algorithm(Generic[N, C]):
     sample_of: (config, columns of trajectories `[B, T(+1), ...]`) to the columns of the samples that are stored.
     slot_columns: (config, numbers of slots int64 `[N]`, how many slots there are) to columns `[N, ...]` that never
     change.
+    several_players: whether it learns from games of more than one player.
     """
 
     config: type[C]
@@ -86,3 +87,4 @@ class Algorithm(Generic[N, C]):
     remedies: Mapping[str, str] = field(default_factory=dict)
     sample_of: Callable[[C, Columns], Columns] | None = None
     slot_columns: Callable[[C, np.ndarray, int], dict[str, np.ndarray]] | None = None
+    several_players: bool = False

@@ -211,7 +211,7 @@ class Ingest:
         inserted and sampled so far; after `declare` also the plan, Reverb's port, and the rows in the table (size).
         drawn: how many rows of this buffer the learner got, over all lives of both.
         """
-        spaces = None if self.spaces is None else self.spaces._asdict()
+        spaces = None if self.spaces is None else self.spaces.to_json()
         self.publish(drawn)
         counts = {"inserted": self.inserted, "sampled": self._books.count("sampled")}
         if self._store is None or self.specs is None:
@@ -250,7 +250,7 @@ class Ingest:
         inserted, before = self.inserted, self._store.info().current_size
         saved = self._store.checkpoint()
         info = self._store.info()
-        spaces = None if self.spaces is None else self.spaces._asdict()
+        spaces = None if self.spaces is None else self.spaces.to_json()
         least = min(before, info.current_size)
         rows = self._store.held(info) if self._table.kind == "queue" else []
         manifest = Manifest(self.specs.to_json(), spaces, tables.configuration(info), inserted, least, [], rows)

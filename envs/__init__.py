@@ -33,6 +33,7 @@ vector        the one wrapper around every vector environment
 one_by_one    environments that are stepped one after the other, each made anew alone where it fails
 whole         a vector environment that is made anew as a whole
 renewal       what happens to an episode whose environment fails, and who decides about it
+players       who moves next and what every player got, checked
 returned      checks what an environment returned, and says in words what is wrong with it
 trial         plays a few steps with an environment, before a start
 alone         refuses one environment object in two slots

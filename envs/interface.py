@@ -10,7 +10,9 @@ instance; `Offers.of` reads them once, and no other code looks at them:
 | `legal_actions` | true if every info has "legal_act": for each action a bool, or 0 or 1, whether it is allowed now |
 | `slot_seeds` | true if `reset` of a vector environment takes a list of seeds, one for each slot |
 | `frame_stack` | K, if an observation is a stack `[K, ...]` of the K newest frames (contract/stacking) |
+| `players` | P, how many players take turns (envs/players); 1 where it is not there |
 | `parts` | the `kaimesh.agent.Part`s of an observation that is flat bytes |
+| `symmetry` | the kind of the images of its board that are worth the same (envs/spiel/symmetries) |
 | `success_return` | the return from which an episode counts as a success |
 | `features` | `<module>:<name>` of a mapping: name -> function(number of slots, Spaces) -> `kaimesh.agent.Features` |
 | `facade` | `<module>:<name>` of a function that makes a KaiwuEnv, used instead of the general one |
@@ -21,7 +23,7 @@ instance; `Offers.of` reads them once, and no other code looks at them:
 What is named as `<module>:<name>` is imported where it is used. So a game is one package, and no other code names it.
 The methods by which an environment may tell an evaluation more are in envs/reports.py.
 
-Shape legend: N slots (environments that are stepped together); A actions; `...` one observation.
+Shape legend: N slots (environments that are stepped together); A actions; P players; `...` one observation.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from kaimesh.contract.agent import Features
+from kaimesh.contract.declared import MAX_PLAYERS
 from kaimesh.contract.errors import ConfigError
 from kaimesh.contract.face import Face
 from kaimesh.contract.kaiwu import KaiwuEnv
@@ -42,7 +45,7 @@ from kaimesh.contract.spaces import Part, Spaces
 from kaimesh.contract.story import Story
 
 LEGAL_ACTIONS, SLOT_SEEDS, FRAME_STACK = "legal_actions", "slot_seeds", "frame_stack"
-PARTS, SUCCESS_RETURN = "parts", "success_return"
+PARTS, SUCCESS_RETURN, PLAYERS, SYMMETRY = "parts", "success_return", "players", "symmetry"
 FEATURES, FACADE, FACE, STORY, EVALUATION_OPTIONS = "features", "facade", "face", "story", "evaluation_options"
 
 Infos = dict[str, Any]  # gymnasium's: what an environment tells beside observations and rewards
@@ -58,6 +61,10 @@ class MeshEnv(Protocol):
     After every reset and step: `legal_actions`, bool `[N, A]`, or None where the environment forbids no action;
     `true_rewards`, float32 `[N]`, the rewards before any clipping or shaping, whose sum is an episode's return; and
     `aborted`, bool `[N]`, the slots whose environment failed in this step, or None: none did (envs/renewal).
+
+    With more than one player, also `to_play`, int8 `[N]`, who moves next, 0..P-1 (at the end of an episode it means
+    nothing); and `player_rewards`, float32 `[N, P]`, what each player got by this step, before any shaping, whose sums
+    are an episode's returns. `true_rewards` are then those of who moved. With one player both are None.
     """
 
     app: str
@@ -82,6 +89,14 @@ class MeshEnv(Protocol):
     @property
     def aborted(self) -> np.ndarray | None:
         """bool `[N]`, or None."""
+
+    @property
+    def to_play(self) -> np.ndarray | None:
+        """int8 `[N]`, or None."""
+
+    @property
+    def player_rewards(self) -> np.ndarray | None:
+        """float32 `[N, P]`, or None."""
 
     @property
     def render_mode(self) -> str | None:
@@ -153,6 +168,8 @@ class Offers:
     slot_seeds: bool = False
     frame_stack: int = 0
     parts: tuple[Part, ...] = ()
+    players: int = 1
+    symmetry: str = "none"
     success_return: float | None = None
     render_modes: tuple[str, ...] = ()
     render_fps: float = 0.0
@@ -162,11 +179,13 @@ class Offers:
     def of(cls, metadata: Mapping[str, Any], app: str) -> Offers:
         """Raises ConfigError: a key has a value that means nothing."""
         stack, success = metadata.get(FRAME_STACK, 0), metadata.get(SUCCESS_RETURN)
-        parts = tuple(metadata.get(PARTS, ()))
+        parts, players = tuple(metadata.get(PARTS, ())), metadata.get(PLAYERS, 1)
         if type(stack) is not int or stack < 0:
             raise _wrong(app, FRAME_STACK, stack, "a whole number of frames, 0 for none")
         if not all(isinstance(part, Part) for part in parts):
             raise _wrong(app, PARTS, parts, "a sequence of kaimesh.agent.Part")
+        if type(players) is not int or not 1 <= players <= MAX_PLAYERS:
+            raise _wrong(app, PLAYERS, players, f"how many players there are, a whole number 1..{MAX_PLAYERS}")
         if success is not None and not isinstance(success, int | float):
             raise _wrong(app, SUCCESS_RETURN, success, "a number, the return of an episode")
         names = {key: metadata[key] for key in (FEATURES, FACADE, FACE, STORY, EVALUATION_OPTIONS) if key in metadata}
@@ -183,6 +202,8 @@ class Offers:
             slot_seeds=bool(metadata.get(SLOT_SEEDS)),
             frame_stack=stack,
             parts=parts,
+            players=players,
+            symmetry=str(metadata.get(SYMMETRY, "none")),
             success_return=success,
             render_modes=tuple(map(str, modes)) if isinstance(modes, list | tuple) else (),
             render_fps=float(fps) if isinstance(fps, int | float) else 0.0,

@@ -46,6 +46,13 @@ class Facade:
         self.env = build(*self._base)
         alone.claim(self.env, app)
         self._translation = self._translate()
+        if (players := Offers.of(self.env.metadata, app).players) > 1:
+            self.close()
+            raise ConfigError(
+                f"{app} has {players} players, and a Kaiwu-style workflow plays one side against the environment: it "
+                "would learn from moves of both as if they were one's. Name a vectorised workflow and an algorithm for "
+                "several players, or an environment that plays the other side itself."
+            )
 
     @property
     def spaces(self) -> Spaces:

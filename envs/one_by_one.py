@@ -13,7 +13,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from kaimesh.contract.errors import ConfigError, EnvContractError, MeshError, words
 from kaimesh.envs import alone, returned
-from kaimesh.envs.interface import LEGAL_ACTIONS, Infos, Seed, Stepped
+from kaimesh.envs.interface import LEGAL_ACTIONS, PLAYERS, Infos, Seed, Stepped
+from kaimesh.envs.players import REWARDS, TO_PLAY
 from kaimesh.envs.renewal import Renew, is_final, next_seed
 
 Tell = Callable[[int], None]  # called before an environment is made, with its number, from 1
@@ -35,7 +36,8 @@ class OneByOne(SyncVectorEnv):
     app: for messages. first: the first environment, where it has been made already. renew: None: errors pass through.
     An environment that does not keep gymnasium's interface in its first step is not made anew: EnvContractError.
 
-    Of infos only "legal_act" is collected, where the environment declares it, as a list of what each slot gave.
+    Of infos only "legal_act", "to_play" and "rewards" are collected, where the environment declares legal actions or
+    several players, as lists of what each slot gave.
     Raises ConfigError: an environment is in another slot already, or has other spaces than the first one.
     """
 
@@ -66,6 +68,10 @@ class OneByOne(SyncVectorEnv):
         self._steps = 0  # that were begun
         self._masked = bool(self.metadata.get(LEGAL_ACTIONS))
         self._masks: list[Any] = [None] * count
+        self._players = self.metadata.get(PLAYERS, 1)
+        self._seats: list[tuple[Any, Any]] = [
+            (None, None)
+        ] * count  # who moves next; what each player got, None: nothing
 
     def reset(self, *, seed: Seed = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, Infos]:  # type: ignore[override]
         """First observations `[N, ...]`. seed: that of slot i is seed + i; or one for each."""
@@ -81,7 +87,7 @@ class OneByOne(SyncVectorEnv):
 
     def step(self, actions: np.ndarray) -> Stepped:
         """One step of each environment, or its reset."""
-        observations, masks, masked = self._env_obs, self._masks, self._masked
+        observations, masks, masked, seated = self._env_obs, self._masks, self._masked, self._players != 1
         rewards = np.zeros(self.num_envs)
         terminated, truncated = np.zeros(self.num_envs, np.bool_), np.zeros(self.num_envs, np.bool_)
         self.aborted = None
@@ -96,6 +102,8 @@ class OneByOne(SyncVectorEnv):
                 observations[i], rewards[i], terminated[i], truncated[i], info = result
                 if masked:
                     masks[i] = returned.mask_of(info)
+                if seated:
+                    self._seats[i] = info.get(TO_PLAY), info.get(REWARDS)
             except Exception as error:  # the environment's, whatever it is
                 self.abort({i: self._explained(i, error, result)})
         self._observations = self._stacked()
@@ -165,6 +173,8 @@ class OneByOne(SyncVectorEnv):
         self._env_obs[i] = observation
         if self._masked:
             self._masks[i] = returned.mask_of(info)
+        if self._players != 1:
+            self._seats[i] = info.get(TO_PLAY), np.zeros(self._players)
 
     def _stacked(self) -> np.ndarray:
         """The slots' observations `[N, ...]`; aborts the slots whose observation does not fit the space."""
@@ -187,7 +197,10 @@ class OneByOne(SyncVectorEnv):
         return stacked
 
     def _infos(self) -> Infos:
-        return {"legal_act": self._masks} if self._masked else {}
+        infos: Infos = {"legal_act": self._masks} if self._masked else {}
+        if self._players != 1:
+            infos[TO_PLAY], infos[REWARDS] = zip(*self._seats, strict=True)
+        return infos
 
     def _explained(self, i: int, error: Exception, result: Any = _NOTHING) -> Exception:
         """`error`, or where what the environment returned is its reason, one that says so.

@@ -26,6 +26,7 @@ WRAPPED = (
 )
 _OLD = f"that is the interface of gym before 0.26, which gymnasium no longer converts. Such an environment is {WRAPPED}"
 
+Wrong = dict[int, EnvContractError]  # what is wrong with the slots of a vector environment, by slot
 _INFO = (dict, Mapping)  # the usual kind first, which is found sooner
 NOT_FINITE = "a network that learns from it is lost. Return finite numbers."
 NO_CHOICE = (
@@ -141,7 +142,7 @@ def mask(allowed: Any, actions: int) -> np.ndarray:
     return values.astype(bool)
 
 
-def masks(allowed: Any, count: int, actions: int) -> tuple[np.ndarray, dict[int, EnvContractError]]:
+def masks(allowed: Any, count: int, actions: int) -> tuple[np.ndarray, Wrong]:
     """The masks of N environments, bool `[N, A]`, and what is wrong with those that are none; these allow all.
 
     allowed: one after the other what `mask` takes, in an array or a sequence.

@@ -16,8 +16,8 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from kaimesh.contract.errors import ConfigError, EnvContractError, MeshError
-from kaimesh.envs import alone, returned
-from kaimesh.envs.interface import LEGAL_ACTIONS
+from kaimesh.envs import alone, players, returned
+from kaimesh.envs.interface import LEGAL_ACTIONS, PLAYERS
 
 STEPS = 20  # a reset is one, too
 BESIDE = 3  # steps of each of the two games that show whether environments share something
@@ -59,6 +59,7 @@ class _Player:
         self._over, self._begun = True, False
         self._masked = bool(env.metadata.get(LEGAL_ACTIONS))
         self._allowed: np.ndarray | None = None
+        self._players, self._mover = env.metadata.get(PLAYERS, 1), 0
 
     def step(self) -> bytes:
         """A step, or the reset before an episode; returns what was seen. Raises EnvContractError."""
@@ -70,8 +71,12 @@ class _Player:
         else:
             observation, reward, terminated, truncated, info = returned.stepped(env.step(self._action()))
             returned.check_reward(reward)
+            if self._players != 1:
+                players.rewards_of(info, self._players, float(reward), self._mover)
             self._over = bool(terminated or truncated)
         returned.check_observation(observation, env.observation_space)
+        if self._players != 1:
+            self._mover = players.mover_of(info, self._players)
         if self._masked:
             self._allowed = returned.mask(returned.mask_of(info), int(env.action_space.n))  # type: ignore[attr-defined]
             if not (self._over or self._allowed.any()):

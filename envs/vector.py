@@ -21,11 +21,12 @@ from kaimesh.contract.spaces import Spaces
 from kaimesh.envs import alone, returned
 from kaimesh.envs.interface import Infos, MeshEnv, Offers, Seed, Stepped
 from kaimesh.envs.one_by_one import OneByOne
+from kaimesh.envs.players import Table
 from kaimesh.envs.renewal import Renewing
+from kaimesh.envs.returned import Wrong
 from kaimesh.envs.translation import Translation
 from kaimesh.envs.whole import Whole
 
-Wrong = dict[int, EnvContractError]  # by slot
 _NOTHING: Wrong = {}
 
 
@@ -57,7 +58,10 @@ class MeshVectorEnv(VectorWrapper):
         self.app, self.offers = app, Offers.of(env.metadata, app)
         spaces = env.single_observation_space, env.single_action_space
         self.translation = Translation(*spaces, app, unit_actions=unit_actions)
-        self.spaces = self.translation.spaces(self.offers.legal_actions)._replace(parts=self.offers.parts)
+        players = self.offers.players
+        own = self.translation.spaces(self.offers.legal_actions)
+        self.spaces = own._replace(parts=self.offers.parts, players=players)
+        self._table = Table(env.num_envs, players) if players > 1 else None
         self.legal_actions: np.ndarray | None = None  # [N, A]
         self.true_rewards = np.zeros(env.num_envs, np.float32)  # [N]
         self.aborted: np.ndarray | None = None  # [N]
@@ -86,6 +90,8 @@ class MeshVectorEnv(VectorWrapper):
         self.true_rewards, self.aborted = np.zeros(self.env.num_envs, np.float32), None
         self._last = self._seen(observations)
         wrong = self._wrong(self._last)
+        if self._table is not None:
+            wrong = {**self._table.begin(infos), **wrong}
         if self._declares_legal and not wrong:
             wrong = self._read_legal(infos)
         for error in wrong.values():
@@ -98,6 +104,8 @@ class MeshVectorEnv(VectorWrapper):
         given, rewards, terminated, truncated, infos = self._step(self.translation.actions(actions))
         observations, rewards = self._seen(given), np.asarray(rewards, np.float32)
         wrong = self._read_legal(infos, terminated, truncated) if self._declares_legal else _NOTHING
+        if self._table is not None and rewards.shape == self._shape[:1]:
+            wrong = {**self._read_players(self._table, infos, rewards, np.logical_or(terminated, truncated)), **wrong}
         if (
             wrong
             or observations.shape != self._shape
@@ -105,18 +113,30 @@ class MeshVectorEnv(VectorWrapper):
             or not (self._whole or math.isfinite(_squares(observations)))
             or not math.isfinite(_squares(rewards))
         ):
-            self._refuse({**self._wrong(observations, rewards), **wrong})
+            self._refuse({**wrong, **self._wrong(observations, rewards)})
         self.aborted = None if self._renewing is None else self._renewing.aborted
         if self.aborted is not None:
             gone = self.aborted
             observations = self._last if gone.all() else np.where(self._by_slot(gone), self._last, observations)
             rewards = np.zeros(len(gone), np.float32) if gone.all() else np.where(gone, np.float32(0), rewards)
             terminated, truncated = terminated & ~gone, truncated | gone
+            if self._table is not None:
+                self._table.stand(gone)
         self._last = observations
         self.true_rewards = rewards
         if self._clip:
             rewards = np.clip(rewards, -1.0, 1.0)
         return observations, rewards, terminated, truncated, infos
+
+    @property
+    def to_play(self) -> np.ndarray | None:
+        """See MeshEnv."""
+        return None if self._table is None else self._table.to_play
+
+    @property
+    def player_rewards(self) -> np.ndarray | None:
+        """See MeshEnv."""
+        return None if self._table is None else self._table.rewards
 
     def close(self, **kwargs: Any) -> None:
         """Closes the environment."""
@@ -151,6 +171,12 @@ class MeshVectorEnv(VectorWrapper):
             none = ~np.logical_or.reduce([self.legal_actions.any(axis=1), *ends])
             wrong |= dict.fromkeys(np.flatnonzero(none).tolist(), EnvContractError(returned.NO_CHOICE))
         return wrong
+
+    def _read_players(self, table: Table, infos: Infos, rewards: np.ndarray, over: np.ndarray) -> Wrong:
+        """Who moves next and what each player got; returns what is wrong with the slots that made this step."""
+        wrong = table.step(infos, rewards, over)
+        gone = None if self._renewing is None else self._renewing.aborted
+        return wrong if gone is None else {i: error for i, error in wrong.items() if not gone[i]}
 
     def _wrong(self, observations: np.ndarray, rewards: np.ndarray | None = None) -> Wrong:
         """What is wrong with the slots that did not get numbers of the right shape, or got NaN or infinity."""
@@ -197,7 +223,7 @@ class FeaturedVectorEnv(VectorWrapper):
     def __init__(self, env: MeshVectorEnv, features: Features) -> None:
         super().__init__(env)
         self._mesh_env, self._features = env, features
-        self.app, self.spaces = env.app, features.spaces
+        self.app, self.spaces = env.app, features.spaces._replace(players=env.spaces.players)
         self.offers = replace(env.offers, frame_stack=0, parts=features.spaces.parts)  # features are no frames
         shape, dtype = features.spaces.obs_shape, np.dtype(features.spaces.obs_dtype)
         if any(length < 1 for length in shape):
@@ -224,6 +250,16 @@ class FeaturedVectorEnv(VectorWrapper):
     def aborted(self) -> np.ndarray | None:
         """As MeshVectorEnv's."""
         return self._mesh_env.aborted
+
+    @property
+    def to_play(self) -> np.ndarray | None:
+        """As MeshVectorEnv's."""
+        return self._mesh_env.to_play
+
+    @property
+    def player_rewards(self) -> np.ndarray | None:
+        """As MeshVectorEnv's."""
+        return self._mesh_env.player_rewards
 
     def reset(self, *, seed: Seed = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, Infos]:
         """Features `[N, F]` and infos. seed: as MeshVectorEnv's."""

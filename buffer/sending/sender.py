@@ -185,7 +185,7 @@ class SampleSender:
     def _connect(self, address: str, specs: Specs | None) -> FrameClient:
         hello: dict[str, Any] = {
             "specs": None if specs is None else specs.to_json(),
-            "spaces": None if self._spaces is None else self._spaces._asdict(),
+            "spaces": None if self._spaces is None else self._spaces.to_json(),
         }
         client = FrameClient(
             address,

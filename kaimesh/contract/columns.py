@@ -1,5 +1,7 @@
 """The columns that the mesh itself adds to samples and requests, and the functions that add and remove them.
 
+TO_PLAY, with more than one player only: who moves next, int8 0..P-1; `[N]` in requests, `[N, T+1]` in unrolls.
+
 MODEL_VERSION: the version of the model that predicted the actions of a sample.
 RUN_ID: the life of the environment that a sample belongs to.
 PRIORITY, in prioritised tables: a sample's first priority, above 0; samples without the column have 1. `learn` may
@@ -23,6 +25,7 @@ from kaimesh.contract.stacking import FRAMES
 MODEL_VERSION, RUN_ID = "_model_version", "_run_id"
 PRIORITY, PROBABILITY = "_priority", "_probability"
 KEY, SERVER, REPLAYED = "_key", "_server", "_replayed"
+TO_PLAY = "to_play"
 
 
 class MeshColumn(NamedTuple):
@@ -49,7 +52,9 @@ MESH_COLUMNS: Mapping[str, MeshColumn] = {
     REPLAYED: MeshColumn((ArraySpec("|b1", ()),), drawn=True),
 }
 # What a sample of an unroll consists of besides the agent's own columns; no agent may add one of these names.
-SAMPLE_COLUMNS = frozenset({"obs", FRAMES, "legal_act", "reward", "terminated", "truncated", "mask", *MESH_COLUMNS})
+SAMPLE_COLUMNS = frozenset(
+    {"obs", FRAMES, "legal_act", TO_PLAY, "reward", "terminated", "truncated", "mask", *MESH_COLUMNS}
+)
 _NOT_FOR_LEARN = frozenset(name for name, column in MESH_COLUMNS.items() if not column.for_learn)
 
 

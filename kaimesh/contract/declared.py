@@ -17,6 +17,7 @@ from kaimesh.contract.untrusted import Name, parsed
 
 MAX_ROW_BYTES = 1 << 28  # of one row, one observation
 MAX_ACTIONS = 1 << 16
+MAX_PLAYERS = 127  # whose numbers an int8 holds
 _MOST_FIELDS = 128
 _MOST_AXES = 16
 _BYTE = "|u1"
@@ -122,6 +123,7 @@ class Environment(BaseModel):
     action_high: Annotated[_Bounds, _open_ended(math.inf)] = []
     legal_actions: bool = False
     parts: Annotated[list[_Part], at.Len(0, _MOST_FIELDS)] = []
+    players: Annotated[int, at.Ge(1), at.Le(MAX_PLAYERS)] = 1
 
     @model_validator(mode="after")
     def _agrees(self) -> Environment:

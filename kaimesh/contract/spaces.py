@@ -59,6 +59,7 @@ class Spaces(NamedTuple):
     action_low, action_high: bounds, `[action_size]`, for continuous actions; empty otherwise.
     legal_actions: whether observations carry `legal_act`, bool `[action_size]`.
     parts: if an observation is bytes `[L]`, the arrays in these bytes, in order; empty: an observation is one array.
+    players: P, how many take turns; above 1, requests and unrolls have the column `to_play`, and rewards `[..., P]`.
     """
 
     obs_shape: tuple[int, ...]
@@ -69,10 +70,18 @@ class Spaces(NamedTuple):
     action_high: tuple[float, ...] = ()
     legal_actions: bool = False
     parts: tuple[Part, ...] = ()
+    players: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data; without `players` where there is one, as older peers and models have it."""
+        fields = self._asdict()
+        if self.players == 1:
+            del fields["players"]
+        return fields
 
     @classmethod
     def from_json(cls, data: Any) -> Spaces:
-        """The inverse of `_asdict()` through JSON.
+        """The inverse of `to_json()` through JSON.
 
         Raises SampleError: the data, which may come from anyone, is invalid.
         """
@@ -86,4 +95,5 @@ class Spaces(NamedTuple):
             action_high=tuple(found.action_high),
             legal_actions=found.legal_actions,
             parts=tuple(Part(name, dtype, tuple(shape), bits) for name, dtype, shape, bits in found.parts),
+            players=found.players,
         )

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from kaimesh.process.kept import Kept
 from kaimesh.process.logs import host
 
 RECENT_EPISODES = 100
+SEAT_RETURN = "return_seat_"  # gauges: the mean return of each seat over the recent episodes, of several players
 LOST = "lost_in_kill"
 # The counters of the books (docs/architecture.md, Where a sample is), which outlive a kill, begin so.
 _BOOKS = ("inserted", "sampled", "evicted", "dropped", LOST, "samples_")
@@ -94,6 +95,7 @@ class Meter:
         # When it ended, its return, its length. Times are monotonic, and become wall time when they are published:
         # after a jump of the machine's clock, all of them are as long ago as they were before.
         self._episodes: deque[tuple[float, float | None, int]] = deque(_episodes_of(previous, clock()), RECENT_EPISODES)
+        self._seats: deque[Sequence[float]] = deque(maxlen=RECENT_EPISODES)
         self._state, self._blocked_on, self._since = "starting", "", clock()
         self._started, self._born, self._beat = wall(), clock(), clock()
         self._last: Reading = (clock(), dict(self.counters), {})
@@ -129,11 +131,17 @@ class Meter:
                 self._phases[name] = Phase(self._clock)
             return self._phases[name]
 
-    def episode(self, episode_return: float, length: int) -> None:
-        """One finished episode."""
+    def episode(self, episode_return: float, length: int, seats: Sequence[float] = ()) -> None:
+        """One finished episode. seats: the return of each player, if there are several; `episode_return` is then that
+        of seat 0, and the gauges SEAT_RETURN have the means of all.
+        """
         with self._lock:
             self.counters["episodes"] = self.counters.get("episodes", 0) + 1
             self._episodes.append((self._clock(), float(episode_return), int(length)))
+            if len(seats):
+                self._seats.append([float(earned) for earned in seats])
+        for seat, earned in enumerate(zip(*self._seats, strict=True)) if len(seats) else ():
+            self.gauge(f"{SEAT_RETURN}{seat}", sum(earned) / len(earned))
 
     def state(self, state: str, blocked_on: str = "") -> None:
         """Sets the state, and what the process waits for.

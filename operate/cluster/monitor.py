@@ -30,7 +30,7 @@ from kaimesh.operate.view import page
 from kaimesh.operate.view.cluster import View, look
 from kaimesh.operate.view.ledger import Ledger
 from kaimesh.operate.view.record import Record
-from kaimesh.operate.view.totals import Totals, totals
+from kaimesh.operate.view.totals import Totals, curves, totals
 from kaimesh.process.clocks import SteadyClock
 from kaimesh.process.documents import publish_json
 from kaimesh.process.life import Context, main
@@ -154,7 +154,7 @@ class Monitor:
         current = totals(self._statuses, time.time())
         self._last = (now, current)
         if self._statuses:
-            self._record.write(now, current, _rates(current, earlier, now - before), _learned(self._statuses))
+            self._record.write(now, current, _rates(current, earlier, now - before), curves(self._statuses.values()))
 
 
 def _kept(folder: Path, roles: frozenset[str], log: logging.Logger) -> dict[str, dict[str, Any]]:
@@ -175,11 +175,6 @@ def _rates(current: Totals, earlier: Totals, seconds: float) -> dict[str, float]
         f"{name}_per_s": (getattr(current, name) - getattr(earlier, name)) / max(seconds, 1e-3)
         for name in ("env_steps", "learner_steps")
     }
-
-
-def _learned(statuses: dict[str, dict[str, Any]]) -> dict[str, float]:
-    gauges = (item for status in statuses.values() for item in status["gauges"].items())
-    return {name: value for name, value in gauges if name.startswith("learn/")}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from kaimesh.operate.local import mesh_file
 from kaimesh.operate.local.keeper import rules
 from kaimesh.operate.local.supervise import ShuttingDown, Supervisor, programs
 from kaimesh.operate.view.record import Record, write_result
-from kaimesh.operate.view.totals import Totals, totals
+from kaimesh.operate.view.totals import Totals, curves, totals
 from kaimesh.process import disk
 from kaimesh.process.clocks import SteadyClock
 from kaimesh.process.documents import publish_json
@@ -303,11 +303,5 @@ class Keeper:
             f"{name}_per_s": (getattr(self.current, name) - getattr(earlier, name)) / max(seconds, 1e-3)
             for name in ("env_steps", "learner_steps")
         }
-        gauges = {
-            name: value
-            for status in self.statuses.values()
-            for name, value in status.get("gauges", {}).items()
-            if name.startswith("learn/")
-        }
         self._last_record = (self.now, self.current)
-        self.record.write(self.now, self.current, rates, gauges)
+        self.record.write(self.now, self.current, rates, curves(self.statuses.values()))
