@@ -8,7 +8,8 @@
 | `ale:<game>` | an Atari game, preprocessed as in the DQN papers, on ale-py's vectorised emulator |
 | `procgen:<game>` | a game of Procgen, with its levels |
 | `minigrid:<id>` | a grid world of MiniGrid: `minigrid:Empty-5x5` |
-| `catch`, `cartpole-masked`, `realm`, `realm-mini` | a name of `ENVIRONMENTS` below |
+| `spiel:<game>` | a game of turns and perfect information of OpenSpiel: `spiel:connect_four` |
+| `catch`, `cartpole-masked`, `realm`, `realm-mini`, `bandit`, `three` | a name of `ENVIRONMENTS` below |
 | `<package>.<module>:<name>` | your own: a class of gymnasium's `Env` or `VectorEnv`, or a marked function |
 
 A marked function returns an Env and has `kaimesh.agent.env_factory` as its decorator.
@@ -22,11 +23,14 @@ action, has reward 0 and returns the first observation of the next episode. So t
 Nothing here imports a service or an algorithm.
 
 catch         the toy
+bandit        a one-armed bandit for each of its arms: which one is best?
+three         a game of three players who each want to be alone
 masked        CartPole without its velocities, for agents with a memory
 realm         "Back to the Realm", rebuilt in the open
 atari         `ale:`
 procgen       `procgen:`
 minigrid      `minigrid:`
+spiel         `spiel:`
 gym           `gym:` and your own
 registry      from `app` to these; one place decides
 vector        the one wrapper around every vector environment

@@ -31,7 +31,7 @@ from kaimesh.envs.vector import FeaturedVectorEnv, MeshVectorEnv
 from kaimesh.envs.whole import Whole
 
 # What stands before the colon of an app that is not a module of one's own.
-KINDS = ("gym", "ale", "procgen", "minigrid")
+KINDS = ("gym", "ale", "procgen", "minigrid", "spiel")
 
 # Arguments that the mesh itself gives to a vector environment.
 RESERVED = {"self", "game", "num_envs", "max_episode_steps", "render_mode"}
@@ -42,6 +42,8 @@ ENVIRONMENTS: dict[str, str] = {
     "catch": "kaimesh.envs.catch:Catch",
     "realm": "kaimesh.envs.realm.vector:Realm",
     "realm-mini": "kaimesh.envs.realm.vector:RealmMini",
+    "bandit": "kaimesh.envs.bandit:Bandit",
+    "three": "kaimesh.envs.three:Three",
 }
 
 
@@ -95,6 +97,8 @@ def _vector(
     tell(1)
     if kind == "procgen":
         return _procgen(*slots), False
+    if kind == "spiel":
+        return _spiel(*slots), False
     from kaimesh.envs.atari import vector_atari  # the emulator is loaded where it is used
 
     return vector_atari(*slots)
@@ -116,6 +120,8 @@ def make(
         return Single(_procgen(name, 1, conf, max_episode_steps, render_mode))
     if kind == "minigrid":
         return make_minigrid(name, conf, max_episode_steps, render_mode)
+    if kind == "spiel":
+        return Single(_spiel(name, 1, conf, max_episode_steps, render_mode))
     return gym.make_own(name, conf, max_episode_steps, render_mode)
 
 
@@ -171,6 +177,10 @@ def maker(app: str) -> Callable[..., object]:
         return Procgen
     if kind == "minigrid":
         return make_minigrid
+    if kind == "spiel":
+        from kaimesh.envs.spiel.vector import Spiel
+
+        return Spiel
     if kind == "own":
         return gym.load(name)
     spec = gym.find(name)
@@ -203,6 +213,14 @@ def _procgen(name: str, count: int, conf: dict[str, Any], max_episode_steps: int
     return Procgen(name, count, max_episode_steps=max_episode_steps, render_mode=render_mode, **conf)
 
 
+def _spiel(name: str, count: int, conf: dict[str, Any], limit: int, render_mode: str | None) -> VectorEnv:
+    from kaimesh.envs.spiel.vector import Spiel  # OpenSpiel is loaded where it is used
+
+    for key in RESERVED & conf.keys():
+        raise ConfigError(f"env_conf.{key} cannot be set for spiel:{name}: the mesh sets it. Remove it.")
+    return Spiel(name, count, max_episode_steps=limit, render_mode=render_mode, **conf)
+
+
 def resolve(app: str) -> tuple[str, str]:
     """The kind of `app`, one of KINDS or "own", and the name that this kind knows it by.
 
@@ -222,5 +240,5 @@ def resolve(app: str) -> tuple[str, str]:
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
     raise ConfigError(
         f"app = {app!r} names no environment{hint} None was made. Write gym:<id>, ale:<game>, procgen:<game>, "
-        f"minigrid:<id>, {', '.join(ENVIRONMENTS)}, or your own as <package>.<module>:<class>."
+        f"minigrid:<id>, spiel:<game>, {', '.join(ENVIRONMENTS)}, or your own as <package>.<module>:<class>."
     )

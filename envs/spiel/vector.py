@@ -1,0 +1,148 @@
+"""Games of OpenSpiel for gymnasium: N games that are played side by side, every player by the same agent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyspiel
+from gymnasium.spaces import Discrete
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from kaimesh.contract.errors import AgentError, ConfigError
+from kaimesh.envs import interface
+from kaimesh.envs.players import REWARDS, TO_PLAY
+from kaimesh.envs.spiel import boards
+from kaimesh.envs.spiel.game import PREFIX, load
+from kaimesh.envs.spiel.seen import Seen
+from kaimesh.envs.spiel.symmetries import symmetry_of
+
+RENDER_MODES = ("ansi", "rgb_array")
+
+
+class Spiel(VectorEnv):
+    """`num_envs` games of `game`, a name of OpenSpiel's, with parameters of its own (envs/spiel/game).
+
+    Observations: envs/spiel/seen. Every info has "legal_act", bool `[N, A]`, and with P > 1 players "to_play", int8
+    `[N]`, and "rewards", float32 `[N, P]` (envs/players); after the last move `to_play` is who made it. Games always
+    begin with the same position; a seed changes nothing. max_episode_steps: a game is truncated there, 0 never.
+    render_mode: "ansi", OpenSpiel's own text; "rgb_array", a picture (envs/spiel/picture).
+
+    Raises ConfigError: as `load`, or a render mode that there is not; AgentError in `step`: a move that is not allowed.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012 - gymnasium's own form
+        "render_modes": list(RENDER_MODES),
+        "render_fps": 2,
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+        interface.LEGAL_ACTIONS: True,
+    }
+
+    def __init__(
+        self, game: str, num_envs: int = 1, *, max_episode_steps: int = 0, render_mode: str | None = None, **conf: Any
+    ) -> None:
+        if render_mode not in (None, *RENDER_MODES):
+            raise ConfigError(
+                f"{PREFIX}{game}: render_mode = {render_mode!r} must be one of {', '.join(RENDER_MODES)} or be left "
+                "out; it draws in no other way. Correct it."
+            )
+        self.game = load(game, conf)
+        self.num_envs, self.render_mode, self._limit = num_envs, render_mode, max_episode_steps
+        self.seen = Seen(self.game)
+        self.players = self.seen.players
+        self.board = boards.board_of(self.game)
+        self.metadata = {**type(self).metadata, interface.PLAYERS: self.players}
+        if self.board is not None:
+            self.metadata |= boards.PARTS
+        self.metadata[interface.SYMMETRY] = symmetry_of(self.game)
+        self.single_observation_space = self.seen.space
+        self.single_action_space = Discrete(self.game.num_distinct_actions())
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._by_move = self.game.get_type().reward_model == pyspiel.GameType.RewardModel.REWARDS
+        self._first = self.game.new_initial_state()
+        self._states: list[Any] = [self._first.clone() for _ in range(num_envs)]
+        self._tensors = np.zeros((num_envs, self.seen.size), np.float32)
+        self._legal = np.zeros((num_envs, self.game.num_distinct_actions()), bool)  # [N, A]
+        self._to_play = np.zeros(num_envs, np.int8)  # [N]
+        self._steps = np.zeros(num_envs, np.int64)  # [N]
+        self._over = np.zeros(num_envs, bool)  # [N]: the next step begins another game
+
+    def position(self, slot: int) -> pyspiel.State:
+        """Where the game in `slot` stands, for opponents that search. It is the game's own: play on in a clone()."""
+        return self._states[slot]
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """A new game everywhere."""
+        super().reset(seed=seed, options=options)
+        for i in range(self.num_envs):
+            self._begin(i)
+        self._over = np.zeros(self.num_envs, bool)
+        return self._observations(), self._infos()
+
+    def step(self, actions: np.ndarray) -> interface.Stepped:
+        """A move in every game; where one is over, another one begins, with rewards 0."""
+        rewards = np.zeros((self.num_envs, self.players), np.float32)
+        terminated, before = np.zeros(self.num_envs, bool), self._to_play.copy()
+        for i, action in enumerate(np.asarray(actions).tolist()):
+            if self._over[i]:
+                self._begin(i)
+                continue
+            state = self._states[i]
+            if not (0 <= action < self._legal.shape[1] and self._legal[i, action]):
+                raise self._forbidden(i, action)
+            state.apply_action(action)
+            self._steps[i] += 1
+            terminated[i] = state.is_terminal()
+            if terminated[i] or self._by_move:
+                rewards[i] = state.rewards()
+            self._look(i)
+        truncated = (self._steps >= self._limit) & ~terminated if self._limit else np.zeros_like(terminated)
+        self._over = terminated | truncated
+        own = rewards[np.arange(self.num_envs), before]
+        return self._observations(), own, terminated, truncated, self._infos(rewards)
+
+    def render(self) -> tuple[Any, ...] | None:
+        """The text or the picture of each game, uint8 `[H, W, 3]`; None without a render mode."""
+        if self.render_mode is None:
+            return None
+        if self.render_mode == "ansi":
+            return tuple(map(str, self._states))
+        from kaimesh.envs.spiel import picture  # the library that draws is loaded where something is drawn
+
+        return tuple(picture.picture(state, self.board, self.seen) for state in self._states)
+
+    def _begin(self, i: int) -> None:
+        self._states[i] = self._first.clone()
+        self._steps[i] = 0
+        self._look(i)
+
+    def _look(self, i: int) -> None:
+        """Takes what there is to be seen in slot `i`."""
+        state = self._states[i]
+        self._tensors[i] = self.seen.tensor(state)
+        self._legal[i] = False
+        if not state.is_terminal():
+            self._legal[i, state.legal_actions()] = True
+            self._to_play[i] = state.current_player()
+
+    def _observations(self) -> np.ndarray:
+        return self.seen.of(self._tensors, self._to_play)
+
+    def _infos(self, rewards: np.ndarray | None = None) -> dict[str, Any]:
+        infos: dict[str, Any] = {"legal_act": self._legal.copy()}
+        if self.players > 1:
+            infos[TO_PLAY] = self._to_play.copy()
+            if rewards is not None:
+                infos[REWARDS] = rewards
+        return infos
+
+    def _forbidden(self, i: int, action: Any) -> AgentError:
+        allowed = np.flatnonzero(self._legal[i]).tolist()
+        return AgentError(
+            f"{PREFIX}{self.game.get_type().short_name}: the agent played {action!r} in slot {i}, which is not allowed "
+            f"there; so are {str(allowed)[:80]}. It was not played. Choose among info['legal_act']."
+        )
