@@ -13,7 +13,6 @@ What is wrong is told by an EnvContractError in words, as by envs/returned. Shap
 
 from __future__ import annotations
 
-import math
 import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,6 +24,8 @@ from kaimesh.envs.interface import PLAYERS
 from kaimesh.envs.returned import NOT_FINITE, Wrong
 
 TO_PLAY, REWARDS = "to_play", "rewards"
+_WHOLE, _ANY = "biu", "biuf"  # kinds of dtypes
+_NEAR = 1e-5  # of two rewards that are the same in other dtypes
 
 
 def mover_of(info: Mapping[str, Any], players: int) -> int:
@@ -53,17 +54,17 @@ def rewards_of(info: Mapping[str, Any], players: int, reward: float, mover: int)
 
 
 def _mover(value: Any, players: int) -> int:
-    whole = isinstance(value, int | np.integer) or (isinstance(value, np.ndarray) and not value.shape)
-    if not whole or isinstance(value, bool) or np.asarray(value).dtype.kind not in "iu" or not 0 <= value < players:
+    number = _numbers(value, _WHOLE)
+    if number is None or number.shape or not 0 <= number < players:
         raise EnvContractError(
             f"info[{TO_PLAY!r}] is {reprlib.repr(value)}; whose move it is, is not known. Return the number of the "
             f"player who moves next, an int 0..{players - 1}; at an episode's end any of them."
         )
-    return int(value)
+    return int(number)
 
 
 def _rewards(value: Any, players: int) -> np.ndarray:
-    numbers = _numbers(value, "iuf")
+    numbers = _numbers(value, _ANY)
     with np.errstate(over="ignore"):  # it is told below
         rewards = np.empty(0) if numbers is None else numbers.astype(np.float32)
     if rewards.shape != (players,):
@@ -78,7 +79,7 @@ def _rewards(value: Any, players: int) -> np.ndarray:
 
 def _check_own(rewards: np.ndarray, reward: float, mover: int) -> None:
     own = float(rewards[mover])
-    if not math.isclose(own, reward, rel_tol=1e-5, abs_tol=1e-6):
+    if not abs(own - reward) <= _NEAR + _NEAR * abs(reward):
         raise EnvContractError(
             f"a reward is {reward}, but info[{REWARDS!r}] has {own} for player {mover}, who moved; one of them is "
             "another player's. Return the reward of the player who moved, not of the one who moves next."
@@ -94,6 +95,7 @@ class Table:
     def __init__(self, count: int, players: int) -> None:
         self.players = players
         self.to_play, self.rewards = np.zeros(count, np.int8), np.zeros((count, players), np.float32)
+        self._slots = np.arange(count)
         self._before = self.to_play  # int8 [N]: who made the newest step
         self._over = np.zeros(count, bool)  # [N]: the next step is a reset
 
@@ -120,7 +122,7 @@ class Table:
 
     def _read_movers(self, infos: Mapping[str, Any]) -> Wrong:
         count, told = len(self.to_play), _told(infos, TO_PLAY)
-        column = _numbers(told, "iu")
+        column = _numbers(told, _WHOLE)
         if column is not None and column.shape == (count,) and column.min() >= 0 and column.max() < self.players:
             self.to_play = column.astype(np.int8)
             return {}
@@ -134,11 +136,13 @@ class Table:
 
     def _read_rewards(self, infos: Mapping[str, Any], rewards: np.ndarray, resetting: np.ndarray) -> Wrong:
         movers, count, told = self._before, len(rewards), _told(infos, REWARDS, resetting)
-        column = _numbers(told, "iuf")
+        column = _numbers(told, _ANY)
         if column is not None and column.shape == (count, self.players):
-            earned = np.where(resetting[:, None], 0, column).astype(np.float32)
-            own = earned[np.arange(count), movers]
-            if np.isfinite(earned).all() and np.allclose(own, np.where(resetting, 0, rewards), 1e-5, 1e-6):
+            with np.errstate(over="ignore"):  # it is told below
+                earned = np.where(resetting[:, None], np.float32(0), column.astype(np.float32))
+            own, reward = earned[self._slots, movers], np.where(resetting, np.float32(0), rewards)
+            near = np.abs(own - reward) <= _NEAR + _NEAR * np.abs(reward)  # not so of NaN and infinity
+            if near.all() and np.isfinite(earned).all():
                 self.rewards = earned
                 return {}
         self.rewards, wrong = np.zeros_like(self.rewards), {}

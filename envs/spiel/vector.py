@@ -65,9 +65,11 @@ class Spiel(VectorEnv):
         self._states: list[Any] = [self._first.clone() for _ in range(num_envs)]
         self._tensors = np.zeros((num_envs, self.seen.size), np.float32)
         self._legal = np.zeros((num_envs, self.game.num_distinct_actions()), bool)  # [N, A]
-        self._to_play = np.zeros(num_envs, np.int8)  # [N]
-        self._steps = np.zeros(num_envs, np.int64)  # [N]
-        self._over = np.zeros(num_envs, bool)  # [N]: the next step begins another game
+        # By slot, which Python reads sooner one by one than an array: views of the rows above, and lists.
+        self._tensor_rows, self._legal_rows = list(self._tensors), list(self._legal)
+        self._allowed: list[list[int]] = [[]] * num_envs
+        self._to_play, self._steps = [0] * num_envs, [0] * num_envs
+        self._over = [False] * num_envs  # the next step begins another game
 
     def position(self, slot: int) -> pyspiel.State:
         """Where the game in `slot` stands, for opponents that search. It is the game's own: play on in a clone()."""
@@ -80,29 +82,32 @@ class Spiel(VectorEnv):
         super().reset(seed=seed, options=options)
         for i in range(self.num_envs):
             self._begin(i)
-        self._over = np.zeros(self.num_envs, bool)
+        self._over = [False] * self.num_envs
         return self._observations(), self._infos()
 
     def step(self, actions: np.ndarray) -> interface.Stepped:
         """A move in every game; where one is over, another one begins, with rewards 0."""
         rewards = np.zeros((self.num_envs, self.players), np.float32)
-        terminated, before = np.zeros(self.num_envs, bool), self._to_play.copy()
+        terminated, movers, over = np.zeros(self.num_envs, bool), self._to_play.copy(), self._over
         for i, action in enumerate(np.asarray(actions).tolist()):
-            if self._over[i]:
+            if over[i]:
                 self._begin(i)
                 continue
-            state = self._states[i]
-            if not (0 <= action < self._legal.shape[1] and self._legal[i, action]):
+            if action not in self._allowed[i]:
                 raise self._forbidden(i, action)
+            state = self._states[i]
             state.apply_action(action)
             self._steps[i] += 1
-            terminated[i] = state.is_terminal()
-            if terminated[i] or self._by_move:
-                rewards[i] = state.rewards()
             self._look(i)
-        truncated = (self._steps >= self._limit) & ~terminated if self._limit else np.zeros_like(terminated)
-        self._over = terminated | truncated
-        own = rewards[np.arange(self.num_envs), before]
+            if state.is_terminal():
+                terminated[i], rewards[i] = True, state.rewards()
+            elif self._by_move:
+                rewards[i] = state.rewards()
+        truncated = np.zeros_like(terminated)
+        if self._limit:
+            truncated = (np.array(self._steps) >= self._limit) & ~terminated
+        self._over = (terminated | truncated).tolist()
+        own = rewards[np.arange(self.num_envs), movers]
         return self._observations(), own, terminated, truncated, self._infos(rewards)
 
     def render(self) -> tuple[Any, ...] | None:
@@ -122,27 +127,27 @@ class Spiel(VectorEnv):
 
     def _look(self, i: int) -> None:
         """Takes what there is to be seen in slot `i`."""
-        state = self._states[i]
-        self._tensors[i] = self.seen.tensor(state)
-        self._legal[i] = False
-        if not state.is_terminal():
-            self._legal[i, state.legal_actions()] = True
+        state, legal = self._states[i], self._legal_rows[i]
+        np.copyto(self._tensor_rows[i], self.seen.tensor(state))
+        legal.fill(False)
+        self._allowed[i] = allowed = [] if state.is_terminal() else state.legal_actions()
+        if allowed:
+            legal[allowed] = True
             self._to_play[i] = state.current_player()
 
     def _observations(self) -> np.ndarray:
-        return self.seen.of(self._tensors, self._to_play)
+        return self.seen.of(self._tensors, np.array(self._to_play, np.int8))
 
     def _infos(self, rewards: np.ndarray | None = None) -> dict[str, Any]:
         infos: dict[str, Any] = {"legal_act": self._legal.copy()}
         if self.players > 1:
-            infos[TO_PLAY] = self._to_play.copy()
+            infos[TO_PLAY] = np.array(self._to_play, np.int8)
             if rewards is not None:
                 infos[REWARDS] = rewards
         return infos
 
     def _forbidden(self, i: int, action: Any) -> AgentError:
-        allowed = np.flatnonzero(self._legal[i]).tolist()
         return AgentError(
             f"{PREFIX}{self.game.get_type().short_name}: the agent played {action!r} in slot {i}, which is not allowed "
-            f"there; so are {str(allowed)[:80]}. It was not played. Choose among info['legal_act']."
+            f"there; so are {str(self._allowed[i])[:80]}. It was not played. Choose among info['legal_act']."
         )

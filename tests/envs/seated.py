@@ -17,7 +17,6 @@ BAD_MOVERS: dict[str, Any] = {
     "half": 0.5,
     "text": "first",
     "several": [0, 1],
-    "bool": True,
     "nan": float("nan"),
 }
 BAD_REWARDS: dict[str, Any] = {

@@ -74,7 +74,7 @@ def test_one_player_has_neither() -> None:
     "wrong", [*({"mover": bad} for bad in BAD_MOVERS.values()), *({"rewards": bad} for bad in BAD_REWARDS.values())]
 )
 def test_what_is_wrong_is_told_in_words(app: str, wrong: dict[str, Any]) -> None:
-    if app == TOGETHER and next(iter(wrong.values())) in (True, 0.5, "first", [0, 1], ["a", "b", "c"], [1.0, 2.0], 1.0):
+    if app == TOGETHER and next(iter(wrong.values())) in (0.5, "first", [0, 1], ["a", "b", "c"], [1.0, 2.0], 1.0):
         pytest.skip("gymnasium cannot collect it, or makes a whole number of it")
     env = envs.make_vector(app, 2, env_conf={**wrong, "at": 3}, seed=1)
     env.reset()
@@ -170,7 +170,7 @@ ANYTHING = st.one_of(
 
 @given(ANYTHING, st.integers(2, 6))
 def test_a_mover_is_a_player_or_refused(value: Any, players: int) -> None:
-    fine = type(value) is int and 0 <= value < players
+    fine = isinstance(value, int) and 0 <= value < players
     try:
         assert mover_of({"to_play": value}, players) == value
         assert fine
@@ -180,7 +180,8 @@ def test_a_mover_is_a_player_or_refused(value: Any, players: int) -> None:
 
 @given(ANYTHING, st.integers(2, 4), st.integers(0, 1))
 def test_rewards_are_finite_numbers_for_all_or_refused(value: Any, players: int, mover: int) -> None:
-    fine = isinstance(value, list) and len(value) == players and np.isfinite(np.float32(value)).all()
+    with np.errstate(over="ignore"):
+        fine = isinstance(value, list) and len(value) == players and np.isfinite(np.float32(value)).all()
     try:
         reward = float(value[mover]) if fine else 0.0
         np.testing.assert_array_equal(rewards_of({"rewards": value}, players, reward, mover), np.float32(value))
@@ -212,7 +213,8 @@ def test_a_batch_is_judged_slot_by_slot(told: tuple[int, list[tuple[Any, Any]]],
     resetting = np.array(data.draw(st.lists(st.booleans(), min_size=count, max_size=count)))
     table.step({"to_play": first, "rewards": np.zeros((count, players))}, np.zeros(count), resetting)
     good = [isinstance(row, list) and len(row) == players for _, row in rows]
-    rewards = np.float32([row[mover] if ok else 0 for (_, row), mover, ok in zip(rows, first, good, strict=True)])
+    with np.errstate(over="ignore"):
+        rewards = np.float32([row[mover] if ok else 0 for (_, row), mover, ok in zip(rows, first, good, strict=True)])
     rewards[resetting] = 0
     infos = {"to_play": [mover for mover, _ in rows], "rewards": [row for _, row in rows]}
     wrong = table.step(infos, rewards, np.zeros(count, bool))
