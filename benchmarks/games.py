@@ -4,8 +4,8 @@
     .venv/bin/python -m benchmarks.games --app spiel:hex --set board_size=7
 
 Moves are drawn among those that are allowed, in both cases in the same way. `mesh` is what an aisrv steps, with
-observations, allowed moves, who moves next and the rewards of all, checked; `rules alone` is OpenSpiel's rules in a loop
-of Python that looks at nothing but the allowed moves. Prints JSON.
+observations, allowed moves, who moves next and the rewards of all, checked; `rules alone` is OpenSpiel's rules in a
+loop of Python that looks at nothing but the allowed moves. Prints JSON.
 """
 
 from __future__ import annotations

@@ -140,8 +140,8 @@ class Table:
         if column is not None and column.shape == (count, self.players):
             with np.errstate(over="ignore"):  # it is told below
                 earned = np.where(resetting[:, None], np.float32(0), column.astype(np.float32))
-            own, reward = earned[self._slots, movers], np.where(resetting, np.float32(0), rewards)
-            near = np.abs(own - reward) <= _NEAR + _NEAR * np.abs(reward)  # not so of NaN and infinity
+            own, said = earned[self._slots, movers], np.where(resetting, np.float32(0), rewards)
+            near = np.abs(own - said) <= _NEAR + _NEAR * np.abs(said)  # not so of NaN and infinity
             if near.all() and np.isfinite(earned).all():
                 self.rewards = earned
                 return {}

@@ -21,8 +21,8 @@ class App(BaseModel):
     app: Text = Field(
         "gym:CartPole-v1",
         description=(
-            "The environment: `gym:<id>`, `ale:<game>`, `procgen:<game>`, `minigrid:<id>`, a short name such as "
-            "`catch` (all of them are in envs/registry.py), or your own as `<module>:<name>`."
+            "The environment: `gym:<id>`, `ale:<game>`, `procgen:<game>`, `minigrid:<id>`, `spiel:<game>`, a short "
+            "name such as `catch` (all of them are in envs/registry.py), or your own as `<module>:<name>`."
         ),
     )
     algo: Text = Field("ppo", description="The algorithm: a table of algo_conf.")

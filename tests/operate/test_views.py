@@ -25,7 +25,7 @@ from kaimesh.operate.local.supervisord import Literal, as_it_stands
 from kaimesh.operate.view import overview, progress
 from kaimesh.operate.view.overview import Overview, look
 from kaimesh.operate.view.row import Row, sentence
-from kaimesh.operate.view.totals import Totals, last_returns, mean, shown, totals
+from kaimesh.operate.view.totals import Totals, curves, last_returns, mean, shown, totals
 from kaimesh.process.documents import write_json
 from kaimesh.process.run_dir import RunDir
 
@@ -85,6 +85,17 @@ def test_the_mean_return_is_over_the_last_hundred_of_all_processes() -> None:
     assert mean(last_returns([early], NOW)) == 0.0
     assert mean(last_returns([early, late], NOW)) == pytest.approx(75 / 100, abs=0.011)
     assert mean(last_returns([], NOW)) is None
+
+
+def test_curves_are_the_learner_s_and_the_mean_return_of_each_seat() -> None:
+    aisrv = {"gauges": {"return_seat_0": 1.0, "return_seat_1": -1.0, "other": 3.0}}
+    another = {"gauges": {"return_seat_0": 0.0, "return_seat_1": None}}
+    learner = {"gauges": {"learn/loss": 0.5}}
+    assert curves([aisrv, another, learner, {}]) == {
+        "learn/loss": 0.5,
+        "return_seat_0": 0.5,
+        "return_seat_1": -1.0,
+    }
 
 
 def test_sentences() -> None:
