@@ -89,7 +89,9 @@ class Replay:
             unit_actions=recording.unit_actions,
         )
         self.score, self.steps, self.over = 0.0, 0, False
+        self.movers: list[int] = []  # who made each step
         try:
+            self._check_seat()
             self._check_actions()
         except ConfigError:
             self.env.close()
@@ -99,8 +101,10 @@ class Replay:
         self.env.reset(seed=self.recording.seed)
         yield 0
         for action in self.recording.actions:
+            self.movers.append(0 if self.env.to_play is None else int(self.env.to_play[0]))
             _, _, terminated, truncated, _ = self.env.step(action[None])
-            self.score += float(self.env.true_rewards[0])
+            shared = self.env.player_rewards
+            self.score += float(self.env.true_rewards[0] if shared is None else shared[0, self.recording.seat])
             self.steps += 1
             self.over = bool(terminated[0] or truncated[0])
             yield self.steps
@@ -124,6 +128,14 @@ class Replay:
     def close(self) -> None:
         """Closes the environment."""
         self.env.close()
+
+    def _check_seat(self) -> None:
+        if self.recording.seat >= self.env.spaces.players:
+            raise ConfigError(
+                f"the recording's seat = {self.recording.seat}; {self.recording.app} has {self.env.spaces.players} "
+                "players. It was recorded in another environment or version of it, so it cannot be played again here. "
+                "Install that version, or record anew."
+            )
 
     def _check_actions(self) -> None:
         actions, spaces = self.recording.actions, self.env.spaces

@@ -112,7 +112,7 @@ class VectorisedPlay:
     """Plays an episode in a vector environment of one slot.
 
     env: an envs.MeshEnv, which the agent's features may wrap. state: the agent's recurrent state of one slot.
-    constants: columns `[1, ...]` that each observation has besides.
+    constants: columns `[1, ...]` that each observation has besides. returns: what each player has got so far, `[P]`.
     """
 
     def __init__(
@@ -123,38 +123,69 @@ class VectorisedPlay:
         state: RecurrentState,
         constants: Mapping[str, np.ndarray] = MappingProxyType({}),
     ) -> None:
-        self._env, self._seed, self._report, self._constants = env, seed, report, constants
-        self._actions: list[np.ndarray] = []
-        self._score = 0.0
+        self.env, self._seed, self._report, self._constants = env, seed, report, constants
         self._state = state
-        self._observation, _ = env.reset(seed=seed)
+        self.restart(seed)
+
+    def restart(self, seed: int) -> None:
+        """Another episode; for agents without a recurrent state."""
+        self._seed, self._score = seed, 0.0
+        self._actions: list[np.ndarray] = []
+        self.returns = np.zeros(self.spaces.players)
+        self._observation, _ = self.env.reset(seed=seed)
 
     @property
     def spaces(self) -> Spaces:
         """The environment's."""
-        return self._env.spaces
+        return self.env.spaces
+
+    @property
+    def to_play(self) -> int:
+        """Who is to move, 0..P - 1."""
+        return 0 if self.env.to_play is None else int(self.env.to_play[0])
+
+    @property
+    def length(self) -> int:
+        """Steps so far."""
+        return len(self._actions)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the agent has a recurrent state."""
+        return bool(self._state.columns)
 
     def row(self) -> dict[str, np.ndarray]:
         """The columns of one observation, each with a leading axis of 1."""
-        legal = {} if self._env.legal_actions is None else {"legal_act": self._env.legal_actions}
-        return {"obs": self._observation, **legal, **self._state.columns, **self._constants}
+        legal = {} if self.env.legal_actions is None else {"legal_act": self.env.legal_actions}
+        mover = {} if self.env.to_play is None else {"to_play": self.env.to_play}
+        return {"obs": self._observation, **legal, **mover, **self._state.columns, **self._constants}
+
+    def legal(self) -> np.ndarray:
+        """The numbers of the actions that are allowed now, int64."""
+        allowed = self.env.legal_actions
+        return np.arange(self.spaces.action_size) if allowed is None else np.flatnonzero(allowed[0])
 
     def step(self, act: Batch) -> bool:
         """See Play. act: the agent's answer, one row."""
         action = self._state.take(act).columns["action"][0].copy()  # a number, or [A]
         self._state.advance(np.zeros(1, bool))
+        return self.follow(action)
+
+    def follow(self, action: np.ndarray) -> bool:
+        """A step with an action that need not be the agent's, a number or `[A]`; returns whether the episode is over."""
         self._actions.append(action)
-        self._observation, _, terminated, truncated, _ = self._env.step(action[None])
-        self._score += float(self._env.true_rewards[0])
+        self._observation, _, terminated, truncated, _ = self.env.step(action[None])
+        self._score += float(self.env.true_rewards[0])
+        self.returns += self.env.true_rewards if self.env.player_rewards is None else self.env.player_rewards[0]
         return bool(terminated[0] or truncated[0])
 
     def episode(self) -> Episode:
         """See Play."""
-        return Episode(self._seed, self._score, _recorded(self._actions), self._report(self._env))
+        return Episode(self._seed, self._score, _recorded(self._actions), self._report(self.env))
 
     def close(self) -> None:
         """See Play."""
-        self._env.close()
+        self.env.close()
 
 
 class Vectorised:

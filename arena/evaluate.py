@@ -17,12 +17,24 @@ from pathlib import Path
 from typing import Any
 
 from kaimesh import ROOT, envs
-from kaimesh.arena import Episode, find_model, modes, options
+from kaimesh.arena import (
+    Episode,
+    Model,
+    certificate,
+    contest,
+    find_model,
+    modes,
+    opponents,
+    options,
+    outputs,
+    standings,
+)
 from kaimesh.arena.again import check_drawing
+from kaimesh.arena.arguments import MOST_STEPS, Arguments
 from kaimesh.arena.episodes import play
 from kaimesh.arena.figures import statistics, words
 from kaimesh.arena.players import RANDOM, Contestant, chance, trained
-from kaimesh.arena.progress import follow
+from kaimesh.arena.progress import follow, teller
 from kaimesh.arena.recording import Recording
 from kaimesh.arena.scene import Scene
 from kaimesh.config import App, Config, caller, load, trust
@@ -30,18 +42,12 @@ from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.packages import find_own_code
 from kaimesh.config.reading import parse, read
 from kaimesh.contract.agent import called_exit
-from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_OK, ConfigError, MeshError
+from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_CRASH, EXIT_OK, ConfigError, MeshError
 from kaimesh.contract.json_text import json_text
 from kaimesh.contract.seeds import evaluation_seeds
-from kaimesh.contract.untrusted import path_name
 from kaimesh.process.guarded import guarded
 from kaimesh.process.life import set_threads
 from kaimesh.process.run_dir import RunDir, runs_dir
-
-PICTURES = (".png", ".svg", ".pdf")
-FILMS = (".gif", ".mp4", ".html")
-MOST_STEPS = 30_000  # of an episode, by default: a whole game of Atari has 27,000
-SEED = 1_000_003
 
 
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -50,17 +56,16 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     `failed` in it: the files that could not be written, in words. Raises ConfigError, AgentError, and what the
     environment raises.
     """
-    _check_files(arguments)
+    outputs.check(arguments)
     run = _run(arguments)
     config = _configuration(arguments, run)
     scene = Scene(config.app, _changes(arguments, config.app.app))
+    _check_players(arguments, scene)
+    opponent = opponents.read(arguments.opponent or opponents.DEFAULT)
     who = _contestant(arguments, run, config, scene)
     if arguments.render:
         check_drawing(scene.app, scene.env_conf, scene.limit, page=arguments.render.lower().endswith(".html"))
-    start = time.perf_counter()
     most = max(MOST_STEPS, scene.limit) if arguments.max_steps is None else arguments.max_steps
-    episodes = _played(who, arguments.sample, evaluation_seeds(arguments.seed, arguments.episodes), most)
-    seconds = time.perf_counter() - start
     result: dict[str, Any] = {
         "app": scene.app,
         "env_conf": scene.env_conf,
@@ -71,14 +76,48 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         "actions": RANDOM if who.model == RANDOM else modes.mode(arguments.sample),
         "seed": arguments.seed,
         "max_steps": most,
+    }
+    if scene.players > 1:
+
+        def trained_as(model: str) -> Contestant:
+            return trained(config, scene, _model(run, model, "--opponent model:"))
+
+        if arguments.certificate:
+            return result | contest.certified(arguments, scene, who, teller())
+        return result | contest.match(arguments, scene, who, opponent, trained_as, most)
+    start = time.perf_counter()
+    episodes = _played(who, arguments.sample, evaluation_seeds(arguments.seed, arguments.episodes), most)
+    result |= {
         "cut": [episode.seed for episode in episodes if episode.cut],
-        "seconds": round(seconds, 3),
+        "seconds": round(time.perf_counter() - start, 3),
         **statistics(episodes, scene.threshold()),
         "each": [_one(episode) for episode in episodes],
     }
     result["compared"] = _compared(who, arguments, episodes, modes.bound(episodes, most), scene.notes)
-    result["failed"] = _write_files(arguments, scene, who, episodes, result)
+    recordings = {f"model-{who.model}_seed-{one.seed}": _recording(scene, who, one) for one in episodes}
+    title = f"{scene.app}, {who.name}: {len(episodes)} episodes"
+    result["failed"] = outputs.write(arguments, recordings, episodes, title, result)
     return result
+
+
+def _check_players(arguments: argparse.Namespace, scene: Scene) -> None:
+    """Raises ConfigError: an option is for games of several players, or names a seat that there is not."""
+    for option in ("opponent", "certificate", "exact", "seat", "random_plies"):
+        if scene.players < 2 and getattr(arguments, option) not in (None, False, 0):
+            raise ConfigError(
+                f"--{option.replace('_', '-')}: {scene.app} has one player, so there is nobody to play against, and "
+                "nothing was played. Leave it out, or name a game of several players with --app."
+            )
+    if arguments.seat is not None and not 0 <= arguments.seat < scene.players:
+        raise ConfigError(
+            f"--seat {arguments.seat}: {scene.app} has the seats 0..{scene.players - 1}, so nothing was played. Name "
+            "one of these."
+        )
+
+
+def _recording(scene: Scene, who: Contestant, one: Episode) -> Recording:
+    unit = who.unit_actions and one.actions.ndim == 2
+    return Recording(scene.app, scene.env_conf, scene.limit, one.seed, one.actions, one.score, who.name, unit)
 
 
 def _one(episode: Episode) -> dict[str, Any]:
@@ -119,12 +158,16 @@ def _compared(
 
 
 def _contestant(arguments: argparse.Namespace, run: RunDir | None, config: Config, scene: Scene) -> Contestant:
-    wanted = arguments.model
-    if wanted == RANDOM:
+    if arguments.model == RANDOM:
         return chance(scene)
+    return trained(config, scene, _model(run, arguments.model, "--model "))
+
+
+def _model(run: RunDir | None, wanted: str, option: str) -> Model:
+    """The model that the user calls `wanted`. option: how it was said, for errors."""
     if wanted != "latest" and not wanted.isdecimal():
         wanted = str(caller.typed(wanted))
-    return trained(config, scene, find_model(run, wanted))
+    return find_model(run, wanted, option)
 
 
 def _configuration(arguments: argparse.Namespace, run: RunDir | None) -> Config:
@@ -153,59 +196,6 @@ def _check_origin(conf: Path, typed: bool, app: str | None) -> None:
     if isinstance(named, str) and isinstance(arguments, dict):
         unfamiliar += envs.unfamiliar(App.model_fields["app"].default if app else named, arguments)
     trust.check(f"the configuration {conf}", unfamiliar)
-
-
-def _check_files(arguments: argparse.Namespace) -> None:
-    """Raises ConfigError, before anything is played: --plot or --render names a file of an unknown format."""
-    for option, name, known in (("--plot", arguments.plot, PICTURES), ("--render", arguments.render, FILMS)):
-        if name and Path(name).suffix.lower() not in known:
-            raise ConfigError(
-                f"{option} {name} must end in {', '.join(known)}, which says what is written; nothing was played"
-            )
-
-
-def _recording(scene: Scene, who: Contestant, one: Episode) -> Recording:
-    unit = who.unit_actions and one.actions.ndim == 2
-    return Recording(scene.app, scene.env_conf, scene.limit, one.seed, one.actions, one.score, who.name, unit)
-
-
-def _write_files(
-    arguments: argparse.Namespace, scene: Scene, who: Contestant, episodes: Sequence[Episode], result: dict[str, Any]
-) -> list[str]:
-    """Writes the files of --record, --plot and --render, and adds their names to `result`; returns what failed."""
-    recordings = [_recording(scene, who, episode) for episode in episodes]
-
-    def record() -> None:
-        app = path_name(scene.app)
-        for recording, one in zip(recordings, result["each"], strict=True):
-            name = Path(arguments.record, f"{app}_model-{who.model}_seed-{recording.seed}.json")
-            recording.save(caller.typed(name))
-            one["file"] = str(name)
-
-    def plot() -> None:
-        from kaimesh.arena.picture import draw
-
-        draw(episodes, f"{scene.app}, {who.name}: {len(episodes)} episodes", caller.typed(arguments.plot))
-        result["plot"] = arguments.plot
-
-    def render() -> None:
-        from kaimesh.arena.replay import replay
-
-        shown = replay(recordings[0], caller.typed(arguments.render))
-        result.update(render=arguments.render, render_return=shown["score"], render_length=shown["steps"])
-        if shown["difference"]:
-            scene.notes.append(f"{arguments.render}: {shown['difference']}; this environment does not repeat itself")
-
-    failed = []
-    for wanted, write in ((arguments.record, record), (arguments.plot, plot), (arguments.render, render)):
-        try:
-            if wanted:
-                write()
-        except OSError as error:
-            failed.append(f"{error.filename} cannot be written: {error.strerror}. Name another file.")
-        except MeshError as error:
-            failed.append(str(error))
-    return failed
 
 
 def _changes(arguments: argparse.Namespace, app: str) -> dict[str, Any]:
@@ -238,70 +228,10 @@ def _run(arguments: argparse.Namespace) -> RunDir | None:
         return None
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="evaluate", description="Plays episodes with a trained model.", add_help=False
-    )
-    parser.add_argument("-h", "--help", action="store_true", help="show this, and the options of --app")
-    parser.add_argument("--episodes", type=int, default=20, help="how many (default: %(default)s)")
-    parser.add_argument(
-        "--model",
-        default="latest",
-        help=f"latest, an id, a folder, a model file, or {RANDOM}: any legal actions (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--sample", action="store_true", help="draw actions as in training, by the agent's predict; else by its exploit"
-    )
-    parser.add_argument(
-        "--compare",
-        type=int,
-        default=modes.EPISODES,
-        metavar="N",
-        help=f"play the first N episodes in the other of these two ways as well, and say so if the return differs "
-        f"much; fewer than {modes.LEAST}: do not (default: %(default)s)",
-    )
-    parser.add_argument("--run", help="the run's directory (default: runs/latest)")
-    parser.add_argument("--app", help="another environment than the run's")
-    parser.add_argument("--conf", help="another configuration than the run's")
-    parser.add_argument(
-        "--env-conf",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="another argument of the environment; may be repeated",
-    )
-    parser.add_argument("--seed", type=int, default=SEED, help="of the first episode (default: %(default)s)")
-    parser.add_argument(
-        "--max-steps",
-        type=int,
-        metavar="N",
-        help=f"cut an episode after so many steps; 0: never (default: max_episode_steps, at least {MOST_STEPS:,})",
-    )
-    parser.add_argument("--record", metavar="DIR", help="write every episode to a file, which tools/replay.sh plays")
-    parser.add_argument("--plot", metavar="OUT.png", help="draw the distributions")
-    parser.add_argument(
-        "--render", metavar="OUT.gif", help="show the first episode: .gif, .mp4, or .html with a time slider"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--trust", action="store_true", help=trust.HELP)
-    return parser
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line of tools/evaluate.sh; returns the exit code."""
-    parser = _parser()
-    arguments, own = parser.parse_known_args(argv)
-    arguments.own = own  # options that the environment itself may have
-    if arguments.episodes < 1:
-        parser.error(f"--episodes {arguments.episodes}: at least one is needed")
-    if arguments.max_steps is not None and arguments.max_steps < 0:
-        parser.error(f"--max-steps {arguments.max_steps}: it must be 1 or more, or 0 for no bound")
-    if arguments.compare < 0:
-        parser.error(f"--compare {arguments.compare}: it must be {modes.LEAST} or more, or 0 for no comparison")
-    if arguments.sample and arguments.model == RANDOM:
-        parser.error(f"--sample says how a model acts, and --model {RANDOM} has none; leave one of them out")
-    if arguments.seed < 0:
-        parser.error(f"--seed {arguments.seed}: it must be 0 or more")
+    parser = Arguments()
+    arguments = parser.read(argv)
     set_threads(os.cpu_count() or 1)
     try:
         if arguments.help:
@@ -317,10 +247,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as error:
         print(f"evaluate: {called_exit('the environment', error)}", file=sys.stderr)
         return EXIT_AGENT
-    print(json_text(result, reasons=True, indent=1) if arguments.json else words(result), flush=True)
+    print(json_text(result, reasons=True, indent=1) if arguments.json else _words(result), flush=True)
     for problem in result["failed"]:
         print(f"evaluate: {problem}", file=sys.stderr)
+    if result.get("certificate", {}).get("losing"):
+        return EXIT_CRASH
     return EXIT_CONFIG if result["failed"] else EXIT_OK
+
+
+def _words(result: dict[str, Any]) -> str:
+    if "certificate" in result:
+        return certificate.words(result)
+    return standings.words(result) if "seats" in result else words(result)
 
 
 if __name__ == "__main__":

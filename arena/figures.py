@@ -65,6 +65,11 @@ def table(rows: Mapping[str, Summary]) -> list[str]:
     """Lines with a column for each number of a summary."""
     cells = [["", *next(iter(rows.values()))]]
     cells += [[name.replace("_", " "), *(f"{value:.4g}" for value in row.values())] for name, row in rows.items()]
+    return aligned(cells)
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines: the first column to the left, the others to the right."""
     wide = [max(map(len, one)) for one in zip(*cells, strict=True)]
     return [
         f"{name:{wide[0]}}" + "".join(f"  {cell:>{width}}" for cell, width in zip(row, wide[1:], strict=True))

@@ -21,10 +21,10 @@ class Model(NamedTuple):
     id: int
 
 
-def find_model(run: RunDir | None, wanted: str) -> Model:
+def find_model(run: RunDir | None, wanted: str, option: str = "--model ") -> Model:
     """The model `wanted`: "latest", an id, a folder of models (the newest in it), or a model file.
 
-    run: where "latest" and ids are looked for. Raises ConfigError: there is no such model.
+    run: where "latest" and ids are looked for. option: how it was asked for, for errors. Raises ConfigError: there is no such model.
     """
     path, shown = Path(wanted), clean(wanted, 200)
     if wanted != "latest" and not wanted.isdecimal():
@@ -33,14 +33,14 @@ def find_model(run: RunDir | None, wanted: str) -> Model:
         if match := _MODEL_FILE.fullmatch(path.name):
             if os.path.isfile(path):
                 return Model(path.parent, int(match[1]))
-            raise ConfigError(f"--model {shown}: there is no such file, so no model was loaded. Check the name.")
+            raise ConfigError(f"{option}{shown}: there is no such file, so no model was loaded. Check the name.")
         raise ConfigError(
-            f"--model {wanted!r:.200} is neither 'latest', nor an id, nor a folder, nor a file model.ckpt-<id>.*, so "
+            f"{option}{wanted!r:.200} is neither 'latest', nor an id, nor a folder, nor a file model.ckpt-<id>.*, so "
             "no model is meant. Name one of these."
         )
     if run is None:
         raise ConfigError(
-            f"--model {shown} is looked for in a run, and none is named, so no model was loaded; give --run, or a "
+            f"{option}{shown} is looked for in a run, and none is named, so no model was loaded; give --run, or a "
             "folder or file as --model"
         )
     if wanted == "latest":
@@ -51,7 +51,7 @@ def find_model(run: RunDir | None, wanted: str) -> Model:
             return Model(folder, int(wanted))
     known = ", ".join(map(str, sorted({i for folder in folders for i in _ids(folder)}))) or "none"
     raise ConfigError(
-        f"--model {shown}: {run.root} has no such model, so none was loaded; it has {known} (older ones were "
+        f"{option}{shown}: {run.root} has no such model, so none was loaded; it has {known} (older ones were "
         "deleted). Name one of these."
     )
 

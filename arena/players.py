@@ -17,6 +17,7 @@ from kaimesh.config import Config
 from kaimesh.contract.agent import user_code
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.recurrence import RecurrentState
+from kaimesh.contract.seeds import EVALUATION_END
 from kaimesh.contract.spaces import Spaces
 from kaimesh.process.agents import make_agent, workflow_of
 from kaimesh.process.logs import configure as configure_logging
@@ -67,12 +68,12 @@ def chance(scene: Scene) -> Contestant:
 
 
 class RandomPlay(VectorisedPlay):
-    """An episode whose actions are drawn by its own seed."""
+    """An episode whose actions are drawn by its own seed. salt: above 0 draws others by the same seed."""
 
-    def __init__(self, env: envs.MeshEnv, seed: int) -> None:
+    def __init__(self, env: envs.MeshEnv, seed: int, salt: int = 0) -> None:
         super().__init__(env, seed, envs.episode_report, RecurrentState(None, 1))
         self._space = _space(env.spaces)
-        self._space.seed(seed)
+        self._space.seed(seed + salt * EVALUATION_END)
 
     def draw(self) -> Batch:
         """An action, as an agent's answer."""
@@ -83,14 +84,14 @@ class RandomPlay(VectorisedPlay):
 
 
 class RandomPlayer:
-    """A Player that plays RandomPlays."""
+    """A Player that plays RandomPlays. salt: theirs; two that meet each other need two of them."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, scene: Scene, salt: int = 0) -> None:
+        self._scene, self._salt = scene, salt
 
     def start(self, seed: int) -> RandomPlay:
         """See Player."""
-        return RandomPlay(self._scene.slot(), seed)
+        return RandomPlay(self._scene.slot(), seed, self._salt)
 
     def act(self, plays: Sequence[RandomPlay]) -> list[Batch]:
         """See Player."""

@@ -6,12 +6,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from kaimesh.arena.episodes import Episode, Watch
+from kaimesh.arena.episodes import Watch
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
+
+Tell = Callable[[str], None]
+_Played = TypeVar("_Played")  # an Episode, or a Result of standings
 
 LINE_S = 10.0  # between two lines
 BAR_S = 0.5  # between two looks at the bar
@@ -46,7 +49,7 @@ class Progress:
         if (now := self._clock()) >= self._due:
             self._tell(running, now)
 
-    def follow(self, played: Iterator[Episode]) -> list[Episode]:
+    def follow(self, played: Iterator[_Played]) -> list[_Played]:
         """All episodes, in the order in which they end."""
         episodes = []
         for episode in played:
@@ -69,7 +72,7 @@ class Progress:
         )
 
 
-def follow(play: Callable[[Watch], Iterator[Episode]], total: int, most_steps: int, what: str = "") -> list[Episode]:
+def follow(play: Callable[[Watch], Iterator[_Played]], total: int, most_steps: int, what: str = "") -> list[_Played]:
     """What `play` yields, with a bar or lines on standard error.
 
     play: takes what watches its steps. what: which episodes these are; "": those that were asked for.
@@ -84,3 +87,15 @@ def follow(play: Callable[[Watch], Iterator[Episode]], total: int, most_steps: i
     with Bar(console=Console(stderr=True), transient=True) as bar:
         progress = Progress(total, most_steps, print, bar, name=what or "playing")
         return progress.follow(play(progress.watch))
+
+
+def teller() -> Tell:
+    """Says lines of progress on standard error, at most one each LINE_S seconds, and none in the first of them."""
+    said = [time.monotonic()]
+
+    def tell(line: str) -> None:
+        if time.monotonic() - said[0] >= LINE_S:
+            said[0] = time.monotonic()
+            print(f"evaluate: {line}", file=sys.stderr, flush=True)
+
+    return tell

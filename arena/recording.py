@@ -30,7 +30,8 @@ class Recording(NamedTuple):
     app, env_conf, max_episode_steps: as `envs.make_vector` takes them. seed: of the only `reset`, 0..2^63 - 1. actions:
     as the agent gave them, int64 `[T]` (discrete) or float32 `[T, A]` (continuous), T >= 1. score: the episode's
     return, in the environment's true rewards. model: whose episode it is, in words for people. unit_actions: whether
-    the actions are in an agent's unit, to be scaled (contract/scaling); a file that does not say so has none.
+    the actions are in an agent's unit, to be scaled (contract/scaling). seat: in a game of several players, whose return
+    `score` is. A file that does not say the last two has False and 0.
     """
 
     app: str
@@ -41,14 +42,16 @@ class Recording(NamedTuple):
     score: float
     model: str
     unit_actions: bool = False
+    seat: int = 0
 
     def save(self, path: Path | str) -> None:
         """Writes the file and the folders above it. Raises ConfigError: a field that `load` would refuse."""
         fields = self._asdict() | {"env_conf": dict(self.env_conf), "actions": _plain(self.actions)}
-        for name in ("max_episode_steps", "seed"):
+        for name in ("max_episode_steps", "seed", "seat"):
             fields[name] = int(fields[name])
-        if not self.unit_actions:
-            del fields["unit_actions"]
+        for name in ("unit_actions", "seat"):
+            if not fields[name]:
+                del fields[name]
         data = {"format": FORMAT, "version": VERSION, **fields, "score": float(self.score)}
         _read(data, path)
         try:
@@ -83,7 +86,7 @@ def _read(data: Any, path: Path | str) -> Recording:
     version = data.get("version")
     if type(version) is not int or version != VERSION:
         _refuse(path, "version", version, f"must be {VERSION}; replay it with the kaimesh that wrote it")
-    data = {"unit_actions": False, **data}
+    data = {"unit_actions": False, "seat": 0, **data}
     names = {"format", "version", *Recording._fields}
     for name in [*data, *names]:
         if name not in data:
@@ -94,7 +97,7 @@ def _read(data: Any, path: Path | str) -> Recording:
         _refuse(path, "app", data["app"], "must be the name of an environment, such as 'gym:CartPole-v1'")
     if not isinstance(data["env_conf"], dict):
         _refuse(path, "env_conf", data["env_conf"], "must be an object of the environment's arguments")
-    for name in ("max_episode_steps", "seed"):
+    for name in ("max_episode_steps", "seed", "seat"):
         if type(data[name]) is not int or not 0 <= data[name] < 2**63:
             _refuse(path, name, data[name], "must be a whole number 0..2^63 - 1")
     score = data["score"]

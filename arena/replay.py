@@ -94,6 +94,8 @@ def _story_page(again: Replay, story: Story, fps: float) -> Page:
 def _frames_page(again: Replay, fps: float, every: int) -> Page:
     length = len(again.recording.actions)
     columns: dict[str, list[Any]] = {"step": [], "score": [], "action": []}
+    if again.env.spaces.players > 1:
+        columns["seat"] = []  # whose action it was
 
     def frames() -> Iterator[np.ndarray]:
         for step in again:
@@ -101,6 +103,8 @@ def _frames_page(again: Replay, fps: float, every: int) -> Page:
                 columns["step"].append(f"{step} / {length}")
                 columns["score"].append(f"{again.score:.6g}")
                 columns["action"].append(_words(again.recording.actions[step - 1]) if step else "")
+                if "seat" in columns:
+                    columns["seat"].append(again.movers[step - 1] if step else "")
                 yield again.picture()
 
     data = frames_data(frames())
@@ -124,6 +128,8 @@ def _page(
         ("seed", str(recording.seed)),
         *((name, json_text(value)) for name, value in recording.env_conf.items()),
     ]
+    if again.env.spaces.players > 1:
+        facts.insert(3, ("score of", f"seat {recording.seat}"))
     if recording.max_episode_steps:
         facts.append(("max_episode_steps", str(recording.max_episode_steps)))
     if difference:

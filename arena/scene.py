@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from kaimesh import envs
@@ -40,10 +41,19 @@ class Scene:
         unit = user.unit_actions
         return envs.facade(self.app, env_conf=self.env_conf, seed=seed, max_episode_steps=self.limit, unit_actions=unit)
 
+    @property
+    def players(self) -> int:
+        """How many players the game has."""
+        return self._declared[0]
+
     def threshold(self) -> float | None:
         """The least return with which an episode counts as a success; None: the environment names none."""
+        return self._declared[1]
+
+    @cached_property
+    def _declared(self) -> tuple[int, float | None]:
         env = envs.make(self.app, env_conf=self.env_conf)
         env.close()
         registered = env.spec.reward_threshold if env.spec else None
-        declared = envs.Offers.of(env.metadata, self.app).success_return
-        return registered if declared is None else declared
+        offers = envs.Offers.of(env.metadata, self.app)
+        return offers.players, registered if offers.success_return is None else offers.success_return

@@ -15,16 +15,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 os.environ.setdefault("BLESSED_QUERY_TIMEOUT_SECONDS", "0.5")  # for terminals that do not answer; read at the import
 
 import blessed
-import numpy as np
 
 from kaimesh import envs
-from kaimesh.arena.face import face_of, wants_text
-from kaimesh.arena.recording import Recording
+from kaimesh.arena.game import Game, Rival
+from kaimesh.arena.scene import Scene
+from kaimesh.arena.standings import Result
 from kaimesh.config import App, caller
 from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.packages import find_own_code
@@ -40,59 +40,6 @@ RESIZED = "RESIZED"
 SPECIAL = ("UP", "DOWN", "LEFT", "RIGHT", "ENTER", "BACKSPACE", "ESCAPE")
 
 
-class Game:
-    """One environment and its episodes, of seeds that count up.
-
-    Raises ConfigError: it cannot be made, or not be played by keys.
-    """
-
-    def __init__(self, app: str, env_conf: dict[str, Any], max_episode_steps: int, seed: int) -> None:
-        self.app, self._conf, self._limit = app, env_conf, max_episode_steps
-        self.env = self._make(None)
-        if wants_text(self.env):
-            self.env.close()
-            self.env = self._make("ansi")
-        self.face = face_of(self.env)
-        self.seed, self.episode = seed - 1, 0
-        self.restart()
-
-    def restart(self) -> None:
-        """The next episode."""
-        self.seed, self.episode = self.seed + 1, self.episode + 1
-        self.observation = self.env.reset(seed=self.seed)[0][0]
-        self.actions: list[int] = []
-        self.score, self.over = 0.0, False
-        self.message = ""
-
-    def press(self, key: str) -> None:
-        """A key of the face's; nothing happens in an episode that is over."""
-        action = None if self.over else self.face.press(key)
-        if action is None:
-            return
-        legal = self.env.legal_actions
-        if legal is not None and not legal[0, action]:
-            self.message = f"action {action} is not allowed now"
-            return
-        observations, _, terminated, truncated, _ = self.env.step(np.array([action]))
-        self.observation = observations[0]
-        self.actions.append(action)
-        self.score += float(self.env.true_rewards[0])
-        self.message = f"reward {self.env.true_rewards[0]:g}" if self.env.true_rewards[0] else ""
-        self.over = bool(terminated[0] or truncated[0])
-        if self.over:
-            self.message = f"The episode is over: score {self.score:g} in {len(self.actions)} steps."
-
-    def recording(self) -> Recording:
-        """The episode so far."""
-        actions = np.array(self.actions, np.int64)
-        return Recording(self.app, self._conf, self._limit, self.seed, actions, self.score, "a person at the keys")
-
-    def _make(self, render_mode: str | None) -> envs.MeshEnv:
-        return envs.make_vector(
-            self.app, 1, env_conf=self._conf, max_episode_steps=self._limit, render_mode=render_mode
-        )
-
-
 class Screen:
     """Draws a game on a terminal. `size` is the terminal's when it was last drawn: columns and lines."""
 
@@ -105,7 +52,9 @@ class Screen:
         """The whole screen anew."""
         terminal, face = self._terminal, game.face
         self.size = width, height = terminal.width, terminal.height
-        title = f"{game.app}  episode {game.episode}  seed {game.seed}  step {len(game.actions)}  score {game.score:g}"
+        title = f"{game.app}  episode {game.episode}  seed {game.seed}  step {len(game.actions)}  {game.score}"
+        if game.players > 1:
+            title += f"  to move: seat {game.to_play}"
         leave = "Esc" if "q" in face.letters else "q or Esc"
         help_line = f"{face.keys}  r: again  {leave}: leave"
         below = [*face.status().splitlines(), game.message, help_line]
@@ -137,7 +86,7 @@ def play(terminal: blessed.Terminal, game: Game, record: Path | None) -> list[st
     def close_episode() -> None:
         if game.actions:
             left = "" if game.over else ", not to its end"
-            line = f"episode {game.episode}: seed {game.seed}, score {game.score:g} in {len(game.actions)} steps{left}"
+            line = f"episode {game.episode}: seed {game.seed}, {game.score} in {len(game.actions)} steps{left}"
             said.append(f"{line}; {_save(game, record, len(said))}" if record else line)
 
     try:
@@ -204,6 +153,27 @@ def taken_over() -> Iterator[blessed.Terminal]:
             signal.signal(number, handler)
 
 
+def meet(scene: Scene, rival: Rival, seed: int) -> list[Result]:
+    """A person plays against a rival in this terminal; returns the games that ended. What is said afterwards goes to
+    standard error. Raises ConfigError: there is no terminal, or the game cannot be played by keys.
+    """
+    _check_terminal()
+    game = Game(scene.app, scene.env_conf, scene.limit, seed, rival)
+    with taken_over() as terminal:
+        said = play(terminal, game, None)
+    print("\n".join(said), file=sys.stderr)
+    return game.results
+
+
+def _check_terminal() -> None:
+    for name, stream in (("input", sys.stdin), ("output", sys.stdout)):
+        if not stream.isatty():
+            raise ConfigError(
+                f"standard {name} is no terminal, and you play by its keys, so no game began. Run this in a "
+                "terminal, without a pipe (over ssh: ssh -t)."
+            )
+
+
 def _configured_app() -> str:
     """The configuration's app. Raises ConfigError: it has no face of its own, so one should say what to play."""
     table = read(DEFAULT_CONF, []).data.get("app", {})
@@ -248,12 +218,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--max-steps and --seed must not be negative")
     find_own_code()
     try:
-        for name, stream in (("input", sys.stdin), ("output", sys.stdout)):
-            if not stream.isatty():
-                raise ConfigError(
-                    f"standard {name} is no terminal, and you play by its keys, so no game began. Run this in a "
-                    "terminal, without a pipe (over ssh: ssh -t)."
-                )
+        _check_terminal()
         conf = {key: parse(value) for key, value in (text.split("=", 1) for text in arguments.env_conf)}
         seed = secrets.randbelow(10**6) if arguments.seed is None else arguments.seed
         record = caller.typed(arguments.record) if arguments.record else None

@@ -25,6 +25,7 @@ Nothing here imports a service or an algorithm.
 catch         the toy
 bandit        a one-armed bandit for each of its arms: which one is best?
 three         a game of three players who each want to be alone
+connect_four  Connect Four solved exactly
 masked        CartPole without its velocities, for agents with a memory
 realm         "Back to the Realm", rebuilt in the open
 atari         `ale:`
@@ -56,7 +57,7 @@ from kaimesh.envs.exchanged import unfamiliar
 from kaimesh.envs.interface import EvaluationOption, MeshEnv, Offers
 from kaimesh.envs.old_gym import OldGym
 from kaimesh.envs.registry import ENVIRONMENTS, facade, is_built_in, make, make_vector, offers, spaces_of
-from kaimesh.envs.reports import episode_report, for_evaluation, notes
+from kaimesh.envs.reports import episode_report, for_evaluation, notes, position
 from kaimesh.envs.trial import try_out
 from kaimesh.envs.vector import featured
 
@@ -75,6 +76,7 @@ __all__ = [
     "make_vector",
     "notes",
     "offers",
+    "position",
     "realm",
     "spaces_of",
     "try_out",

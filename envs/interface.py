@@ -19,6 +19,7 @@ instance; `Offers.of` reads them once, and no other code looks at them:
 | `face` | `<module>:<name>` of a function: MeshEnv -> its `contract.face.Face`, for playing in a terminal |
 | `story` | `<module>:<name>` of a function: MeshEnv -> its `contract.story.Story`, an episode as data for a page |
 | `evaluation_options` | `<module>:<name>` of a sequence of EvaluationOption: more options of tools/evaluate.sh |
+| `exact` | `<module>:<name>` of a function that makes an Exact: what each action is worth with perfect play |
 
 What is named as `<module>:<name>` is imported where it is used. So a game is one package, and no other code names it.
 The methods by which an environment may tell an evaluation more are in envs/reports.py.
@@ -47,6 +48,7 @@ from kaimesh.contract.story import Story
 LEGAL_ACTIONS, SLOT_SEEDS, FRAME_STACK = "legal_actions", "slot_seeds", "frame_stack"
 PARTS, SUCCESS_RETURN, PLAYERS, SYMMETRY = "parts", "success_return", "players", "symmetry"
 FEATURES, FACADE, FACE, STORY, EVALUATION_OPTIONS = "features", "facade", "face", "story", "evaluation_options"
+EXACT = "exact"
 
 Infos = dict[str, Any]  # gymnasium's: what an environment tells beside observations and rewards
 Seed = int | Sequence[int] | None
@@ -152,6 +154,17 @@ class EvaluationOption(NamedTuple):
     changes: Callable[[str], Mapping[str, Any]]
 
 
+class Exact(Protocol):
+    """Perfect play in a game of two players."""
+
+    def __call__(self, moves: Sequence[int]) -> np.ndarray:
+        """What each action is worth to the player to move with perfect play of both, float64 `[A]`.
+
+        moves: the actions so far. Above 0 is a win, 0 a draw, below 0 a loss, a higher one better; NaN: not allowed.
+        """
+        ...
+
+
 MakesFeatures = Callable[[int, Spaces], Features]
 
 
@@ -188,7 +201,9 @@ class Offers:
             raise _wrong(app, PLAYERS, players, f"how many players there are, a whole number 1..{MAX_PLAYERS}")
         if success is not None and not isinstance(success, int | float):
             raise _wrong(app, SUCCESS_RETURN, success, "a number, the return of an episode")
-        names = {key: metadata[key] for key in (FEATURES, FACADE, FACE, STORY, EVALUATION_OPTIONS) if key in metadata}
+        names = {
+            key: metadata[key] for key in (FEATURES, FACADE, FACE, STORY, EVALUATION_OPTIONS, EXACT) if key in metadata
+        }
         for key, name in names.items():
             if not isinstance(name, str) or ":" not in name:
                 raise _wrong(app, key, name, "'<module>:<name>'")
@@ -239,6 +254,11 @@ class Offers:
     def evaluation_options(self) -> Sequence[EvaluationOption]:
         """Those of the command line of an evaluation."""
         return self._imported(EVALUATION_OPTIONS) or ()
+
+    def exact(self) -> Callable[[], Exact] | None:
+        """What makes its own, or None."""
+        exact: Callable[[], Exact] | None = self._imported(EXACT)
+        return exact
 
     def _imported(self, key: str) -> Any:
         """What the key names; None where it is not there. Raises ConfigError: it cannot be imported."""

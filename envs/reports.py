@@ -1,4 +1,4 @@
-"""What an environment may tell an evaluation of models by methods of its own. Both are optional.
+"""What an environment may tell an evaluation of models by methods of its own. All are optional.
 
 - `episode_report()` of a gymnasium.Env, or `episode_report(slot)` of a VectorEnv: numbers about the episode that has
   just ended, asked for before its reset; `dict[str, float | bool]`, the same names every time. They are tabulated; of a
@@ -6,6 +6,8 @@
   `share_of_optimum`, 0..1, episodes are compared, and `optimum_steps` is drawn beside the episodes' lengths.
 - `for_evaluation(conf)`, a static method of the class: `env_conf` as an evaluation plays it, if a model should be
   judged by something else than what it was trained on.
+- `position()` of a gymnasium.Env, or `position(slot)` of a VectorEnv: where the game stands, as a
+  `kaimesh.contract.position.Position`, for opponents that search. They copy it before they play on.
 
 What it declares in its metadata is in envs/interface.py.
 """
@@ -18,6 +20,8 @@ from typing import Any, Protocol, runtime_checkable
 import gymnasium
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
+from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.position import Position
 from kaimesh.envs.atari_scores import REFERENCES
 from kaimesh.envs.interface import MeshEnv
 from kaimesh.envs.registry import maker, resolve
@@ -51,16 +55,52 @@ class ChangesForEvaluation(Protocol):
         """Those, from the arguments of training."""
 
 
+@runtime_checkable
+class HasPosition(Protocol):
+    """A gymnasium.Env that shows where its game stands."""
+
+    def position(self) -> Position:
+        """The current position, of which the caller changes copies alone."""
+
+
+@runtime_checkable
+class HasPositions(Protocol):
+    """A VectorEnv that shows where its games stand."""
+
+    def position(self, slot: int) -> Position:
+        """The current position in that slot, of which the caller changes copies alone."""
+
+
 def episode_report(env: gymnasium.Env | VectorEnv | MeshEnv, slot: int = 0) -> Report:
     """What `env`, under any wrappers, says of the episode that has just ended in `slot`; {} if it says nothing."""
+    inner, slot = _innermost(env, slot)
+    if isinstance(inner, VectorEnv):
+        return inner.episode_report(slot) if isinstance(inner, ReportsSlots) else {}
+    return inner.episode_report() if isinstance(inner, ReportsEpisode) else {}
+
+
+def position(env: MeshEnv, slot: int = 0) -> Position:
+    """Where the game in `slot` stands. Raises ConfigError: `env` does not show it."""
+    inner, slot = _innermost(env, slot)
+    if isinstance(inner, VectorEnv):
+        if isinstance(inner, HasPositions):
+            return inner.position(slot)
+    elif isinstance(inner, HasPosition):
+        return inner.position()
+    raise ConfigError(
+        f"{env.app} has no method `position`, so its positions cannot be copied, nobody can search in it, and nothing "
+        "was played. Name another opponent, or give it that method (envs/reports.py)."
+    )
+
+
+def _innermost(env: gymnasium.Env | VectorEnv | MeshEnv, slot: int) -> tuple[gymnasium.Env | VectorEnv, int]:
+    """The environment of `slot` under any wrappers, and its slot there."""
     inner = env.unwrapped
     if isinstance(inner, SyncVectorEnv):
         inner, slot = inner.envs[slot].unwrapped, 0
     if isinstance(inner, Single):
         inner = inner.vector.unwrapped
-    if isinstance(inner, VectorEnv):
-        return inner.episode_report(slot) if isinstance(inner, ReportsSlots) else {}
-    return inner.episode_report() if isinstance(inner, ReportsEpisode) else {}
+    return inner, slot
 
 
 def notes(app: str) -> list[str]:
