@@ -28,7 +28,7 @@ class Arguments(argparse.ArgumentParser):
         self.add_argument(
             "--sample",
             action="store_true",
-            help="draw actions as in training, by the agent's predict; else by its exploit",
+            help="draw actions as in training, by the agent's predict; else its exploit",
         )
         self.add_argument(
             "--compare",
@@ -84,9 +84,7 @@ class Arguments(argparse.ArgumentParser):
         return arguments
 
     def _add_games(self) -> None:
-        games = self.add_argument_group(
-            "games of several players", "--episodes is then the number of games in each seat"
-        )
+        games = self.add_argument_group("games of several players", "--episodes: how many in each seat")
         games.add_argument(
             "--opponent",
             metavar="WHO",

@@ -172,7 +172,7 @@ class VectorisedPlay:
         return self.follow(action)
 
     def follow(self, action: np.ndarray) -> bool:
-        """A step with an action that need not be the agent's, a number or `[A]`; returns whether the episode is over."""
+        """A step with any action, a number or `[A]`; returns whether the episode is over."""
         self._actions.append(action)
         self._observation, _, terminated, truncated, _ = self.env.step(action[None])
         self._score += float(self.env.true_rewards[0])

@@ -24,7 +24,8 @@ class Model(NamedTuple):
 def find_model(run: RunDir | None, wanted: str, option: str = "--model ") -> Model:
     """The model `wanted`: "latest", an id, a folder of models (the newest in it), or a model file.
 
-    run: where "latest" and ids are looked for. option: how it was asked for, for errors. Raises ConfigError: there is no such model.
+    run: where "latest" and ids are looked for. option: how it was asked for, for errors. Raises ConfigError: there is
+    no such model.
     """
     path, shown = Path(wanted), clean(wanted, 200)
     if wanted != "latest" and not wanted.isdecimal():

@@ -56,9 +56,8 @@ def write(
         shown = replay(next(iter(recordings.values())), caller.typed(arguments.render))
         result.update(render=arguments.render, render_return=shown["score"], render_length=shown["steps"])
         if shown["difference"]:
-            result["notes"].append(
-                f"{arguments.render}: {shown['difference']}; this environment does not repeat itself"
-            )
+            said = f"{arguments.render}: {shown['difference']}; this environment does not repeat itself"
+            result["notes"].append(said)
 
     failed = []
     for wanted, write in ((arguments.record, record), (arguments.plot, plot), (arguments.render, render)):

@@ -30,8 +30,8 @@ class Recording(NamedTuple):
     app, env_conf, max_episode_steps: as `envs.make_vector` takes them. seed: of the only `reset`, 0..2^63 - 1. actions:
     as the agent gave them, int64 `[T]` (discrete) or float32 `[T, A]` (continuous), T >= 1. score: the episode's
     return, in the environment's true rewards. model: whose episode it is, in words for people. unit_actions: whether
-    the actions are in an agent's unit, to be scaled (contract/scaling). seat: in a game of several players, whose return
-    `score` is. A file that does not say the last two has False and 0.
+    the actions are in an agent's unit, to be scaled (contract/scaling). seat: in a game of several players, whose
+    return `score` is. A file that does not say the last two has False and 0.
     """
 
     app: str

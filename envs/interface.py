@@ -49,6 +49,7 @@ LEGAL_ACTIONS, SLOT_SEEDS, FRAME_STACK = "legal_actions", "slot_seeds", "frame_s
 PARTS, SUCCESS_RETURN, PLAYERS, SYMMETRY = "parts", "success_return", "players", "symmetry"
 FEATURES, FACADE, FACE, STORY, EVALUATION_OPTIONS = "features", "facade", "face", "story", "evaluation_options"
 EXACT = "exact"
+_NAMED = (FEATURES, FACADE, FACE, STORY, EVALUATION_OPTIONS, EXACT)
 
 Infos = dict[str, Any]  # gymnasium's: what an environment tells beside observations and rewards
 Seed = int | Sequence[int] | None
@@ -201,9 +202,7 @@ class Offers:
             raise _wrong(app, PLAYERS, players, f"how many players there are, a whole number 1..{MAX_PLAYERS}")
         if success is not None and not isinstance(success, int | float):
             raise _wrong(app, SUCCESS_RETURN, success, "a number, the return of an episode")
-        names = {
-            key: metadata[key] for key in (FEATURES, FACADE, FACE, STORY, EVALUATION_OPTIONS, EXACT) if key in metadata
-        }
+        names = {key: metadata[key] for key in _NAMED if key in metadata}
         for key, name in names.items():
             if not isinstance(name, str) or ":" not in name:
                 raise _wrong(app, key, name, "'<module>:<name>'")
