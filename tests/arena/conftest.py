@@ -16,6 +16,7 @@ ALGORITHMS = {
     "unit": ("fake.UnitAgent", "fake.vectorised_workflow"),
     "kaiwu": ("fake.Kaiwu", "fake.workflow"),
     "kaiwu2": ("fake.KaiwuG2", "fake.workflow"),
+    "master": ("boards.Master", "fake.vectorised_workflow"),
     "walker": ("walkers.VectorisedWalker", "fake.vectorised_workflow"),
     "kaiwu_walker": ("walkers.Kaiwu", "fake.workflow"),
 }
@@ -53,12 +54,12 @@ def make_run(tmp_path):
 
 @pytest.fixture
 def result(capsys):
-    """result(*arguments): what evaluate prints as JSON."""
+    """result(*arguments, code=0): what evaluate prints as JSON."""
 
-    def of(*arguments):
-        code = evaluate.main([*map(str, arguments), "--json"])
+    def of(*arguments, code=0):
+        found = evaluate.main([*map(str, arguments), "--json"])
         out = capsys.readouterr()
-        assert code == 0, out.err
+        assert found == code, out.err
         return json.loads(out.out)
 
     return of

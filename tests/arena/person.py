@@ -21,9 +21,19 @@ DEADLINE_S = 60.0
 
 
 class Person:
-    """Plays with `arguments` in a terminal of `columns` x `lines`. `raw` is every byte that the program wrote."""
+    """Plays with `arguments` in a terminal of `columns` x `lines`, by the program of that name below kaimesh.arena.
 
-    def __init__(self, *arguments: str, columns: int = 80, lines: int = 24, term: str = "xterm-256color") -> None:
+    `raw` is every byte that it wrote.
+    """
+
+    def __init__(
+        self,
+        *arguments: str,
+        columns: int = 80,
+        lines: int = 24,
+        term: str = "xterm-256color",
+        program: str = "terminal",
+    ) -> None:
         self._master, self._terminal = pty.openpty()
         self.resize(columns, lines)
         self.settings = termios.tcgetattr(self._terminal)
@@ -31,7 +41,7 @@ class Person:
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
         self._process = LIGHT.popen(
-            ["-m", "kaimesh.arena.terminal", *arguments],
+            ["-m", f"kaimesh.arena.{program}", *arguments],
             stdin=self._terminal,
             stdout=self._terminal,
             stderr=self._terminal,
