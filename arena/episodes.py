@@ -131,7 +131,7 @@ class VectorisedPlay:
         """Another episode; for agents without a recurrent state."""
         self._seed, self._score = seed, 0.0
         self._actions: list[np.ndarray] = []
-        self.returns = np.zeros(self.spaces.players)
+        self.returns = np.zeros(self.env.offers.players)
         self._observation, _ = self.env.reset(seed=seed)
 
     @property
