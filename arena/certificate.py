@@ -20,7 +20,7 @@ from kaimesh.contract.errors import AgentError, ConfigError
 from kaimesh.contract.recurrence import RecurrentState
 
 MOST_LINES = 100_000
-_PROBES = 500  # random games from which the number of lines is estimated
+_PROBES = 200  # random games from which the number of lines is estimated
 _SHOWN = 20
 
 Moves = tuple[int, ...]
@@ -111,7 +111,7 @@ def _walk(player: Player, seat: int, tell: Tell) -> Walked:
                 "the game got there, and nothing was walked. Play games against an opponent instead (--opponent)."
             )
         while going:
-            tell(f"seat {seat}, ply {len(going[0])}: {len(going):,} lines go on, {walked.lines:,} are over")
+            tell(f"seat {seat}, ply {min(map(len, going))}: {len(going):,} lines go on, {walked.lines:,} are over")
             going = list(_longer(player, boards, going, walked, answers))
             if walked.lines + len(going) > 10 * MOST_LINES:
                 raise ConfigError(
@@ -127,32 +127,46 @@ def _walk(player: Player, seat: int, tell: Tell) -> Walked:
 def _longer(
     player: Player, boards: Sequence[VectorisedPlay], going: Sequence[Moves], walked: Walked, answers: dict[bytes, int]
 ) -> Iterator[Moves]:
-    """The lines of `going`, all of one length, by one move longer; puts those that are over into `walked`."""
+    """What the lines of `going` lead to by a move of the model or of the others, and both where the model is first;
+    puts those that are over into `walked`.
+    """
     for begin in range(0, len(going), AT_ONCE):
-        some = going[begin : begin + AT_ONCE]
-        open_lines = []
-        for moves, board in zip(some, boards, strict=False):
-            if _played(board, moves):
-                outcome = worth(board.returns, walked.seat)
-                {1.0: walked.won, 0.5: walked.drawn, 0.0: walked.lost}[outcome].append(moves)
-            else:
-                open_lines.append((moves, board))
-        asked = {_position(board): board for _, board in open_lines if board.to_play == walked.seat}
+        lines = list(zip(going[begin : begin + AT_ONCE], boards, strict=False))
+        lines = [(moves, board) for moves, board in lines if not _ended(board, moves, _played(board, moves), walked)]
+        mine = [(moves, board) for moves, board in lines if board.to_play == walked.seat]
+        asked = {_position(board): board for _, board in mine}
         fresh = {position: board for position, board in asked.items() if position not in answers}
-        if fresh:
-            acts = player.act(list(fresh.values()))
-            answers |= {position: int(act.columns["action"][0]) for position, act in zip(fresh, acts, strict=True)}
-        for moves, board in open_lines:
-            legal = board.legal().tolist()
-            if board.to_play == walked.seat:
-                action = answers[_position(board)]
-                if action not in legal:
-                    raise AgentError(
-                        f"--certificate: after the moves {list(moves)} the model chose {action}; {legal} are allowed. "
-                        "Mask its choice by the column legal_act."
-                    )
-                legal = [action]
-            yield from ((*moves, action) for action in legal)
+        acts = player.act(list(fresh.values())) if fresh else []
+        answers |= {position: int(act.columns["action"][0]) for position, act in zip(fresh, acts, strict=True)}
+        longer = {board: _answered(board, moves, answers[_position(board)]) for moves, board in mine}
+        for moves, board in lines:
+            if board in longer:
+                moves, over = longer[board]
+                if _ended(board, moves, over, walked):
+                    continue
+                if board.to_play == walked.seat:
+                    yield moves
+                    continue
+            yield from ((*moves, action) for action in board.legal().tolist())
+
+
+def _answered(board: VectorisedPlay, moves: Moves, action: int) -> tuple[Moves, bool]:
+    """Plays the model's answer; returns the longer line and whether it is over. Raises AgentError: it is not legal."""
+    legal = board.legal().tolist()
+    if action not in legal:
+        raise AgentError(
+            f"--certificate: after the moves {list(moves)} the model chose {action}; {legal} are allowed. Mask its "
+            "choice by the column legal_act."
+        )
+    return (*moves, action), board.follow(np.int64(action))
+
+
+def _ended(board: VectorisedPlay, moves: Moves, over: bool, walked: Walked) -> bool:
+    """Puts a line that is over into `walked`; returns whether it is."""
+    if over:
+        outcome = worth(board.returns, walked.seat)
+        {1.0: walked.won, 0.5: walked.drawn, 0.0: walked.lost}[outcome].append(moves)
+    return over
 
 
 def _position(board: VectorisedPlay) -> bytes:

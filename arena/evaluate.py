@@ -102,8 +102,9 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _check_players(arguments: argparse.Namespace, scene: Scene) -> None:
     """Raises ConfigError: an option is for games of several players, or names a seat that there is not."""
+    unsaid = Arguments()
     for option in ("opponent", "certificate", "exact", "seat", "random_plies"):
-        if scene.players < 2 and getattr(arguments, option) not in (None, False, 0):
+        if scene.players < 2 and getattr(arguments, option) is not unsaid.get_default(option):
             raise ConfigError(
                 f"--{option.replace('_', '-')}: {scene.app} has one player, so there is nobody to play against, and "
                 "nothing was played. Leave it out, or name a game of several players with --app."

@@ -16,11 +16,13 @@ EMPTY: Cells = (-1,) * 9
 LINES = ((0, 1, 2), (3, 4, 5), (6, 7, 8), (0, 3, 6), (1, 4, 7), (2, 5, 8), (0, 4, 8), (2, 4, 6))
 
 
+@functools.cache
 def winner(cells: Cells) -> int | None:
     """Who has three in a line."""
     return next((cells[a] for a, b, c in LINES if cells[a] == cells[b] == cells[c] >= 0), None)
 
 
+@functools.cache
 def free(cells: Cells) -> list[int]:
     """The fields that may be taken."""
     return [] if winner(cells) is not None else [field for field, owner in enumerate(cells) if owner < 0]
@@ -112,8 +114,12 @@ class Silent(gymnasium.Env):
         return np.stack(planes, axis=-1).astype(np.int8)
 
     def _info(self, rewards: list[float]) -> dict[str, Any]:
-        legal = np.isin(np.arange(9), free(self.stand.cells))
-        return {"legal_act": legal, "to_play": mover(self.stand.cells), "rewards": np.array(rewards, np.float32)}
+        legal = [not self.stand.is_terminal() and owner < 0 for owner in self.stand.cells]
+        return {
+            "legal_act": np.array(legal),
+            "to_play": mover(self.stand.cells),
+            "rewards": np.array(rewards, np.float32),
+        }
 
 
 class TicTacToe(Silent):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kaimesh.arena import evaluate
-from kaimesh.arena.certificate import certificate
+from kaimesh.arena.certificate import certificate, words
 from kaimesh.arena.players import RandomPlayer
 from kaimesh.arena.scene import Scene
 from kaimesh.config import App
@@ -34,7 +34,8 @@ def lines_of(choose, seat, cells=EMPTY, moves=()):
 def test_it_counts_as_a_slow_count_does(tic, result, model):
     boards.Master.asked.clear()
     code = 0 if model == 1 else 1
-    found = result(*tic, "--model", model, "--certificate", code=code)["certificate"]
+    whole = result(*tic, "--model", model, "--certificate", code=code)
+    found, told = whole["certificate"], words(whole)
     for seat in (0, 1):
         expected = lines_of(lambda cells: choice(model, cells), seat)
         lost = sorted(moves for moves, won in expected if won == 1 - seat)
@@ -45,7 +46,13 @@ def test_it_counts_as_a_slow_count_does(tic, result, model):
         asked = {moves[:ply] for moves, _ in expected for ply in range(seat, len(moves), 2)}
         assert row["asked"] == len({cells_after(moves) for moves in asked})
     assert found["losing"] == len(found["losing_lines"]) == {1: 0, 2: 4, 3: 487}[model]
+    assert f": {found['losing']} of {found['lines']} lines are lost" in told
+    assert f"seat 1: {found['seats'][1]['lines']} lines" in told
+    assert ("and 467 more; --json has all of them" in told) == (model == 3)
+    assert sum(boards.Master.asked) == found["asked"], "each position once"
+    assert max(boards.Master.asked) > 10, "questions of a ply go together"
     if model == 2:
+        assert told.count("lost in seat 1: 0 4 8 2") + told.count("lost in seat 1: 8 4 0 2") == 4
         assert all(cells_after(one["moves"][:4]) == put(*MISTAKE) for one in found["losing_lines"])
 
 
@@ -54,13 +61,6 @@ def cells_after(moves):
     for field in moves:
         cells = put(cells, field)
     return cells
-
-
-def test_questions_of_a_ply_go_together(tic, result):
-    boards.Master.asked.clear()
-    found = result(*tic, "--model", 1, "--certificate")["certificate"]
-    assert sum(boards.Master.asked) == found["asked"], "each position once"
-    assert max(boards.Master.asked) > 10
 
 
 def test_chance_that_answers_each_position_once(monkeypatch):
@@ -86,24 +86,12 @@ def test_chance_that_answers_each_position_once(monkeypatch):
         assert found["asked"] == len(drawn)
 
 
-def test_exit_code_and_words(tic, capsys):
-    assert evaluate.main([*tic, "--model", "1", "--certificate"]) == 0
-    assert "0 of 882 lines are lost" in capsys.readouterr().out
-    assert evaluate.main([*tic, "--model", "2", "--certificate", "--seat", "1"]) == 1
-    out = capsys.readouterr().out
-    assert "4 of 681 lines are lost" in out
-    assert "seat 1: 681 lines" in out
-    assert out.count("lost in seat 1: 0 4 8 2") + out.count("lost in seat 1: 8 4 0 2") == 4
-    assert evaluate.main([*tic, "--model", "3", "--certificate"]) == 1
-    assert "and 467 more; --json has all of them" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("app", "model", "code", "told"),
     [
         ("tests.arena.test_certificate:Wide", 1, 2, "lines of play against a fixed player, and 100,000 can be walked"),
         ("tests.arena.boards:Chancy", 3, 2, "depends on chance"),
-        (TIC, 4, 3, "the model chose 0; [1, 2, 3, 4, 5, 6, 7, 8] are allowed"),
+        (TIC, 4, 3, "after the moves [0, 1] the model chose 0; [2, 3, 4, 5, 6, 7, 8] are allowed"),
     ],
 )
 def test_what_cannot_be_certified(tic, capsys, app, model, code, told):
