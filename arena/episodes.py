@@ -131,8 +131,9 @@ class VectorisedPlay:
         """Another episode; for agents without a recurrent state."""
         self._seed, self._score = seed, 0.0
         self._actions: list[np.ndarray] = []
-        self.returns = np.zeros(self.env.offers.players)
         self._observation, _ = self.env.reset(seed=seed)
+        shared = self.env.player_rewards
+        self.returns = np.zeros(1 if shared is None else shared.shape[1])
 
     @property
     def spaces(self) -> Spaces:

@@ -160,6 +160,13 @@ def test_a_game_that_is_cut_counts_by_what_there_is(tic, result):
     assert "8 of 8 games had not ended and were cut" in found["notes"][0]
 
 
+def test_a_recording_of_a_seat_that_is_not_there_is_refused(tmp_path, capsys):
+    path = tmp_path / "game.json"
+    Recording(TIC, {}, 0, 1, np.array([0, 4]), 0.0, "nobody", seat=2).save(path)
+    assert replay.main([str(path), "--trust"]) == 2
+    assert f"the recording's seat = 2; {TIC} has 2 players" in capsys.readouterr().err
+
+
 def test_a_page_of_a_game_says_who_moved(tic, result, tmp_path):
     out = tmp_path / "game.html"
     found = result(*tic, "--model", 1, "--opponent", "random", "--episodes", 1, "--render", out)

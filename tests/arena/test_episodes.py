@@ -22,7 +22,7 @@ SEEDS = range(1000, 1100)
 class Slot:
     """Episodes of seed % 7 + 1 steps. Step t of seed s: true reward s + t, 0 when clipped; observation (s, t)."""
 
-    legal_actions = None
+    legal_actions = to_play = player_rewards = None
     spaces = Spaces((2,), "<i8", "discrete", 1000)
     under_way: ClassVar[list[Slot]] = []
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from kaimesh.arena import evaluate, replay
 from kaimesh.arena.again import Replay
+from kaimesh.arena.arguments import MOST_STEPS
 from kaimesh.arena.progress import Progress
 from kaimesh.arena.recording import Recording
 from kaimesh.contract.seeds import EVALUATION_END
@@ -182,7 +183,7 @@ def test_an_episode_that_ends_at_the_bound_is_not_cut(make_run, result):
     figures = result("--run", str(run.root), "--episodes", "3", "--max-steps", "9")
     assert (figures["cut"], figures["max_steps"]) == ([], 9)
     assert result("--run", str(run.root), "--episodes", "3", "--max-steps", "8")["cut"] == [1000003, 1000004, 1000005]
-    assert result("--run", str(run.root), "--episodes", "1")["max_steps"] == evaluate.MOST_STEPS
+    assert result("--run", str(run.root), "--episodes", "1")["max_steps"] == MOST_STEPS
 
 
 def test_progress_is_told_from_time_to_time_while_no_episode_ends():

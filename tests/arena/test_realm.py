@@ -8,6 +8,7 @@ from PIL import Image
 
 from kaimesh import envs
 from kaimesh.arena import evaluate
+from kaimesh.arena.arguments import SEED
 from kaimesh.arena.recording import Recording
 from kaimesh.envs.realm.atlas import find
 from kaimesh.envs.realm.map import RealmMap
@@ -52,7 +53,7 @@ def test_the_figures_are_those_of_the_episodes(run, result, tmp_path):
     assert figures["report"]["arrived"]["mean"] == 1
     assert figures["report"]["treasures_missed"]["mean"] < 1
     assert 0.8 < figures["report"]["share_of_optimum"]["mean"] <= 1
-    assert [one["seed"] for one in figures["each"]] == list(range(evaluate.SEED, evaluate.SEED + 12))
+    assert [one["seed"] for one in figures["each"]] == list(range(SEED, SEED + 12))
     for one in figures["each"]:
         recording, env = replayed(one)
         assert (recording.score, len(recording.actions)) == (one["return"], one["length"])

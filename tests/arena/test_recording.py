@@ -49,7 +49,7 @@ def test_every_float_comes_back_exactly(tmp_path_factory, actions, score):
 def test_the_unit_of_actions_stands_in_the_file_only_where_it_is_an_agents_own(tmp_path):
     path = tmp_path / "episode.json"
     RECORDING.save(path)
-    assert "unit_actions" not in json.loads(path.read_text()), "earlier versions read it too"
+    assert not {"unit_actions", "seat"} & set(json.loads(path.read_text())), "earlier versions read it too"
     other = RECORDING._replace(actions=np.float32([[0.4]]), unit_actions=True)
     other.save(path)
     assert same(Recording.load(path), other)
@@ -93,6 +93,7 @@ def test_two_thousand_steps_are_a_small_file(tmp_path):
         ("score", float("nan"), "score = nan"),
         ("model", 12, "model = 12"),
         ("unit_actions", 1, "unit_actions = 1"),
+        ("seat", -1, "seat = -1"),
         ("colour", "red", "colour = 'red'"),
     ],
 )
@@ -108,7 +109,7 @@ def test_a_wrong_field_is_named(tmp_path, field, value, named):
     assert named in str(refused.value)
 
 
-@pytest.mark.parametrize("field", [name for name in Recording._fields if name != "unit_actions"])
+@pytest.mark.parametrize("field", [name for name in Recording._fields if name not in ("unit_actions", "seat")])
 def test_a_missing_field_is_named(tmp_path, field):
     path = tmp_path / "episode.json"
     RECORDING.save(path)
