@@ -25,7 +25,6 @@ Nothing here imports a service or an algorithm.
 catch         the toy
 bandit        a one-armed bandit for each of its arms: which one is best?
 three         a game of three players who each want to be alone
-connect_four  Connect Four solved exactly
 masked        CartPole without its velocities, for agents with a memory
 realm         "Back to the Realm", rebuilt in the open
 atari         `ale:`

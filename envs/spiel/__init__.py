@@ -8,6 +8,7 @@ game          a game by its name and parameters, or why it is none for the mesh
 seen          what agents see of a position: planes of the board, and who is to move
 boards        which games have a board with a stone in each cell, as people know it
 vector        the vector environment
+connect_four  Connect Four solved exactly
 symmetries    images of a board that are worth the same
 face          a board in a terminal, and its keys
 story         a played game as data; story.js draws it

@@ -106,3 +106,10 @@ def absolute(game: pyspiel.Game) -> bool:
     """Whether the planes of player 0 are always those of the same player."""
     parameters: dict[str, Any] = game.get_parameters()
     return not parameters.get("egocentric_obs_tensor", False)
+
+
+def is_standard_connect_four(game: pyspiel.Game) -> bool:
+    """Whether it is Connect Four of 6 rows and 7 columns, which envs/spiel/connect_four solves."""
+    parameters = game.get_parameters()
+    size = tuple(parameters.get(name) for name in ("rows", "columns", "x_in_row"))
+    return game.get_type().short_name == "connect_four" and size == (6, 7, 4)

@@ -56,6 +56,8 @@ class Spiel(VectorEnv):
         if self.board is not None:
             self.metadata |= boards.PARTS
         self.metadata[interface.SYMMETRY] = symmetry_of(self.game)
+        if boards.is_standard_connect_four(self.game):
+            self.metadata[interface.EXACT] = "kaimesh.envs.spiel.connect_four:Solver"
         self.single_observation_space = self.seen.space
         self.single_action_space = Discrete(self.game.num_distinct_actions())
         self.observation_space = batch_space(self.single_observation_space, num_envs)

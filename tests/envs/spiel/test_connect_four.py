@@ -7,7 +7,8 @@ import random
 import numpy as np
 import pytest
 
-from kaimesh.envs.connect_four import CELLS, COLUMNS, ROWS, Solver
+from kaimesh import envs
+from kaimesh.envs.spiel.connect_four import CELLS, COLUMNS, ROWS, Solver
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +102,23 @@ def test_what_is_no_game_is_refused(solver, moves, told):
         solver(moves)
     with pytest.raises(ValueError, match="is no game"):
         solver([*moves, 3])
+
+
+def test_the_game_itself_offers_it_and_goes_by_the_same_rules(solver):
+    assert isinstance(envs.offers("spiel:connect_four"), envs.Offers)
+    env = envs.make_vector("spiel:connect_four", 1)
+    make = env.offers.exact()
+    assert make is Solver
+    assert envs.make_vector("spiel:connect_four", 1, env_conf={"rows": 5}).offers.exact() is None
+    rng = random.Random(6)
+    for _ in range(10):
+        moves, over, state = [], False, env.reset(seed=1) and envs.position(env)
+        while not over:
+            if len(moves) >= 24:
+                scores = solver(moves)
+                assert np.flatnonzero(~np.isnan(scores)).tolist() == state.legal_actions()
+                assert scores.shape == (env.spaces.action_size,)
+            moves.append(rng.choice(state.legal_actions()))
+            over = bool(env.step(np.array(moves[-1:]))[2][0])
+            assert over == (won(board(moves), (len(moves) - 1) % 2) or len(moves) == CELLS)
+    env.close()
