@@ -66,7 +66,8 @@ class Arguments(argparse.ArgumentParser):
 
     def read(self, argv: Sequence[str] | None) -> argparse.Namespace:
         """The arguments; `own`: options that the environment itself may have. Ends the process: one is wrong."""
-        arguments, arguments.own = self.parse_known_args(argv)
+        arguments, own = self.parse_known_args(argv)
+        arguments.own = own
         if arguments.episodes < 1:
             self.error(f"--episodes {arguments.episodes}: at least one is needed")
         if arguments.max_steps is not None and arguments.max_steps < 0:

@@ -158,7 +158,7 @@ def _answered(board: VectorisedPlay, moves: Moves, action: int) -> tuple[Moves, 
             f"--certificate: after the moves {list(moves)} the model chose {action}; {legal} are allowed. Mask its "
             "choice by the column legal_act."
         )
-    return (*moves, action), board.follow(np.int64(action))
+    return (*moves, action), board.follow(action)
 
 
 def _ended(board: VectorisedPlay, moves: Moves, over: bool, walked: Walked) -> bool:
@@ -184,7 +184,7 @@ def _played(board: VectorisedPlay, moves: Moves) -> bool:
                 f"--certificate: {board.env.app} did not repeat itself after the moves {list(moves)}, so it depends "
                 "on chance, and a walk proves nothing. Play games against an opponent instead (--opponent)."
             )
-        over = board.follow(np.int64(action))
+        over = board.follow(action)
     return over
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kaimesh.arena import agreement, certificate, opponents, outputs, standings
+from kaimesh.arena.game import Rival
 from kaimesh.arena.match import play
 from kaimesh.arena.openings import fixtures
 from kaimesh.arena.opponents import Opponent
@@ -42,7 +43,7 @@ def match(
     seats = _seats(arguments, scene)
     start = time.perf_counter()
     if opponent.kind == opponents.HUMAN:
-        from kaimesh.arena.terminal import Rival, meet  # which asks the terminal what it can
+        from kaimesh.arena.terminal import meet  # which asks the terminal what it can
 
         results = meet(scene, Rival(who.name, who.player(arguments.sample), tuple(seats)), arguments.seed)
     else:

@@ -172,10 +172,10 @@ class VectorisedPlay:
         self._state.advance(np.zeros(1, bool))
         return self.follow(action)
 
-    def follow(self, action: np.ndarray) -> bool:
+    def follow(self, action: np.ndarray | int) -> bool:
         """A step with any action, a number or `[A]`; returns whether the episode is over."""
-        self._actions.append(action)
-        self._observation, _, terminated, truncated, _ = self.env.step(action[None])
+        self._actions.append(made := np.asarray(action))
+        self._observation, _, terminated, truncated, _ = self.env.step(made[None])
         self._score += float(self.env.true_rewards[0])
         self.returns += self.env.true_rewards if self.env.player_rewards is None else self.env.player_rewards[0]
         return bool(terminated[0] or truncated[0])

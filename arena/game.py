@@ -93,7 +93,7 @@ class Game:
             return
         self._step(action)
         if self._board is not None:
-            self._board.follow(np.int64(action))
+            self._board.follow(action)
             self._answer()
         if self.over:
             self.message = self._ended()

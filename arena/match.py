@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from kaimesh.arena.episodes import AT_ONCE, Player, VectorisedPlay, Watch
 from kaimesh.arena.openings import Fixture
 from kaimesh.arena.standings import Result
@@ -32,7 +30,7 @@ class Table:
         for side in sides:
             self.boards.append(side.start(fixture.seed))
         for action in fixture.opening:
-            self._check({board.follow(np.int64(action)) for board in self.boards})
+            self._check({board.follow(action) for board in self.boards})
 
     @property
     def side(self) -> int:

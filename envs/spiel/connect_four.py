@@ -102,7 +102,7 @@ def _safe(mine: int, mask: int) -> int:
         if forced & (forced - 1):
             return 0  # two at once
         possible = forced
-    return possible & ~(threats >> 1)
+    return int(possible & ~(threats >> 1))
 
 
 @njit(cache=True)
@@ -145,7 +145,7 @@ def _bounded(mine: int, mask: int, count: int, low: int, high: int, keys: np.nda
         score = -_bounded(mine ^ mask, mask | cells[place], count + 1, -high, -low, keys, bounds)
         if score >= high:
             keys[slot], bounds[slot] = key, score + _LOWER
-            return score
+            return int(score)
         low = max(low, score)
     keys[slot], bounds[slot] = key, low - _WORST + 1
     return low

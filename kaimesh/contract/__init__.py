@@ -2,6 +2,7 @@
 
 agent       what the mesh calls of an agent, as Protocols, and the class that users inherit from
 user_agent  reads an agent once: which of these Protocols it has
+position    a position of a game, for searches that copy it
 predicting  calls predict or exploit, and checks the answer
 workflow    an algorithm's loop over environments
 spaces      what an environment looks like to a network
