@@ -2,7 +2,6 @@
 
 agent       what the mesh calls of an agent, as Protocols, and the class that users inherit from
 user_agent  reads an agent once: which of these Protocols it has
-position    a position of a game, for searches that copy it
 predicting  calls predict or exploit, and checks the answer
 workflow    an algorithm's loop over environments
 spaces      what an environment looks like to a network
@@ -17,6 +16,7 @@ finite      whether arrays hold NaN or infinity
 stacking    stores each image of stacked observations once
 recurrence  a recurrent network's state
 face        what an environment shows to a person
+position    a position of a game, for searches that copy it
 story       an episode as data, for a page
 kaiwu       one environment as Kaiwu's workflows use it
 untrusted   parses data from peers, with bounds
