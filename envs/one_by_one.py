@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, cast
@@ -11,14 +10,13 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from kaimesh.contract.errors import ConfigError, EnvContractError, MeshError, words
+from kaimesh.contract.errors import ConfigError, EnvContractError, MeshError
 from kaimesh.envs import alone, returned
 from kaimesh.envs.interface import LEGAL_ACTIONS, PLAYERS, Infos, Seed, Stepped
 from kaimesh.envs.players import REWARDS, TO_PLAY
-from kaimesh.envs.renewal import Renew, is_final, next_seed
+from kaimesh.envs.renewal import Renew, close_failed, is_final, next_seed
 
 Tell = Callable[[int], None]  # called before an environment is made, with its number, from 1
-_log = logging.getLogger("kaimesh.envs")
 _NOTHING: Any = object()  # what a call that raised returned
 
 
@@ -144,13 +142,7 @@ class OneByOne(SyncVectorEnv):
         self._renew(range(i, i + 1), self._steps, verb, error, lambda: self._begin_anew(i))
 
     def _begin_anew(self, i: int) -> None:
-        alone.release(self.envs[i])
-        try:
-            self.envs[i].close()
-        except Exception as error:  # it has failed already, and another one takes its place
-            _log.warning(
-                "%s: an environment that failed raised %s in close: %s", self._app, type(error).__name__, words(error)
-            )
+        close_failed(self.envs[i], self._app)
         self.envs[i] = self._made(self.envs[0])
         self._times[i] += 1
         self._take_first(i, self.envs[i].reset(seed=next_seed(self._seeds[i], self._times[i])))

@@ -7,15 +7,20 @@ reset step, in which its environment is closed, made anew and reset.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+import gymnasium
 import numpy as np
+from gymnasium.vector import VectorEnv
 
-from kaimesh.contract.errors import EnvContractError, MeshError
+from kaimesh.contract.errors import EnvContractError, MeshError, words
 from kaimesh.contract.seeds import renewed_seed
+from kaimesh.envs import alone
 
 T = TypeVar("T")
+_log = logging.getLogger("kaimesh.envs")
 
 
 class Renew(Protocol):
@@ -49,6 +54,15 @@ def is_final(error: Exception, steps: int) -> bool:
     gymnasium's interface in its first step. steps: as Renew.
     """
     return isinstance(error, MeshError) and not (isinstance(error, EnvContractError) and steps > 1)
+
+
+def close_failed(env: gymnasium.Env | VectorEnv, app: str) -> None:
+    """Closes an environment that failed, before another one takes its place; an error in `close` is logged."""
+    alone.release(env)
+    try:
+        env.close()
+    except Exception as error:
+        _log.warning("%s: an environment that failed raised %s in close: %s", app, type(error).__name__, words(error))
 
 
 def next_seed(seed: Any, times: int) -> Any:

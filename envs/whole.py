@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from gymnasium.vector import VectorEnv, VectorWrapper
 
-from kaimesh.contract.errors import EnvContractError, words
+from kaimesh.contract.errors import EnvContractError
 from kaimesh.envs import alone, returned
 from kaimesh.envs.interface import Infos, Stepped
-from kaimesh.envs.renewal import Renew, is_final, next_seed
+from kaimesh.envs.renewal import Renew, close_failed, is_final, next_seed
 
-_log = logging.getLogger("kaimesh.envs")
 _NOTHING: Any = object()  # what a call that raised returned
 
 
@@ -89,13 +87,7 @@ class Whole(VectorWrapper):
         return self._renew(range(self.num_envs), self._steps, verb, error, self._begin_anew)
 
     def _begin_anew(self) -> tuple[Any, Infos]:
-        alone.release(self.env)
-        try:
-            self.env.close()
-        except Exception as error:  # it has failed already, and another one takes its place
-            _log.warning(
-                "%s: an environment that failed raised %s in close: %s", self._app, type(error).__name__, words(error)
-            )
+        close_failed(self.env, self._app)
         self.env = self._make()
         alone.claim(self.env, self._app)
         self._times += 1
