@@ -24,7 +24,7 @@ from kaimesh.wire.frame import ACK, CONTROL, ERROR, REFUSED
 
 FRAME_BYTES = 1 << 20  # a longer batch travels as several frames
 _ENDS = ("samples_acked", "samples_refused", "samples_lost", "samples_unfinished", LOST)
-_KEEP_S = 0.005  # of more than this a kill leaves nothing uncounted
+_KEEP_S = 0.005  # what was made longer ago, a kill does not leave uncounted
 _CONNECT_S = 5.0
 _END_S = 1.5  # how long `close` waits for a link's thread; only one whose server does not answer HELLO takes longer
 _USED_FRAMES = 4
@@ -188,14 +188,9 @@ class SampleSender:
             "spaces": None if self._spaces is None else self._spaces.to_json(),
         }
         client = FrameClient(
-            address,
-            token=self._token,
-            role="writer",
-            name=self._name,
-            hello=hello,
-            timeout_s=_CONNECT_S,
+            address, token=self._token, role="writer", name=self._name, hello=hello, timeout_s=_CONNECT_S,
             stop=self._stop,
-        )
+        )  # fmt: skip
         client.wait_to_send(_BACK_PRESSURE_S)
         return client
 
@@ -209,7 +204,7 @@ class _Link:
         self._queue: deque[Batch | None] = deque()  # None: request a flush, which stores partly filled items too
         self._sent: deque[tuple[int, int]] = deque()  # tag and rows of each frame not answered yet; rows 0: a flush
         self._tag = 0
-        self._kept_at = 0.0
+        self._kept_at, self._unkept = 0.0, False  # whether something was sent or answered since
         self._closed = False
         self._client: FrameClient | None = None
         self._wake_in, self._wake_out = socket.socketpair()
@@ -280,9 +275,7 @@ class _Link:
         A connection that declared no specs cannot carry samples, so the caller connects again.
         """
         while not self._closed:
-            if self._queue and (now := time.monotonic()) - self._kept_at > _KEEP_S:
-                self._kept_at = now
-                self._sender._meter.keep()  # before it is sent, what was made is in the books
+            self._keep()
             while self._queue:
                 if specs is None:
                     return
@@ -294,13 +287,22 @@ class _Link:
                     continue
                 self._sent.append((self._tag, len(batch)))
                 self._sender._meter.count("samples_sent", len(batch))
+                self._unkept = True
                 client.send_rows(batch, specs, tag=self._tag)
                 self._sender._reuse(batch)
-            readable, _, _ = select.select([client.fileno(), self._wake_out.fileno()], [], [], 1.0)
+            sockets, wait_s = [client.fileno(), self._wake_out.fileno()], _KEEP_S if self._unkept else 1.0
+            readable, _, _ = select.select(sockets, [], [], wait_s)
             if self._wake_out.fileno() in readable:
                 self._wake_out.recv(4096)
             if client.fileno() in readable:
+                self._unkept = True
                 self._hear(client)
+
+    def _keep(self) -> None:
+        """Keeps the counters: what was made is in the books before it is sent, or soon after."""
+        if (self._queue or self._unkept) and (now := time.monotonic()) - self._kept_at > _KEEP_S:
+            self._kept_at, self._unkept = now, False
+            self._sender._meter.keep()
 
     def _hear(self, client: FrameClient) -> None:
         header, payload = client.receive(_CONNECT_S)

@@ -196,3 +196,19 @@ def test_what_a_killed_aisrv_had_on_its_way_is_counted(child: Child, tmp_path: P
     assert line.places["samples_acked"] >= 10
     assert line.places["lost_in_kill"] > 0
     sender.close()
+
+
+def test_what_was_made_just_now_is_kept_soon_though_nothing_comes_after_it(child: Child, tmp_path: Path) -> None:
+    buffer = child(QUEUE.format(1), replay_buffer_capacity=64, train_batch_size=8)
+    buffer.start()
+    status = tmp_path / "aisrv_0.json"
+    sender = sender_of(buffer, Meter("aisrv_0", status))
+    for number in range(5):
+        sender.put(rows(1, number))
+
+    def kept() -> list[float]:
+        found = Meter("aisrv_0", status).counters  # what its next life would know
+        return [found.get(name, 0) for name in ("samples_made", "samples_acked")]
+
+    wait_until(lambda: kept() == [5, 5], "all five and their answers are in the books", 5.0)
+    sender.close()
