@@ -18,10 +18,20 @@ import time
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, Required
 
-from pydantic import BeforeValidator, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError, with_config
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    TypeAdapter,
+    ValidationError,
+    with_config,
+)
 from typing_extensions import TypedDict
 
 from kaimesh.contract.json_text import json_text
+from kaimesh.contract.untrusted import clean
 from kaimesh.process import disk
 
 MAX_BYTES = 64 << 20  # far above any such file
@@ -43,16 +53,17 @@ def _finite(value: Any) -> Any:
 
 Numbers = Annotated[dict[str, FiniteFloat], BeforeValidator(_finite)]
 Pid = Annotated[int, Field(ge=0, le=2**31)]
+Shown = Annotated[str, AfterValidator(clean)]  # on terminals; it may be the words of a user's exception
 
 
 @with_config(ConfigDict(extra="allow"))
 class Status(TypedDict, total=False):
     """status/<process>.json: what a process says of itself each second."""
 
-    name: str
+    name: Shown
     pid: Pid | None
-    state: str
-    blocked_on: str
+    state: Shown
+    blocked_on: Shown
     since: FiniteFloat | None
     started: FiniteFloat
     up_s: FiniteFloat
@@ -66,13 +77,13 @@ class Status(TypedDict, total=False):
     phase_seconds: Numbers
     recent_episodes: list[tuple[float, float | None, int]]
     model_version: int | None
-    work: str
+    work: Shown
     port: Annotated[int, Field(ge=0, le=65535)]
     exit_code: int
-    previous_state: str | None
+    previous_state: Shown | None
     life_number: Annotated[int, Field(ge=0)]
-    signal: str
-    disk: str
+    signal: Shown
+    disk: Shown
 
 
 @with_config(ConfigDict(extra="allow"))
@@ -117,13 +128,13 @@ class Mesh(TypedDict, total=False):
     """mesh.json, see kaimesh.operate.local.mesh_file."""
 
     run: str
-    commit: str
+    commit: Shown
     start: str
     time: FiniteFloat
     clock: FiniteFloat
     boot: str
-    state: Required[str]
-    reason: str
+    state: Required[Shown]
+    reason: Shown
     started: Required[FiniteFloat]
     up: FiniteFloat | None
     ended: FiniteFloat | None
@@ -133,9 +144,9 @@ class Mesh(TypedDict, total=False):
     first_learn: Moment | None
     end: Moment | None
     finished: list[str]
-    failed: str
+    failed: Shown
     learner_steps_before: int
-    disk: str
+    disk: Shown
 
 
 STATUS: TypeAdapter[Any] = TypeAdapter(Status)

@@ -145,7 +145,7 @@ def _how(run: RunDir, name: str) -> str:
     if name == SUPERVISOR or status is None:
         return ""
     if status.get("state") == "failed":
-        return f" ({str(status.get('blocked_on')).splitlines()[0]})"
+        return f" ({status.get('blocked_on') or 'its log has the reason'})"
     return "" if status.get("state") == "done" else " (not cleanly)"
 
 

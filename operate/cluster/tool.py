@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from docker.errors import DockerException
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from kaimesh import ROOT
@@ -181,7 +182,7 @@ def as_line(line: str) -> str:
         clock = data["time"].partition("T")[2][:8]
         text = f"{clock} {data['level']:<7} {data['process']} | {data['message']}"
         return f"{text}\n{data['traceback']}" if "traceback" in data else text
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # a line of the user's own, in JSON
         return line
 
 
@@ -197,7 +198,7 @@ def _table(pieces: list[Any], processes: list[dict[str, Any]]) -> Table:
         rows.add_row(piece.container, piece.health, str(restarts), *_words(process))
     for process in by_name.values():
         if process["health"] != "done":
-            rows.add_row(f"({process['host']})", "", str(process["restarts"]), *_words(process))
+            rows.add_row(f"({escape(process['host'])})", "", str(process["restarts"]), *_words(process))
     return rows
 
 
@@ -207,10 +208,10 @@ def _words(process: dict[str, Any]) -> tuple[str, str, str, str]:
     colour = COLOURS.get(process["health"], "default")
     rate = process["throughput"]
     return (
-        f"[{colour}]{process['name']}[/]",
-        "-" if rate is None else f"{rate:,.0f} {process['throughput_unit']}",
+        f"[{colour}]{escape(process['name'])}[/]",
+        "-" if rate is None else escape(f"{rate:,.0f} {process['throughput_unit']}"),
         "-" if process["model_version"] is None else str(process["model_version"]),
-        str(process["does"]).replace("[", r"\["),
+        escape(str(process["does"])),
     )
 
 

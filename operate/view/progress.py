@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
@@ -21,7 +22,6 @@ from kaimesh.process.clocks import read_on
 from kaimesh.process.run_dir import RunDir
 
 SMOOTH_S = 10.0
-_BRACKET = r"\["
 COLOURS = {"ok": "green", "starting": "yellow", "restarting": "yellow", "silent": "red", "failed": "red"}
 
 
@@ -97,14 +97,14 @@ def table(view: Overview, now: float) -> Table:
         )
     for row in view.rows:
         rows.add_row(
-            row.name,
+            escape(row.name),
             str(row.pid or "-"),
             str(row.port or "-"),
             f"[{COLOURS.get(row.health, 'default')}]{row.health}[/]",
             str(row.restarts),
-            "-" if row.throughput is None else f"{row.throughput:,.0f} {row.throughput_unit}",
+            "-" if row.throughput is None else escape(f"{row.throughput:,.0f} {row.throughput_unit}"),
             "-" if row.model_version is None else str(row.model_version),
-            sentence(row, now).replace("[", r"\["),
+            escape(sentence(row, now)),
         )
     return rows
 
@@ -117,10 +117,10 @@ def panel(view: Overview, rates: Rates, now: float) -> Panel:
         numbers.add_row(*[f"[dim]{name}[/] [bold]{value}[/]" for name, value in pairs[start : start + 4]])
     title = f"{view.run.root.name}: {view.state}{': ' + view.mesh['reason'] if view.mesh.get('reason') else ''}"
     footer = "Ctrl-C leaves this view; the mesh goes on"
-    trouble = [f"[red]{view.disk.replace('[', _BRACKET)}[/]", ""] if view.disk else []
+    trouble = [f"[red]{escape(view.disk)}[/]", ""] if view.disk else []
     return Panel(
         Group(*trouble, numbers, "", table(view, now)),
-        title=title.replace("[", r"\["),
+        title=escape(title),
         subtitle=footer,
         title_align="left",
     )

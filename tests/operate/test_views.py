@@ -18,8 +18,10 @@ from supervisor import options
 from kaimesh.config import App, Config, load
 from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.roles import ROLES
+from kaimesh.operate.cli import commands
 from kaimesh.operate.cli.logs import tail
 from kaimesh.operate.cli.start import elsewhere
+from kaimesh.operate.cluster import tool
 from kaimesh.operate.local import supervise
 from kaimesh.operate.local.supervisord import Literal, as_it_stands
 from kaimesh.operate.view import overview, progress
@@ -142,11 +144,13 @@ def test_while_starting_the_line_says_who_is_late(tmp_path: Path) -> None:
 
 
 def test_the_panel_draws_whatever_processes_say(tmp_path: Path) -> None:
-    rows = [row(blocked_on="[/red] no [markup]", state="waiting")]
+    words = "[/red] no [markup] \\[/bold] C:\\[x]\\"
+    rows = [row(blocked_on=words, name=words[:9], throughput=1.0, throughput_unit=words[9:], state="waiting")]
     console = Console(width=150, record=True, file=(tmp_path / "out").open("w"))
     console.print(progress.panel(view(tmp_path, rows=rows, reason="a [b] c"), progress.Rates(), NOW))
     text = console.export_text()
-    assert "[/red] no [markup]" in text
+    assert text.replace("\n", "").count(words[:9]) == 2
+    assert words.split()[-1] in text
     assert "a [b] c" in text
     assert "Ctrl-C leaves this view" in text
 
@@ -163,6 +167,35 @@ def test_what_a_process_says_of_itself_cannot_steer_the_terminal(tmp_path: Path)
     shown_words = console.export_text()
     assert "\\x1b[2J" in shown_words
     assert all(line.isprintable() for line in shown_words.split("\n"))
+
+
+def test_what_a_cluster_says_is_drawn_as_it_stands() -> None:
+    words = "\\[/bold] [/]"
+    process = {"name": words, "host": words, "health": "ok", "restarts": 0, "throughput": 1.0, "model_version": 1}
+    console = Console(record=True, width=200, file=io.StringIO())
+    console.print(tool._table([], [{**process, "throughput_unit": words, "does": words}]))
+    assert console.export_text().count(words) == 4
+
+
+@pytest.mark.parametrize(
+    "line", ['{"time": 3}', '{"time": "T", "level": null, "process": 1, "message": ""}', "{" * 99_999, "{}"]
+)
+def test_a_log_line_that_only_looks_like_ours_is_shown_as_it_is(line: str) -> None:
+    assert tool.as_line(line) == line
+
+
+def test_why_a_run_ended_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = RunDir.create(tmp_path, "catch", "ppo")
+    words = "failed: ValueError: \x1b[2J\x1b]0;forged\x07"
+    mesh = {"state": "ended", "reason": words, "started": 1.0, "supervisor": {"socket": "/nowhere"}, "processes": {}}
+    write_json(run.mesh, {**mesh, "limits": {"max_env_steps": 0, "max_seconds": 0}})
+    for arguments in (["stop", "all"], ["status"]):
+        with pytest.raises(SystemExit) as ended:
+            commands.app([*arguments, "--run", str(run.root)])
+        shown_words = capsys.readouterr().out
+        assert not ended.value.code
+        assert "\\x1b[2J" in shown_words
+        assert all(line.isprintable() for line in shown_words.split("\n"))
 
 
 def test_speed_is_over_the_last_seconds(tmp_path: Path) -> None:
