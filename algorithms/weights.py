@@ -6,41 +6,22 @@ The same arrays and header always give the same bytes.
 from __future__ import annotations
 
 import json
-import tokenize
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kaimesh.contract.archive import NPY, array_of, opened
 from kaimesh.contract.errors import AgentError
 from kaimesh.contract.finite import first_not_finite
 from kaimesh.contract.json_text import finite, json_text
 
 _HEADER = "header.json"
 _npy: Any = np.lib.format  # without types
-_NPY = ".npy"  # the end of an array's name in the archive
 _LONGEST_HEADER = 1 << 20  # bytes
 _MOST_PROBLEMS = 5  # named in one message
-# What a file of somebody else can raise in numpy, zipfile and json; a shape that no memory holds among them.
-_DAMAGE: tuple[type[Exception], ...] = (
-    OSError,
-    ValueError,
-    TypeError,
-    KeyError,
-    EOFError,
-    MemoryError,
-    OverflowError,
-    RecursionError,
-    SyntaxError,
-    tokenize.TokenError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 Like = Mapping[str, np.ndarray]  # arrays of the wanted names, shapes and dtypes, whatever their numbers
@@ -61,7 +42,7 @@ def load(path: Path, like: Like, fits: Fits) -> tuple[dict[str, Any], dict[str, 
     the header, what the arrays must be like.
     Raises AgentError: there is no such file, or it is damaged, was not written by `save`, or has other arrays.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         header = _header(file)
         fits(header)
         return header, _arrays(path, file, like)
@@ -69,35 +50,14 @@ def load(path: Path, like: Like, fits: Fits) -> tuple[dict[str, Any], dict[str, 
 
 def header_of(path: Path) -> dict[str, Any]:
     """The header alone. Raises AgentError: there is no such file, or it is damaged, or was not written by `save`."""
-    with _opened(path) as file:
+    with opened(path) as file:
         return _header(file)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """The archive, whose members are together no larger than the file: what a member declares, is there."""
-    try:
-        with zipfile.ZipFile(path) as file:
-            members = file.infolist()
-            if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-                raise ValueError("it is compressed, and such a file may unpack to any size")
-            if sum(member.file_size for member in members) > path.stat().st_size:
-                raise ValueError("it declares more bytes than it has")
-            if len({member.filename for member in members}) < len(members):
-                raise ValueError("two of its arrays have the same name")
-            yield file
-    except FileNotFoundError:
-        raise AgentError(
-            f"there is no model {path}; nothing was loaded. Give the id of a model that was saved."
-        ) from None
-    except _DAMAGE as error:
-        raise _damaged(path, error) from error
-
-
 def _header(file: zipfile.ZipFile) -> dict[str, Any]:
-    if file.getinfo(_HEADER + _NPY).file_size > _LONGEST_HEADER:
+    if file.getinfo(_HEADER + NPY).file_size > _LONGEST_HEADER:
         raise ValueError(f"its header has more than {_LONGEST_HEADER:,} bytes")
-    with file.open(_HEADER + _NPY) as data:
+    with file.open(_HEADER + NPY) as data:
         text = bytes(_npy.read_array(data, allow_pickle=False))
     header = finite(json.loads(text))  # older files have Infinity, where `save` writes null
     if not isinstance(header, dict):
@@ -107,7 +67,7 @@ def _header(file: zipfile.ZipFile) -> dict[str, Any]:
 
 def _arrays(path: Path, file: zipfile.ZipFile, like: Like) -> dict[str, np.ndarray]:
     """Reads the arrays once all of their declarations are as in `like`."""
-    names = {name.removesuffix(_NPY) for name in file.namelist()} - {_HEADER}
+    names = {name.removesuffix(NPY) for name in file.namelist()} - {_HEADER}
     problems = [f"it has no array {name!r}" for name in sorted(like.keys() - names)]
     problems += [f"it has an array {name!r:.80}, which this network has not" for name in sorted(names - like.keys())]
     for name in sorted(names & like.keys()):
@@ -115,7 +75,7 @@ def _arrays(path: Path, file: zipfile.ZipFile, like: Like) -> dict[str, np.ndarr
         if declared != wanted:
             problems.append(f"its array {name!r} is {declared}, and this network's is {wanted}")
     if not problems:
-        found = {name: _array(file, name) for name in sorted(names)}
+        found = {name: array_of(file, name) for name in sorted(names)}
         wrong = first_not_finite({name: np.atleast_1d(array) for name, array in found.items()})
         if wrong is None:
             return found
@@ -128,7 +88,7 @@ def _arrays(path: Path, file: zipfile.ZipFile, like: Like) -> dict[str, np.ndarr
 
 def _declared(file: zipfile.ZipFile, name: str) -> str:
     """The dtype and the shape that an array declares."""
-    with file.open(name + _NPY) as data:
+    with file.open(name + NPY) as data:
         version = _npy.read_magic(data)
         read = {(1, 0): _npy.read_array_header_1_0, (2, 0): _npy.read_array_header_2_0}.get(version)
         if read is None:
@@ -137,20 +97,8 @@ def _declared(file: zipfile.ZipFile, name: str) -> str:
     return _kind(shape, dtype)
 
 
-def _array(file: zipfile.ZipFile, name: str) -> np.ndarray:
-    with file.open(name + _NPY) as data:
-        array: np.ndarray = _npy.read_array(data, allow_pickle=False)
-    return np.asarray(array, order="C")
-
-
 def _kind(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
     return f"{dtype.name if dtype.isnative else dtype.str} {list(shape)}"
-
-
-def _damaged(path: Path, error: Exception) -> AgentError:
-    return AgentError(
-        f"{path} is damaged or no model of this algorithm ({error}); nothing was loaded. Load another one."
-    )
 
 
 def check(path: Path, header: Mapping[str, Any], wanted: Mapping[str, Any], keys: Mapping[str, str]) -> None:

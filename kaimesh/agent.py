@@ -31,6 +31,7 @@ from kaimesh.contract.agent import (
     Vectorised,
     env_factory,
 )
+from kaimesh.contract.archive import load_arrays
 from kaimesh.contract.arrays import ArraySpec, Batch, Specs
 from kaimesh.contract.columns import PRIORITY, PROBABILITY
 from kaimesh.contract.errors import AgentError, ConfigError
@@ -70,5 +71,6 @@ __all__ = [
     "attached",
     "create_cls",
     "env_factory",
+    "load_arrays",
     "vectorised",
 ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tensorboardX import SummaryWriter
 
-from kaimesh.agent import BaseAgent, Batch, Monitor, Spaces, TableSpec
+from kaimesh.agent import BaseAgent, Batch, Monitor, Spaces, TableSpec, load_arrays
 
 from ..config import Config
 from ..feature.definition import ActData, ObsData, SampleData
@@ -155,9 +155,9 @@ class Agent(BaseAgent):
         Raises ValueError: the weights do not fit the widths, or are no finite float32; those of before stay.
         """
         folder = Path(path) if path else run_folder() / "user_ckpt"
-        with np.load(folder / f"model.ckpt-{id}.npz") as arrays:
-            feature_dim, action_dim = (int(width) for width in arrays["widths"])
-            weights = [arrays[f"arr_{i}"] for i in range(len(arrays.files) - 1)]
+        arrays = load_arrays(folder / f"model.ckpt-{id}.npz")  # as np.load, for files of anybody
+        feature_dim, action_dim = (int(width) for width in arrays["widths"])
+        weights = [arrays[f"arr_{i}"] for i in range(len(arrays) - 1)]
         if not all(weight.dtype == np.float32 and np.isfinite(weight).all() for weight in weights):
             raise ValueError(
                 f"model {id} in {folder} has weights that are no finite float32 numbers; nothing was loaded. Load "
@@ -184,9 +184,9 @@ class Agent(BaseAgent):
         Raises ValueError: the numbers do not fit the optimizer, or are not finite; those of before stay.
         """
         variables = self.model.optimizer.variables if self.model else []
-        with np.load(Path(path) / "optimizer.npz") as arrays:
-            learn_count = int(arrays["learn_count"])
-            found = [arrays[f"arr_{i}"] for i in range(len(arrays.files) - 1)]
+        arrays = load_arrays(Path(path) / "optimizer.npz")
+        learn_count = int(arrays["learn_count"])
+        found = [arrays[f"arr_{i}"] for i in range(len(arrays) - 1)]
         like = [(variable.shape, variable.dtype.as_numpy_dtype) for variable in variables]
         if like != [(array.shape, array.dtype) for array in found] or not all(np.isfinite(one).all() for one in found):
             raise ValueError(

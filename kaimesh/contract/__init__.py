@@ -12,6 +12,7 @@ structs     ObsData, ActData, SampleData as users define them
 arrays      batches and their byte layout
 answers     checks what an agent returned
 declared    checks what a peer declares of its rows and its environment
+archive     reads files of arrays that may be somebody else's
 finite      whether arrays hold NaN or infinity
 stacking    stores each image of stacked observations once
 recurrence  a recurrent network's state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,15 @@ def test_what_a_file_declares_is_not_more_than_it_has(tmp_path: Path) -> None:
     overlapping(path, 1000)
     with pytest.raises(AgentError, match="declares more bytes than it has"):
         weights.load(path, LIKE, anything)
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.npz")
+    (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "nowhere.npz").symlink_to("gone.npz")
+    for name, words in {"pipe": "no regular file", "folder": "no regular file", "nowhere": "there is no model"}.items():
+        with pytest.raises(AgentError, match=words):
+            weights.load(tmp_path / f"{name}.npz", LIKE, anything)
 
 
 def test_no_array_is_read_before_the_header_fits(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from diy.feature.definition import (
 )
 from diy.train_workflow import keep_newest, run_episode
 from kaimesh import envs
+from kaimesh.agent import AgentError
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.structs import Frame
 
@@ -168,6 +169,9 @@ def test_a_model_that_does_not_fit_is_refused_and_the_weights_stay(tmp_path):
     np.savez(path, **{**arrays, "widths": (3, 2)})  # of another network, with weights that do not fit it
     with pytest.raises(ValueError, match="shape"):
         one.load_model(str(tmp_path), 1)
+    np.savez_compressed(path, **arrays)  # the same model, in a file that could unpack to any size
+    with pytest.raises(AgentError, match="it is compressed"):
+        one.load_model(str(tmp_path), 1)
     assert all(np.array_equal(a, b) for a, b in zip(one.model.get_weights(), before, strict=True))
     one.learn(parts)
 
@@ -188,6 +192,9 @@ def test_a_training_state_that_does_not_fit_is_refused_and_the_optimizer_stays(t
         np.savez(path, **{**arrays, "learn_count": 7}, **({} if other is None else {last: other}))
         with pytest.raises((ValueError, TypeError), match=r"does not fit this optimizer|isfinite"):
             one.load_training_state(str(tmp_path))
+    np.savez_compressed(path, **arrays, learn_count=7, **{last: array})
+    with pytest.raises(AgentError, match="it is compressed"):
+        one.load_training_state(str(tmp_path))
     assert one.learn_count == 1
     after = [variable.numpy() for variable in one.model.optimizer.variables]
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
