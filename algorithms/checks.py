@@ -12,6 +12,8 @@ TORSOS: Mapping[str, Sequence[str]] = {"torso": ("auto", "separate", "shared")} 
 _MOST_UNITS = 65_536  # of a layer; two such layers have 17 GB of weights
 _MOST = 1_000_000_000_000
 _MOST_OF = {"learning_rate": (1, "the first step would destroy the weights")}
+_LEAST = 2.0**-126  # the smallest float32 with all its digits
+_LEAST_OF = {"learning_rate": (1e-12, "no weight, a float32, would ever change by so little")}
 _CHOICES: Mapping[str, Sequence[str]] = {
     "network": NETWORKS,
     "activation": ("tanh", "relu"),
@@ -75,7 +77,7 @@ def problems(
         ),
         *found(above_0, lambda value: value > 0, ": nothing would be learned. Set it above 0."),
         *found(not_below_0, lambda value: value >= 0, " is negative, which means nothing. Set 0 to switch it off."),
-        *_too_large(config),
+        *_too_large_or_small(config),
         *_of_the_samples(config),
         *_of_the_network(config),
         *_of_the_schedule(config),
@@ -98,7 +100,7 @@ def schedule_unused(config: Checked) -> dict[str, str]:
     return {} if config.learning_rate_schedule == "linear" else {"total_learner_steps": why}
 
 
-def _too_large(config: Checked) -> list[str]:
+def _too_large_or_small(config: Checked) -> list[str]:
     """A sentence for each number that is far outside of what can be learned with."""
     found = []
     for name, value in vars(config).items():
@@ -107,6 +109,9 @@ def _too_large(config: Checked) -> list[str]:
         most, why = _MOST_OF.get(name, (_MOST, "what is computed with it would not be finite, or never end"))
         if abs(value) > most:
             found.append(f"{name} = {value!r:.40}: {why}. Set at most {most:,}.")
+        least, why = _LEAST_OF.get(name, (_LEAST, "in float32, which is computed with, that is 0 or nearly so"))
+        if 0 < abs(value) < least:
+            found.append(f"{name} = {value!r:.40}: {why}. Set at least {least:.2g}, or 0 where 0 has a meaning.")
     return found
 
 
