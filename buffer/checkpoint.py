@@ -13,10 +13,14 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+from pydantic import Field, TypeAdapter
+
+from kaimesh.contract.errors import MeshError
+from kaimesh.contract.untrusted import parsed
 from kaimesh.process.disk import sync
 from kaimesh.process.documents import read_bytes, write_json
 
@@ -25,8 +29,11 @@ _MANIFEST = "manifest.json"
 _DATA = "data"
 
 
+Count = Annotated[int, Field(ge=0, le=2**53)]
+
+
 class Manifest(NamedTuple):
-    """What a checkpoint holds. inserted: rows ever inserted. items: the least number of items. files: [path, bytes].
+    """What a checkpoint holds. inserted: rows ever inserted. items: the least number of items. files: path, bytes.
 
     rows: of each item of a queue; []: all are full.
     """
@@ -34,10 +41,13 @@ class Manifest(NamedTuple):
     specs: list[Any]
     spaces: dict[str, Any] | None
     configuration: dict[str, str]
-    inserted: int
-    items: int
-    files: list[list[Any]]
-    rows: tuple[int, ...] | list[int] = ()
+    inserted: Count
+    items: Count
+    files: list[tuple[str, Count]]
+    rows: Sequence[Count] = ()
+
+
+_SHAPE = TypeAdapter(Manifest)
 
 
 class Checkpoints:
@@ -56,9 +66,10 @@ class Checkpoints:
         """The intact checkpoints, newest first; logs which are damaged and why."""
         for folder in reversed(self._generations()):
             try:
-                manifest = Manifest(**json.loads(read_bytes(folder / _MANIFEST)))
+                data = json.loads(read_bytes(folder / _MANIFEST))
+                manifest = parsed(_SHAPE, data, f"its {_MANIFEST} is none of a checkpoint", MeshError)
                 wrong = [name for name, size in manifest.files if (folder / _DATA / name).stat().st_size != size]
-            except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            except (OSError, ValueError, RecursionError, MeshError) as error:
                 self._log.error("checkpoint %s is damaged (%s); trying the one before", folder, error)
                 continue
             if wrong:
@@ -89,7 +100,7 @@ class Checkpoints:
         unfinished.mkdir()
         saved.replace(unfinished / _DATA)
         files = sorted((unfinished / _DATA).rglob("*"))
-        sizes = [[str(path.relative_to(unfinished / _DATA)), path.stat().st_size] for path in files if path.is_file()]
+        sizes = [(str(path.relative_to(unfinished / _DATA)), path.stat().st_size) for path in files if path.is_file()]
         for path in files:
             sync(path)
         write_json(unfinished / _MANIFEST, manifest._replace(files=sizes)._asdict(), durable=True)
