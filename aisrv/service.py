@@ -6,6 +6,7 @@ import secrets
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from kaimesh import envs
@@ -18,9 +19,11 @@ from kaimesh.aisrv.slots import CountedEnv, run_slots
 from kaimesh.contract.agent import Monitor, user_code
 from kaimesh.contract.calls import OurCode
 from kaimesh.contract.errors import AgentError, EnvError, Stopped
+from kaimesh.contract.kaiwu import KaiwuEnv
 from kaimesh.contract.seeds import training_seeds
 from kaimesh.contract.spaces import Spaces
 from kaimesh.contract.user_agent import UserAgent
+from kaimesh.envs.renewal import next_seed
 from kaimesh.process.agents import workflow_of
 from kaimesh.process.life import Context
 from kaimesh.training import Training
@@ -132,12 +135,20 @@ class AisrvService:
             context.meter.state("starting")
             seen = [envs.featured(env, self._user.featured) for env in made]
             return seen, seen[0].spaces
+
+        def make(i: int, times: int) -> KaiwuEnv:
+            return envs.facade(app.app, seed=next_seed(seeds[i], times) if times else seeds[i], **arguments)
+
         facades = []
         for i in range(count):
             self._teller(i, count)(1)
-            facades.append(envs.facade(app.app, seed=seeds[i], **arguments))
+            facades.append(make(i, 0))
         context.meter.state("starting")
-        return [CountedEnv(facade, context.meter, context.stop) for facade in facades], facades[0].spaces
+        slots = [
+            CountedEnv(facade, context.meter, context.stop, renewals.of_group(i), partial(make, i))
+            for i, facade in enumerate(facades)
+        ]
+        return slots, facades[0].spaces
 
     def _teller(self, before: int, count: int) -> Callable[[int], None]:
         """A function that publishes which environment is being built: the one after `before` + number - 1 others.

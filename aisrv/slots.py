@@ -1,7 +1,12 @@
-"""Kaiwu-style workflows: the user's workflow runs once per slot, in a thread, with one environment and one agent."""
+"""Kaiwu-style workflows: the user's workflow runs once per slot, in a thread, with one environment and one agent.
+
+Where an environment fails, the workflow of its slot alone begins anew, with an environment that was made anew. One that
+catches the error may go on with `reset`, which makes it anew, too.
+"""
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -9,23 +14,41 @@ from typing import Any
 
 from kaimesh.aisrv.guard import environment
 from kaimesh.contract.agent import user_code
-from kaimesh.contract.errors import Stopped
+from kaimesh.contract.errors import EnvContractError, EnvError, Stopped, words
 from kaimesh.contract.kaiwu import KaiwuEnv
+from kaimesh.envs.renewal import Renew, is_final
 from kaimesh.process.meter import Meter
 
 Workflow = Callable[..., None]
+Make = Callable[[int], KaiwuEnv]  # the facade that takes the place of one that failed, for the n-th time
 _LAST_S = 30.0
+_log = logging.getLogger("kaimesh.aisrv")
 
 
 class CountedEnv:
     """A facade that also counts steps and episodes, raises Stopped after a stop, and names the environment in errors.
 
     Attributes that it does not have are read from the facade. A workflow may set attributes of its own on it.
+
+    renew: decides about a facade that failed (envs/renewal), in whose place `make` makes another one; None: nothing is
+    made anew.
     """
 
-    def __init__(self, facade: KaiwuEnv, meter: Meter, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        facade: KaiwuEnv,
+        meter: Meter,
+        stop: threading.Event,
+        renew: Renew | None = None,
+        make: Make | None = None,
+    ) -> None:
         self._facade, self._meter, self._stop = facade, meter, stop
-        self._return, self._length = 0.0, 0
+        self._renew, self._make = renew, make
+        self._length = 0
+        self._steps = 0  # that were begun; each reset but the first is one, too
+        self._times = 0  # how often the facade was made anew
+        self._failure: tuple[str, Exception] | None = None  # the newest call, if it failed, and how
+        self._lost: Exception | None = None  # why it is not made anew any more
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._facade, name)
@@ -33,7 +56,9 @@ class CountedEnv:
     def reset(self, usr_conf: Any = None) -> Any:
         """See KaiwuEnv.reset."""
         self._check_stop()
-        self._return, self._length = 0.0, 0
+        self.make_anew()
+        self._length = 0
+        self._steps += self._steps > 0
         self._meter.beat()
         first = self._call("reset", usr_conf)
         self._meter.beat()
@@ -46,6 +71,7 @@ class CountedEnv:
     def step(self, act: Any, *args: Any, **kwargs: Any) -> Any:
         """See KaiwuEnv.step: `(frame_no, obs, score, terminated, truncated, env_info)`."""
         self._check_stop()
+        self._steps += 1
         result = self._call("step", act, *args, **kwargs)
         self._meter.beat()
         if result[0] is None:  # as in Kaiwu: the game could not step
@@ -56,11 +82,54 @@ class CountedEnv:
             self._meter.episode(float(self._facade.score), self._length)
         return result
 
+    def render(self) -> Any:
+        """See KaiwuEnv.render."""
+        return self._call("render")
+
+    @property
+    def failed(self) -> bool:
+        """Whether its newest call failed, so that `make_anew` is to be called."""
+        return self._failure is not None or self._lost is not None
+
+    def make_anew(self) -> None:
+        """Puts another facade in the place of one that failed.
+
+        Raises EnvError, EnvContractError: it fails too often, and is lost.
+        """
+        if self._lost is not None:
+            raise self._lost
+        if self._failure is None:
+            return
+        (verb, error), self._failure = self._failure, None
+        assert self._renew is not None
+        try:
+            self._facade = self._renew(range(1), self._steps, verb, error, self._another)
+        except Exception as final:
+            self._lost = final
+            raise
+
+    def _another(self) -> KaiwuEnv:
+        assert self._make is not None
+        try:
+            self._facade.close()
+        except Exception as error:  # it has failed already, and another one takes its place
+            _log.warning("an environment that failed raised %s in close: %s", type(error).__name__, words(error))
+        self._times += 1
+        return self._make(self._times)
+
     def _call(self, verb: str, *args: Any, **kwargs: Any) -> Any:
+        self._failure = None
         with environment(verb):
-            return getattr(self._facade, verb)(*args, **kwargs)
+            try:
+                return getattr(self._facade, verb)(*args, **kwargs)
+            except Exception as error:  # the environment's, whatever it is
+                if self._renew is not None and not is_final(error, self._steps):
+                    self._failure = verb, error
+                raise
 
     def _check_stop(self) -> None:
+        if self._lost is not None:  # a workflow that catches every Exception would go on for ever
+            raise Stopped from self._lost
         if self._stop.is_set():
             raise Stopped
 
@@ -69,6 +138,7 @@ def run_slots(
     workflow: Workflow, envs: Sequence[Any], agents: Sequence[Any], logger: Any, monitor: Any, stop: threading.Event
 ) -> None:
     """Runs one thread per environment until all have returned. The first error stops the other threads; it is raised.
+    An environment that failed is made anew, and its workflow begins anew.
 
     It waits no longer than _LAST_S seconds for threads that do not stop: what such a thread waits for may never come,
     and the error that explains it should be raised.
@@ -80,8 +150,9 @@ def run_slots(
 
     def run(slot: int) -> None:
         try:
-            with user_code(f"aisrv: workflow in slot {slot}", lasting=True):
-                workflow([envs[slot]], [agents[slot]], logger, monitor)
+            while not _has_returned(workflow, slot, envs[slot], agents[slot], logger, monitor):
+                envs[slot].make_anew()
+                logger.info("slot %d: the workflow begins anew, with an environment made anew", slot)
             logger.info("slot %d: the workflow returned", slot)
         except Stopped as stopped:
             if stopped.__cause__ is not None:
@@ -107,3 +178,19 @@ def run_slots(
     with user_code("aisrv: the agent, in a slot whose workflow caught the error,"):
         if causes:
             raise causes[0]
+
+
+def _has_returned(workflow: Workflow, slot: int, env: Any, agent: Any, logger: Any, monitor: Any) -> bool:
+    """Runs the workflow of one slot; False: it ended because its environment failed, whatever it made of that."""
+    try:
+        with user_code(f"aisrv: workflow in slot {slot}", lasting=True):
+            workflow([env], [agent], logger, monitor)
+    except (EnvError, EnvContractError):
+        if not _failed(env):
+            raise
+        return False
+    return not _failed(env)
+
+
+def _failed(env: Any) -> bool:
+    return isinstance(env, CountedEnv) and env.failed

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from kaimesh.aisrv.renewals import Renewals
 from kaimesh.aisrv.slots import CountedEnv, run_slots
 from kaimesh.contract.errors import AgentError, EnvError, Stopped
 from kaimesh.process.meter import Meter
@@ -84,6 +87,111 @@ def test_an_environment_that_raises_is_told_apart_from_the_workflow() -> None:
 
     with pytest.raises(EnvError, match="OSError in reset: no game server"):
         run_slots(workflow, [CountedEnv(Facade(), Meter("aisrv_0"), stop)], [None], LOG, None, stop)
+
+
+class Flaky(Facade):
+    """Fails in its `at`-th step."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at, self.steps = at, 0
+
+    def step(self, act: int) -> Any:
+        self.steps += 1
+        if self.steps == self.at:
+            raise ConnectionError("the game server closed the connection")
+        return super().step(act)
+
+    def render(self) -> None:
+        raise OSError("no display")
+
+    def close(self) -> None:
+        raise OSError("no connection")
+
+
+class Slot:
+    """A slot whose environments fail: the n-th one in its step `at(n)`. made: the numbers of those made anew."""
+
+    def __init__(self, at: Callable[[int], int]) -> None:
+        self.at, self.made = at, list[int]()
+        self.meter, self.stop = Meter("aisrv_0"), threading.Event()
+        renew = Renewals(self.meter, self.stop, LOG).of_group(0)
+        self.env = CountedEnv(Flaky(at(0)), self.meter, self.stop, renew, self._make)
+
+    def _make(self, times: int) -> Any:
+        self.made.append(times)
+        return Flaky(self.at(times))
+
+
+def contest(envs: Any, *_: Any) -> None:
+    """As contestants write it: whatever happens is logged."""
+    try:
+        for _ in range(20):
+            envs[0].reset()
+            while not envs[0].step(0)[3]:
+                pass
+    except Exception as error:
+        LOG.info("workflow error: %s", error)
+        raise RuntimeError("workflow error") from None
+
+
+def silent(envs: Any, *_: Any) -> None:
+    with contextlib.suppress(Exception):
+        contest(envs)
+
+
+def within(envs: Any, *_: Any) -> None:
+    for _ in range(20):
+        with contextlib.suppress(Exception):
+            envs[0].reset()
+            while not envs[0].step(0)[3]:
+                pass
+
+
+@pytest.mark.parametrize("workflow", [contest, silent, within])
+def test_an_environment_that_raises_is_made_anew_alone_whatever_the_workflow_makes_of_it(workflow: Any) -> None:
+    slot = Slot(lambda times: 10_000 if times else 50)
+    calls = {0: 0, 1: 0}
+
+    def counted(envs: Any, agents: Any, *rest: Any) -> None:
+        calls[agents[0]] += 1
+        workflow(envs, agents, *rest)
+
+    run_slots(counted, [slot.env, CountedEnv(Facade(), slot.meter, slot.stop)], [0, 1], LOG, None, slot.stop)
+    assert slot.made == [1]
+    assert slot.meter.snapshot()["counters"]["env_restarts"] == 1
+    assert calls == {0: 1 if workflow is within else 2, 1: 1}, "the other slot's workflow is not disturbed"
+    assert not slot.stop.is_set()
+
+
+@pytest.mark.parametrize("workflow", [contest, silent, within])
+def test_an_environment_that_always_raises_is_given_up(workflow: Any) -> None:
+    slot = Slot(lambda times: 5)
+    with pytest.raises(EnvError, match=r"ConnectionError in step.*failure 10 within"):
+        run_slots(workflow, [slot.env], [None], LOG, None, slot.stop)
+    assert slot.made == list(range(1, 10))
+
+
+def test_a_workflow_that_ends_after_it_began_anew_has_returned() -> None:
+    slot, calls = Slot(lambda times: 1), []
+
+    def workflow(envs: Any, *_: Any) -> None:
+        calls.append(0)
+        if len(calls) == 1:
+            envs[0].reset()
+            envs[0].step(0)
+
+    run_slots(workflow, [slot.env], [None], LOG, None, slot.stop)
+    assert (len(calls), slot.made) == (2, [1])
+
+
+def test_an_environment_that_fails_to_draw_is_named_and_made_anew() -> None:
+    slot = Slot(lambda times: 100)
+    slot.env.reset()
+    with pytest.raises(EnvError, match="the environment raised OSError in render: no display"):
+        slot.env.render()
+    slot.env.reset()
+    assert slot.made == [1]
 
 
 def test_a_stop_unwinds_the_workflow() -> None:
