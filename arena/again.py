@@ -48,6 +48,8 @@ def picture_of(env: MeshVectorEnv) -> np.ndarray:
     if picture is None or picture.ndim != 3 or picture.shape[2] != 3:
         shape = "nothing" if picture is None or picture.dtype == object else f"{picture.dtype} {list(picture.shape)}"
         raise _draws_none(env.app, f"render returned {'text' if shape.startswith('<U') else shape}")
+    if picture.dtype != np.uint8 and (picture.dtype.kind not in "iu" or picture.min() < 0 or picture.max() > 255):
+        raise _draws_none(env.app, f"render returned {picture.dtype} from {picture.min():g} to {picture.max():g}")
     return picture.astype(np.uint8, copy=False)
 
 
@@ -90,6 +92,7 @@ class Replay:
         )
         self.score, self.steps, self.over = 0.0, 0, False
         self.movers: list[int] = []  # who made each step
+        self._size: tuple[int, ...] = ()
         try:
             self._check_seat()
             self._check_actions()
@@ -112,8 +115,16 @@ class Replay:
                 return
 
     def picture(self) -> np.ndarray:
-        """See picture_of."""
-        return picture_of(self.env)
+        """See picture_of. Raises ConfigError also if it is of another size than the first one."""
+        picture = picture_of(self.env)
+        self._size = self._size or picture.shape
+        if picture.shape != self._size:
+            sizes = f"{list(self._size)} and after {self.steps} steps {list(picture.shape)}"
+            raise ConfigError(
+                f"{self.recording.app} draws pictures of different sizes, {sizes}, which make no film. Let its render "
+                "return arrays of one shape."
+            )
+        return picture
 
     def difference(self) -> str:
         """In words, how the episode differs from the recorded one; "" if it does not. For after the last step."""

@@ -41,6 +41,7 @@ from kaimesh.contract.agent import Features
 from kaimesh.contract.declared import MAX_PLAYERS
 from kaimesh.contract.errors import ConfigError
 from kaimesh.contract.face import Face
+from kaimesh.contract.json_text import number
 from kaimesh.contract.kaiwu import KaiwuEnv
 from kaimesh.contract.spaces import Part, Spaces
 from kaimesh.contract.story import Story
@@ -192,35 +193,38 @@ class Offers:
     @classmethod
     def of(cls, metadata: Mapping[str, Any], app: str) -> Offers:
         """Raises ConfigError: a key has a value that means nothing."""
+        if not isinstance(metadata, Mapping):
+            raise ConfigError(
+                f"{app}: metadata = {metadata!r} is no dictionary, so it is not known what the environment offers. Set "
+                "metadata = {} in its class."
+            )
         stack, success = metadata.get(FRAME_STACK, 0), metadata.get(SUCCESS_RETURN)
-        parts, players = tuple(metadata.get(PARTS, ())), metadata.get(PLAYERS, 1)
+        parts, players = metadata.get(PARTS, ()), metadata.get(PLAYERS, 1)
         if type(stack) is not int or stack < 0:
             raise _wrong(app, FRAME_STACK, stack, "a whole number of frames, 0 for none")
-        if not all(isinstance(part, Part) for part in parts):
+        if not isinstance(parts, list | tuple) or not all(isinstance(part, Part) for part in parts):
             raise _wrong(app, PARTS, parts, "a sequence of kaimesh.agent.Part")
         if type(players) is not int or not 1 <= players <= MAX_PLAYERS:
             raise _wrong(app, PLAYERS, players, f"how many players there are, a whole number 1..{MAX_PLAYERS}")
-        if success is not None and not isinstance(success, int | float):
+        if success is not None and number(success) is None:
             raise _wrong(app, SUCCESS_RETURN, success, "a number, the return of an episode")
         names = {key: metadata[key] for key in _NAMED if key in metadata}
         for key, name in names.items():
             if not isinstance(name, str) or ":" not in name:
                 raise _wrong(app, key, name, "'<module>:<name>'")
-        modes, fps = (
-            metadata.get("render_modes"),
-            metadata.get("render_fps"),
-        )  # which other libraries may set to anything
+        # Other libraries may set these to anything.
+        modes, fps = metadata.get("render_modes"), number(metadata.get("render_fps")) or 0.0
         return cls(
             app,
             legal_actions=bool(metadata.get(LEGAL_ACTIONS)),
             slot_seeds=bool(metadata.get(SLOT_SEEDS)),
             frame_stack=stack,
-            parts=parts,
+            parts=tuple(parts),
             players=players,
             symmetry=str(metadata.get(SYMMETRY, "none")),
             success_return=success,
             render_modes=tuple(map(str, modes)) if isinstance(modes, list | tuple) else (),
-            render_fps=float(fps) if isinstance(fps, int | float) else 0.0,
+            render_fps=fps if 0.01 <= fps <= 1000 else 0.0,
             named=names,
         )
 

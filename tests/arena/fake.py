@@ -127,7 +127,9 @@ class Endless(Fickle):
 
 
 class Blind(Fickle):
-    """Draws nothing, and each kind of `how` otherwise: it raises, returns nothing, returns text."""
+    """Draws nothing, and each kind of `how` otherwise: it raises, returns nothing, text, numbers that are no bytes;
+    or it fails in the middle of an episode: with pictures that grow, or an error.
+    """
 
     def __init__(self, how: str = "raises", render_mode: str | None = None) -> None:
         super().__init__(render_mode)
@@ -138,7 +140,25 @@ class Blind(Fickle):
     def render(self) -> Any:
         if self._how == "raises":
             raise RuntimeError("no display")
-        return {"nothing": None, "text": "a picture of words"}[self._how]
+        drawn = self._drawn = getattr(self, "_drawn", 0) + 1
+        if self._how == "late" and drawn > 1:
+            raise ValueError("the window was closed")
+        return {
+            "nothing": None,
+            "text": "a picture of words",
+            "shares": np.full((2, 2, 3), 0.5),
+            "grows": np.zeros((drawn, 2, 3), np.uint8),
+            "late": np.zeros((2, 2, 3), np.uint8),
+        }[self._how]
+
+
+class Breaks(Fickle):
+    """Fails in a step of an episode that it draws."""
+
+    def step(self, action: Any) -> Any:
+        if self.render_mode:
+            raise ConnectionError("the game server closed the connection")
+        return super().step(action)
 
 
 class Unrendered(Fickle):

@@ -296,6 +296,7 @@ def test_chance_plays_whatever_is_legal(result, tmp_path, monkeypatch, app, caps
         ("Blind", "render raised RuntimeError: no display"),
         ("Blind how=nothing", "render returned nothing"),
         ("Blind how=text", "render returned text"),
+        ("Blind how=shares", "render returned float64 from 0.5 to 0.5"),
         ("Blind how=constructor", "OSError: no display"),
         ("Unrendered", "it takes no argument render_mode"),
     ],
@@ -308,6 +309,28 @@ def test_what_cannot_be_drawn_is_told_before_anything_is_played(make_run, capsys
     assert evaluate.main([*words, "--render", str(tmp_path / "out.gif")]) == 2
     err = capsys.readouterr().err
     assert f"tests.arena.fake:{name} draws no pictures here ({told})" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("app", "told"),
+    [
+        ("Blind how=grows", "draws pictures of different sizes, [1, 2, 3] and after 1 steps [2, 2, 3]"),
+        ("Blind how=late", "render raised ValueError: the window was closed"),
+        (
+            "Breaks",
+            "out.gif was not written, for something failed: ConnectionError: the game server",
+        ),
+    ],
+)
+def test_an_environment_that_fails_when_it_is_drawn_does_not_cost_the_result(make_run, capsys, tmp_path, app, told):
+    name, _, conf = app.partition(" ")
+    run = make_run(f"tests.arena.fake:{name}")
+    words = ["--trust", "--run", str(run.root), *(["--env-conf", conf] if conf else [])]
+    assert evaluate.main([*words, "--episodes", "2", "--render", str(tmp_path / "out.gif")]) == 2
+    out, err = capsys.readouterr()
+    assert "vectorised, model 1: 2 episodes" in out
+    assert told in err
     assert "Traceback" not in err
 
 

@@ -31,12 +31,23 @@ def test_nothing_declared_is_nothing_offered() -> None:
 
 @pytest.mark.parametrize("key", sorted(KEYS))
 def test_a_value_that_means_nothing_is_refused_with_the_remedy(key: str) -> None:
-    for value in (3.5, -1, [1]) if key == "frame_stack" else ([1],):
+    wrong = {"frame_stack": (3.5, -1, [1]), "parts": ([1], 5, None), "success_return": ([1], float("nan"), True)}
+    for value in wrong.get(key, ([1],)):
         with pytest.raises(ConfigError) as error:
             Offers.of({key: value}, "mine")
         assert str(error.value).startswith(f"mine: metadata[{key!r}] = ")
         assert "must be" in str(error.value)
         assert str(error.value).endswith("remove the key from the environment's metadata.")
+
+
+@pytest.mark.parametrize("fps", [float("inf"), float("nan"), -5, 1e9, 10**400, True])
+def test_a_rate_that_no_film_can_have_counts_as_none(fps: Any) -> None:
+    assert Offers.of({"render_fps": fps}, "mine").render_fps == 0
+
+
+def test_metadata_that_are_none_are_refused() -> None:
+    with pytest.raises(ConfigError, match="mine: metadata = None is no dictionary"):
+        Offers.of(None, "mine")  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_imported_is_refused_where_it_is_used() -> None:
