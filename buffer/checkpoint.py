@@ -135,4 +135,4 @@ class Checkpoints:
             shutil.rmtree(leftover, ignore_errors=True)
 
     def _generations(self) -> list[Path]:
-        return sorted(path for path in self._kept.iterdir() if path.name.isdigit() and path.is_dir())
+        return sorted(path for path in self._kept.iterdir() if path.name.isdecimal() and path.is_dir())

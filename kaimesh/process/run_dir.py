@@ -107,7 +107,7 @@ class RunDir:
         for folder in self._folders():
             folder.mkdir(parents=True, exist_ok=True)
         path = self.root / "token"
-        if not {TOKEN_VARIABLE, TOKEN_FILE_VARIABLE} & os.environ.keys():
+        if not (os.environ.get(TOKEN_VARIABLE) or os.environ.get(TOKEN_FILE_VARIABLE)):
             with suppress(FileExistsError):
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 with os.fdopen(descriptor, "w") as file:
@@ -155,11 +155,17 @@ class RunDir:
         """The mesh token: KAIMESH_TOKEN, else the content of the file KAIMESH_TOKEN_FILE, else the run's own file.
 
         A process that shall not have it is given its role's token in one of these (kaimesh.wire.gate).
+        Blanks and line ends around it are no part of it, wherever it comes from. A variable that is empty is not set.
         Raises ConfigError: there is none, or it is empty.
         """
-        if token := os.environ.get(TOKEN_VARIABLE):
-            return token
-        path = Path(os.environ.get(TOKEN_FILE_VARIABLE, self.root / "token"))
+        if given := os.environ.get(TOKEN_VARIABLE):
+            if token := _secret(given):
+                return token
+            raise ConfigError(
+                f"{TOKEN_VARIABLE} holds only blanks, or characters that no header can carry; every connection would "
+                "be refused. Set it to printable characters, such as openssl rand -hex 32 prints."
+            )
+        path = Path(os.environ.get(TOKEN_FILE_VARIABLE) or self.root / "token")
         try:
             token = _secret(documents.read_bytes(path).decode())
         except (OSError, ValueError) as error:

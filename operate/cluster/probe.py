@@ -83,7 +83,7 @@ def port_of(key: str, addresses: Sequence[str] | None = None) -> int:
 
 def token() -> str:
     """The mesh token."""
-    return os.environ.get(TOKEN_VARIABLE) or Path(os.environ[TOKEN_FILE_VARIABLE]).read_text().strip()
+    return os.environ.get(TOKEN_VARIABLE, "").strip() or Path(os.environ[TOKEN_FILE_VARIABLE]).read_text().strip()
 
 
 def handshake(role: str, port: int) -> str:

@@ -24,7 +24,7 @@ from kaimesh.wire.gate import role_token
 
 def setup() -> int:
     """Makes the tokens, checks, copies; returns the exit code."""
-    make_token(places.TOKEN, os.environ.get(TOKEN_VARIABLE, ""))
+    make_token(places.TOKEN, os.environ.get(TOKEN_VARIABLE, "").strip())
     find_own_code()
     try:
         config = load(places.CONF)
@@ -68,7 +68,8 @@ def token_for(role: str) -> str:
     """
     if role not in (known := places.roles()):
         raise ConfigError(f"no role is called {role!r}, so it has no token; there are: {', '.join(known)}.")
-    run = RunDir(".") if {TOKEN_VARIABLE, TOKEN_FILE_VARIABLE} & os.environ.keys() else RunDir.latest(runs_dir())
+    given = os.environ.get(TOKEN_VARIABLE) or os.environ.get(TOKEN_FILE_VARIABLE)
+    run = RunDir(".") if given else RunDir.latest(runs_dir())
     return role_token(run.token(), role)
 
 

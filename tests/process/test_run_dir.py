@@ -74,6 +74,14 @@ def test_the_token_is_the_owners_and_the_environment_overrides_it(
     assert RunDir.create(tmp_path, "catch", "ppo").token() != token
     monkeypatch.setenv(TOKEN_VARIABLE, "given")
     assert run.token() == "given"
+    monkeypatch.setenv(TOKEN_VARIABLE, " given\n")  # as an env_file or a secret may leave it
+    assert run.token() == "given"
+    monkeypatch.setenv(TOKEN_VARIABLE, "\n")
+    with pytest.raises(ConfigError, match="holds only blanks"):
+        run.token()
+    monkeypatch.setenv(TOKEN_VARIABLE, "")  # not set, as Compose passes on what is not set
+    monkeypatch.setenv("KAIMESH_TOKEN_FILE", "")
+    assert run.token() == token
     monkeypatch.delenv(TOKEN_VARIABLE)
     (run.root / "token").unlink()
     with pytest.raises(ConfigError, match=TOKEN_VARIABLE):
