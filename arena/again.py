@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kaimesh.arena.recording import Recording
-from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.errors import ConfigError, EnvError, MeshError, words
 from kaimesh.envs.registry import make_vector
 from kaimesh.envs.vector import MeshVectorEnv
 
@@ -101,11 +101,11 @@ class Replay:
             raise
 
     def __iter__(self) -> Iterator[int]:
-        self.env.reset(seed=self.recording.seed)
+        self._called("reset", seed=self.recording.seed)
         yield 0
         for action in self.recording.actions:
             self.movers.append(0 if self.env.to_play is None else int(self.env.to_play[0]))
-            _, _, terminated, truncated, _ = self.env.step(action[None])
+            _, _, terminated, truncated, _ = self._called("step", action[None])
             shared = self.env.player_rewards
             self.score += float(self.env.true_rewards[0] if shared is None else shared[0, self.recording.seat])
             self.steps += 1
@@ -113,6 +113,18 @@ class Replay:
             yield self.steps
             if self.over:  # a further step would begin another episode
                 return
+
+    def _called(self, verb: str, *args: Any, **kwargs: Any) -> Any:
+        """What a method of the environment returns. Raises EnvError: it raised."""
+        try:
+            return getattr(self.env, verb)(*args, **kwargs)
+        except MeshError:
+            raise
+        except Exception as error:  # the environment's, whatever it is
+            raise EnvError(
+                f"{self.recording.app} raised {type(error).__name__} in {verb}, after {self.steps} steps: "
+                f"{words(error)}; so the episode is not shown. Try again, or mend the environment."
+            ) from error
 
     def picture(self) -> np.ndarray:
         """See picture_of. Raises ConfigError also if it is of another size than the first one."""

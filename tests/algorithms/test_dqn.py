@@ -429,6 +429,8 @@ def test_config_reports_contradictions() -> None:
     for key, value in wrong.items():
         found = Config(**{key: value}).check()
         assert any(key in text for text in found), (key, found)
+    assert "no weight, a float32, would ever change" in Config(learning_rate=1e-300).check()[0]
+    assert "adam_epsilon = 1e-300: in float32" in Config(adam_epsilon=1e-300).check()[0]
     assert "n_step = 9" in Config(n_step=9).check()[0]
     assert "value_min" in Config(atoms=51, value_min=1.0, value_max=0.0).check()[0]
     assert "total_learner_steps" in Config(learning_rate_schedule="linear").check()[0]

@@ -317,10 +317,7 @@ def test_what_cannot_be_drawn_is_told_before_anything_is_played(make_run, capsys
     [
         ("Blind how=grows", "draws pictures of different sizes, [1, 2, 3] and after 1 steps [2, 2, 3]"),
         ("Blind how=late", "render raised ValueError: the window was closed"),
-        (
-            "Breaks",
-            "out.gif was not written, for something failed: ConnectionError: the game server",
-        ),
+        ("Breaks", "raised ConnectionError in step, after 0 steps: the game server closed the connection; so the"),
     ],
 )
 def test_an_environment_that_fails_when_it_is_drawn_does_not_cost_the_result(make_run, capsys, tmp_path, app, told):

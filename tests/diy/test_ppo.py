@@ -151,6 +151,14 @@ def test_a_model_and_the_training_state_come_back_exactly(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(one.model.get_weights(), two.model.get_weights(), strict=True))
 
 
+@pytest.mark.parametrize("name", ["HIDDEN", "LEARNING_RATE", "CLIP", "STEPS_PER_LEARN"])
+def test_numbers_that_would_learn_nothing_are_told(monkeypatch, name):
+    assert Config.check() == []
+    for value in (0, -1, *([1e-300] if name == "LEARNING_RATE" else [])):
+        monkeypatch.setattr(Config, name, value)
+        assert name in Config.check()[0]
+
+
 def test_a_model_that_does_not_fit_is_refused_and_the_weights_stay(tmp_path):
     env, one = made()
     parts = [sample for part in run_episode(env, one, env.reset(), Rewards()) for sample in sample_process(part)]
@@ -192,7 +200,7 @@ def test_a_training_state_that_does_not_fit_is_refused_and_the_optimizer_stays(t
         np.savez(path, **{**arrays, "learn_count": 7}, **({} if other is None else {last: other}))
         with pytest.raises((ValueError, TypeError), match=r"does not fit this optimizer|isfinite"):
             one.load_training_state(str(tmp_path))
-    np.savez_compressed(path, **arrays, learn_count=7, **{last: array})
+    np.savez_compressed(path, **{**arrays, "learn_count": 7, last: array})
     with pytest.raises(AgentError, match="it is compressed"):
         one.load_training_state(str(tmp_path))
     assert one.learn_count == 1
