@@ -265,7 +265,7 @@ class App(BaseModel):
         ge=5,
         description=(
             "A process whose main loop makes no progress for this time is killed and restarted; its start has at least "
-            "a minute. Time in which everything was stopped does not count."
+            "a minute, and five while it uses the CPU. Time in which everything was stopped does not count."
         ),
     )
     user_code_seconds: float = Field(

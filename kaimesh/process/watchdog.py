@@ -14,6 +14,8 @@ import logging
 import os
 import sys
 import threading
+import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from kaimesh.config import App
@@ -24,7 +26,9 @@ from kaimesh.process.meter import Meter
 from kaimesh.process.stacks import place_of, stacks
 
 TICK_S = 1.0
-_START_S = 60.0  # libraries are imported then: seconds, and much more on a busy machine
+_START_S = 60.0  # libraries are imported then, which takes seconds
+_IDLE = 0.02  # of a core; a process that uses less while it starts is waiting
+_PATIENCE = 5  # times the limit, for one that uses more: it imports or compiles on a busy machine, and would again
 
 
 class Limits(NamedTuple):
@@ -86,11 +90,21 @@ class Watchdog:
 
     Nobody's main loop has to be heard of while it is inside the user's code (kaimesh.contract.calls), for a learn may
     take long. But such a call has a limit of its own; at half of it, a warning names it. While the process starts it
-    has at least a minute for everything.
+    has at least a minute for everything, and five while it uses the CPU.
+
+    cpu_s: the CPU time that the process has used, s.
     """
 
-    def __init__(self, meter: Meter, stop: threading.Event, logger: logging.Logger, limits: Limits) -> None:
-        self._meter, self._stop, self._log, self._limits = meter, stop, logger, limits
+    def __init__(
+        self,
+        meter: Meter,
+        stop: threading.Event,
+        logger: logging.Logger,
+        limits: Limits,
+        cpu_s: Callable[[], float] = time.process_time,
+    ) -> None:
+        self._meter, self._stop, self._log, self._limits, self._cpu_s = meter, stop, logger, limits, cpu_s
+        self._used_s = cpu_s()
         self._patience = limits._replace(silent_s=max(_START_S, limits.silent_s), user_s=max(_START_S, limits.user_s))
         self._beat, self._silent_s = meter.last_beat, 0.0
         self._taken = Taken(TICK_S)
@@ -110,9 +124,10 @@ class Watchdog:
     def tick(self) -> str:
         """A second has passed. Returns why the process is to end, or ""."""
         limits = self._patience if self._meter.is_starting else self._limits
-        beat = self._meter.last_beat
-        self._silent_s = self._silent_s + TICK_S if beat == self._beat else 0.0
-        self._beat = beat
+        beat, used_s = self._meter.last_beat, self._cpu_s()
+        works = self._meter.is_starting and used_s - self._used_s > _IDLE * TICK_S
+        self._silent_s = self._silent_s + TICK_S / (_PATIENCE if works else 1) if beat == self._beat else 0.0
+        self._beat, self._used_s = beat, used_s
         running = self._taken.tick()
         for call, taken_s in running:
             name = self._named(call)

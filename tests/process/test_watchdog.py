@@ -24,8 +24,13 @@ class Bench:
     def __init__(self) -> None:
         self.meter = Meter("learner_0")
         self.meter.state("working")
+        self.cpu_s = 0.0
         log = logging.getLogger("watchdog of a test")
-        self.dog = Watchdog(self.meter, threading.Event(), log, Limits(5.0, 20.0))
+        self.dog = Watchdog(self.meter, threading.Event(), log, Limits(5.0, 20.0), lambda: self.cpu_s)
+
+    def work(self, share: float) -> None:
+        """The process uses that share of a core for a second."""
+        self.cpu_s += share
 
     def tick(self, count: int, each: Callable[[], object] = lambda: None) -> str:
         """Why the process was to end, after at most so many seconds; "": it was not. each: done in each second."""
@@ -45,6 +50,19 @@ def bench() -> Iterator[Bench]:
 def test_a_silent_main_loop_is_found_and_one_that_beats_is_not(bench: Bench) -> None:
     assert not bench.tick(50, bench.meter.beat)
     assert bench.tick(7) == "its main loop was silent for 5 s"
+
+
+@pytest.mark.parametrize(("share", "minutes"), [(0.0, 1), (0.01, 1), (0.05, 5), (1.0, 5)])
+def test_a_start_on_a_busy_machine_has_five_minutes_and_one_that_waits_has_one(
+    bench: Bench, share: float, minutes: int
+) -> None:
+    bench.meter.state("starting")
+    assert not bench.tick(60 * minutes - 2, lambda: bench.work(share))
+    assert bench.tick(5, lambda: bench.work(share)).startswith("its start took longer than 60 s")
+
+
+def test_a_process_that_works_has_no_more_time_for_being_busy(bench: Bench) -> None:
+    assert bench.tick(7, lambda: bench.work(1.0)) == "its main loop was silent for 5 s"
 
 
 @pytest.mark.parametrize("where", ["learner: Agent.learn", "actor: Agent.predict", "learner: Agent.save_model"])
