@@ -126,9 +126,9 @@ def test_a_recording_becomes_a_page_and_a_film(tmp_path: Path) -> None:
     assert "a draw" in page
 
 
-@pytest.mark.parametrize("app", ["spiel:connect_four"])
-def test_a_person_plays_both_sides(app: str) -> None:
-    person = Person("--app", app)
+@pytest.mark.long
+def test_a_person_plays_both_sides() -> None:
+    person = Person("--app", "spiel:connect_four")
     try:
         person.sees("player 0 (x) to move", "1-7: column")
         person.type("1212121")
