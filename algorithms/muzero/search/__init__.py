@@ -7,6 +7,7 @@ select     from the root down to the edge that is tried next
 halving    Gumbel MuZero's choice: sequential halving at the root, completed values everywhere
 expand     a new node from what the network says
 backup     values of all players from a new node up to the root
+grow       a simulation with a network that is called from outside
 fused      the whole search with a network of dense layers, in one compiled function
 mlp        that network: its weights as arrays, and its two forward passes
 noise      what is added at the root to explore, over legal actions only
