@@ -39,7 +39,7 @@ class Mlp(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Arrays that the forward passes use: here, there `[B H]`, the outputs of layers; latent `[B, U]`, where a step begins."""
+    """Arrays of the forward passes: here, there `[B H]`, the outputs of layers; latent `[B, U]`, a step's input."""
 
     here: np.ndarray
     there: np.ndarray

@@ -107,8 +107,8 @@ def _check(rule: Rule) -> None:
         )
     if not rule.value_min < rule.value_max:
         raise ValueError(
-            f"value_min = {rule.value_min}, value_max = {rule.value_max}: no value lies between them, so moves could not "
-            "be compared. Set value_min below value_max."
+            f"value_min = {rule.value_min}, value_max = {rule.value_max}: no value lies between them, so moves could "
+            "not be compared. Set value_min below value_max."
         )
     if not 0 <= rule.discount <= 1:
         raise ValueError(

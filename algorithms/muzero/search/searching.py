@@ -42,8 +42,8 @@ class Root(NamedTuple):
 class Step(NamedTuple):
     """What the dynamics and the prediction say of latent states and actions.
 
-    latent: `[B, *]`, the new states. reward: `[B, P]` of that move, for every player. logits: `[B, A]`. value: `[B, P]`.
-    to_play: int `[B]`, who moves next.
+    latent: `[B, *]`, the new states. reward: `[B, P]` of that move, for every player. logits: `[B, A]`. value:
+    `[B, P]`. to_play: int `[B]`, who moves next.
     """
 
     latent: np.ndarray

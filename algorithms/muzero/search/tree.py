@@ -21,9 +21,9 @@ class Tree(NamedTuple):
 
     edges: `[B, N, 4, A]`, of each action of each node: prior (0: illegal), q of the player who moves, visits, logits.
     child: int32 `[B, N, A]`, 0: not visited. count: int32 `[B, N]`, visits of a node, its first one included. value:
-    `[B, N, P]`, the mean of the network's value and of all returns from there. reward: `[B, N, P]`, of the move into the
-    node. raw: `[B, N]`, the network's value for who moves. mover: int32 `[B, N]`, who moves there. extremes: `[B, P, 2]`,
-    the least and largest value that a player has seen.
+    `[B, N, P]`, the mean of the network's value and of all returns from there. reward: `[B, N, P]`, of the move into
+    the node. raw: `[B, N]`, the network's value for who moves. mover: int32 `[B, N]`, who moves there. extremes:
+    `[B, P, 2]`, the least and largest value that a player has seen.
 
     path, taken: int32 `[B, N]`, nodes from the root down, and the actions taken there; depth: int32 `[B]`, how many.
     leaf, move: int32 `[B]`, the last of each: what the network is asked next. gumbel: `[B, A]`, noise at the root.
@@ -46,9 +46,7 @@ class Tree(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """The roots that are searched: logits `[B, A]`; value `[B, P]`; legal bool `[B, A]`, some in each row; to_play int32
-    `[B]`.
-    """
+    """The roots: logits `[B, A]`; value `[B, P]`; legal bool `[B, A]`, some in each row; to_play int32 `[B]`."""
 
     logits: np.ndarray
     value: np.ndarray
