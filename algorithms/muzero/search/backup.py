@@ -17,7 +17,7 @@ from kaimesh.algorithms.muzero.search.tree import VISITS, Q, Tree
 def backup(tree: Tree, plan: Plan, node: int, returns: np.ndarray) -> None:
     """Counts the visit of node `node` of each row in all nodes above it.
 
-    returns: room for one number for each player, `[P]`.
+    returns: room for a number for each player, at least `[P]`.
     """
     edges, count, mean, reward, mover = tree.edges, tree.count, tree.value, tree.reward, tree.mover
     path, taken, depth, extremes = tree.path, tree.taken, tree.depth, tree.extremes
@@ -25,13 +25,13 @@ def backup(tree: Tree, plan: Plan, node: int, returns: np.ndarray) -> None:
     whole_tree = plan.normalise == TREE
     for b in range(count.shape[0]):
         below = node
-        for p in range(returns.shape[0]):
+        for p in range(mean.shape[2]):
             returns[p] = mean[b, node, p]
         for step in range(depth[b] - 1, -1, -1):
             above, action = path[b, step], taken[b, step]
             visits = edges.dtype.type(count[b, above])
             who = mover[b, above]
-            for p in range(returns.shape[0]):
+            for p in range(mean.shape[2]):
                 gained = reward[b, below, p]
                 returns[p] = gained + discount * returns[p]
                 q = gained + discount * mean[b, below, p]

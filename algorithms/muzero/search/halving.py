@@ -21,7 +21,7 @@ _LEAST_SCORE = -1e9  # so that an action without a chance is still taken where n
 
 @njit(cache=True, error_model="numpy")
 def complete(tree: Tree, plan: Plan, b: int, node: int, scores: np.ndarray) -> float:
-    """Writes the completed and scaled q of all actions into `scores` `[A]`; returns the node's visits below it.
+    """Writes the completed and scaled q of all actions into `scores`; returns the visits of its children.
 
     An action that was not tried is worth the mixed value of appendix D.
     """
@@ -85,10 +85,11 @@ def deterministic_action(tree: Tree, plan: Plan, b: int, node: int, scores: np.n
     """The action with the largest `improved policy - visits / (1 + all visits)`."""
     visits = complete(tree, plan, b, node, scores)
     improve(tree, b, node, scores)
-    dtype = tree.edges.dtype.type
+    edges = tree.edges
+    dtype = edges.dtype.type
     best, action = dtype(-np.inf), 0
-    for a in range(scores.shape[0]):
-        score = scores[a] - tree.edges[b, node, VISITS, a] / (dtype(1) + visits)
+    for a in range(edges.shape[3]):
+        score = scores[a] - edges[b, node, VISITS, a] / (dtype(1) + visits)
         if score > best:
             best, action = score, a
     return action
@@ -100,13 +101,13 @@ def improve(tree: Tree, b: int, node: int, scores: np.ndarray) -> None:
     edges = tree.edges
     dtype = edges.dtype.type
     largest = dtype(-np.inf)
-    for a in range(scores.shape[0]):
+    for a in range(edges.shape[3]):
         scores[a] += edges[b, node, LOGITS, a]
         if edges[b, node, PRIOR, a] > 0 or node > 0:
             largest = max(largest, scores[a])
     total = dtype(0)
-    for a in range(scores.shape[0]):
+    for a in range(edges.shape[3]):
         scores[a] = np.exp(scores[a] - largest) if edges[b, node, PRIOR, a] > 0 or node > 0 else dtype(0)
         total += scores[a]
-    for a in range(scores.shape[0]):
+    for a in range(edges.shape[3]):
         scores[a] /= total

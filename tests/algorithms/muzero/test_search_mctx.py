@@ -1,0 +1,93 @@
+"""The search against mctx 0.0.5: the same network, the same noise, the same visits."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from kaimesh.algorithms.muzero.search.figures import Found
+from kaimesh.algorithms.muzero.search.rule import Rule
+from kaimesh.algorithms.muzero.search.searching import Recurrent, Root, Search
+from tests.algorithms.muzero.mctx_oracle import Expected, searched
+from tests.algorithms.muzero.problems import of_one, of_two, problem
+
+ROOTS = 100  # of one network
+
+
+class Case(NamedTuple):
+    kind: str
+    actions: int
+    simulations: int
+    discount: float = 0.997
+    illegal: bool = False
+    scale: float = 1.0
+    dtype: str = "float64"
+
+
+SOME = (
+    Case("muzero", 9, 50, illegal=True),
+    Case("muzero", 17, 200, scale=0.0),
+    Case("muzero", 9, 50, discount=-1.0, illegal=True),
+    Case("muzero", 9, 50, dtype="float32"),
+    Case("gumbel", 9, 50, illegal=True),
+    Case("gumbel", 17, 50, discount=-1.0, scale=0.0),
+)
+ALL = tuple(
+    Case(kind, actions, simulations, discount, illegal, scale, dtype)
+    for kind in ("muzero", "gumbel")
+    for actions in (2, 9, 17)
+    for simulations in (50, 200)
+    for discount in (0.997, -1.0)
+    for illegal in (False, True)
+    for scale in (1.0, 1e-4, 0.0)
+    for dtype in ("float64", "float32")
+)
+
+
+def name_of(case: Case) -> str:
+    return "-".join(map(str, case))
+
+
+@pytest.mark.parametrize("case", SOME, ids=name_of)
+def test_visits_are_those_of_mctx(case: Case) -> None:
+    assert agreement(case, 1) >= (1.0 if case.dtype == "float64" else 0.99)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("case", ALL, ids=name_of)
+def test_visits_are_those_of_mctx_in_a_thousand_problems(case: Case) -> None:
+    assert agreement(case, 10) >= (1.0 if case.dtype == "float64" else 0.995)
+
+
+def agreement(case: Case, networks: int) -> float:
+    """The share of problems with the same visits of every action; values and policies of those are compared here."""
+    same = []
+    for seed in range(networks):
+        given = problem(seed, ROOTS, case.actions, illegal=case.illegal, scale=case.scale, dtype=case.dtype)
+        expected = searched(case.kind, given, case.simulations, case.discount)
+        if case.discount < 0:
+            first = np.arange(ROOTS) % 2
+            found = run(case, *of_two(given, first), 2, expected)
+            value = found.value[np.arange(ROOTS), first]
+            np.testing.assert_array_equal(found.value.sum(1), 0)
+        else:
+            found = run(case, *of_one(given), 1, expected)
+            value = found.value[:, 0]
+        equal = (found.visits == expected.visits).all(1)
+        close = {"rtol": 0, "atol": 1e-10 if case.dtype == "float64" else 2e-4}
+        np.testing.assert_allclose(value[equal], expected.value[equal], **close)
+        np.testing.assert_allclose(found.policy[equal], expected.policy[equal], **close)
+        if case.kind == "gumbel":
+            np.testing.assert_array_equal(found.action[equal], expected.action[equal])
+        same.append(equal)
+    return float(np.mean(same))
+
+
+def run(case: Case, root: Root, recurrent: Recurrent, players: int, expected: Expected) -> Found:
+    kind = "gumbel" if case.kind == "gumbel" else "puct"
+    rule = Rule(case.simulations, kind, "siblings", discount=abs(case.discount))
+    latent = root.latent.shape[1:]
+    search = Search(rule, case.actions, players, latent, ROOTS, case.dtype)
+    return search.of_model(root, recurrent, expected.gumbel)
