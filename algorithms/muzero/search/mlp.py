@@ -22,15 +22,14 @@ TRANSFORM_EPSILON = 0.001  # of h, arXiv:1805.11593, equation 1.1
 class Mlp(NamedTuple):
     """Dynamics and prediction, made by `packed`.
 
-    data: all weights and biases, one after the other. layers: int64 `[L, 4]`, inputs, outputs, and where in `data` the
-    weights and the biases of each layer begin; the first `dynamics` of them are the dynamics'. action: `[A, H]`, what
-    each action adds to the first one, bias included. units: U. support: S, 0 where a number is one output. transformed:
-    whether outputs are h of the numbers.
+    data: all weights and biases, one after the other; the first layer has a bias for each action. layers: int64
+    `[L, 4]`, inputs, outputs, and where in `data` its weights and biases begin, of each layer; the first `dynamics`
+    are those of dynamics. units: U. support: S, 0 where a number is one output. transformed: whether outputs are h of
+    the numbers.
     """
 
     data: np.ndarray
     layers: np.ndarray
-    action: np.ndarray
     dynamics: int
     units: int
     players: int
@@ -61,13 +60,12 @@ def packed(
     layers, pieces, start = [], [], 0
     for name in names:
         w, b = weights[f"{name}/w"], weights[f"{name}/b"]
+        if name == "dynamics/0":
+            b = weights["dynamics/action"] + b  # [A, H]
         layers.append((*w.shape, start, start + w.size))
-        pieces += [w.ravel(), b]
+        pieces += [w.ravel(), b.ravel()]
         start += w.size + b.size
-    action = weights["dynamics/action"] + weights["dynamics/0/b"]
-    units = weights["dynamics/0/w"].shape[0]
-    data = np.concatenate(pieces)
-    return Mlp(data, np.array(layers), action, hidden + 1, units, players, support, bool(transformed))
+    return Mlp(np.concatenate(pieces), np.array(layers), hidden + 1, layers[0][0], players, support, bool(transformed))
 
 
 def new_room(rows: int, mlp: Mlp) -> Room:
@@ -106,23 +104,30 @@ def step(mlp: Mlp, action: np.ndarray, room: Room, latent: np.ndarray, said: Sai
 def _through(mlp: Mlp, first: int, last: int, x: np.ndarray, action: np.ndarray, room: Room) -> np.ndarray:
     """The outputs `[B, H]` of layer `last - 1` for `x` through the layers from `first` on."""
     here, there = room.here, room.there
-    rows = x.shape[0]
-    zero = mlp.data.dtype.type(0)
+    data, rows = mlp.data, x.shape[0]
     for layer in range(first, last):
         inputs, outputs = mlp.layers[layer, 0], mlp.layers[layer, 1]
         weights, biases = mlp.layers[layer, 2], mlp.layers[layer, 3]
         out = here[: rows * outputs].reshape(rows, outputs)
-        np.dot(x, mlp.data[weights : weights + inputs * outputs].reshape(inputs, outputs), out)
+        np.dot(x, data[weights : weights + inputs * outputs].reshape(inputs, outputs), out)
         for b in range(rows):
-            bias = mlp.action[action[b]] if layer == 0 else mlp.data[biases : biases + outputs]
-            if layer < last - 1:
-                for i in range(outputs):
-                    out[b, i] = max(out[b, i] + bias[i], zero)
-            else:
-                for i in range(outputs):
-                    out[b, i] += bias[i]
+            bias = biases + action[b] * outputs if layer == 0 else biases
+            _add(out[b], data[bias : bias + outputs], layer < last - 1)
         x, here, there = out, there, here
     return x
+
+
+@njit(cache=True, error_model="numpy")
+def _add(x: np.ndarray, bias: np.ndarray, relu: bool) -> None:
+    """Adds `bias` `[H]` to `x` `[H]`, which relu may follow."""
+    zero = x.dtype.type(0)
+    if relu:
+        for i in range(x.shape[0]):
+            y = x[i] + bias[i]
+            x[i] = y if y > zero else zero
+    else:
+        for i in range(x.shape[0]):
+            x[i] += bias[i]
 
 
 @njit(cache=True, error_model="numpy", fastmath={"nnan", "nsz"})
