@@ -6,6 +6,7 @@ learner       what all updates have in common: a batch's columns, weights, optim
 ppo           arXiv:1707.06347
 impala        arXiv:1802.01561
 dqn           arXiv:1710.02298 without noisy networks, and plain DQN
+muzero        arXiv:1911.08265
 actor_critic  what PPO and IMPALA share: the network, and how actions are drawn
 networks      initial weights, torsos, LSTM, sampling; NumPy where the actor runs it, TensorFlow where gradients flow
 targets       what predictions are trained towards: pure functions of trajectories, one file per paper

@@ -30,6 +30,8 @@ from pathlib import Path
 
 import gymnasium
 
+from kaimesh.process.stale import forget_stale_code
+
 REALM_ID, REALM_MINI_ID = "kaimesh/Realm-v0", "kaimesh/RealmMini-v0"
 
 for _name, _preset in ((REALM_ID, "realm"), (REALM_MINI_ID, "realm-mini")):
@@ -42,17 +44,4 @@ for _name, _preset in ((REALM_ID, "realm"), (REALM_MINI_ID, "realm-mini")):
     )
 
 
-def _forget_stale_code(folder: Path) -> None:
-    """Removes numba's compiled files that are older than any source here: numba itself compares each with its own
-    source only, though the rules and constants of core.py are compiled into what other files call them from.
-    """
-    newest = max(source.stat().st_mtime for source in folder.glob("*.py"))
-    for index in (folder / "__pycache__").glob("*.nbi"):
-        try:
-            if index.stat().st_mtime < newest:
-                index.unlink()
-        except FileNotFoundError:  # another process was faster
-            continue
-
-
-_forget_stale_code(Path(__file__).parent)
+forget_stale_code(Path(__file__).parent)

@@ -17,6 +17,7 @@ tensors    a fix for the memory that TensorFlow's tensors leak on Python 3.11
 turn       a lock for objects that one thread at a time may use
 watch      ends train_test.py, one process with many threads, when nothing progresses
 stacks     the stack of every thread, and whether a debugger is attached
+stale      numba's compiled files that no longer fit their sources
 guarded    runs evaluate, replay and train_test.py in a child process, to notice when user code calls exit
 command    what programs that a person types do on Ctrl-C and `| head`
 exits      how a process ended, in words

@@ -13,3 +13,9 @@ mlp        that network: its weights as arrays, and its two forward passes
 noise      what is added at the root to explore, over legal actions only
 figures    what a search found: visits, values, policies, and their metrics
 """
+
+from pathlib import Path
+
+from kaimesh.process.stale import forget_stale_code
+
+forget_stale_code(Path(__file__).parent)

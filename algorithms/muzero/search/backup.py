@@ -19,7 +19,7 @@ def backup(tree: Tree, plan: Plan, node: int, returns: np.ndarray) -> None:
 
     returns: room for a number for each player, at least `[P]`.
     """
-    edges, count, mean, reward, mover = tree.edges, tree.count, tree.value, tree.reward, tree.mover
+    edges, count, mean, reward, mover = tree.edges, tree.visits, tree.value, tree.reward, tree.mover
     path, taken, depth, extremes = tree.path, tree.taken, tree.depth, tree.extremes
     discount, one = plan.numbers[0], edges.dtype.type(1)
     whole_tree = plan.normalise == TREE

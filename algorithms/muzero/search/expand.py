@@ -37,7 +37,7 @@ def new_said(rows: int, actions: int, players: int, dtype: np.dtype) -> Said:
 def expand(tree: Tree, node: int, said: Said) -> None:
     """Makes node `node` of each row, behind `tree.move` at `tree.leaf`."""
     reward, logits, value, to_play = said.reward, said.logits, said.value, said.to_play
-    edges, child, count, mean, into = tree.edges, tree.child, tree.count, tree.value, tree.reward
+    edges, child, count, mean, into = tree.edges, tree.child, tree.visits, tree.value, tree.reward
     raw, mover, extremes, leaf, move = tree.raw, tree.mover, tree.extremes, tree.leaf, tree.move
     zero = edges.dtype.type(0)
     for b in range(logits.shape[0]):

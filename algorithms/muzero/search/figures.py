@@ -78,4 +78,5 @@ def entropy(policy: np.ndarray) -> np.ndarray:
 
 def visits_of(found: Found, action: np.ndarray) -> np.ndarray:
     """int32 `[B]`: visits of the chosen `action` int `[B]`."""
-    return np.take_along_axis(found.visits, np.asarray(action)[:, None], 1)[:, 0]
+    visits: np.ndarray = np.take_along_axis(found.visits, np.asarray(action)[:, None], 1)
+    return visits[:, 0]

@@ -24,5 +24,5 @@ def advance(tree: Tree, plan: Plan, node: int, said: Said, scores: np.ndarray) -
     """Makes node `node` of each row from what the network said, and selects what it is asked next, if anything."""
     expand(tree, node, said)
     backup(tree, plan, node, scores)
-    if node + 1 < tree.count.shape[1]:
+    if node + 1 < tree.visits.shape[1]:
         descend(tree, plan, scores)

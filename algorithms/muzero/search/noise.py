@@ -24,7 +24,8 @@ def dirichlet(
     total = drawn.sum(1, keepdims=True)
     drawn = np.where(total > 0, drawn / np.maximum(total, 1e-300), prior)  # all are 0 where alpha is tiny
     mixed = (1 - share) * prior + share * drawn
-    return np.log(mixed, out=np.full(logits.shape, lowest, np.float64), where=mixed > 0).astype(np.float32)
+    logs: np.ndarray = np.log(mixed, out=np.full(logits.shape, lowest, np.float64), where=mixed > 0)
+    return logs.astype(np.float32)
 
 
 def gumbel(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:

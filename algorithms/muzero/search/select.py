@@ -20,7 +20,7 @@ def descend(tree: Tree, plan: Plan, scores: np.ndarray) -> None:
     """In each row, walks from the root by the plan's rule until an action was not tried before, and notes the way:
     `path`, `taken`, `depth`, `leaf`, `move` of `tree`. scores: room for `[A]`.
     """
-    edges, child, count, value, mover = tree.edges, tree.child, tree.count, tree.value, tree.mover
+    edges, child, count, value, mover = tree.edges, tree.child, tree.visits, tree.value, tree.mover
     path, taken, depth, leaf, move = tree.path, tree.taken, tree.depth, tree.leaf, tree.move
     explore = plan.explore
     for b in range(count.shape[0]):

@@ -20,7 +20,7 @@ class Tree(NamedTuple):
     """Node 0 is the root; node k is made by simulation k of its row.
 
     edges: `[B, N, 4, A]`, of each action of each node: prior (0: illegal), q of the player who moves, visits, logits.
-    child: int32 `[B, N, A]`, 0: not visited. count: int32 `[B, N]`, visits of a node, its first one included. value:
+    child: int32 `[B, N, A]`, 0: not visited. visits: int32 `[B, N]`, of a node, its first one included. value:
     `[B, N, P]`, the mean of the network's value and of all returns from there. reward: `[B, N, P]`, of the move into
     the node. raw: `[B, N]`, the network's value for who moves. mover: int32 `[B, N]`, who moves there. extremes:
     `[B, P, 2]`, the least and largest value that a player has seen.
@@ -31,7 +31,7 @@ class Tree(NamedTuple):
 
     edges: np.ndarray
     child: np.ndarray
-    count: np.ndarray
+    visits: np.ndarray
     value: np.ndarray
     reward: np.ndarray
     raw: np.ndarray
@@ -72,7 +72,7 @@ def new_tree(rows: int, nodes: int, actions: int, players: int, dtype: np.dtype)
     return Tree(
         edges=real(nodes, 4, actions),
         child=whole(nodes, actions),
-        count=whole(nodes),
+        visits=whole(nodes),
         value=real(nodes, players),
         reward=real(nodes, players),
         raw=real(nodes),
@@ -91,7 +91,7 @@ def new_tree(rows: int, nodes: int, actions: int, players: int, dtype: np.dtype)
 def plant(tree: Tree, asked: Asked) -> None:
     """Makes all roots. Illegal actions get prior 0 and the least logits; legal ones a prior above 0, however small."""
     logits, value, legal, to_play = asked.logits, asked.value, asked.legal, asked.to_play
-    edges, child, count, mean, reward = tree.edges, tree.child, tree.count, tree.value, tree.reward
+    edges, child, count, mean, reward = tree.edges, tree.child, tree.visits, tree.value, tree.reward
     raw, mover, extremes = tree.raw, tree.mover, tree.extremes
     dtype = edges.dtype.type
     lowest, tiny = dtype(np.finfo(edges.dtype).min), dtype(np.finfo(edges.dtype).tiny)

@@ -164,10 +164,11 @@ def test_among_equally_visited_actions_the_better_one_is_chosen() -> None:
 
     for who, best in ((0, 0), (1, 1)):
         root = Root(np.zeros((1, 1)), np.zeros((1, 2)), np.zeros((1, 2)), np.ones((1, 2), bool), np.array([who]))
-        found = Search(Rule(2, normalise="siblings"), 2, 2, (1,), 1).of_model(root, recurrent)
-        if (found.visits == 1).all():
-            assert found.action[0] == best
-        np.testing.assert_allclose(found.q[0, best, who], 1)
+        rule = Rule(2, normalise="bounds", value_min=-100.0, value_max=100.0)
+        found = Search(rule, 2, 2, (1,), 1).of_model(root, recurrent)
+        assert (found.visits == 1).all()
+        assert found.action[0] == best
+        np.testing.assert_allclose(found.q[0, :, who], [1, -1] if best == 0 else [-1, 1])
 
 
 @given(st.integers(0, 10**6), st.floats(0.01, 10), st.floats(0, 1))

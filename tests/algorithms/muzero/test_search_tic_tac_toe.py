@@ -74,7 +74,7 @@ def choices(boards: list[Board], rule: Rule) -> np.ndarray:
     return Search(rule, 9, 2, (10,), len(cells)).of_model(root, model).action
 
 
-@pytest.mark.parametrize("normalise", ["bounds", "tree"])
+@pytest.mark.parametrize("normalise", ["bounds", pytest.param("tree", marks=pytest.mark.long)])
 def test_nearly_all_moves_are_those_of_minimax_and_none_loses_at_once(normalise: str) -> None:
     boards = positions()
     assert len(boards) == 4520

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from kaimesh.envs.realm import _forget_stale_code
+from kaimesh.process.stale import forget_stale_code
 
 
 def test_what_is_older_than_any_source_is_removed(tmp_path):
@@ -13,5 +13,5 @@ def test_what_is_older_than_any_source_is_removed(tmp_path):
     for name, time in [("a.py", 100), ("core.py", 200), ("__pycache__/a.1.nbi", 150), ("__pycache__/b.1.nbi", 201)]:
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (time, time))
-    _forget_stale_code(tmp_path)
+    forget_stale_code(tmp_path)
     assert [index.name for index in cache.iterdir()] == ["b.1.nbi"]
