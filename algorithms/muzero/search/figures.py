@@ -73,7 +73,8 @@ def harvest(tree: Tree, plan: Plan, found: Found, scores: np.ndarray) -> None:
 def entropy(policy: np.ndarray) -> np.ndarray:
     """float32 `[B]`, nats, of `policy` `[B, A]`; 0 of a row of zeros."""
     logs = np.log(policy, out=np.zeros_like(policy), where=policy > 0)
-    return -(policy * logs).sum(1, dtype=np.float32)
+    total: np.ndarray = (policy * logs).sum(1, dtype=np.float32)
+    return -total
 
 
 def visits_of(found: Found, action: np.ndarray) -> np.ndarray:

@@ -28,7 +28,8 @@ def complete(tree: Tree, plan: Plan, b: int, node: int, scores: np.ndarray) -> f
     edges = tree.edges
     dtype = edges.dtype.type
     zero, one, tiny = dtype(0), dtype(1), dtype(np.finfo(edges.dtype).tiny)
-    visits, probability, most_visits = zero, zero, zero
+    visits: float = zero
+    probability, most_visits = zero, zero
     for a in range(edges.shape[3]):
         count = edges[b, node, VISITS, a]
         visits += count
@@ -63,7 +64,8 @@ def considered_action(tree: Tree, plan: Plan, b: int, scores: np.ndarray) -> int
     legal = 0
     for a in range(tree.edges.shape[3]):
         legal += tree.edges[b, 0, PRIOR, a] > 0
-    return best_of(tree, b, plan.considered[legal, int(visits)], scores)
+    action: int = best_of(tree, b, plan.considered[legal, int(visits)], scores)
+    return action
 
 
 @njit(cache=True, error_model="numpy")

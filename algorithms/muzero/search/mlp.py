@@ -146,7 +146,7 @@ def _scale(out: np.ndarray, latent: np.ndarray) -> None:
 @njit(cache=True, error_model="numpy")
 def _number(mlp: Mlp, out: np.ndarray, b: int, first: int) -> float:
     """The number that the outputs from `first` on stand for."""
-    y = np.float64(out[b, first])
+    y: float = 1.0 * out[b, first]
     if mlp.support > 0:
         largest = out[b, first]
         for i in range(1, 2 * mlp.support + 1):
@@ -159,6 +159,6 @@ def _number(mlp: Mlp, out: np.ndarray, b: int, first: int) -> float:
         y = weighted / total
     if mlp.transformed:
         shifted = abs(y) + (1 + TRANSFORM_EPSILON)
-        x = (2 * shifted / (np.sqrt(1 + 4 * TRANSFORM_EPSILON * shifted) + 1)) ** 2 - 1
+        x: float = (2 * shifted / (np.sqrt(1 + 4 * TRANSFORM_EPSILON * shifted) + 1)) ** 2 - 1
         return x if y > 0 else -x
     return y
