@@ -1,8 +1,9 @@
 """Builds the environment and tries it out, in a process of its own, before a mesh is started.
 
 `python -m kaimesh.aisrv.check FD`: the request is a JSON object on stdin: app, env_conf, max_episode_steps, features,
-slots (of an aisrv); for a resume also conf, overrides and ckpt. The answer is a JSON object on the file descriptor FD:
-{}, {"note": text} or {"error": text}. There is no answer if the environment ends this process.
+agent (the class of an algorithm of ours, or ""), slots (of an aisrv); for a resume also conf, overrides and ckpt. The
+answer is a JSON object on the file descriptor FD: {}, {"note": text} or {"error": text}. There is no answer if the
+environment ends this process.
 """
 
 from __future__ import annotations
@@ -33,13 +34,17 @@ _TRIES = 5  # so many of the newest models are tried, because some may be damage
 def check(request: dict[str, Any]) -> str:
     """A note for the user, or "". Raises what building the environment and its first steps raise. ConfigError: it
     cannot be built, returns what no environment may, does not offer the features that the algorithm wants, or the run's
-    models do not fit it.
+    models do not fit it. AgentError: it has more players than the algorithm learns for.
     """
     app, began, note = request["app"], time.monotonic(), ""
     make = partial(envs.make, app, env_conf=request["env_conf"], max_episode_steps=request["max_episode_steps"])
     env = make()
     try:
-        envs.spaces_of(env)
+        spaces = envs.spaces_of(env)
+        if spaces.players > 1 and request.get("agent"):
+            from kaimesh.process.agents import dotted  # what few environments need
+
+            dotted(request["agent"]).check_players(spaces)
         if (features := request.get("features", "none")) != "none":
             envs.Offers.of(env.metadata, app).features(features)
         if not envs.is_built_in(app):

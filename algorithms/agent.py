@@ -84,12 +84,7 @@ class NativeAgent(agent.BaseAgent):
         Raises AgentError: there are more players than the algorithm can learn for.
         """
         algorithm = self.algorithm
-        if spaces.players > 1 and not algorithm.several_players:
-            raise AgentError(
-                f"{algorithm.model_format.split()[0].upper()} learns what one player gets, and this environment has "
-                f"{spaces.players} players: it would take the others' moves and rewards for its own. Name an algorithm "
-                "for several players, or an environment that plays the others itself."
-            )
+        self.check_players(spaces)
         self._net = algorithm.model.architecture(spaces, self.config)
         if self.agent_type == "aisrv":
             return
@@ -102,6 +97,16 @@ class NativeAgent(agent.BaseAgent):
         if self.agent_type != "actor":
             self._learner = algorithm.learner(self._net, self._weights, self.config)
         self._stale = True  # whether the learner's weights are newer than those that predict uses
+
+    @classmethod
+    def check_players(cls, spaces: Spaces) -> None:
+        """Raises AgentError: there are more players than the algorithm can learn for."""
+        if spaces.players > 1 and not cls.algorithm.several_players:
+            raise AgentError(
+                f"{cls.algorithm.model_format.split()[0].upper()} learns what one player gets, and this environment "
+                f"has {spaces.players} players: it would take the others' moves and rewards for its own. Name an "
+                "algorithm for several players, or an environment that plays the others itself."
+            )
 
     def initial_state(self, count: int) -> dict[str, np.ndarray]:
         """The column of an LSTM's state `[count, S]` before an episode's first observation; {} without an LSTM."""

@@ -29,14 +29,15 @@ class Trial:
     """
 
     def __init__(self, config: Config, resumed: RunDir | None, conf: Path, overrides: Mapping[str, str]) -> None:
-        app = config.app
+        app, ours = config.app, is_ours(config.algo.package)
         self._app = app.app
         request: dict[str, Any] = {
             "app": app.app,
             "env_conf": app.env_conf,
             "max_episode_steps": app.max_episode_steps,
             "slots": app.aisrv_connect_to_kaiwu_env_count,
-            "features": config.hyper.get("features", "none") if is_ours(config.algo.package) else "none",
+            "features": config.hyper.get("features", "none") if ours else "none",
+            "agent": config.algo.learner_agent if ours else "",
         }
         if resumed is not None:
             request |= {"conf": str(conf), "overrides": dict(overrides), "ckpt": str(resumed.ckpt)}

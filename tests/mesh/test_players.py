@@ -1,4 +1,4 @@
-"""Games of two players through all processes, and what an algorithm for one player says of them."""
+"""Games of two players through all processes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,3 @@ def test_who_moves_and_what_both_get_reach_the_learner(mesh: Mesh) -> None:
     assert (gauges["return_seat_0"], gauges["return_seat_1"]) == (1.0, -1.0), "the first free cell wins for the first"
     told = [json.loads(line) for line in (mesh.run.root / "history.jsonl").read_text().splitlines()]
     assert told[-1]["return_seat_0"] == told[-1]["return_mean_100"] == 1.0
-
-
-@pytest.mark.long
-def test_an_algorithm_for_one_player_says_so(mesh: Mesh) -> None:
-    done = mesh.start("--wait", app="three", check=False)
-    assert done.returncode == 1
-    assert "PPO learns what one player gets, and this environment has 3 players" in done.stderr + done.stdout

@@ -182,6 +182,12 @@ NOWHERE = {  # as algo_conf names them
 }
 
 
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+def test_more_players_than_the_algorithm_learns_for_start_nothing(algo: str) -> None:
+    with pytest.raises(ConfigError, match=rf"(?s){algo.upper()} learns what one player .* has 3 players.*was started"):
+        verdict("three", algo=algo)
+
+
 def test_features_that_the_environment_does_not_offer_start_nothing() -> None:
     with pytest.raises(
         ConfigError, match=r"(?s)features = 'realm': gym:CartPole-v1 offers no features.*Nothing was started"
