@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kaimesh.arena.progress import Tell
 from kaimesh.arena.scene import Scene
 from kaimesh.arena.standings import Result, percent, wilson
 from kaimesh.contract.errors import ConfigError
@@ -26,14 +27,15 @@ def exact_play(scene: Scene) -> Exact:
     return make()
 
 
-def agreement(exact: Exact, results: Sequence[Result], from_ply: int) -> dict[str, Any]:
+def agreement(exact: Exact, results: Sequence[Result], from_ply: int, tell: Tell) -> dict[str, Any]:
     """How the model's moves from ply `from_ply` on, counted from 0, agree with perfect play.
 
     Of `moves`, `kept` keep what the position is worth (a win, a draw or a loss), and `best` also win soonest or lose
     latest. Of them `choices` were made where another move would have given something away; there, `chosen` kept it.
-    Each has Wilson's interval in `intervals`, as if moves did not depend on each other.
+    Each has Wilson's interval in `intervals`, as if moves did not depend on each other. tell: takes a line about the
+    progress.
     """
-    found = np.array(list(_judged(exact, results, from_ply)), bool).reshape(-1, 3)
+    found = np.array(list(_judged(exact, results, from_ply, tell)), bool).reshape(-1, 3)
     kept, best, choice = found.T
     counts = {
         "moves": len(found),
@@ -47,10 +49,11 @@ def agreement(exact: Exact, results: Sequence[Result], from_ply: int) -> dict[st
     return {"from_ply": from_ply, **counts, "intervals": intervals, "words": _words(from_ply, counts, of, intervals)}
 
 
-def _judged(exact: Exact, results: Sequence[Result], from_ply: int) -> Iterator[tuple[bool, bool, bool]]:
+def _judged(exact: Exact, results: Sequence[Result], from_ply: int, tell: Tell) -> Iterator[tuple[bool, bool, bool]]:
     """For each move, whether it kept the position's worth, was best, and had an alternative that did not keep it."""
     known: dict[tuple[int, ...], np.ndarray] = {}
-    for result in results:
+    for count, result in enumerate(results):
+        tell(f"moves of {count} of {len(results)} games are compared with perfect play")
         actions = result.episode.actions.tolist()
         for ply in result.plies:
             if ply < from_ply:

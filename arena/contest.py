@@ -34,10 +34,12 @@ def match(
     opponent: Opponent,
     trained: Callable[[str], Contestant],
     most_steps: int,
+    tell: Tell,
 ) -> dict[str, Any]:
     """Plays the games; returns part of the result that arena.evaluate prints, and writes files.
 
-    trained: makes the contestant of another model from its name. most_steps: of a game. Raises as arena.evaluate.
+    trained: makes the contestant of another model from its name. most_steps: of a game. tell: takes a line about the
+    progress. Raises as arena.evaluate.
     """
     exact = None if arguments.exact is None else agreement.exact_play(scene)
     seats = _seats(arguments, scene)
@@ -64,7 +66,7 @@ def match(
         "cut": cut,
         "seconds": round(seconds, 3),
         **found,
-        "exact": None if exact is None else agreement.agreement(exact, results, arguments.exact),
+        "exact": None if exact is None else agreement.agreement(exact, results, arguments.exact, tell),
         "each": [_one(one) for one in results],
     }
     against = f"{who.name} against {result['opponent']}"

@@ -84,7 +84,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
 
         if arguments.certificate:
             return result | contest.certified(arguments, scene, who, teller())
-        return result | contest.match(arguments, scene, who, opponent, trained_as, most)
+        return result | contest.match(arguments, scene, who, opponent, trained_as, most, teller())
     start = time.perf_counter()
     episodes = _played(who, arguments.sample, evaluation_seeds(arguments.seed, arguments.episodes), most)
     result |= {

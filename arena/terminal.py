@@ -54,7 +54,7 @@ class Screen:
         self.size = width, height = terminal.width, terminal.height
         title = f"{game.app}  episode {game.episode}  seed {game.seed}  step {len(game.actions)}  {game.score}"
         if game.players > 1:
-            title += f"  to move: seat {game.to_play}"
+            title += f"  to move: seat {game.to_play}" + (" (you)" if game.rival else "")
         leave = "Esc" if "q" in face.letters else "q or Esc"
         help_line = f"{face.keys}  r: again  {leave}: leave"
         below = [*face.status().splitlines(), game.message, help_line]

@@ -29,7 +29,7 @@ def test_the_model_has_the_other_seat_and_games_are_counted(person, make_run, tm
     run = make_run(TIC, "master", ids=(3,))
     wish = ("--trust", "--run", run.root, "--opponent", "human", "--seed", 7, "--record", tmp_path / "games")
     me = person(*wish, program="evaluate", columns=100)
-    me.sees("seed 7", "step 1 ", "master, model 3: action 0", "to move: seat 1", "x..")
+    me.sees("seed 7", "step 1 ", "master, model 3: action 0", "to move: seat 1 (you)", "x..")
     me.type("0")
     me.sees("action 0 is not allowed now")
     me.type("8")

@@ -79,9 +79,9 @@ def test_agreement_counts_moves_as_a_slow_count_does():
             actions.append(field)
             cells = put(cells, field)
         results.append(Result(seat, np.zeros(2), tuple(plies), Episode(0, 0.0, np.array(actions), {})))
-    found = agreement(Exact(), results, 3)
+    found = agreement(Exact(), results, 3, print)
     assert found["moves"] == sum(ply >= 3 for result in results for ply in result.plies)
     assert (found["kept"], found["choices"], found["chosen"], found["best"]) == (kept, choices, chosen, kept)
     assert 0 < chosen < choices < found["moves"]
     assert found["intervals"]["chosen"] == list(wilson(chosen / choices, choices))
-    assert agreement(Exact(), results, 9)["words"] == ["perfect play: the model made no move from ply 9 on"]
+    assert agreement(Exact(), results, 9, print)["words"] == ["perfect play: the model made no move from ply 9 on"]
