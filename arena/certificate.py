@@ -20,7 +20,7 @@ from kaimesh.contract.errors import AgentError, ConfigError
 from kaimesh.contract.recurrence import RecurrentState
 
 MOST_LINES = 100_000
-_PROBES = 200  # random games from which the number of lines is estimated
+_PROBES = 100  # random games from which the number of lines is estimated
 _SHOWN = 20
 
 Moves = tuple[int, ...]
