@@ -122,6 +122,24 @@ def test_three_players_and_who_moves_twice(make_run, result):
 
 
 @pytest.mark.parametrize(
+    ("app", "opponent"),
+    [("spiel:connect_four", "minimax:2"), ("spiel:mancala", "mcts:5"), ("three", "random"), ("spiel:othello", "self")],
+)
+def test_built_in_games(make_run, result, app, opponent, tmp_path):
+    """Chance plays; a page of the first game is written, and every recording comes out as recorded."""
+    run, out = make_run(app, "vectorised"), tmp_path / "game.html"
+    wish = ("--run", run.root, "--model", "random", "--opponent", opponent, "--episodes", 2, "--record", tmp_path / "r")
+    found = result(*wish, *(("--render", out) if app.startswith("spiel") else ()))
+    assert found["failed"] == []
+    for one in found["each"]:
+        assert replay.main([one["file"]]) == 0
+        assert one["length"] >= 6
+    seats = 3 if app == "three" else 2
+    assert [row["games"] for row in found["seats"]] == [2] * seats
+    assert out.is_file() == app.startswith("spiel")
+
+
+@pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["--opponent", "minmax:2"], "none of self, random, minimax:DEPTH, mcts:SIMS, model:ID, human"),

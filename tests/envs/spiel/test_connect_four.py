@@ -69,7 +69,7 @@ def expected(moves):
 
 
 def test_near_the_end_it_is_what_trying_everything_finds(solver):
-    rng, outcomes = random.Random(4), set()
+    rng, outcomes = random.Random(6), set()
     for plies in [41, 40, 39, 38, 37, 36] * 4 + [35, 34]:
         moves = game(plies, rng)
         np.testing.assert_array_equal(solver(moves), found := expected(moves))
