@@ -8,6 +8,7 @@ valid during the call; an agent that keeps observations must copy them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from kaimesh.contract.agent import user_code
 from kaimesh.contract.arrays import Batch, Layout, Specs, layout
+from kaimesh.contract.errors import AgentError, ConfigError
 from kaimesh.contract.predicting import Predictor
 from kaimesh.contract.spaces import Spaces
 from kaimesh.contract.structs import protocol
@@ -120,12 +122,18 @@ class Lane:
 class Batcher:
     """Predicts the rows of many requests in one call. It may be used by one thread only, like the agent's library.
 
-    max_rows: the most rows of one call. meter: counts `predictions` (rows) and `batches` (calls). If the agent wants
-    padding, P is a power of two or max_rows, so that a network that is compiled per shape is compiled a few times only.
+    max_rows: the most rows of one call, also where the agent takes more. timeout_s: how long a client waits for an
+    answer. asked_rows: for how many rows clients may wait at once; 0: max_rows. meter: counts `predictions` (rows) and
+    `batches` (calls). If the agent wants padding, P is a power of two or max_rows, so that a network that is compiled
+    per shape is compiled a few times only.
     """
 
-    def __init__(self, user: UserAgent, *, max_rows: int, meter: Meter) -> None:
-        self.user, self.max_rows, self._meter = user, max_rows, meter
+    def __init__(
+        self, user: UserAgent, *, max_rows: int, meter: Meter, timeout_s: float = math.inf, asked_rows: int = 0
+    ) -> None:
+        self.user, self._meter, self._timeout_s = user, meter, timeout_s
+        self.max_rows = min(max_rows, user.predict_rows_at_most or max_rows)
+        self._asked_rows = asked_rows or self.max_rows
         self.version = NO_MODEL
         self._predictor = Predictor(user, "actor")
         self._lanes: dict[tuple[bool, Specs], Lane] = {}
@@ -136,10 +144,41 @@ class Batcher:
         return self.user.prepared is not None
 
     def setup(self, spaces: Spaces) -> None:
-        """Calls the agent's `setup`. Raises AgentError: it raised."""
+        """Calls the agent's `setup`, then `warm_up`. Raises AgentError: it raised. ConfigError: see warm_up."""
         assert self.user.prepared is not None
         with user_code("actor: Agent.setup"):
             self.user.prepared.setup(spaces)
+        self.warm_up()
+
+    def warm_up(self) -> None:
+        """Calls the agent's `warm_up`, if it has one.
+
+        Raises AgentError: it raised, or returned no time. ConfigError: it is so slow that clients would give up.
+        """
+        if self.user.warming is None:
+            return
+        where, rows = f"{self.user.name}.warm_up", min(self.max_rows, self._asked_rows)
+        self._meter.state("waiting", f"{where}: the agent compiles and measures itself")
+        with user_code(f"actor: {where}"):
+            seconds = self.user.warming.warm_up(rows)
+        if seconds is None:
+            return
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float | np.number) or not seconds >= 0:
+            raise AgentError(
+                f"{where} returned {seconds!r}, which is no time; it is unclear whether clients can wait for answers. "
+                "Return the seconds of one call, or None."
+            )
+        self._meter.gauge("warm_up_call_s", float(seconds))
+        calls = -(-self._asked_rows // rows)
+        if seconds * calls > self._timeout_s / 2:
+            raise ConfigError(
+                f"{where} says that one call of {rows} rows takes {seconds:.3g} s. All environments together "
+                f"ask this actor for {self._asked_rows} rows, {calls} calls, {seconds * calls:.3g} s. This is over "
+                f"half of predict_timeout_seconds = {self._timeout_s:g}, after which an aisrv asks another actor, and "
+                "nothing would ever be answered. Give a call less work (of a search: fewer simulations, a smaller "
+                "network), run fewer environments (aisrv_connect_to_kaiwu_env_count) or more actors, or raise "
+                "predict_timeout_seconds."
+            )
 
     def load(self, folder: Path, id: int) -> None:
         """Loads model `id` from `folder`; `version` is `id` then. Raises AgentError: the agent's load_model raised."""

@@ -19,7 +19,13 @@ class ActorService:
     def __init__(self, context: Context) -> None:
         self._context = context
         app, meter = context.config.app, context.meter
-        batcher = Batcher(context.make_agent("actor"), max_rows=app.predict_batch_size, meter=meter)
+        self._batcher = Batcher(
+            context.make_agent("actor"),
+            max_rows=app.predict_batch_size,
+            meter=meter,
+            timeout_s=app.predict_timeout_seconds,
+            asked_rows=-(-app.aisrv_count * app.aisrv_connect_to_kaiwu_env_count // len(app.actor_addrs)),
+        )
         self._pool = ModelPoolClient(app.model_pool_addr, context.token, logger=context.logger)
         self._models = Models(
             self._pool,
@@ -36,7 +42,7 @@ class ActorService:
                 (app.bind_host, port),
                 token=context.mesh_token,
                 rights=context.config.rights,
-                batcher=batcher,
+                batcher=self._batcher,
                 models=self._models,
                 meter=meter,
                 max_wait_s=app.predict_max_wait_us * 1e-6,
@@ -51,13 +57,15 @@ class ActorService:
         context.logger.info(
             "port %d, at most %d rows a batch, %s",
             self._server.port,
-            app.predict_batch_size,
+            self._batcher.max_rows,
             f"waiting {app.predict_max_wait_us} us for more" if app.predict_max_wait_us else "greedy",
         )
 
     def run(self) -> None:
         """Predicts until the stop."""
         self._models.start()
+        if not self._batcher.wants_spaces:  # else it is done when there are spaces
+            self._batcher.warm_up()
         while not self._context.stop.is_set():
             self._server.step()
 

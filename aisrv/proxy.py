@@ -58,12 +58,14 @@ class OnPolicyGate:
     def pass_through(self, samples: int, version: int, links: Links, current: Callable[[], int]) -> None:
         """Counts `samples` that were made with model `version`. Once the share is sent, waits for the next model.
 
+        Those of an older model than others before them are not counted: nothing is learned from them.
         current: returns the version that predicts now. Raises Stopped.
         """
         with self._lock:
             if version > self._version:
                 self._version, self._sent = version, 0
-            self._sent += samples
+            if version == self._version:
+                self._sent += samples
             if self._sent < self._share:
                 return
         links.sender.flush(_FLUSH_S)
@@ -195,8 +197,9 @@ class WorkflowAgent:
         if stopped:
             raise Stopped
         if self._gate is not None:
-            oldest = int(batch.columns[MODEL_VERSION].min())
-            self._gate.pass_through(len(batch), oldest, self._links, self._policy.version)
+            versions = batch.columns[MODEL_VERSION]
+            newest = int(versions.max())
+            self._gate.pass_through(int((versions == newest).sum()), newest, self._links, self._policy.version)
 
     def save_model(self, path: str | None = None, id: str | int = "1") -> None:
         """Asks the learner to save its model. It chooses path and id, as in Kaiwu. A refusal is only logged."""

@@ -26,10 +26,10 @@ import numpy as np
 from kaimesh.aisrv.guard import environment
 from kaimesh.contract import stacking
 from kaimesh.contract.agent import user_code
-from kaimesh.contract.answers import added_columns, check_acts, columns_of
+from kaimesh.contract.answers import added_columns, check_acts, samples_of
 from kaimesh.contract.arrays import Batch
-from kaimesh.contract.columns import TO_PLAY, with_origin, with_run_id
-from kaimesh.contract.errors import ConfigError
+from kaimesh.contract.columns import ABORTED, ENDED, TO_PLAY, with_origin, with_run_id
+from kaimesh.contract.errors import AgentError, ConfigError
 from kaimesh.contract.recurrence import RecurrentState
 from kaimesh.contract.user_agent import UserAgent
 from kaimesh.contract.workflow import vectorised
@@ -108,6 +108,9 @@ class Group:
         self._predicted: dict[str, np.ndarray] = {}
         self._reward = np.zeros((n, unroll_length, *seats), np.float32)
         self._flags = {name: np.zeros((n, unroll_length), bool) for name in ("terminated", "truncated", "mask")}
+        if user.collecting is not None:
+            self._flags[ABORTED] = np.zeros((n, unroll_length), bool)
+        self._ended = np.zeros(n, bool) if user.sees_ends else None
         self._request_acts(observation)
 
     def advance(self) -> int:
@@ -135,10 +138,14 @@ class Group:
             self._check_stacks(observation[self._done if aborted is None else self._done & ~aborted])
         earned, score = (reward, self.env.true_rewards) if self._players == 1 else self._of_all(reward)
         valid = self._record(earned, terminated, truncated, score)
+        if ABORTED in self._flags:
+            self._flags[ABORTED][:, self._t] = False if aborted is None else aborted
         if aborted is not None:
             valid -= self._cut(aborted)
         self._count_episodes()
         self._state.advance(~self._flags["mask"][:, self._t])
+        if self._ended is not None:
+            self._ended = self._flags["terminated"][:, self._t].copy()
         self._t += 1
         self._request_acts(observation)
         return valid
@@ -210,6 +217,8 @@ class Group:
 
     def _request(self) -> Batch:
         columns = {name: np.ascontiguousarray(column) for name, column in self._current.items()}
+        if self._ended is not None:
+            columns[ENDED] = self._ended
         return with_run_id({**columns, **self._state.columns, **self._constants}, self._run_id)
 
     def _write_prediction(self, acts: Batch, version: int) -> None:
@@ -274,7 +283,7 @@ class Group:
         where = f"{self.agent.user.name}.sample_of"
         with user_code(f"aisrv: {where}"):
             samples = self._sampling.sample_of(unrolls)
-        return columns_of(samples, len(unrolls), where)
+        return samples_of(samples, where)
 
     def _carry_over(self) -> None:
         """The last observation and prediction of an unroll are the first ones of the next."""
@@ -322,4 +331,19 @@ def workflow(envs: Sequence[MeshEnv], agents: Sequence[RolloutAgent], logger: An
                     ENDLESS_STEPS,
                 )
     finally:  # steps that no sample will contain
-        meter.count("env_steps_unfinished", sum(group.unfinished for group in groups))
+        meter.count("env_steps_unfinished", sum(group.unfinished for group in groups) + _open_steps(agents))
+
+
+def _open_steps(agents: Sequence[RolloutAgent]) -> int:
+    """The steps that the groups' agent, one for all of them, keeps for later samples."""
+    user = agents[0].user
+    if user.collecting is None:
+        return 0
+    where = f"{user.name}.open_steps"
+    with user_code(f"aisrv: {where}"):
+        steps = user.collecting.open_steps()
+    if not isinstance(steps, int | np.integer) or steps < 0:
+        raise AgentError(
+            f"{where} returned {steps!r}, which is no number of steps to count. Return an int of 0 or more."
+        )
+    return int(steps)

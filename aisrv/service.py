@@ -16,10 +16,11 @@ from kaimesh.aisrv.local import LocalLinks, train_in_place
 from kaimesh.aisrv.proxy import OnPolicyGate, WorkflowAgent
 from kaimesh.aisrv.renewals import Renewals
 from kaimesh.aisrv.slots import CountedEnv, run_slots
-from kaimesh.contract.agent import Monitor, user_code
+from kaimesh.contract.agent import user_code
 from kaimesh.contract.calls import OurCode
 from kaimesh.contract.errors import AgentError, EnvError, Stopped
 from kaimesh.contract.kaiwu import KaiwuEnv
+from kaimesh.contract.monitor import Monitor
 from kaimesh.contract.seeds import training_seeds
 from kaimesh.contract.spaces import Spaces
 from kaimesh.contract.user_agent import UserAgent

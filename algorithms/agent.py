@@ -21,6 +21,7 @@ from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.contract import agent
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError
+from kaimesh.contract.monitor import Monitor
 from kaimesh.contract.scaling import Scaling
 from kaimesh.contract.seeds import Purpose, generator, generator_from
 from kaimesh.contract.spaces import Spaces
@@ -66,7 +67,7 @@ class NativeAgent(agent.BaseAgent):
         """config: this agent's hyper-parameters, an instance of `algorithm.config`; None: the defaults."""
         super().__init__(agent_type, device, logger, monitor)
         self.config: AgentConfig = self.algorithm.config() if config is None else config
-        self._whose = monitor.whose if isinstance(monitor, agent.Monitor) else (0, 0)
+        self._whose = monitor.whose if isinstance(monitor, Monitor) else (0, 0)
 
     @property
     def unroll_length(self) -> int:

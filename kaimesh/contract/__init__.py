@@ -19,6 +19,7 @@ recurrence  a recurrent network's state
 face        what an environment shows to a person
 position    a position of a game, for searches that copy it
 story       an episode as data, for a page
+monitor     Kaiwu's monitor: users' own numbers
 kaiwu       one environment as Kaiwu's workflows use it
 untrusted   parses data from peers, with bounds
 calls       which call of the user's code each thread is in

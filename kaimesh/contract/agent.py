@@ -15,7 +15,7 @@ user's workflow stands in place of the loop over unrolls:
         for t in range(T):
             acts = actor.predict({obs, state, constant})         Agent.predict, in the actor
             rewards, obs, ... = environments.step(acts.action)   Featured: obs and rewards are the agent's features
-        buffer.put(agent.sample_of(unroll))                      Sampling
+        buffer.put(agent.sample_of(unroll))                      Sampling, Collecting
 
     # learner
     agent.setup(spaces)                                          Prepared
@@ -29,6 +29,7 @@ user's workflow stands in place of the loop over unrolls:
 
     # actor
     agent.setup(spaces)                                          Prepared
+    agent.warm_up(rows)                                          Warming
     for ever:
         agent.load_model(folder, newer)                          Agent; whenever there is a newer model
         acts = agent.predict(requests of many aisrv)             Agent; or exploit
@@ -36,8 +37,8 @@ user's workflow stands in place of the loop over unrolls:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -45,12 +46,8 @@ from kaimesh.contract.arrays import Batch
 from kaimesh.contract.calls import Call
 from kaimesh.contract.errors import AgentError, MeshError, Stopped, words
 from kaimesh.contract.spaces import Spaces
-from kaimesh.contract.untrusted import clean
 
-T = TypeVar("T")
 TABLE_KINDS = ("queue", "replay")
-USERS = "user/"  # what the names of users' own metrics begin with; none of the mesh's does
-_MOST_NAME = 100  # characters of a metric's name
 
 
 class TableSpec(NamedTuple):
@@ -120,6 +117,8 @@ class Agent(Protocol):
         """One training step on `train_batch_size` samples. Returns metrics (numbers by name), which the mesh reports.
 
         With a prioritised table, PRIORITY among them holds the samples' new priorities, float `[train_batch_size]`.
+        POSITIONS among them is the number of positions that it learned from, for `replay_ratio`; by default all of the
+        samples.
         """
         ...
 
@@ -128,7 +127,10 @@ class Agent(Protocol):
         ...
 
     def load_model(self, path: str | None = None, id: str | int = "1") -> None:
-        """Reads what `save_model` wrote."""
+        """Reads what `save_model` wrote.
+
+        id: in the actor the number of learns so far, by which a temperature or another schedule may go.
+        """
         ...
 
 
@@ -186,10 +188,28 @@ class Slotted(Protocol):
 
 
 class Sampling(Protocol):
-    """A vectorised agent that stores other samples than the unrolls as they are."""
+    """A vectorised agent that stores other samples than the unrolls as they are, such as whole games."""
 
     def sample_of(self, unrolls: Batch) -> Batch:
-        """The samples to store, one for each of the N `unrolls` `[N, T(+1), ...]` (kaimesh/aisrv/rollout)."""
+        """The samples to store, any number of rows, none too, for N `unrolls` `[N, T(+1), ...]`
+        (kaimesh/aisrv/rollout).
+
+        Called for each group of environments in turn, in the order of time; the arrays change after the call. The rows
+        of all calls have the same fields. They should keep the mesh's columns MODEL_VERSION and RUN_ID, whose values
+        tell slots apart. Rows of several steps say how many in POSITIONS. Each row may have at most 4 MB then.
+        """
+        ...
+
+
+class Collecting(Protocol):
+    """An agent with `sample_of` that keeps steps of an unroll for later samples, until an episode ends.
+
+    Its unrolls have the column ABORTED `[N, T]`. Where an environment failed, nothing of what is kept of that slot may
+    join its next episode.
+    """
+
+    def open_steps(self) -> int:
+        """How many steps of earlier unrolls are in no sample yet. At a stop they count as `env_steps_unfinished`."""
         ...
 
 
@@ -202,6 +222,18 @@ class Resumable(Protocol):
 
     def load_training_state(self, path: str) -> None:
         """Reads what `save_training_state` wrote. `load_model` has loaded the weights before."""
+        ...
+
+
+class Warming(Protocol):
+    """An agent that compiles or measures something before its actor answers."""
+
+    def warm_up(self, rows: int) -> float | None:
+        """Called once in each actor, after `setup`. rows: those of a call of `predict` if all environments ask at once.
+
+        Returns how many seconds such a call takes, as measured; None: it is not known. If what all environments ask for
+        at once takes longer than half of predict_timeout_seconds, the run ends with a message.
+        """
         ...
 
 
@@ -221,6 +253,10 @@ class BaseAgent:
     table: how its samples are stored.
     pad_batches: True: `predict` and `exploit` only get batches of a few sizes (powers of two). Rows of zeros fill them
     up, and the answers to these are dropped.
+    predict_rows_at_most: the most observations per call of `predict` and `exploit`; 0: predict_batch_size in the actor,
+    any number elsewhere.
+    sees_ends: True: aisrv's requests for predictions have the column ENDED: where it is True, the action is not made,
+    and a search would be for nothing.
     sequential_predict: True: `predict` and `exploit` get one observation per call, as Kaiwu agents need that only read
     `list_obs_data[0]`.
     unit_actions: True: continuous actions are in a unit in which -1 and 1 are an action space's bounds, and the mesh
@@ -229,6 +265,8 @@ class BaseAgent:
 
     table: TableSpec = TableSpec()
     pad_batches: bool = False
+    predict_rows_at_most: int = 0
+    sees_ends: bool = False
     sequential_predict: bool = False
     unit_actions: bool = False
 
@@ -308,38 +346,3 @@ def called_exit(where: str, error: SystemExit) -> str:
         f"{where} called exit ({error.code!r}, SystemExit), which would have ended the whole process without a "
         "message. Raise an error that says what is wrong, or return."
     )
-
-
-def env_factory(function: T) -> T:
-    """Marks `function`, which returns a gymnasium.Env, so that `app = "module:function"` may name it; returns
-    `function` itself.
-
-    Without such a mark, a configuration or a recording could call any function of any module. Setting
-    `function.env_factory = True` does the same without an import.
-    """
-    function.env_factory = True  # type: ignore[attr-defined]
-    return function
-
-
-class Monitor:
-    """Kaiwu's monitor: `put_data({os.getpid(): {name: number}})` sets gauges of the process's metrics.
-
-    Their names begin with `user/`, so that none is taken for one of the mesh's own, such as `size`.
-
-    whose: the process's index, and the number of its life in this run; so that no two draw the same random numbers
-    (kaimesh/contract/seeds).
-    """
-
-    def __init__(self, gauge: Callable[[str, float], None], whose: tuple[int, int] = (0, 0)) -> None:
-        self._gauge, self.whose = gauge, whose
-
-    def put_data(self, data: Mapping[Any, Mapping[str, Any]]) -> None:
-        """Sets the gauge of each name to its number; the keys of the outer mapping (process ids) are ignored."""
-        for metrics in data.values():
-            for name, value in metrics.items():
-                self._gauge(f"{USERS}{metric_name(name)}", float(value))
-
-
-def metric_name(name: Any) -> str:
-    """What a metric that the user calls `name` is called in files and log lines: without line ends, not too long."""
-    return clean(str(name))[:_MOST_NAME]

@@ -17,11 +17,12 @@ from kaimesh.contract.finite import surely_finite
 from kaimesh.contract.spaces import Spaces
 
 
-def columns_of(result: Any, rows: int, where: str) -> Batch:
+def columns_of(result: Any, rows: int | None, where: str) -> Batch:
     """The columns `[B, ...]` of a Batch, of a dict of arrays, or of a list of `rows` ActData.
 
-    where: the method that returned `result` ("Agent.predict"), for messages. Raises AgentError: `result` is None or of
-    another type, has too few or too many rows, a field that cannot travel, or fields that differ between rows.
+    rows: None: any number of samples, not answers to observations. where: the method that returned `result`
+    ("Agent.predict"), for messages. Raises AgentError: `result` is None or of another type, has too few or too many
+    rows, a field that cannot travel, or fields that differ between rows.
     """
     try:
         if isinstance(result, Batch):
@@ -32,23 +33,29 @@ def columns_of(result: Any, rows: int, where: str) -> Batch:
             _check_count(len(result), rows, where)
             batch = Batch.of(result)
         else:
-            raise AgentError(
-                f"{where} returned {_describe(result)}, so no environment got an action. Return a list of one ActData "
-                f"per observation ({rows} here), a Batch, or a dict of arrays."
-            )
+            loss, wanted = _wanted(rows)
+            raise AgentError(f"{where} returned {_describe(result)}, so {loss}. Return {wanted}, or a dict of arrays.")
     except SampleError as error:
         raise AgentError(f"{where} returned what cannot be sent to aisrv: {error}") from error
     except TypeError as error:  # len() of a 0-d column
         raise AgentError(
             f"{where} returned a column without a batch axis ({error}), so it has no separate rows. Return "
-            f"columns [{rows}, ...]."
+            f"columns [{'rows' if rows is None else rows}, ...]."
         ) from error
     if not batch.columns:
-        raise AgentError(
-            f"{where} returned rows without a field, so no environment got an action. Give ActData at least one field."
-        )
+        raise AgentError(f"{where} returned rows without a field, so {_wanted(rows)[0]}. Give them at least one field.")
     _check_count(len(batch), rows, where)
     return batch
+
+
+def samples_of(result: Any, where: str) -> Batch:
+    """The samples that an agent made of unrolls: a Batch, a dict of arrays or a list of structs, of any number of rows.
+
+    where: as in columns_of. Raises AgentError: as columns_of.
+    """
+    if isinstance(result, Sequence | Mapping) and not result:
+        return Batch({})
+    return columns_of(result, None, where)
 
 
 def added_columns(result: Any, rows: int, where: str) -> Columns:
@@ -116,8 +123,15 @@ def check_numbers(batch: Batch, where: str) -> None:
             )
 
 
-def _check_count(got: int, rows: int, where: str) -> None:
-    if got == rows:
+def _wanted(rows: int | None) -> tuple[str, str]:
+    """What is lost without the columns of `columns_of`, and what to return."""
+    if rows is None:
+        return "nothing could be stored", "a Batch of samples, an empty list for none"
+    return "no environment got an action", f"a list of one ActData per observation ({rows} here), a Batch"
+
+
+def _check_count(got: int, rows: int | None, where: str) -> None:
+    if rows is None or got == rows:
         return
     remedy = "it is not known which belongs to which. Return one ActData per observation, in order"
     if got == 1:

@@ -8,8 +8,14 @@ PRIORITY, in prioritised tables: a sample's first priority, above 0; samples wit
 return PRIORITY among its metrics: an array `[train_batch_size]`, the new priorities of its samples.
 PROBABILITY: the probability that this sample is drawn, times the number of samples in its table; 1 if all are equally
 likely.
+POSITIONS: of how many positions (steps) a sample consists, at least 1, where samples hold several, such as whole games;
+samples without the column have one. `learn` may return POSITIONS among its metrics: from how many it learned.
 KEY and SERVER: which stored sample it is, and on which buffer.
 REPLAYED, with `replay_share`: whether the sample was learned from before.
+
+Two columns only go to agents that ask for them, and into no sample. ABORTED, in the unrolls of an agent with
+`open_steps`: bool `[N, T]`, the environment failed in this step. ENDED, in the requests of an agent with `sees_ends`:
+bool `[N]`, the episode has terminated, and the action will not be made.
 """
 
 from __future__ import annotations
@@ -26,6 +32,8 @@ MODEL_VERSION, RUN_ID = "_model_version", "_run_id"
 PRIORITY, PROBABILITY = "_priority", "_probability"
 KEY, SERVER, REPLAYED = "_key", "_server", "_replayed"
 TO_PLAY = "to_play"
+POSITIONS = "_positions"
+ABORTED, ENDED = "_aborted", "_ended"
 
 
 class MeshColumn(NamedTuple):
@@ -46,6 +54,7 @@ MESH_COLUMNS: Mapping[str, MeshColumn] = {
     MODEL_VERSION: MeshColumn((_INT64,)),
     RUN_ID: MeshColumn((_INT64,)),
     PRIORITY: MeshColumn((ArraySpec("<f4", ()), _FLOAT64)),
+    POSITIONS: MeshColumn((ArraySpec("<i4", ()), _INT64), for_learn=True),
     PROBABILITY: MeshColumn((_FLOAT64,), drawn=True, for_learn=True),
     KEY: MeshColumn((ArraySpec("<u8", ()),), drawn=True),
     SERVER: MeshColumn((_INT64,), drawn=True),
@@ -53,7 +62,7 @@ MESH_COLUMNS: Mapping[str, MeshColumn] = {
 }
 # What a sample of an unroll consists of besides the agent's own columns; no agent may add one of these names.
 SAMPLE_COLUMNS = frozenset(
-    {"obs", FRAMES, "legal_act", TO_PLAY, "reward", "terminated", "truncated", "mask", *MESH_COLUMNS}
+    {"obs", FRAMES, "legal_act", TO_PLAY, "reward", "terminated", "truncated", "mask", ABORTED, ENDED, *MESH_COLUMNS}
 )
 _NOT_FOR_LEARN = frozenset(name for name, column in MESH_COLUMNS.items() if not column.for_learn)
 
@@ -69,6 +78,6 @@ def with_origin(columns: Columns, version: np.ndarray, run_id: np.ndarray) -> Ba
 
 
 def for_learn(samples: Batch) -> Batch:
-    """`samples` as `learn` gets them: without the mesh's own columns, except for PROBABILITY."""
+    """`samples` as `learn` gets them: without the mesh's own columns, except for PROBABILITY and POSITIONS."""
     columns = {name: column for name, column in samples.columns.items() if name not in _NOT_FOR_LEARN}
     return Batch(columns, samples.row_type)

@@ -23,7 +23,7 @@ class Predictor:
     """Predicts with the agent of `user`. process: its name for messages, such as "actor"; "": none."""
 
     def __init__(self, user: UserAgent, process: str = "") -> None:
-        self._agent, self._sequential = user.agent, user.sequential_predict
+        self._agent, self._sequential, self._most = user.agent, user.sequential_predict, user.predict_rows_at_most
         self._padded = user.pad_batches and not user.sequential_predict
         self._names = {exploit: f"{user.name}.{'exploit' if exploit else 'predict'}" for exploit in (False, True)}
         self._boundaries = {exploit: f"{process}: {name}" if process else name for exploit, name in self._names.items()}
@@ -57,9 +57,24 @@ class Predictor:
         return answer
 
     def answer_all(self, batch: Batch, exploit: bool) -> Batch:
-        """As `answer`, for all B rows of `batch`. It pads them to the next power of two if the agent wants that."""
+        """As `answer`, for all B rows of `batch`, in as many calls as `predict_rows_at_most` wants.
+
+        It pads the rows of a call to the next power of two if the agent wants that.
+        """
+        count, most = len(batch), self._most or len(batch)
+        if count <= most:
+            return self._answer_call(batch, exploit)
+        answers = []
+        for start in range(0, count, most):
+            answer = self._answer_call(batch[start : start + most], exploit)
+            answers.append(answer.take(np.arange(len(answer))))  # the next call may reuse the arrays
+        return Batch.concatenate(answers)
+
+    def _answer_call(self, batch: Batch, exploit: bool) -> Batch:
         count = len(batch)
         size = 1 << (count - 1).bit_length() if self._padded else count
+        if self._most:
+            size = min(size, self._most)
         return self.answer(padded(batch, size) if size > count else batch, count, exploit)
 
 

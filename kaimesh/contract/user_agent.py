@@ -15,6 +15,7 @@ from kaimesh.contract.agent import (
     TABLE_KINDS,
     Agent,
     Checking,
+    Collecting,
     Featured,
     Prepared,
     Recurrent,
@@ -23,6 +24,7 @@ from kaimesh.contract.agent import (
     Slotted,
     TableSpec,
     Vectorised,
+    Warming,
     user_code,
 )
 from kaimesh.contract.errors import AgentError
@@ -43,6 +45,8 @@ class UserAgent:
     name: str
     table: TableSpec
     pad_batches: bool
+    predict_rows_at_most: int
+    sees_ends: bool
     sequential_predict: bool
     unit_actions: bool
     prepared: Prepared | None
@@ -51,6 +55,8 @@ class UserAgent:
     featured: Featured | None
     slotted: Slotted | None
     sampling: Sampling | None
+    collecting: Collecting | None
+    warming: Warming | None
     resumable: Resumable | None
     checking: Checking | None
     observe: Callable[[Any], Any] | None
@@ -80,6 +86,8 @@ def read_agent(agent: Any) -> UserAgent:
         name=name,
         table=table_of(agent),
         pad_batches=_flag(agent, name, "pad_batches"),
+        predict_rows_at_most=_most_rows(agent, name),
+        sees_ends=_flag(agent, name, "sees_ends"),
         sequential_predict=_flag(agent, name, "sequential_predict"),
         unit_actions=_flag(agent, name, "unit_actions"),
         prepared=part("setup"),
@@ -88,6 +96,8 @@ def read_agent(agent: Any) -> UserAgent:
         featured=part("features"),
         slotted=part("slot_columns"),
         sampling=part("sample_of"),
+        collecting=part("open_steps"),
+        warming=part("warm_up"),
         resumable=part("save_training_state", "load_training_state"),
         checking=part("check_model"),
         observe=_method(agent, name, "observation_process") or protocol("observation_process"),
@@ -147,6 +157,16 @@ def _vectorised(agent: Any, name: str) -> Vectorised | None:
             "nothing could be stored. Correct it, or leave it out if the agent is not vectorised."
         )
     return cast(Vectorised, agent)
+
+
+def _most_rows(agent: Any, name: str) -> int:
+    most = _member(agent, name, "predict_rows_at_most", 0)
+    if not isinstance(most, int | np.integer) or isinstance(most, bool) or most < 0:
+        raise AgentError(
+            f"{name}.predict_rows_at_most = {most!r} is no number of rows; it is unclear how many `predict` may get at "
+            "once. Write a whole number, or 0 for no limit of its own."
+        )
+    return int(most)
 
 
 def _method(agent: Any, name: str, method: str) -> Callable[..., Any] | None:

@@ -1,4 +1,5 @@
-"""An algorithm's `train_workflow`: the loop that an aisrv runs, over one environment or over groups of them."""
+"""An algorithm's `train_workflow`: the loop that an aisrv runs, over one environment or over groups of them; and the
+mark of functions that make environments."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 from kaimesh.contract.errors import AgentError
 
 F = TypeVar("F", bound=Callable[..., None])
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,3 +40,14 @@ def read_workflow(function: Any, path: str) -> Workflow:
             "ever step. Name a function workflow(envs, agents, logger, monitor)."
         )
     return Workflow(function, bool(getattr(function, "vectorised", False)))
+
+
+def env_factory(function: T) -> T:
+    """Marks `function`, which returns a gymnasium.Env, so that `app = "module:function"` may name it; returns
+    `function` itself.
+
+    Without such a mark, a configuration or a recording could call any function of any module. Setting
+    `function.env_factory = True` does the same without an import.
+    """
+    function.env_factory = True  # type: ignore[attr-defined]
+    return function

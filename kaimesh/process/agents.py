@@ -8,8 +8,9 @@ from typing import Any
 
 from kaimesh.config import Config, caller
 from kaimesh.config.packages import below_kaimesh
-from kaimesh.contract.agent import Monitor, called_exit, user_code
+from kaimesh.contract.agent import called_exit, user_code
 from kaimesh.contract.errors import AgentError, ConfigError
+from kaimesh.contract.monitor import Monitor
 from kaimesh.contract.user_agent import UserAgent, read_agent
 from kaimesh.contract.workflow import Workflow, read_workflow
 

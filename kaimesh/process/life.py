@@ -26,7 +26,7 @@ from kaimesh.config import Config, load
 from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.packages import find_own_code
 from kaimesh.config.roles import Right, Role, addresses_of, role_of
-from kaimesh.contract.agent import Monitor, called_exit
+from kaimesh.contract.agent import called_exit
 from kaimesh.contract.errors import (
     EXIT_AGENT,
     EXIT_CONFIG,
@@ -37,6 +37,7 @@ from kaimesh.contract.errors import (
     Stopped,
     words,
 )
+from kaimesh.contract.monitor import Monitor
 from kaimesh.contract.user_agent import UserAgent
 from kaimesh.process.agents import dotted, make_agent
 from kaimesh.process.logs import configure as configure_logging

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from kaimesh.config import Config
-from kaimesh.contract.agent import metric_name, user_code
-from kaimesh.contract.columns import PRIORITY
+from kaimesh.contract.agent import user_code
+from kaimesh.contract.columns import POSITIONS, PRIORITY
 from kaimesh.contract.errors import AgentError, ConfigError, Refused, Stopped
+from kaimesh.contract.monitor import metric_name
 from kaimesh.contract.user_agent import UserAgent
 from kaimesh.process.disk import DiskTrouble
 from kaimesh.process.meter import Meter
@@ -29,6 +30,7 @@ from kaimesh.training.scalars import Scalars
 _STATE_S = 1.0  # dumps in quick succession save the training state this often: a kill costs no more than this
 _SYNC_S = 10.0  # and call fsync this often: a power cut costs no more than this
 _ROOM_S = 1.0  # between two tries on a full disk
+_TOLD = (PRIORITY, POSITIONS)  # what `learn` tells the mesh among its metrics
 
 Publish = Callable[[Path, ModelInfo], None]
 
@@ -298,4 +300,4 @@ def _items(metrics: Any) -> list[tuple[str, Any]]:
             f"Agent.learn returned {type(metrics).__name__}, which has no metrics to show; training ends here. Return "
             "a dict of numbers, or None."
         )
-    return [(metric_name(name), value) for name, value in metrics.items() if name != PRIORITY]
+    return [(metric_name(name), value) for name, value in metrics.items() if name not in _TOLD]

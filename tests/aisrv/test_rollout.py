@@ -318,7 +318,7 @@ def test_an_episode_without_an_end_is_told_once(
     ("samples", "words"),
     [
         (lambda unrolls: None, "returned None"),
-        (lambda unrolls: unrolls[:1], "returned 1 rows for 2"),
+        (lambda unrolls: [unrolls, {"best": 1.0}], "what cannot be sent"),
         (lambda unrolls: 7, "a value of type int"),
         (lambda unrolls: {"best": 1.0}, "without a batch axis"),
     ],

@@ -15,8 +15,9 @@ from kaimesh.aisrv.rollout import Group
 from kaimesh.aisrv.service import AisrvService
 from kaimesh.arena.evaluate import SEED
 from kaimesh.config import load
-from kaimesh.contract.agent import BaseAgent, Monitor
+from kaimesh.contract.agent import BaseAgent
 from kaimesh.contract.arrays import Batch
+from kaimesh.contract.monitor import Monitor
 from kaimesh.contract.seeds import evaluation_seeds
 from kaimesh.contract.user_agent import read_agent
 from kaimesh.process.life import Context

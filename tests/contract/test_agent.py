@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from kaimesh.contract import structs
-from kaimesh.contract.agent import BaseAgent, Monitor, user_code
+from kaimesh.contract.agent import BaseAgent, user_code
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError, ConfigError, EnvError, Refused, SampleError, Stopped
+from kaimesh.contract.monitor import Monitor
 from kaimesh.contract.spaces import Spaces
 from kaimesh.contract.structs import Frame, attached, create_cls, protocol, sample_columns, sample_list
 from kaimesh.wire.frame import from_json, to_json

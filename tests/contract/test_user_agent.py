@@ -27,6 +27,8 @@ PARTS = {
     "sampling": ("sample_of",),
     "resumable": ("save_training_state", "load_training_state"),
     "checking": ("check_model",),
+    "collecting": ("open_steps",),
+    "warming": ("warm_up",),
 }
 WRONG_NAMES: list[Any] = ["", "  ", None, 3, b"samples", "a\nb", "a\x00", "\ud800"]
 WRONG_KINDS: list[Any] = ["stack", "", "Queue", None, 3, ["queue"]]
@@ -74,7 +76,7 @@ def test_a_part_that_is_none_is_not_there() -> None:
 @pytest.mark.parametrize("agent", [PPO(), DQN()], ids=["ppo", "dqn"])
 def test_our_own_algorithms_are_all_of_it(agent: BaseAgent) -> None:
     """One class stands for them all, whose optional members answer for an algorithm that does not need them."""
-    assert parts_of(read_agent(agent)) == {*PARTS, "vectorised"}
+    assert parts_of(read_agent(agent)) == {*PARTS, "vectorised"} - {"collecting", "warming"}
 
 
 @pytest.mark.parametrize(("has", "lacks"), [PARTS["resumable"], PARTS["resumable"][::-1]])
@@ -109,7 +111,13 @@ def test_a_member_that_raises_when_it_is_read_is_named_and_never_taken_for_missi
         read_agent(agent_with(**{member: property(broken)}))
 
 
-@pytest.mark.parametrize("flag", ["pad_batches", "sequential_predict"])
+@pytest.mark.parametrize("most", [-1, 2.5, "16", True, None])
+def test_a_most_number_of_rows_that_is_none_is_refused(most: Any) -> None:
+    with pytest.raises(AgentError, match=r"Mine\.predict_rows_at_most = .* is no number of rows"):
+        read_agent(agent_with(predict_rows_at_most=most))
+
+
+@pytest.mark.parametrize("flag", ["pad_batches", "sequential_predict", "sees_ends"])
 @pytest.mark.parametrize("value", [1, "no", None])
 def test_a_flag_is_true_or_false(flag: str, value: Any) -> None:
     with pytest.raises(AgentError, match=rf"Mine\.{flag} = .*write True or False"):

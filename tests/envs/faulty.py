@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from kaimesh.contract.agent import env_factory
+from kaimesh.contract.workflow import env_factory
 
 LENGTH = 6
 ACTIONS = 3

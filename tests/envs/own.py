@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from kaimesh.contract.agent import env_factory
+from kaimesh.contract.workflow import env_factory
 
 
 class Counter(gymnasium.Env):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kaimesh.contract.agent import Monitor
+from kaimesh.contract.monitor import Monitor
 from kaimesh.operate.cluster.status import received, report_of
 from kaimesh.operate.view import cluster
 from kaimesh.operate.view.ledger import Ledger
