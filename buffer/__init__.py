@@ -7,7 +7,9 @@ books       where each row is, over kills and restarts
 store       one Reverb server with one table, and its writer
 server      the ingest port: rows from aisrv, questions from the learner
 waiting     readers that wait until there is something to draw
+pace        how many positions it takes, for replay_ratio
 checkpoint  saved tables on disk, for a restart
+fitting     whether one of them fits the table of now
 service     the process: Reverb, the ingest port, checkpoints
 items       the bytes that Reverb stores: several rows and their count
 sending     the part that aisrv uses; imports neither Reverb nor TensorFlow

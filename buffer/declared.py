@@ -6,11 +6,12 @@ import numpy as np
 
 from kaimesh.buffer.tables import TablePlan
 from kaimesh.contract.arrays import Batch, Specs
-from kaimesh.contract.columns import MESH_COLUMNS, PRIORITY
+from kaimesh.contract.columns import MESH_COLUMNS, POSITIONS, PRIORITY
 from kaimesh.contract.errors import SampleError
 from kaimesh.contract.finite import first_not_finite
 
 MOST_ITEM_BYTES = 1 << 30
+MOST_GAME_BYTES = 4_000_000  # of a row of several positions
 
 
 def check(specs: Specs, plan: TablePlan, memory_bytes: int) -> None:
@@ -30,6 +31,14 @@ def check(specs: Specs, plan: TablePlan, memory_bytes: int) -> None:
                 f"field {name!r} is {spec.dtype}{list(spec.shape)}; it must be {usual.dtype}{list(usual.shape)}, or "
                 "the mesh could not read it; no sample was stored. Correct the field."
             )
+    if POSITIONS in specs.names and specs.row_bytes > MOST_GAME_BYTES:
+        largest = sorted(specs, key=lambda field: -field.spec.nbytes)[:3]
+        raise SampleError(
+            f"a sample of several positions takes {specs.row_bytes:,} bytes, over the limit of {MOST_GAME_BYTES:,}, "
+            "and of each only some positions are drawn; no sample was stored. Its largest fields are "
+            f"{', '.join(f'{name} ({spec.nbytes:,} bytes)' for name, spec in largest)}. Store shorter windows of an "
+            "episode, or smaller observations: bytes instead of floats, single frames instead of stacks."
+        )
     if plan.item_bytes > MOST_ITEM_BYTES:
         raise SampleError(
             f"an item of {plan.rows_per_item} samples takes {plan.item_bytes} bytes, over the limit of "

@@ -35,14 +35,16 @@ import numpy as np
 from kaimesh.buffer import declared, tables
 from kaimesh.buffer.books import Books
 from kaimesh.buffer.checkpoint import Checkpoints, Manifest
+from kaimesh.buffer.fitting import fitting
 from kaimesh.buffer.items import OpenItem, Progress
+from kaimesh.buffer.pace import Pace, positions_of
 from kaimesh.buffer.store import Store
 from kaimesh.buffer.tables import TablePlan
 from kaimesh.config.keys import App
 from kaimesh.contract.agent import TableSpec
 from kaimesh.contract.arrays import Batch, Specs, pack_rows
 from kaimesh.contract.columns import PRIORITY
-from kaimesh.contract.errors import MeshError, SampleError
+from kaimesh.contract.errors import MeshError
 from kaimesh.contract.spaces import Spaces
 from kaimesh.process import memory
 from kaimesh.process.meter import Meter
@@ -81,6 +83,7 @@ class Ingest:
         self.accepted = 0
         self._booking = threading.Lock()  # a reader in this process asks from a thread of its own
         self.inserted = self._books.count("inserted")
+        self._pace = Pace(app, self._meter)
         self._store: Store | None = None
         self._open = OpenItem(Specs({}), 1)
         self._open_since = 0.0
@@ -126,6 +129,15 @@ class Ingest:
         return self._store is not None and self._store.blocked
 
     @property
+    def held_back(self) -> bool:
+        """Whether `replay_ratio` wants no more rows now; `insert` would take them."""
+        return self._pace.holds
+
+    def pace(self, most: float | None) -> int:
+        """See Pace.tell."""
+        return self._pace.tell(most)
+
+    @property
     def settled(self) -> bool:
         """Whether Reverb has confirmed all items; the open one is not counted."""
         return self._store is None or self._store.settled
@@ -167,11 +179,12 @@ class Ingest:
         """Takes rows whose columns match the declared specs; returns `accepted`. Never waits for room in the table.
 
         item: the bytes of a single row if the caller has them in one piece; saves a copy of a large row.
-        Raises SampleError, and takes no row: a value is not finite and would spoil the training.
+        Raises SampleError, and takes no row: a value would spoil the training.
         """
         assert self._store is not None
         assert self.specs is not None
         declared.refuse_not_finite(batch)
+        positions = positions_of(batch)
         with self._inserting:
             if self._store.plan.rows_per_item > 1:
                 self._fill(batch)
@@ -180,6 +193,7 @@ class Ingest:
         self.accepted += len(batch)
         self.inserted += len(batch)
         self._meter.count("inserted", len(batch))
+        self._pace.took(batch, positions)
         return self.accepted
 
     def flush(self, timeout_s: float, *, partial: bool = True, more: bool = False) -> bool:
@@ -279,28 +293,14 @@ class Ingest:
             self._log.warning("%s", warning)
 
     def _restore_from(self, checkpoints: Checkpoints, manifest: Manifest, folder: Path) -> bool:
-        try:
-            specs = Specs.from_json(manifest.specs)
-            spaces = None if manifest.spaces is None else Spaces.from_json(manifest.spaces)
-        except SampleError as error:
-            self._log.error("checkpoint %s is damaged (%s); trying the one before", folder, error)
-            return False
-        plan = tables.plan(self._table, specs, self._app)
-        wanted = tables.configuration(tables.build(plan).info)
-        if difference := tables.difference(manifest.configuration, wanted):
-            self._log.error(
-                "%s was saved with another table (%s). Reverb would keep that table whatever the keys say, so it is "
-                "NOT restored and this buffer starts empty. To get it back, set the keys back and start again before "
-                "newer "
-                "checkpoints replace it.", folder, difference,
-            )  # fmt: skip
+        if (fits := fitting(manifest, folder, self._table, self._app, self._log)) is None:
             return False
         try:
             checkpoints.lay_out(folder)
-            self._start(plan, specs, spaces, manifest.rows)
+            self._start(fits.plan, fits.specs, fits.spaces, manifest.rows)
             assert self._store is not None
             info = self._store.info()
-            difference = tables.difference(tables.configuration(info), wanted)
+            difference = tables.difference(tables.configuration(info), fits.wanted)
             if info.current_size < manifest.items or difference:
                 raise MeshError(
                     f"{info.current_size} of {manifest.items} items came back; {difference or 'the rest is damaged'}"
@@ -313,7 +313,7 @@ class Ingest:
         self._log.info(
             "restored %d items from %s; %d samples inserted so far", info.current_size, folder, self.inserted
         )
-        if plan.kind == "queue":  # a queue's samples are used once, so they must not be restored a second time
+        if fits.plan.kind == "queue":  # a queue's samples are used once, so they must not be restored a second time
             checkpoints.forget()
         return True
 

@@ -20,7 +20,8 @@ from kaimesh.wire.frame import ACK, CONTROL, ERROR, from_json
 from kaimesh.wire.gate import OWN_RIGHTS
 from kaimesh.wire.server import FrameServer
 
-_NEEDS = {"describe": Right.DRAW, "wait": Right.DRAW, "drop": Right.DROP}  # what a request needs; `flush` needs nothing
+# What a request needs; `flush` needs nothing.
+_NEEDS = {"describe": Right.DRAW, "wait": Right.DRAW, "pace": Right.DRAW, "drop": Right.DROP}
 _MOST_FLUSHES = 16  # that one peer may have requested and not got
 _IDLE_S = 0.05
 _COMING_S = 0.005
@@ -189,12 +190,14 @@ class IngestServer:
             assert connection.header is not None
             self._waiting.add(connection, connection.header.tag, request)
             return None
+        if action == "pace":
+            return {"positions": self._ingest.pace(_most_of(request))}
         if action == "drop":
             self._ingest.drop()
             return {}
         raise SampleError(
-            f"{clean(repr(action), 80)} cannot be done here, so nothing was; describe, flush, wait and drop can. Run "
-            "the same version of kaimesh at both ends."
+            f"{clean(repr(action), 80)} cannot be done here, so nothing was; describe, flush, wait, pace and drop can. "
+            "Run the same version of kaimesh at both ends."
         )
 
     def _answer_flushes(self, done: bool) -> None:
@@ -217,11 +220,13 @@ class IngestServer:
             self._server.send(connection, ACK, [], tag=tag)
 
     def _hold_back(self) -> None:
-        """Stops reading from the writers while the table is full (back-pressure); sets the process's state."""
-        blocked = self._ingest.blocked
+        """Stops reading from the writers while the table is full or the learner is behind (back-pressure); sets the
+        process's state.
+        """
+        blocked, behind = self._ingest.blocked, self._ingest.held_back
         for connection in self._server.connections:
             if connection.state is not None:
-                self._server.pause(connection, blocked)
+                self._server.pause(connection, blocked or behind)
         if blocked:
             plan = self._ingest.plan
             assert plan is not None
@@ -229,7 +234,22 @@ class IngestServer:
             full = f"the queue is full ({rows:,} samples)"
             paced = "the table takes no more until more samples are drawn from it (reverb_samples_per_insert)"
             self._meter.state("waiting", f"learner: {full if plan.kind == 'queue' else paced}")
+        elif behind:
+            self._meter.state("waiting", "learner: it is to learn more from what is here first (replay_ratio)")
         elif self._ingest.plan is None:
             self._meter.state("ready", "no aisrv has sent anything yet")
         else:
             self._meter.state("working")
+
+
+def _most_of(request: dict[str, Any]) -> float | None:
+    """How many positions the learner allows. Raises SampleError: the request has no such number."""
+    most = request.get("most")
+    if most is None:
+        return None
+    if type(most) not in (int, float) or not most >= 0:
+        raise SampleError(
+            f"a pace wants a number of positions, not {clean(repr(most), 80)}; it was not changed. Use this version's "
+            "learner."
+        )
+    return float(most)

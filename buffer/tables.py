@@ -112,6 +112,12 @@ def plan(table: TableSpec, specs: Specs, app: App) -> TablePlan:
             "each batch is replayed already, and its samples would be kept twice. Set replay_share = 0, or an "
             "algorithm with a queue, such as impala."
         )
+    if table.kind == "queue" and app.replay_ratio:
+        raise ConfigError(
+            f"replay_ratio = {app.replay_ratio:g} with algo = {app.algo}, whose samples lie in a queue, where each is "
+            "used once: a learner that waits for more of them and a full queue would wait for each other. Set "
+            "replay_ratio = 0, or an algorithm with a replay table, such as dqn."
+        )
     if table.kind == "queue":
         return _plan_queue(table, rows, size, capacity, app)
     return _plan_replay(table, rows, size, capacity, app)

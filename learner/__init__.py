@@ -5,6 +5,7 @@ and actors continue with the last model, and the buffer fills up. After a restar
 
 trainer       the core, without a socket: resume, step, dump, end; only one thread uses the agent
 trigger       when the next learn may begin
+replay_ratio  holds positions learned per position stored
 on_policy     collects samples of the current model
 publisher     pushes dumps to the pool in a thread of its own
 server        gRPC: save_model, status

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from kaimesh.config import Config
 from kaimesh.config.check import active_trigger, fresh_samples
 from kaimesh.contract.agent import user_code
 from kaimesh.contract.arrays import Batch
-from kaimesh.contract.columns import KEY, MODEL_VERSION, PRIORITY, REPLAYED, for_learn
+from kaimesh.contract.columns import KEY, MODEL_VERSION, POSITIONS, PRIORITY, REPLAYED, for_learn
 from kaimesh.contract.errors import AgentError, PeerError
 from kaimesh.contract.structs import sample_list
 from kaimesh.contract.user_agent import UserAgent
@@ -73,7 +73,7 @@ class Trainer:
             clock=clock,
             stop=stop,
         )
-        self._trigger = Trigger(self._app, user.table, reader, clock)
+        self._trigger = Trigger(self._app, user.table, reader, clock, meter)
         on_policy = self._app.algorithm_on_policy_or_off_policy == "on-policy"
         self._current = CurrentRows(self._app.train_batch_size) if on_policy else None
         self._waiting = meter.phase("wait")
@@ -121,7 +121,7 @@ class Trainer:
         metrics = self._training.learn(rows, *lags)
         if metrics and PRIORITY in metrics and KEY in batch.columns:
             self._reader.prioritise(batch, _checked(metrics[PRIORITY], len(batch)))
-        self._trigger.learned()
+        self._trigger.learned(_positions(metrics, batch))
         if self._current is not None:
             self._drop_stale()  # before the new model is published, after which fresh samples come
         self._meter.keep()
@@ -162,6 +162,7 @@ class Trainer:
             while True:
                 batch = self._reader.next_batch(max(0.0, deadline - self._clock()))
                 if batch is None:
+                    self._trigger.starved()
                     self._meter.state("waiting", self._missing())
                     return None
                 if self._current is None:
@@ -228,3 +229,16 @@ def _checked(priorities: Any, samples: int) -> np.ndarray:
             "samples."
         )
     return values
+
+
+def _positions(metrics: Mapping[str, Any] | None, batch: Batch) -> int:
+    """From how many positions a learn has learned. Raises AgentError: what it returned as POSITIONS is no number."""
+    told = metrics.get(POSITIONS) if metrics else None
+    if told is None:
+        return int(batch.columns[POSITIONS].sum()) if POSITIONS in batch.columns else len(batch)
+    if isinstance(told, bool) or not isinstance(told, int | np.integer) or told < 0:
+        raise AgentError(
+            f"Agent.learn returned {POSITIONS} = {told!r}, by which replay_ratio cannot be held; training ends here. "
+            "Return the number of positions that it learned from, a whole number."
+        )
+    return int(told)

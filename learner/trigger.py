@@ -11,6 +11,8 @@ from kaimesh.config import App
 from kaimesh.config.check import fresh_samples, preload_samples
 from kaimesh.contract.agent import TableSpec
 from kaimesh.contract.arrays import Batch
+from kaimesh.learner.replay_ratio import ReplayRatio
+from kaimesh.process.meter import Meter
 
 
 class Reader(Protocol):
@@ -25,6 +27,9 @@ class Reader(Protocol):
     def size(self) -> int:
         """The number of samples in the tables now."""
 
+    def pace(self, more: float | None) -> int:
+        """Says how many positions more the buffers may take (see Buffers); returns how many they have ever taken."""
+
     def drop_all(self) -> int:
         """Empties the tables and drops prefetched samples; returns the number of samples dropped."""
 
@@ -37,10 +42,13 @@ class Trigger:
 
     Off-policy, a replay table must first be filled up to `preload_ratio`. Then, with `learner_train_by_while_true`, a
     learn may begin at any time; without, after every `fresh_samples / production_consume_ratio` inserted samples.
-    `learner_train_sleep_seconds` pass between two learns in every case. clock: seconds, monotonic.
+    `learner_train_sleep_seconds` pass between two learns in every case. With `replay_ratio`, see learner/replay_ratio.
+    clock: seconds, monotonic. meter: keeps what `replay_ratio` counts.
     """
 
-    def __init__(self, app: App, table: TableSpec, reader: Reader, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, app: App, table: TableSpec, reader: Reader, clock: Callable[[], float], meter: Meter | None = None
+    ) -> None:
         self._reader, self._clock = reader, clock
         self._pause_s = app.learner_train_sleep_seconds
         off_policy = app.algorithm_on_policy_or_off_policy == "off-policy"
@@ -51,6 +59,10 @@ class Trigger:
         waits = off_policy and table.kind == "replay" and not by_limiter
         self._preload = preload_samples(app) if waits else 0
         self._rows_per_learn = fresh_samples(app) / app.production_consume_ratio if by_ratio else 0.0
+        self._paced: ReplayRatio | None = None
+        if app.replay_ratio:
+            meter = meter or Meter("learner")
+            self._paced = ReplayRatio(app.replay_ratio, reader, learn=app.train_batch_size, meter=meter)
         self._resting_until = clock()
         self._due: float | None = None  # the next learn may begin at so many inserted samples
 
@@ -59,14 +71,27 @@ class Trigger:
         if (rest_s := self._resting_until - self._clock()) > 0:
             return f"learner_train_sleep_seconds: {rest_s:.1f} s"
         if self._preload:
+            if self._paced is not None:
+                self._paced.open()
             size = self._reader.size()
             if size < self._preload:
                 return f"buffer: {size:,} of {self._preload:,} samples (preload_ratio)"
             self._preload = 0
+            if self._paced is not None:
+                self._paced.close()
+        if self._paced is not None:
+            return self._paced.blocked_on()
         return self._ratio() if self._rows_per_learn else ""
 
-    def learned(self) -> None:
-        """Must be called after each learn."""
+    def starved(self) -> None:
+        """Must be called when a learn might begin and there were too few samples for it. Raises PeerError."""
+        if self._paced is not None:
+            self._paced.open()
+
+    def learned(self, positions: int = 0) -> None:
+        """Must be called after each learn. positions: from how many it learned."""
+        if self._paced is not None:
+            self._paced.learned(positions)
         self._resting_until = self._clock() + self._pause_s
         if self._due is not None:
             self._due += self._rows_per_learn

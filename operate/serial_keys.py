@@ -37,6 +37,7 @@ UNUSED: Mapping[str, tuple[str, str]] = {
     LIMITER: (_NO_LIMITER, "MinSize"),
     "reverb_samples_per_insert": (_NO_LIMITER, ""),
     "reverb_error_buffer": (_NO_LIMITER, ""),
+    "replay_ratio": (_NO_LIMITER, "0"),
     "buffer_checkpoint_seconds": ("the buffer is not saved", "0"),
     "learner_addr": (_NO_PORT, ""),
     "learner_train_by_while_true": (_PACE, "true"),

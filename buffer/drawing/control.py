@@ -28,6 +28,13 @@ class Control(Protocol):
     def drop(self) -> None:
         """Empties the table. Raises PeerError: the buffer does not answer."""
 
+    def pace(self, most: float | None) -> int:
+        """Lets it take `most` positions over all its lives, None: what a first learn needs.
+
+        Returns how many it has taken. Raises PeerError: the buffer does not answer.
+        """
+        ...
+
     def await_items(self, known: int, enough: int, count_undrawn: bool, timeout_s: float) -> Progress:
         """Waits until there are new items; returns how many were given to Reverb so far.
 
@@ -47,6 +54,7 @@ class Controls:
         self._accounts = accounts
         self._inserted = [Total() for _ in controls]
         self._drawn = [Total() for _ in controls]
+        self._positions = [Total() for _ in controls]
 
     def describe(self) -> list[dict[str, Any]]:
         """What each buffer that answers says of itself. Raises PeerError: none answers."""
@@ -65,6 +73,21 @@ class Controls:
         if not answers:
             raise errors[0]
         return answers
+
+    def pace(self, more: float | None) -> int:
+        """Lets each buffer take `more` positions than it had by its last answer, None: what a first learn needs.
+
+        Returns the positions that all have ever taken. Raises PeerError: none answers.
+        """
+        errors = []
+        for control, positions in zip(self.each, self._positions, strict=True):
+            try:
+                positions.update(control.pace(None if more is None else positions.last + more))
+            except PeerError as error:
+                errors.append(error)
+        if len(errors) == len(self.each):
+            raise errors[0]
+        return sum(positions.total for positions in self._positions)
 
     @property
     def inserted(self) -> int:
@@ -120,6 +143,16 @@ class RemoteControl:
     def drop(self) -> None:
         """See Control."""
         self._call({"do": "drop"})
+
+    def pace(self, most: float | None) -> int:
+        """See Control."""
+        positions = self._call({"do": "pace", "most": most}).get("positions")
+        if type(positions) is not int:
+            raise PeerError(
+                f"{self._address} answered with {positions!s:.80} positions; it is asked again. Run the same version "
+                "of kaimesh at both ends."
+            )
+        return positions
 
     def await_items(self, known: int, enough: int, count_undrawn: bool, timeout_s: float) -> Progress:
         """See Control."""

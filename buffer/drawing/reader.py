@@ -155,6 +155,10 @@ class Reader:
         """Rows in the tables now. Raises PeerError: no buffer answers."""
         return sum(int(data.get("size", 0)) for data in self._controls.describe())
 
+    def pace(self, more: float | None) -> int:
+        """See Controls.pace: how many positions the buffers may take, and have taken."""
+        return self._controls.pace(more)
+
     def drop_all(self) -> int:
         """Drops all rows in the tables and all that were drawn and not returned, also those that arrive meanwhile.
 

@@ -106,6 +106,7 @@ def problems(app: App, roles: Iterable[Role] = tuple(ROLES.values())) -> list[st
     found += _too_large(app)
     found += _two_paces(app)
     found += _share(app) if app.replay_share else []
+    found += _ratio(app) if app.replay_ratio else []
     if app.wrapper_type == "local" and app.aisrv_count != 1:
         found.append(
             f"wrapper_type = local with aisrv_count = {app.aisrv_count}: each would train an agent of its own. Set "
@@ -176,6 +177,25 @@ def _share(app: App) -> list[str]:
             f"would be overwritten before they could be replayed. Set at least {2 * batch}."
         )
     return found
+
+
+def _ratio(app: App) -> list[str]:
+    """What sets the pace besides `replay_ratio`: where two do, each may wait for what the other does not allow."""
+    others = {
+        "algorithm_on_policy_or_off_policy": "on-policy"
+        if app.algorithm_on_policy_or_off_policy == "on-policy"
+        else "",
+        "reverb_rate_limiter": "SampleToInsertRatio" if app.reverb_rate_limiter == "SampleToInsertRatio" else "",
+        "learner_train_by_while_true": "" if app.learner_train_by_while_true else "false",
+        "replay_share": f"{app.replay_share:g}" if app.replay_share else "",
+    }
+    remedies = ("off-policy", "MinSize", "true", "0")
+    return [
+        f"replay_ratio = {app.replay_ratio:g} with {key} = {value}: both say how often a sample is used, and learner "
+        f"and environments could wait for each other for ever. Set {key} = {remedy}, or replay_ratio = 0."
+        for (key, value), remedy in zip(others.items(), remedies, strict=True)
+        if value
+    ]
 
 
 def warnings(app: App) -> list[str]:

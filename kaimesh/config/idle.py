@@ -23,7 +23,7 @@ _OF_OTHER_PROCESSES = (
     "reverb_samples_per_insert", "reverb_error_buffer", "buffer_checkpoint_seconds", "learner_addr", "model_pool_addr",
     "send_sample_size", "train_batch_size", "learner_train_by_while_true", "learner_train_sleep_seconds",
     "production_consume_ratio", "aisrv_may_pin", "learner_threads", "model_file_sync_per_minutes",
-    "modelpool_max_save_model_count",
+    "modelpool_max_save_model_count", "replay_ratio",
 )  # fmt: skip
 _RULES = (
     _Rule(

@@ -201,6 +201,15 @@ class App(BaseModel):
             "`replay_share` are not counted."
         ),
     )
+    replay_ratio: float = Field(
+        0,
+        ge=0,
+        description=(
+            "Replay tables, off-policy: how many positions are learned from for each one that is stored. Learner and "
+            "environments wait for each other so that this holds, however many positions a sample has (whole games, "
+            "docs/agents.md) and a learn uses; samples that do not say have one. 0: neither waits."
+        ),
+    )
     algorithm_on_policy_or_off_policy: Annotated[Literal["on-policy", "off-policy"], Hyphened] = Field(
         "off-policy",
         description=(

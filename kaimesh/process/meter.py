@@ -23,8 +23,8 @@ from kaimesh.process.logs import host
 RECENT_EPISODES = 100
 SEAT_RETURN = "return_seat_"  # gauges: the mean return of each seat over the recent episodes, of several players
 LOST = "lost_in_kill"
-# The counters of the books (docs/architecture.md, Where a sample is), which outlive a kill, begin so.
-_BOOKS = ("inserted", "sampled", "evicted", "dropped", LOST, "samples_")
+# The counters of the books (docs/architecture.md, Where a sample is) and of replay_ratio, which outlive kills, begin so
+_BOOKS = ("inserted", "sampled", "evicted", "dropped", LOST, "samples_", "positions_")
 Reading = tuple[float, dict[str, float], dict[str, float]]  # when, monotonic, s; counters; seconds of each phase
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import defaultdict
@@ -18,7 +19,7 @@ from kaimesh.aisrv.proxy import OnPolicyGate, WorkflowAgent
 from kaimesh.aisrv.rollout import Group
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.columns import ABORTED, ENDED, MODEL_VERSION, POSITIONS, RUN_ID
-from kaimesh.contract.errors import AgentError
+from kaimesh.contract.errors import AgentError, Stopped
 from kaimesh.contract.user_agent import read_agent
 from kaimesh.process.meter import Meter
 from tests.aisrv.test_rollout import Counter, Echo
@@ -117,10 +118,10 @@ def test_each_game_is_whole_whatever_the_unroll_and_nothing_is_in_two(
 
 def test_unrolls_in_which_no_game_ends_are_no_samples_and_versions_are_those_of_the_end() -> None:
     agent, _, _ = played(Counter(1), 1, 12)
-    assert [len(batch) for batch in agent.sent if len(batch)] == [1, 1]
+    assert [len(batch) for batch in agent.sent if len(batch)] == [1, 1, 1]
     assert [len(batch) for batch in agent.sent].count(0) > 5
     ends = [int(batch.columns[MODEL_VERSION][0]) for batch in agent.sent if len(batch)]
-    assert ends == [3, 7]  # each request is answered by a newer model
+    assert ends == [3, 7, 11]  # each request is answered by a newer model
 
 
 def test_the_end_of_a_game_is_told_with_the_request_whose_answer_is_not_used() -> None:
@@ -142,18 +143,23 @@ def test_who_asks_for_neither_gets_neither() -> None:
 
 
 def test_at_a_stop_open_games_count_once_for_all_groups() -> None:
-    agent, stop = Collector(), threading.Event()
-    agent.unroll_length = 2  # type: ignore[attr-defined]
-    meter, learn = Meter("aisrv_0"), agent.learn
-    agent.learn = lambda batch: stop.set() if agent.requests > 21 else learn(batch)  # type: ignore[method-assign]
+    agents, stop, meter = [Collector(), Collector()], threading.Event(), Meter("aisrv_0")
+    agents[0].open = agents[1].open  # in a mesh, the groups' agents are faces of one
+    for agent in agents:
+        agent.unroll_length = 2  # type: ignore[attr-defined]
+
+    def learn(batch: Batch) -> None:
+        Echo.learn(agents[1], batch)
+        if agents[1].requests > 21:
+            stop.set()
+
+    agents[1].learn = learn  # type: ignore[method-assign]
     monitor = SimpleNamespace(meter=meter, stop=stop, run_id=50, first_slot=0, total_slots=0)
-    rollout.workflow([Counter(1), Counter(2)], [agent, agent], logging.getLogger("test"), monitor)
+    rollout.workflow([Counter(1), Counter(2)], agents, logging.getLogger("test"), monitor)
     counters = meter.snapshot()["counters"]
-    stored = sum(int(batch.columns[POSITIONS].sum()) for batch in agent.sent if len(batch))
-    assert agent.open_steps() > 0
-    assert counters["env_steps_unfinished"] >= agent.open_steps()
-    # What `learn` was called with when it stopped is neither: a sender counts it.
-    assert 0 <= counters["env_steps"] - counters["env_steps_unfinished"] - stored <= LONGEST
+    stored = sum(int(batch.columns[POSITIONS].sum()) for agent in agents for batch in agent.sent if len(batch))
+    assert agents[0].open_steps() > 0
+    assert counters["env_steps"] == stored + counters["env_steps_unfinished"]
 
 
 @pytest.mark.parametrize("steps", [-1, None, "3", 2.5])
@@ -204,7 +210,12 @@ def test_on_policy_games_of_older_models_do_not_count_for_the_share() -> None:
     agent.learn(row(6))
     agent.learn(row(5))  # none of them waits: one row of model 7 is missing
     assert gate._sent == 1
-    held = threading.Thread(target=agent.learn, args=(row(7),), daemon=True)
+
+    def learn() -> None:
+        with contextlib.suppress(Stopped):
+            agent.learn(row(7))
+
+    held = threading.Thread(target=learn, daemon=True)
     held.start()
     held.join(0.1)
     assert held.is_alive()
