@@ -13,7 +13,7 @@ import pytest
 from kaimesh import envs
 from kaimesh.aisrv.rollout import Group
 from kaimesh.aisrv.service import AisrvService
-from kaimesh.arena.evaluate import SEED
+from kaimesh.arena.arguments import SEED
 from kaimesh.config import load
 from kaimesh.contract.agent import BaseAgent
 from kaimesh.contract.arrays import Batch

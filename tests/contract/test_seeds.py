@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kaimesh.arena.evaluate import SEED
+from kaimesh.arena.arguments import SEED
 from kaimesh.contract.seeds import (
     END,
     EVALUATION_END,
