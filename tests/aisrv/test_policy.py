@@ -13,7 +13,7 @@ from kaimesh.aisrv.policy import AgentPolicy, Policy
 from kaimesh.aisrv.proxy import WorkflowAgent
 from kaimesh.contract.agent import BaseAgent
 from kaimesh.contract.arrays import Batch
-from kaimesh.contract.columns import MESH_COLUMNS, PROBABILITY, for_learn
+from kaimesh.contract.columns import MESH_COLUMNS, POSITIONS, PROBABILITY, for_learn
 from kaimesh.contract.errors import AgentError, MeshError, SampleError
 from kaimesh.contract.user_agent import read_agent
 
@@ -104,6 +104,6 @@ def test_a_workflows_agent_learns_in_place_without_the_meshs_columns() -> None:
     assert set(learned.columns) == {"obs", PROBABILITY}
 
 
-def test_learn_gets_none_of_the_meshs_columns_but_the_probability() -> None:
+def test_learn_gets_none_of_the_meshs_columns_but_probability_and_positions() -> None:
     whole = Batch({name: np.zeros(2, column.specs[0].dtype) for name, column in MESH_COLUMNS.items()})
-    assert set(for_learn(whole).columns) == {PROBABILITY}
+    assert set(for_learn(whole).columns) == {PROBABILITY, POSITIONS}
