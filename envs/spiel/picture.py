@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,8 @@ from kaimesh.envs.spiel.seen import Seen
 CELL = 32  # pixels
 WOOD, LINE = (221, 184, 120), (120, 92, 50)
 STONES = ((28, 28, 32), (248, 248, 244))
-_TEXT_WIDTH, _TEXT_HEIGHT = 80, 24  # characters
+_TEXT_WIDTH, _TEXT_HEIGHT = 60, 24  # characters
+_LETTER = (6, 12)  # pixels of one, before it is doubled
 
 
 def picture(state: Any, board: Board | None, seen: Seen) -> np.ndarray:
@@ -37,14 +37,9 @@ def _drawn(owners: np.ndarray) -> np.ndarray:
 
 
 def _text(text: str) -> np.ndarray:
-    font = _font()
-    wide, high = int(font.getlength("M")) + 1, 16
-    image = Image.new("RGB", (_TEXT_WIDTH * wide, _TEXT_HEIGHT * high), WOOD)
-    shown = "\n".join(line[:_TEXT_WIDTH] for line in text.splitlines()[:_TEXT_HEIGHT])
-    ImageDraw.Draw(image).multiline_text((4, 4), shown, STONES[0], font)
-    return np.asarray(image)
-
-
-@cache
-def _font() -> Any:
-    return ImageFont.load_default(12)
+    image = Image.new("RGB", (_TEXT_WIDTH * _LETTER[0], _TEXT_HEIGHT * _LETTER[1]), WOOD)
+    pen, font = ImageDraw.Draw(image), ImageFont.load_default_imagefont()  # whose letters are all of one width
+    for row, line in enumerate(text.splitlines()[:_TEXT_HEIGHT]):
+        shown = line[:_TEXT_WIDTH].encode("latin-1", "replace").decode("latin-1")  # which are all that it has
+        pen.text((0, row * _LETTER[1]), shown, STONES[0], font)
+    return np.asarray(image).repeat(2, 0).repeat(2, 1)

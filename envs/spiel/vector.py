@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,14 @@ class Spiel(VectorEnv):
     """`num_envs` games of `game`, a name of OpenSpiel's, with parameters of its own (envs/spiel/game).
 
     Observations: envs/spiel/seen. Every info has "legal_act", bool `[N, A]`, and with P > 1 players "to_play", int8
-    `[N]`, and "rewards", float32 `[N, P]` (envs/players); after the last move `to_play` is who made it. Games always
-    begin with the same position; a seed changes nothing. max_episode_steps: a game is truncated there, 0 never.
-    render_mode: "ansi", OpenSpiel's own text; "rgb_array", a picture (envs/spiel/picture).
+    `[N]`, and "rewards", float32 `[N, P]` (envs/players); after the last move `to_play` is who made it.
+    random_plies: each game begins with so many moves at most, how many and which is drawn, so that self-play does not
+    settle on a few games; 0: all begin with the same position, and a seed changes nothing. Evaluations have none.
+    max_episode_steps: a game is truncated there, 0 never. render_mode: "ansi", OpenSpiel's own text; "rgb_array", a
+    picture (envs/spiel/picture).
 
-    Raises ConfigError: as `load`, or a render mode that there is not; AgentError in `step`: a move that is not allowed.
+    Raises ConfigError: as `load`, a negative number of plies, or a render mode that there is not; AgentError in `step`:
+    a move that is not allowed.
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 - gymnasium's own form
@@ -40,14 +44,26 @@ class Spiel(VectorEnv):
     }
 
     def __init__(
-        self, game: str, num_envs: int = 1, *, max_episode_steps: int = 0, render_mode: str | None = None, **conf: Any
+        self,
+        game: str,
+        num_envs: int = 1,
+        *,
+        random_plies: int = 0,
+        max_episode_steps: int = 0,
+        render_mode: str | None = None,
+        **conf: Any,
     ) -> None:
         if render_mode not in (None, *RENDER_MODES):
             raise ConfigError(
                 f"{PREFIX}{game}: render_mode = {render_mode!r} must be one of {', '.join(RENDER_MODES)} or be left "
                 "out; it draws in no other way. Correct it."
             )
-        self.game = load(game, conf)
+        if type(random_plies) is not int or random_plies < 0:
+            raise ConfigError(
+                f"{PREFIX}{game}: env_conf.random_plies = {random_plies!r} must be a whole number of moves, 0 for none. "
+                "No game was made. Correct it."
+            )
+        self.game, self._random_plies = load(game, conf), random_plies
         self.num_envs, self.render_mode, self._limit = num_envs, render_mode, max_episode_steps
         self.seen = Seen(self.game)
         self.players = self.seen.players
@@ -112,6 +128,11 @@ class Spiel(VectorEnv):
         own = rewards[np.arange(self.num_envs), movers]
         return self._observations(), own, terminated, truncated, self._infos(rewards)
 
+    @staticmethod
+    def for_evaluation(conf: Mapping[str, Any]) -> dict[str, Any]:
+        """`conf` with games that begin at their beginning."""
+        return {**conf, "random_plies": 0} if "random_plies" in conf else dict(conf)
+
     def render(self) -> tuple[Any, ...] | None:
         """The text or the picture of each game, uint8 `[H, W, 3]`; None without a render mode."""
         if self.render_mode is None:
@@ -123,9 +144,20 @@ class Spiel(VectorEnv):
         return tuple(picture.picture(state, self.board, self.seen) for state in self._states)
 
     def _begin(self, i: int) -> None:
-        self._states[i] = self._first.clone()
+        self._states[i] = self._opening() if self._random_plies else self._first.clone()
         self._steps[i] = 0
         self._look(i)
+
+    def _opening(self) -> Any:
+        """A position after 0 to `random_plies` random moves, at which the game goes on."""
+        state, draws = self._first.clone(), self.np_random
+        for _ in range(int(draws.integers(self._random_plies + 1))):
+            after, moves = state.clone(), state.legal_actions()
+            after.apply_action(moves[int(draws.integers(len(moves)))])
+            if after.is_terminal():
+                break
+            state = after
+        return state
 
     def _look(self, i: int) -> None:
         """Takes what there is to be seen in slot `i`."""

@@ -179,6 +179,26 @@ def test_a_limit_truncates_and_begins_again() -> None:
     assert infos["legal_act"].all()
 
 
+def test_games_may_begin_with_random_moves() -> None:
+    def openings(seed: int) -> list[list[int]]:
+        env = spiel("tic_tac_toe", 300, random_plies=8)
+        _, infos = env.reset(seed=seed)
+        assert infos["legal_act"].any(1).all(), "every game goes on"
+        assert (infos["to_play"] == [len(env.position(i).history()) % 2 for i in range(300)]).all()
+        assert not infos.get("rewards", np.zeros(1)).any()
+        return [env.position(i).history() for i in range(300)]
+
+    drawn = openings(1)
+    assert drawn == openings(1)
+    assert drawn != openings(2)
+    assert {len(history) for history in drawn} >= set(range(7))
+    assert envs.for_evaluation("spiel:go", {"random_plies": 4, "komi": 6.5}) == {"random_plies": 0, "komi": 6.5}
+    assert envs.for_evaluation("spiel:go", {"komi": 6.5}) == {"komi": 6.5}
+    for wrong in (-1, 2.0, True):
+        with pytest.raises(ConfigError, match="random_plies"):
+            spiel("go", random_plies=wrong)
+
+
 def test_another_seed_changes_nothing_and_slots_are_their_own() -> None:
     env = spiel("connect_four", 2)
     first, _ = env.reset(seed=1)
