@@ -2,12 +2,12 @@
 
 TensorFlow is imported in `setup`, and only where it is needed: in the learner, and in actors whose network is a CNN.
 
-Shape legend: B rows; T steps of a trajectory; S numbers of an LSTM's state.
+Shape legend: T steps of a trajectory; S numbers of an LSTM's state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from kaimesh.algorithms import weights as model_file
-from kaimesh.algorithms.algorithm import AgentConfig, Algorithm
-from kaimesh.algorithms.networks import library, lstm
+from kaimesh.algorithms.algorithm import AgentConfig, Algorithm, Player
+from kaimesh.algorithms.networks import lstm
 from kaimesh.algorithms.networks.layers import Weights
+from kaimesh.algorithms.one_pass import OnePass
 from kaimesh.contract import agent
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError
@@ -42,12 +43,14 @@ _REMEDIES = {
 }
 
 _ENVIRONMENTS = "environment"
+_LEARNS = "learns"  # entry of a model's header: how many made it
 
 
 class NativeAgent(agent.BaseAgent):
     """An agent that predicts with a network and, in a learner, trains it; `algorithm` has what differs by algorithm."""
 
     algorithm: ClassVar[Algorithm[Any, Any]]
+    _learner: Learner | None = None
     pad_batches = True
     unit_actions = True
 
@@ -87,14 +90,14 @@ class NativeAgent(agent.BaseAgent):
         algorithm = self.algorithm
         self.check_players(spaces)
         self._net = algorithm.model.architecture(spaces, self.config)
+        if algorithm.collector is not None:
+            self._collect = algorithm.collector(spaces, self.config)
         if self.agent_type == "aisrv":
             return
         self._weights: Weights = algorithm.model.initial_weights(self._net, self.config)
         self._rng = generator(self.config.seed, Purpose.ACTING, *self._whose)
-        self._choose = partial(algorithm.act, self._net, self.config)
-        self._state = (lstm.STATE,) if self._net.lstm_size else ()
-        self._assign, self._forward = self._inference()
-        self._learner: Learner | None = None
+        self._player = self._new_player()
+        self._learns = 0  # that made the weights with which `predict` acts
         if self.agent_type != "actor":
             self._learner = algorithm.learner(self._net, self._weights, self.config)
         self._stale = True  # whether the learner's weights are newer than those that predict uses
@@ -120,15 +123,13 @@ class NativeAgent(agent.BaseAgent):
 
     def sample_of(self, unrolls: Batch) -> Batch:
         """The samples that are stored for trajectories `[B, T(+1), ...]`; by default the trajectories themselves."""
+        if self.algorithm.collector is not None:
+            return Batch(self._collect(unrolls.columns))
         sample = self.algorithm.sample_of
         return unrolls if sample is None else Batch(sample(self.config, unrolls.columns))
 
     def predict(self, list_obs_data: Batch) -> Batch:
-        """Actions that explore: the columns that `algorithm.act` returns.
-
-        With an LSTM, the rows have the column of its state before each observation, and the answer that of the state
-        after it.
-        """
+        """Actions that explore: the columns that `algorithm.act` or `algorithm.player` returns."""
         return self._act(list_obs_data, self._rng)
 
     def exploit(self, list_obs_data: Batch) -> Batch:
@@ -143,16 +144,17 @@ class NativeAgent(agent.BaseAgent):
 
     def save_model(self, path: str | None = None, id: str | int = "1") -> None:
         """Writes `{path}/model.ckpt-{id}.npz`; the same weights give the same bytes."""
-        model_file.save(Path(str(path)) / f"model.ckpt-{id}.npz", self._header(), self._current_weights())
+        weights = self._current_weights()
+        learns = {_LEARNS: self._learns} if self.algorithm.counts_learns else {}
+        model_file.save(Path(str(path)) / f"model.ckpt-{id}.npz", {**self._header(), **learns}, weights)
 
     def load_model(self, path: str | None = None, id: str | int = "1") -> None:
         """Reads what `save_model` wrote. Raises AgentError if it does not fit this run; the weights stay then."""
         file = Path(str(path)) / f"model.ckpt-{id}.npz"
-        _, arrays = model_file.load(file, self._weights, partial(self._check, file))
+        header, arrays = model_file.load(file, self._weights, partial(self._check, file))
         if self._learner is not None:
             self._learner.assign(arrays)
-        self._weights = arrays
-        self._assign(arrays)
+        self._take(arrays, header.get(_LEARNS, 0))
         self._stale = False
 
     def check_model(self, path: str, id: str | int) -> None:
@@ -193,24 +195,9 @@ class NativeAgent(agent.BaseAgent):
             )
         return self._learner
 
-    def _inference(self) -> tuple[Callable[[Mapping[str, Any]], None], Callable[..., tuple[Any, ...]]]:
-        """Two functions: one takes new weights, one predicts; in NumPy for an MLP, compiled by TensorFlow for a CNN."""
-        forward = partial(self.algorithm.model.forward, self._net)
-        if self._net.torso.kind == "mlp":
-            return lambda _: None, lambda *inputs: forward(library.NUMPY, self._weights, *inputs)
-        from kaimesh.algorithms.networks.compiled import TENSORFLOW, Compiled
-
-        spaces = self._net.spaces
-        state = ((column.shape[1:], column.dtype.str) for column in self.initial_state(1).values())
-        compiled = Compiled(partial(forward, TENSORFLOW), self._weights, spaces.obs_shape, spaces.obs_dtype, *state)
-        return compiled.assign, compiled
-
     def _act(self, observations: Batch, rng: np.random.Generator | None) -> Batch:
-        columns, state = observations.columns, self._state
         self._refresh()
-        outputs = self._forward(columns["obs"], *(columns[name] for name in state))
-        heads, after = outputs[: len(outputs) - len(state)], outputs[len(outputs) - len(state) :]
-        return Batch({**self._choose(self._weights, columns, heads, rng), **dict(zip(state, after, strict=True))})
+        return Batch(self._player.act(observations.columns, rng))
 
     def _current_weights(self) -> Weights:
         self._refresh()
@@ -218,12 +205,23 @@ class NativeAgent(agent.BaseAgent):
 
     def _refresh(self) -> None:
         if self._stale and self._learner is not None:
-            self._weights = self._learner.weights()
-            self._assign(self._weights)
+            self._take(self._learner.weights(), self._learner.updates)
         self._stale = False
+
+    def _take(self, weights: Weights, learns: int) -> None:
+        self._weights, self._learns = weights, learns
+        self._player.assign(weights, learns)
+
+    def _new_player(self) -> Player:
+        if self.algorithm.player is not None:
+            return self.algorithm.player(self._net, self._weights, self.config)
+        return OnePass(self.algorithm, self._net, self.config, self._weights)
 
     def _check(self, file: Path, header: Mapping[str, Any]) -> None:
         header = {"lstm_size": 0, "action_unit": _ENVIRONMENTS, **header}  # what older files do not say
+        learns = header.get(_LEARNS, 0)
+        if type(learns) is not int or learns < 0:
+            raise AgentError(f"{file} is damaged ({_LEARNS} = {learns!r:.80}); nothing was loaded. Load another model.")
         model_file.check(file, header, self._header(), {**_REMEDIES, **self.algorithm.remedies})
 
     def _header(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ Shape legend: T steps of a trajectory, B trajectories; S numbers of an LSTM's st
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -83,6 +84,8 @@ class Learner:
     """The weights, the optimizer and `update`. `updates` counts the calls of `update`.
 
     acted: the columns of predictions, besides `action`, that `update` reads.
+    arrange, specs: what replaces the above for samples that are no trajectories: columns to the batch, in NumPy, and
+    TensorFlow's specs of it. The batch has `obs` `[..., *obs_shape]`.
     optimizer: makes one for the trained variables. optimizer_name: the first part of its arrays' names in files.
     update: see Update. inputs: (batch `[T(+1), B, ...]`, columns `[B, T(+1), ...]`, updates so far) to the further
     arguments of `update`, in NumPy. signature: TensorFlow's specs of these.
@@ -99,6 +102,8 @@ class Learner:
         optimizer: Callable[[Mapping[str, tf.Variable]], Optimizer],
         update: Update,
         acted: Sequence[str] = (),
+        arrange: Callable[[Columns], dict[str, np.ndarray]] | None = None,
+        specs: Mapping[str, tf.TensorSpec] | None = None,
         inputs: Callable[[Columns, Columns, int], tuple[Any, ...]] = lambda _batch, _columns, _updates: (),
         signature: Sequence[Any] = (),
         priorities: Callable[[Columns, Columns, Columns], np.ndarray | None] = lambda _found, _batch, _columns: None,
@@ -116,7 +121,8 @@ class Learner:
         follows = net.torso.standardise and config.normalize_observations and net.spaces.obs_dtype != BYTE
         self._moments = RunningMoments(len(weights["obs/mean"])) if follows else None
         self.updates = 0
-        self._columns = column_specs(net, *acted)
+        self._columns = column_specs(net, *acted) if specs is None else dict(specs)
+        self._arrange = arrange or partial(time_major, specs=self._columns)
         self._function = tf.function(
             lambda batch, rate, *more: update(self.variables, self._optimizer, batch, rate, *more),
             autograph=False,
@@ -151,7 +157,7 @@ class Learner:
         Raises SampleError: a column is missing or has another shape or dtype. FloatingPointError: a column, the loss or
         the gradient is not finite. The weights are those before the step that failed.
         """
-        batch = time_major(columns, self._columns)  # [T(+1), B, ...]
+        batch = self._arrange(columns)  # [T(+1), B, ...]
         rate = self.learning_rate()
         tensors = self._function(batch, np.float32(rate), *self._inputs(batch, columns, self.updates))
         found = {name: tensor.numpy() for name, tensor in tensors.items()}
@@ -211,6 +217,12 @@ def gradients(
     if max_norm > 0:
         found, _ = tf.clip_by_global_norm(found, max_norm, norm)
     return dict(zip(variables.trained, found, strict=True)), norm
+
+
+def move_target(variables: Variables, rate: tf.Tensor) -> None:
+    """Moves the target network towards the online one: 0 is not at all, 1 is all the way."""
+    for name, variable in variables.target.items():
+        variable.assign(rate * variables.online[name] + (1 - rate) * variable)
 
 
 def explained_variance(target: tf.Tensor, value: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

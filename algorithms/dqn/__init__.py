@@ -6,7 +6,7 @@ which explores by a probability of its own (arXiv:1803.00933).
 config    what can be set
 model     the network
 acting    exploration
-replay    priorities, importance weights, what is stored
+replay    what is stored, with first priorities
 losses    the equations
 learning  one update of the weights from a batch of trajectories
 agent     ALGORITHM, of these

@@ -15,13 +15,13 @@ import tensorflow as tf
 from kaimesh.algorithms.dqn import losses, model
 from kaimesh.algorithms.dqn.config import Config
 from kaimesh.algorithms.dqn.model import Architecture
-from kaimesh.algorithms.dqn.replay import importance_exponent, importance_weights, priorities
-from kaimesh.algorithms.learner import Columns, Learner, Optimizer, Tensors, Variables, gradients
+from kaimesh.algorithms.learner import Columns, Learner, Optimizer, Tensors, Variables, gradients, move_target
 from kaimesh.algorithms.networks.differentiable import unroll
 from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.algorithms.networks.lstm import STATE
 from kaimesh.algorithms.networks.lstm_unroll import resets
 from kaimesh.algorithms.optimizers.adam import Adam
+from kaimesh.algorithms.replay import importance_exponent, importance_weights, priorities
 from kaimesh.algorithms.targets.nstep import NStep, n_step
 from kaimesh.contract.columns import PROBABILITY
 
@@ -114,7 +114,7 @@ def update(
 
     def step() -> None:
         optimizer.apply(gradient, learning_rate)
-        tf.cond(target_rate > 0, lambda: _move_target(variables, target_rate), lambda: None)
+        tf.cond(target_rate > 0, lambda: move_target(variables, target_rate), lambda: None)
 
     tf.cond(tf.math.is_finite(total_loss + norm), step, lambda: None)
     return {
@@ -150,8 +150,3 @@ def _loss(
     target = tf.stop_gradient(target)  # [T, B, N]
     loss = tf.nn.softmax_cross_entropy_with_logits(target, q_tm1)
     return loss, tf.linalg.matvec(target, atoms) - losses.means(net, q_tm1)
-
-
-def _move_target(variables: Variables, rate: tf.Tensor) -> None:
-    for name, variable in variables.target.items():
-        variable.assign(rate * variables.online[name] + (1 - rate) * variable)

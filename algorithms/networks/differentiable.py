@@ -38,7 +38,7 @@ def features(torso: Torso, weights: Weights, name: str, obs: tf.Tensor) -> tf.Te
     if torso.kind == "mlp":
         return _mlp(torso, weights, name, _joined(list(pieces.values())))
     assert torso.image is not None
-    image = _image(torso.image, pieces.pop(torso.image.name))
+    image = image_of(torso.image, pieces.pop(torso.image.name))
     # Scaling the first kernel is scaling the images, at a thousandth of the cost.
     kernel = weights[f"{name}/0/w"] * (1.0 if torso.image.bits else 1 / 255)
     weights = {**weights, f"{name}/0/w": kernel}
@@ -46,7 +46,7 @@ def features(torso: Torso, weights: Weights, name: str, obs: tf.Tensor) -> tf.Te
         x, last = _resnet(weights, name, image), len(SECTIONS)
     else:
         x, last = _strided_cnn(torso.kind, weights, name, image), len(STRIDED[torso.kind])
-    return tf.nn.relu(_dense(weights, f"{name}/{last}", _joined([x, *pieces.values()])))
+    return tf.nn.relu(dense(weights, f"{name}/{last}", _joined([x, *pieces.values()])))
 
 
 def unroll(
@@ -144,7 +144,7 @@ def _joined(pieces: list[tf.Tensor]) -> tf.Tensor:
     return flat[0] if len(flat) == 1 else tf.concat(flat, 1)
 
 
-def _image(part: Part, image: tf.Tensor) -> tf.Tensor:
+def image_of(part: Part, image: tf.Tensor) -> tf.Tensor:
     """An image of bytes as float32 `[B, H, W, C]`, its values unchanged."""
     if image.shape.rank == 3:
         image = image[..., None]
@@ -157,28 +157,30 @@ def _mlp(torso: Torso, weights: Weights, name: str, x: tf.Tensor) -> tf.Tensor:
     if torso.standardise:
         x = tf.clip_by_value((x - weights["obs/mean"]) * weights["obs/scale"], -10.0, 10.0)
     for layer in range(len(torso.hidden_sizes)):
-        x = _ACTIVATIONS[torso.activation](_dense(weights, f"{name}/{layer}", x))
+        x = _ACTIVATIONS[torso.activation](dense(weights, f"{name}/{layer}", x))
     return x
 
 
-def _dense(weights: Weights, name: str, x: tf.Tensor) -> tf.Tensor:
+def dense(weights: Weights, name: str, x: tf.Tensor) -> tf.Tensor:
+    """The dense layer `name` on `x` float32 `[B, I]`: `[B, O]`."""
     return tf.nn.bias_add(tf.matmul(x, weights[f"{name}/w"]), weights[f"{name}/b"])
 
 
-def _convolution(weights: Weights, name: str, x: tf.Tensor, stride: int, padding: str) -> tf.Tensor:
+def convolution(weights: Weights, name: str, x: tf.Tensor, stride: int, padding: str) -> tf.Tensor:
+    """The convolution `name` on `x` float32 `[B, H, W, C]`. padding: "SAME" or "VALID"."""
     return tf.nn.bias_add(tf.nn.conv2d(x, weights[f"{name}/w"], stride, padding), weights[f"{name}/b"])
 
 
 def _strided_cnn(kind: str, weights: Weights, name: str, x: tf.Tensor) -> tf.Tensor:
     for i, (_, _, stride) in enumerate(STRIDED[kind]):
-        x = tf.nn.relu(_convolution(weights, f"{name}/{i}", x, stride, "VALID"))
+        x = tf.nn.relu(convolution(weights, f"{name}/{i}", x, stride, "VALID"))
     return x
 
 
 def _resnet(weights: Weights, name: str, x: tf.Tensor) -> tf.Tensor:
     for i in range(len(SECTIONS)):
-        x = tf.nn.max_pool2d(_convolution(weights, f"{name}/{i}", x, 1, "SAME"), 3, 2, "SAME")
+        x = tf.nn.max_pool2d(convolution(weights, f"{name}/{i}", x, 1, "SAME"), 3, 2, "SAME")
         for block in range(BLOCKS):
-            inner = _convolution(weights, f"{name}/{i}/{block}a", tf.nn.relu(x), 1, "SAME")
-            x += _convolution(weights, f"{name}/{i}/{block}b", tf.nn.relu(inner), 1, "SAME")
+            inner = convolution(weights, f"{name}/{i}/{block}a", tf.nn.relu(x), 1, "SAME")
+            x += convolution(weights, f"{name}/{i}/{block}b", tf.nn.relu(inner), 1, "SAME")
     return tf.nn.relu(x)

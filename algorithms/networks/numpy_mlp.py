@@ -19,7 +19,7 @@ def forward(torso: Torso, weights: Mapping[str, np.ndarray], name: str, obs: np.
     x = flat(torso, obs)  # [B, I]
     if torso.standardise:
         x = np.clip((x - weights["obs/mean"]) * weights["obs/scale"], -10, 10)
-    activate = np.tanh if torso.activation == "tanh" else _relu
+    activate = np.tanh if torso.activation == "tanh" else relu
     for w, b in _layers(name, len(torso.hidden_sizes)):
         x = x @ weights[w]
         x += weights[b]
@@ -44,7 +44,7 @@ def _layers(name: str, count: int) -> list[tuple[str, str]]:
     return [(f"{name}/{layer}/w", f"{name}/{layer}/b") for layer in range(count)]
 
 
-def _relu(x: np.ndarray, out: np.ndarray) -> np.ndarray:
+def relu(x: np.ndarray, out: np.ndarray) -> np.ndarray:
     """The maximum with an array of zeros: with a number instead, NumPy 1.26 takes three times as long."""
     zeros = _zeros(1 << (x.size - 1).bit_length())
     return np.maximum(x, zeros[: x.size].reshape(x.shape), out=out)

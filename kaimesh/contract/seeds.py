@@ -29,6 +29,8 @@ class Purpose(IntEnum):
     EVALUATION = 6  # environments of evaluations whose number is no seed by itself
     REDUCED = 7  # seeds that were too large for an environment
     RENEWED = 8  # environments that were made anew in the place of another one; by how often
+    POSITIONS = 9  # which positions of stored games MuZero learns from, and their images
+    MEMORY = 10  # which games it draws in one process
 
 
 def generator(seed: int, purpose: Purpose, *whose: int) -> np.random.Generator:

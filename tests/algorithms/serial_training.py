@@ -96,7 +96,7 @@ def train(
     steps, best, curve, start = 0, -np.inf, [], time.perf_counter()
     first: tuple[int, float] | None = None
     while steps < max_steps:
-        actor._weights = history[0]
+        actor._take(history[0], 0)
         batch = collector.collect(learner.unroll_length)
         learner.learn(batch)
         history.append(learner._current_weights())

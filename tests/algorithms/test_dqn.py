@@ -87,8 +87,8 @@ def samples(agent: Agent, spaces: Spaces = LEGAL, **arguments: Any) -> Batch:
 def values_of(agent: Agent, weights: dict[str, np.ndarray], batch: Batch) -> np.ndarray:
     """Q, `[B, T + 1, A]`, by the NumPy network."""
     obs = batch.obs.reshape(-1, 5)
-    agent._weights = weights
-    q = model.action_values(agent._net, agent._forward(obs)[0])
+    agent._take(weights, 0)
+    q = model.action_values(agent._net, agent._player._forward(obs)[0])
     return q.reshape(*batch.obs.shape[:2], -1)
 
 
@@ -156,8 +156,8 @@ def test_c51_loss_equals_rlax() -> None:
     learner, net = agent._trained(""), agent._net
     logits = []
     for weights in (learner.weights(), {name: variable.numpy() for name, variable in learner.variables.target.items()}):
-        agent._weights = weights
-        heads = agent._forward(batch.obs.reshape(-1, 5))[0].reshape(-1, 4, 11)
+        agent._take(weights, 0)
+        heads = agent._player._forward(batch.obs.reshape(-1, 5))[0].reshape(-1, 4, 11)
         logits.append((heads[:, 3:] + heads[:, :3] - heads[:, :3].mean(1, keepdims=True)).reshape(-1, 2, 3, 11))
     (online, target), discount = logits, (0.99 * ~batch.terminated).astype(np.float32)
     judge = (np.asarray(jax.nn.softmax(online[:, 1])) * net.returns).sum(-1)  # [B, A]
@@ -315,7 +315,7 @@ def test_an_lstm_unrolled_equals_step_by_step(spaces: Spaces) -> None:
     for t in range(length + 1):
         if t:
             state = np.where(batch.mask[:, t - 1, None], state, 0)
-        out, state = agent._forward(batch.obs[:, t], state)
+        out, state = agent._player._forward(batch.obs[:, t], state)
         heads.append(model.action_values(agent._net, out))
     learner = agent._trained("")
     columns = {name: np.swapaxes(batch.columns[name], 0, 1) for name in ("obs", "mask")} | {

@@ -12,7 +12,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kaimesh.algorithms.dqn import acting, losses, model, replay
+from kaimesh.algorithms import replay
+from kaimesh.algorithms.dqn import acting, losses, model
 from kaimesh.algorithms.dqn.config import Config
 from kaimesh.algorithms.dqn.model import Architecture
 from kaimesh.contract.spaces import Spaces

@@ -32,7 +32,7 @@ def steps_to_475(fresh: int, exponent: float) -> int:
     collector, order, steps = Collector(envs, actor, seed=1), None, 0
     versions = deque([learner._current_weights()], maxlen=LAG + 1)
     while len(collector.returns) < 100 or np.mean(collector.returns) < 475:
-        actor._weights = versions[0]
+        actor._take(versions[0], 0)
         batch = collector.collect(learner.unroll_length)
         steps += fresh * learner.unroll_length
         assert steps < MOST_STEPS
