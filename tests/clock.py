@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+# gRPC gives the times that it computes to code in C, which reads the host's clock: it sees the host's time.
 AHEAD = """
-import os, time
+import os, sys, time
 _path, _time, _time_ns = os.environ["TEST_CLOCK"], time.time, time.time_ns
 def _ahead():
+    if sys._getframe(2).f_globals.get("__name__", "").startswith("grpc."):
+        return 0.0
     try:
         with open(_path) as file:
             return float(file.read())
