@@ -60,8 +60,8 @@ class Spiel(VectorEnv):
             )
         if type(random_plies) is not int or random_plies < 0:
             raise ConfigError(
-                f"{PREFIX}{game}: env_conf.random_plies = {random_plies!r} must be a whole number of moves, 0 for none. "
-                "No game was made. Correct it."
+                f"{PREFIX}{game}: env_conf.random_plies = {random_plies!r} must be a whole number of moves, 0 for "
+                "none. No game was made. Correct it."
             )
         self.game, self._random_plies = load(game, conf), random_plies
         self.num_envs, self.render_mode, self._limit = num_envs, render_mode, max_episode_steps
