@@ -16,6 +16,7 @@ from kaimesh.arena.episodes import AT_ONCE, Player, VectorisedPlay
 from kaimesh.arena.progress import Tell
 from kaimesh.arena.scene import Scene
 from kaimesh.arena.standings import worth
+from kaimesh.contract.arrays import Batch, Columns
 from kaimesh.contract.errors import AgentError, ConfigError
 from kaimesh.contract.recurrence import RecurrentState
 
@@ -45,7 +46,7 @@ def certificate(player: Player, scene: Scene, seats: Sequence[int], tell: Tell) 
     """Walks every line of each of `seats`; returns what `words` says.
 
     player: the model's, of VectorisedPlays. tell: takes a line about the progress.
-    Raises ConfigError: the game is too large, it depends on chance, or the model has a memory.
+    Raises ConfigError: the game is too large, or it depends on chance. AgentError: a move is not allowed.
     """
     check_size(scene, seats)
     found = [_walk(player, seat, tell) for seat in seats]
@@ -99,19 +100,26 @@ def _probe(board: VectorisedPlay, seat: int, random: np.random.Generator) -> flo
     return lines
 
 
+class Line(NamedTuple):
+    """A line that goes on. memory: the agent's recurrent state there, see VectorisedPlay."""
+
+    moves: Moves
+    memory: Columns
+
+    def longer(self, *actions: int) -> Line:
+        """After more moves of the others."""
+        return Line((*self.moves, *actions), self.memory)
+
+
 def _walk(player: Player, seat: int, tell: Tell) -> Walked:
     walked = Walked(seat, [], [], [], 0)
-    answers: dict[bytes, int] = {}  # by position
+    answers: dict[bytes, Batch] = {}  # by what the model sees
     boards: list[VectorisedPlay] = [player.start(seed) for seed in range(AT_ONCE)]
-    going: list[Moves] = [()]
+    going = [Line((), boards[0].memory)]
     try:
-        if boards[0].remembers:
-            raise ConfigError(
-                "--certificate: the agent has a memory (initial_state), so its answer to a position depends on how "
-                "the game got there, and nothing was walked. Play games against an opponent instead (--opponent)."
-            )
         while going:
-            tell(f"seat {seat}, ply {min(map(len, going))}: {len(going):,} lines go on, {walked.lines:,} are over")
+            shortest = min(len(line.moves) for line in going)
+            tell(f"seat {seat}, ply {shortest}: {len(going):,} lines go on, {walked.lines:,} are over")
             going = list(_longer(player, boards, going, walked, answers))
             if walked.lines + len(going) > 10 * MOST_LINES:
                 raise ConfigError(
@@ -125,66 +133,71 @@ def _walk(player: Player, seat: int, tell: Tell) -> Walked:
 
 
 def _longer(
-    player: Player, boards: Sequence[VectorisedPlay], going: Sequence[Moves], walked: Walked, answers: dict[bytes, int]
-) -> Iterator[Moves]:
+    player: Player, boards: Sequence[VectorisedPlay], going: Sequence[Line], walked: Walked, answers: dict[bytes, Batch]
+) -> Iterator[Line]:
     """What the lines of `going` lead to by a move of the model or of the others, and both where the model is first;
     puts those that are over into `walked`.
     """
     for begin in range(0, len(going), AT_ONCE):
         lines = list(zip(going[begin : begin + AT_ONCE], boards, strict=False))
-        lines = [(moves, board) for moves, board in lines if not _ended(board, moves, _played(board, moves), walked)]
-        mine = [(moves, board) for moves, board in lines if board.to_play == walked.seat]
-        asked = {_position(board): board for _, board in mine}
-        fresh = {position: board for position, board in asked.items() if position not in answers}
+        lines = [(line, board) for line, board in lines if not _ended(board, line, _played(board, line), walked)]
+        asked = {_seen(board): board for _, board in lines if board.to_play == walked.seat}
+        fresh = {seen: board for seen, board in asked.items() if seen not in answers}
         acts = player.act(list(fresh.values())) if fresh else []
-        answers |= {position: int(act.columns["action"][0]) for position, act in zip(fresh, acts, strict=True)}
-        longer = {board: _answered(board, moves, answers[_position(board)]) for moves, board in mine}
-        for moves, board in lines:
-            if board in longer:
-                moves, over = longer[board]
-                if _ended(board, moves, over, walked):
+        answers |= {seen: _kept(act) for seen, act in zip(fresh, acts, strict=True)}
+        for line, board in lines:
+            if board.to_play == walked.seat:
+                line, over = _answered(board, line, answers[_seen(board)])
+                if _ended(board, line, over, walked):
                     continue
                 if board.to_play == walked.seat:
-                    yield moves
+                    yield line
                     continue
-            yield from ((*moves, action) for action in board.legal().tolist())
+            yield from (line.longer(action) for action in board.legal().tolist())
 
 
-def _answered(board: VectorisedPlay, moves: Moves, action: int) -> tuple[Moves, bool]:
+def _kept(act: Batch) -> Batch:
+    """An answer in arrays that the agent does not use again."""
+    return Batch({name: column.copy() for name, column in act.columns.items()}, act.row_type)
+
+
+def _answered(board: VectorisedPlay, line: Line, act: Batch) -> tuple[Line, bool]:
     """Plays the model's answer; returns the longer line and whether it is over. Raises AgentError: it is not legal."""
-    legal = board.legal().tolist()
+    legal, action = board.legal().tolist(), int(act.columns["action"][0])
     if action not in legal:
         raise AgentError(
-            f"--certificate: after the moves {list(moves)} the model chose {action}; {legal} are allowed. Mask its "
-            "choice by the column legal_act."
+            f"--certificate: after the moves {list(line.moves)} the model chose {action}; {legal} are allowed. Mask "
+            "its choice by the column legal_act."
         )
-    return (*moves, action), board.follow(action)
+    over = board.step(act)
+    return Line((*line.moves, action), board.memory), over
 
 
-def _ended(board: VectorisedPlay, moves: Moves, over: bool, walked: Walked) -> bool:
+def _ended(board: VectorisedPlay, line: Line, over: bool, walked: Walked) -> bool:
     """Puts a line that is over into `walked`; returns whether it is."""
     if over:
         outcome = worth(board.returns, walked.seat)
-        {1.0: walked.won, 0.5: walked.drawn, 0.0: walked.lost}[outcome].append(moves)
+        {1.0: walked.won, 0.5: walked.drawn, 0.0: walked.lost}[outcome].append(line.moves)
     return over
 
 
-def _position(board: VectorisedPlay) -> bytes:
-    """What the model sees, so that two positions with the same bytes are one question."""
+def _seen(board: VectorisedPlay) -> bytes:
+    """What the model sees, its memory too, so that two positions with the same bytes are one question."""
     return b"".join(column.tobytes() for column in board.row().values())
 
 
-def _played(board: VectorisedPlay, moves: Moves) -> bool:
-    """Plays `moves` from the start; returns whether the game is over. Raises ConfigError: not what it was before."""
-    board.restart(len(moves))  # any seed: in a game without chance, it changes nothing
+def _played(board: VectorisedPlay, line: Line) -> bool:
+    """Plays a line from the start; returns whether the game is over. Raises ConfigError: not what it was before."""
+    board.restart(len(line.moves))  # any seed: in a game without chance, it changes nothing
     over = False
-    for action in moves:
+    for action in line.moves:
         if over or action not in board.legal():
             raise ConfigError(
-                f"--certificate: {board.env.app} did not repeat itself after the moves {list(moves)}, so it depends "
-                "on chance, and a walk proves nothing. Play games against an opponent instead (--opponent)."
+                f"--certificate: {board.env.app} did not repeat itself after the moves {list(line.moves)}, so it "
+                "depends on chance, and a walk proves nothing. Play games against an opponent instead (--opponent)."
             )
         over = board.follow(action)
+    board.memory = line.memory
     return over
 
 

@@ -128,7 +128,8 @@ class VectorisedPlay:
         self.restart(seed)
 
     def restart(self, seed: int) -> None:
-        """Another episode; for agents without a recurrent state."""
+        """Another episode."""
+        self._state.restart()
         self._seed, self._score = seed, 0.0
         self._actions: list[np.ndarray] = []
         self._observation, _ = self.env.reset(seed=seed)
@@ -151,9 +152,14 @@ class VectorisedPlay:
         return len(self._actions)
 
     @property
-    def remembers(self) -> bool:
-        """Whether the agent has a recurrent state."""
-        return bool(self._state.columns)
+    def memory(self) -> Columns:
+        """The agent's recurrent state before the current observation, columns `[1, ...]`; a search through a game may
+        put back an earlier one."""
+        return self._state.columns
+
+    @memory.setter
+    def memory(self, columns: Columns) -> None:
+        self._state.columns = columns
 
     def row(self) -> dict[str, np.ndarray]:
         """The columns of one observation, each with a leading axis of 1."""

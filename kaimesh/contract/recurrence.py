@@ -46,6 +46,10 @@ class RecurrentState:
             ) from None
         return Batch(columns, acts.row_type)
 
+    def restart(self) -> None:
+        """Every slot begins an episode."""
+        self.columns = self._initial
+
     def advance(self, first: np.ndarray) -> None:
         """Makes the next states the current ones.
 

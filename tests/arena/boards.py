@@ -246,6 +246,19 @@ class Master(VectorisedAgent):
         return {"action": np.array([choice(self.number, cells) for cells in boards])}
 
 
+class Counting(Master):
+    """A Master that remembers how many moves it has made, and checks it."""
+
+    def initial_state(self, count: int) -> dict[str, np.ndarray]:
+        return {"made": np.zeros(count, np.int32)}
+
+    def exploit(self, list_obs_data: Any) -> Any:
+        made = list_obs_data.columns["made"]
+        stones = [9 - cells_of(planes).count(-1) for planes in list_obs_data.columns["obs"]]
+        assert made.tolist() == [count // 2 for count in stones]
+        return {**super().exploit(list_obs_data), "made": made + 1}
+
+
 def cells_of(planes: np.ndarray) -> Cells:
     """The board that an observation shows."""
     first, second = planes[..., 0].ravel(), planes[..., 1].ravel()

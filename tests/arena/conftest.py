@@ -17,6 +17,7 @@ ALGORITHMS = {
     "kaiwu": ("fake.Kaiwu", "fake.workflow"),
     "kaiwu2": ("fake.KaiwuG2", "fake.workflow"),
     "master": ("boards.Master", "fake.vectorised_workflow"),
+    "counting": ("boards.Counting", "fake.vectorised_workflow"),
     "walker": ("walkers.VectorisedWalker", "fake.vectorised_workflow"),
     "kaiwu_walker": ("walkers.Kaiwu", "fake.workflow"),
 }

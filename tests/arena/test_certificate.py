@@ -63,6 +63,13 @@ def cells_after(moves):
     return cells
 
 
+def test_a_memory_is_that_of_the_line(make_run, result):
+    run = make_run(TIC, "counting", ids=(2,))
+    wish = ("--trust", "--run", run.root, "--seat", 0)
+    assert result(*wish, "--certificate")["certificate"]["lines"] == 201
+    assert result(*wish, "--opponent", "random", "--episodes", 3)["all"]["losses"] == 0
+
+
 def test_chance_that_answers_each_position_once():
     """The player draws; what it drew for each position is then played in every line with it."""
     scene = Scene(App(app=TIC), {})
