@@ -8,17 +8,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from kaimesh.aisrv.local import train_in_place
+from kaimesh.aisrv.local import LocalLinks, train_in_place
+from kaimesh.aisrv.proxy import WorkflowAgent
+from kaimesh.aisrv.rollout import Group
 from kaimesh.aisrv.slots import run_slots
 from kaimesh.config import load
 from kaimesh.contract.agent import BaseAgent
+from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError, Stopped
 from kaimesh.contract.user_agent import read_agent
 from kaimesh.process.life import Context
 from kaimesh.process.meter import Meter
 from kaimesh.process.run_dir import RunDir
+from tests.aisrv.test_rollout import Counter
 
 SLOTS = 4
 
@@ -99,3 +104,36 @@ def test_a_model_that_cannot_be_loaded_is_the_callers_own_trouble(context: Conte
         with pytest.raises(AgentError, match="FileNotFoundError"):
             agent.load_model(path=str(context.run.ckpt), id=7)
     assert [act.action for act in agent.predict([1, 2])] == [0, 0]
+
+
+class Enders(Locking):
+    """Its samples are the unrolls in which an episode ends."""
+
+    unroll_length = 2
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.learned: list[int] = []
+
+    def predict(self, list_obs_data: Any) -> Any:
+        return {"action": np.zeros(len(list_obs_data), np.int64)}
+
+    def sample_of(self, unrolls: Batch) -> Batch:
+        return unrolls.take(np.flatnonzero((unrolls.terminated | unrolls.truncated).any(1)))
+
+    def learn(self, list_sample_data: Any) -> dict[str, float]:
+        self.learned.append(len(list_sample_data))
+        return {}
+
+
+def test_each_unrolls_samples_are_learned_from_and_no_samples_are_no_learn(context: Context) -> None:
+    agent = Enders()
+    user = read_agent(agent)
+    training = train_in_place(user, context)
+    links = LocalLinks(user, training)
+    face = WorkflowAgent(user, links, links.policy(0), save=lambda: None, run_id=0, send_size=100, gate=None)
+    group = Group(Counter(2), face, 2, context.meter, run_id=0, seed=0)
+    for _ in range(13):  # episodes of 3 steps and of 4, and a reset after each
+        group.advance()
+    assert agent.learned == [2, 1, 1, 1]
+    assert training.train_count == 4
