@@ -48,9 +48,7 @@ class Config:
         above_0 = ("WORLD", "HIDDEN", "LEARNING_RATE", "MAX_GRADIENT_NORM", "CLIP", "STEPS_PER_LEARN", "KEEP_SAVES")
         for name in above_0:
             if not getattr(cls, name) > (1e-12 if name == "LEARNING_RATE" else 0):
-                problems.append(
-                    f"{name} = {getattr(cls, name)} is 0 or below, or next to it; nothing would be learned."
-                )
+                problems.append(f"{name} = {getattr(cls, name)}: nothing would be learned. Set it above 0.")
         if cls.TRAJECTORY < 1 or cls.MINIBATCH < 1 or cls.EPOCHS < 1:
             problems.append("TRAJECTORY, MINIBATCH and EPOCHS must be at least 1; nothing would be learned.")
         return problems

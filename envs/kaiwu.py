@@ -93,12 +93,14 @@ class Facade:
         action = self._translation.actions(np.asarray(act).reshape(1, -1)[:, 0] if self._discrete else [np.ravel(act)])[
             0
         ]
+        result: Any = None
         try:
-            given, reward, terminated, truncated, info = returned.stepped(self.env.step(action))
+            result = self.env.step(action)
+            given, reward, terminated, truncated, info = returned.stepped(result)
             observation = self._observation(given, info, bool(terminated or truncated))
+            reward, ends = float(reward), (int(terminated), int(truncated or stop_game))
         except (EnvContractError, ValueError, TypeError) as error:
-            raise self._explained(error) from error.__cause__
-        reward = float(reward)
+            raise self._explained(error, result) from error.__cause__
         self.frame_no += 1
         self.score += reward
         game_info = SimpleNamespace(score=reward, total_score=self.score, step_no=self.frame_no)
@@ -106,8 +108,7 @@ class Facade:
             self.frame_no,
             observation,
             reward,
-            int(terminated),
-            int(truncated or stop_game),
+            *ends,
             SimpleNamespace(game_info=game_info, info=info),
         )
 
@@ -153,10 +154,18 @@ class Facade:
             feature=feature.astype(np.float32).reshape(-1), legal_act=[int(allowed) for allowed in legal]
         )
 
-    def _explained(self, error: Exception) -> Exception:
-        """`error`, or where what the environment returned is its reason, an error that says so."""
+    def _explained(self, error: Exception, result: Any = None) -> Exception:
+        """`error`, or where what the environment returned is its reason, an error that says so.
+
+        result: what `step` returned, if it did.
+        """
         try:
-            if not isinstance(error, EnvContractError) and not self.frame_no:
+            if isinstance(error, EnvContractError):
+                return returned.of(self.app, error)
+            if result is not None:
+                returned.check_reward(result[1])
+                returned.check_ends(*result[2:4])
+            if not self.frame_no:
                 returned.check_interface(self.env)
         except EnvContractError as wrong:
             return returned.of(self.app, wrong).with_traceback(error.__traceback__)

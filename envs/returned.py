@@ -123,6 +123,16 @@ def check_reward(reward: Any) -> None:
         raise EnvContractError(f"a reward is {value}; {NOT_FINITE}")
 
 
+def check_ends(terminated: Any, truncated: Any) -> None:
+    """Both, of one step, are truths: bool, or 0 and 1. The word "no" and None would be taken for one."""
+    for name, value in (("terminated", terminated), ("truncated", truncated)):
+        if not isinstance(value, bool | int | float | np.generic) or value not in (0, 1):
+            raise EnvContractError(
+                f"{name} is {reprlib.repr(value)}, which is neither true nor false; whether an episode is over would "
+                "not be known. Return a bool."
+            )
+
+
 def mask(allowed: Any, actions: int) -> np.ndarray:
     """Which actions are allowed, bool `[A]`, from what an info has as "legal_act": bools, or numbers 0 and 1."""
     try:

@@ -71,6 +71,7 @@ class _Player:
         else:
             observation, reward, terminated, truncated, info = returned.stepped(env.step(self._action()))
             returned.check_reward(reward)
+            returned.check_ends(terminated, truncated)
             if self._players != 1:
                 players.rewards_of(info, self._players, float(reward), self._mover)
             self._over = bool(terminated or truncated)

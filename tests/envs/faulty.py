@@ -40,6 +40,10 @@ class Faulty(gymnasium.Env):
         "nothing": None,
         "no info": (np.zeros(2, np.float32), 1.0, False, False, None),
     }
+    ENDS: ClassVar[dict[str, Any]] = {  # told before a start, and by facades
+        "end none": (np.zeros(2, np.float32), 1.0, None, False, ALLOWED),
+        "end word": (np.zeros(2, np.float32), 1.0, False, "no", ALLOWED),
+    }
     MASKS: ClassVar[dict[str, Any]] = {
         "mask short": [True, True],
         "mask long": np.ones(4, bool),
@@ -81,8 +85,8 @@ class Faulty(gymnasium.Env):
         if self._now(self.steps):
             if self.fault == "step":
                 raise ConnectionError("the game server closed the connection")
-            if self.fault in self.RESULTS:
-                return self.RESULTS[self.fault]
+            if self.fault in (results := self.RESULTS | self.ENDS):
+                return results[self.fault]
         return self._seen(), 1.0, self.age == LENGTH, False, self._info()
 
     def close(self) -> None:

@@ -32,6 +32,8 @@ WORDS = {
     "reward nan": "a reward is nan",
     "reward none": "a reward is None, which is no number",
     "reward two": r"a reward is \[1.0, 2.0\], which is no number",
+    "end none": "terminated is None, which is neither true nor false",
+    "end word": "truncated is 'no', which is neither true nor false",
     "four values": r"step returned 4 values .*kaimesh\.envs\.OldGym",
     "nothing": "step returned a NoneType instead of",
     "no info": "step returned 5 values",
@@ -51,6 +53,15 @@ WORDS = {
 def test_what_is_returned_wrongly_is_told(fault: str, at: int) -> None:
     with pytest.raises(EnvContractError, match=f"^{OWN}Faulty: (?s:.*){WORDS[fault]}"):
         told("Faulty", fault=fault, at=at)
+
+
+@pytest.mark.parametrize("fault", ["end none", "end word", "reward two", "reward none"])
+def test_kaiwus_workflows_are_told_what_is_returned_wrongly_too(fault: str) -> None:
+    facade = envs.facade(f"{OWN}Faulty", env_conf={"fault": fault, "at": 2})
+    facade.reset()
+    facade.step(0)
+    with pytest.raises(EnvContractError, match=f"^{OWN}Faulty: (?s:.*){WORDS[fault]}"):
+        facade.step(0)
 
 
 def begin(app: str) -> None:
