@@ -41,7 +41,7 @@ class App(BaseModel):
             "Kaiwu's `none`, whose agents answer None, is refused: no workflow could act on that."
         ),
     )
-    random_seed: int = Field(1, ge=0, description="Seeds environments, networks and sampling.")
+    random_seed: int = Field(1, ge=0, lt=2**63, description="Seeds environments, networks and sampling.")
     runs_dir: Text = Field("runs", description="Where run directories are made.")
 
     # aisrv
