@@ -24,7 +24,7 @@ from kaimesh.wire.frame import ACK, CONTROL, ERROR, REFUSED
 
 FRAME_BYTES = 1 << 20  # a longer batch travels as several frames
 _ENDS = ("samples_acked", "samples_refused", "samples_lost", "samples_unfinished", LOST)
-_KEEP_S = 0.005  # what was made longer ago, a kill does not leave uncounted
+_KEEP_S, _LAST_S = 0.005, 0.05  # what was made longer ago is kept while more comes, and where nothing comes after it
 _CONNECT_S = 5.0
 _END_S = 1.5  # how long `close` waits for a link's thread; only one whose server does not answer HELLO takes longer
 _USED_FRAMES = 4
@@ -290,7 +290,7 @@ class _Link:
                 self._unkept = True
                 client.send_rows(batch, specs, tag=self._tag)
                 self._sender._reuse(batch)
-            sockets, wait_s = [client.fileno(), self._wake_out.fileno()], _KEEP_S if self._unkept else 1.0
+            sockets, wait_s = [client.fileno(), self._wake_out.fileno()], _LAST_S if self._unkept else 1.0
             readable, _, _ = select.select(sockets, [], [], wait_s)
             if self._wake_out.fileno() in readable:
                 self._wake_out.recv(4096)
