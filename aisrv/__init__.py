@@ -6,7 +6,6 @@ buffer has not acknowledged are lost and counted.
 
 rollout   the vectorised workflow: environments in groups, unrolls as samples
 slots     Kaiwu-style workflows: one environment and one thread each
-guard     turns what an environment raises into an error that names the environment
 renewals  makes environments anew that fail, until they fail too often
 proxy     WorkflowAgent, the agent that a workflow gets; OnPolicyGate
 policy    Policy, the interface to predictions, made by an actor or in this process

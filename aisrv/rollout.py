@@ -23,13 +23,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from kaimesh.aisrv.guard import environment
 from kaimesh.contract import stacking
 from kaimesh.contract.agent import user_code
 from kaimesh.contract.answers import added_columns, check_acts, samples_of
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.columns import ABORTED, ENDED, TO_PLAY, with_origin, with_run_id
 from kaimesh.contract.errors import AgentError, ConfigError
+from kaimesh.contract.guard import environment
 from kaimesh.contract.recurrence import RecurrentState
 from kaimesh.contract.user_agent import UserAgent
 from kaimesh.contract.workflow import vectorised

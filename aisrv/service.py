@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any
 
 from kaimesh import envs
-from kaimesh.aisrv.guard import environment
 from kaimesh.aisrv.links import Links, RemoteLinks, UserSaves
 from kaimesh.aisrv.local import LocalLinks, train_in_place
 from kaimesh.aisrv.proxy import OnPolicyGate, WorkflowAgent
@@ -19,6 +18,7 @@ from kaimesh.aisrv.slots import CountedEnv, run_slots
 from kaimesh.contract.agent import user_code
 from kaimesh.contract.calls import OurCode
 from kaimesh.contract.errors import AgentError, EnvError, Stopped
+from kaimesh.contract.guard import environment
 from kaimesh.contract.kaiwu import KaiwuEnv
 from kaimesh.contract.monitor import Monitor
 from kaimesh.contract.seeds import training_seeds

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kaimesh.aisrv.guard import environment
 from kaimesh.contract.agent import user_code
 from kaimesh.contract.errors import EnvContractError, EnvError, Stopped, words
+from kaimesh.contract.guard import environment
 from kaimesh.contract.kaiwu import KaiwuEnv
 from kaimesh.envs.renewal import Renew, is_final
 from kaimesh.process.meter import Meter

@@ -16,6 +16,7 @@ import numpy as np
 from kaimesh.contract.agent import user_code
 from kaimesh.contract.answers import added_columns, check_acts
 from kaimesh.contract.arrays import Batch, Columns, Specs
+from kaimesh.contract.guard import environment
 from kaimesh.contract.kaiwu import KaiwuEnv
 from kaimesh.contract.predicting import Predictor
 from kaimesh.contract.recurrence import RecurrentState
@@ -132,7 +133,8 @@ class VectorisedPlay:
         self._state.restart()
         self._seed, self._score = seed, 0.0
         self._actions: list[np.ndarray] = []
-        self._observation, _ = self.env.reset(seed=seed)
+        with environment("reset"):
+            self._observation, _ = self.env.reset(seed=seed)
         shared = self.env.player_rewards
         self.returns = np.zeros(1 if shared is None else shared.shape[1])
 
@@ -181,7 +183,8 @@ class VectorisedPlay:
     def follow(self, action: np.ndarray | int) -> bool:
         """A step with any action, a number or `[A]`; returns whether the episode is over."""
         self._actions.append(made := np.asarray(action))
-        self._observation, _, terminated, truncated, _ = self.env.step(made[None])
+        with environment("step"):
+            self._observation, _, terminated, truncated, _ = self.env.step(made[None])
         self._score += float(self.env.true_rewards[0])
         self.returns += self.env.true_rewards if self.env.player_rewards is None else self.env.player_rewards[0]
         return bool(terminated[0] or truncated[0])
@@ -242,13 +245,15 @@ class KaiwuPlay:
     def __init__(self, facade: KaiwuEnv, seed: int, report: Callable[[Any], Report]) -> None:
         self._facade, self._seed, self._report = facade, seed, report
         self._actions: list[np.ndarray] = []
-        self.raw_obs = facade.reset()
+        with environment("reset"):
+            self.raw_obs = facade.reset()
 
     def step(self, act: Any) -> bool:
         """See Play. act: an action for KaiwuEnv.step."""
         flat = np.ravel(np.asarray(act))
         self._actions.append(flat if self._facade.spaces.action_kind == "continuous" else flat[0])
-        _, self.raw_obs, _, terminated, truncated, _ = self._facade.step(act)
+        with environment("step"):
+            _, self.raw_obs, _, terminated, truncated, _ = self._facade.step(act)
         return bool(terminated or truncated)
 
     def episode(self) -> Episode:

@@ -14,6 +14,8 @@ from kaimesh.arena.episodes import Episode, Player, VectorisedPlay
 from kaimesh.arena.face import face_of, wants_text
 from kaimesh.arena.recording import Recording
 from kaimesh.arena.standings import Result
+from kaimesh.contract.face import Line
+from kaimesh.contract.guard import environment
 
 PERSON = "a person at the keys"
 _WORTH = {1.0: "lost", 0.5: "drawn", 0.0: "won"}  # for the person, by the worth for the rival
@@ -34,18 +36,20 @@ class Game:
     """One environment and its episodes, of seeds that count up. rival: None: the person plays alone, or for all.
 
     players: P. returns: what each has got in this episode, `[P]`. results: the games against the rival that ended.
-    Raises ConfigError: it cannot be made, or not be played by keys.
+    Raises ConfigError: it cannot be made, or not be played by keys. Every method raises EnvError: the environment
+    raised; AgentError: it called exit.
     """
 
     def __init__(
         self, app: str, env_conf: dict[str, Any], max_episode_steps: int, seed: int, rival: Rival | None = None
     ) -> None:
         self.app, self._conf, self._limit = app, env_conf, max_episode_steps
-        self.env = self._make(None)
-        if wants_text(self.env):
-            self.env.close()
-            self.env = self._make("ansi")
-        self.face = face_of(self.env)
+        with environment("its constructor"):
+            self.env = self._make(None)
+            if wants_text(self.env):
+                self.env.close()
+                self.env = self._make("ansi")
+            self.face = face_of(self.env)
         self.players, self.rival = self.env.spaces.players, rival
         self.seed, self.episode = seed - 1, 0
         self.results: list[Result] = []
@@ -71,7 +75,8 @@ class Game:
     def restart(self) -> None:
         """The next episode."""
         self.seed, self.episode = self.seed + 1, self.episode + 1
-        self.observation = self.env.reset(seed=self.seed)[0][0]
+        with environment("reset"):
+            self.observation = self.env.reset(seed=self.seed)[0][0]
         self.actions: list[int] = []
         self.plies: list[int] = []  # the rival's
         self.returns, self.over = np.zeros(self.players), False
@@ -98,6 +103,16 @@ class Game:
         if self.over:
             self.message = self._ended()
 
+    def picture(self, width: int, height: int, colours: bool) -> list[Line]:
+        """What the face shows now, see Face."""
+        with environment("render"):
+            return self.face.picture(self.observation, width, height, colours)
+
+    def status(self) -> list[str]:
+        """The lines below the picture, see Face."""
+        with environment("render"):
+            return self.face.status().splitlines()
+
     def recording(self) -> Recording:
         """The episode so far."""
         told = PERSON if self.rival is None else f"{self.rival.name} in seat {self.seat} against {PERSON}"
@@ -105,7 +120,8 @@ class Game:
         return Recording(self.app, self._conf, self._limit, self.seed, actions, score, told, seat=self.seat)
 
     def _step(self, action: int) -> None:
-        observations, _, terminated, truncated, _ = self.env.step(np.array([action]))
+        with environment("step"):
+            observations, _, terminated, truncated, _ = self.env.step(np.array([action]))
         self.observation = observations[0]
         self.actions.append(action)
         got = self.env.true_rewards if self.env.player_rewards is None else self.env.player_rewards[0]

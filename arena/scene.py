@@ -8,6 +8,7 @@ from typing import Any
 
 from kaimesh import envs
 from kaimesh.config import App
+from kaimesh.contract.guard import environment
 from kaimesh.contract.kaiwu import KaiwuEnv
 from kaimesh.contract.user_agent import UserAgent
 
@@ -33,13 +34,19 @@ class Scene:
     def slot(self, user: UserAgent | None = None) -> envs.MeshEnv:
         """A vector environment of one slot, as the agent of `user` sees it; None: as it is."""
         unit = user is not None and user.unit_actions
-        made = envs.make_vector(self.app, 1, env_conf=self.env_conf, max_episode_steps=self.limit, unit_actions=unit)
+        with environment("its constructor"):
+            made = envs.make_vector(
+                self.app, 1, env_conf=self.env_conf, max_episode_steps=self.limit, unit_actions=unit
+            )
         return envs.featured(made, user.featured if user is not None else None)
 
     def facade(self, user: UserAgent, seed: int) -> KaiwuEnv:
         """One environment as Kaiwu's workflows see it; seed: of its first reset."""
         unit = user.unit_actions
-        return envs.facade(self.app, env_conf=self.env_conf, seed=seed, max_episode_steps=self.limit, unit_actions=unit)
+        with environment("its constructor"):
+            return envs.facade(
+                self.app, env_conf=self.env_conf, seed=seed, max_episode_steps=self.limit, unit_actions=unit
+            )
 
     @property
     def players(self) -> int:
@@ -52,7 +59,8 @@ class Scene:
 
     @cached_property
     def _declared(self) -> tuple[int, float | None]:
-        env = envs.make(self.app, env_conf=self.env_conf)
+        with environment("its constructor"):
+            env = envs.make(self.app, env_conf=self.env_conf)
         env.close()
         registered = env.spec.reward_threshold if env.spec else None
         offers = envs.Offers.of(env.metadata, self.app)

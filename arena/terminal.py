@@ -11,7 +11,8 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -29,7 +30,7 @@ from kaimesh.config import App, caller
 from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.packages import find_own_code
 from kaimesh.config.reading import parse, read
-from kaimesh.contract.errors import ConfigError, MeshError
+from kaimesh.contract.errors import ConfigError, MeshError, Stopped
 from kaimesh.contract.face import Line
 from kaimesh.process.command import interrupted
 
@@ -38,6 +39,14 @@ ESCAPE_S = 0.1  # an arrow key begins with Esc as well; if nothing follows for s
 LEAVE = ("ESCAPE", "\x04")  # the latter is Ctrl-D
 RESIZED = "RESIZED"
 SPECIAL = ("UP", "DOWN", "LEFT", "RIGHT", "ENTER", "BACKSPACE", "ESCAPE")
+
+
+class Left(Stopped):
+    """A signal ends the program. number: the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 class Screen:
@@ -57,9 +66,9 @@ class Screen:
             title += f"  to move: seat {game.to_play}" + (" (you)" if game.rival else "")
         leave = "Esc" if "q" in face.letters else "q or Esc"
         help_line = f"{face.keys}  r: again  {leave}: leave"
-        below = [*face.status().splitlines(), game.message, help_line]
+        below = [*game.status(), game.message, help_line]
         room = max(height - len(below) - 1, 1)
-        picture = face.picture(game.observation, width, room, self._colours)
+        picture = game.picture(width, room, self._colours)
         lines = [terminal.bold(title), *map(self._styled, picture), *below[:-1], terminal.dim(below[-1])]
         shown = [terminal.truncate(line, width) + terminal.normal for line in lines[:height]]
         # A line is cleared before it is written: at the right edge, clearing would take its last character.
@@ -76,12 +85,11 @@ class Screen:
         return "".join(parts)
 
 
-def play(terminal: blessed.Terminal, game: Game, record: Path | None) -> list[str]:
-    """Plays until the person leaves; returns what is to be said afterwards, a line per episode. record: where episodes
-    are saved.
+def play(terminal: blessed.Terminal, game: Game, record: Path | None, said: list[str]) -> None:
+    """Plays until the person leaves, or raises what the game raises. record: where episodes are saved. said: gets what
+    is to be said afterwards, a line per episode.
     """
     screen = Screen(terminal)
-    said: list[str] = []
 
     def close_episode() -> None:
         if game.actions:
@@ -106,8 +114,10 @@ def play(terminal: blessed.Terminal, game: Game, record: Path | None) -> list[st
                 game.message += f" {game.face.verdict()}"
     except KeyboardInterrupt:
         pass
+    except MeshError:
+        close_episode()
+        raise
     close_episode()
-    return said
 
 
 def _key(terminal: blessed.Terminal, size: tuple[int, int]) -> str:
@@ -138,7 +148,7 @@ def taken_over() -> Iterator[blessed.Terminal]:
     """
 
     def leave(number: int, _frame: FrameType | None) -> NoReturn:
-        raise SystemExit(128 + number)
+        raise Left(number)
 
     before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
     before[signal.SIGTSTP] = signal.signal(
@@ -148,6 +158,8 @@ def taken_over() -> Iterator[blessed.Terminal]:
         terminal = blessed.Terminal()  # this already asks the terminal what it can
         with terminal.fullscreen(), terminal.cbreak(), terminal.hidden_cursor():
             yield terminal
+    except Left as left:
+        raise SystemExit(128 + left.number) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -159,10 +171,27 @@ def meet(scene: Scene, rival: Rival, seed: int) -> list[Result]:
     """
     _check_terminal()
     game = Game(scene.app, scene.env_conf, scene.limit, seed, rival)
-    with taken_over() as terminal:
-        said = play(terminal, game, None)
-    print("\n".join(said), file=sys.stderr)
+    _sit_down(game, None, lambda text: print(text, file=sys.stderr))
     return game.results
+
+
+def _sit_down(game: Game, record: Path | None, say: Callable[[str], None]) -> None:
+    """Plays in this terminal. Afterwards says what was played, also where the environment's error ends it."""
+    said: list[str] = []
+    try:
+        with taken_over() as terminal:
+            play(terminal, game, record, said)
+    finally:
+        if said:
+            say("\n".join(said))
+
+
+def _where(cause: BaseException | None) -> str:
+    """The line that raised `cause`, in words; "": there is none."""
+    if cause is None or cause.__traceback__ is None:
+        return ""
+    last = traceback.extract_tb(cause.__traceback__)[-1]
+    return f"\n  raised in {last.filename}, line {last.lineno}, in {last.name}"
 
 
 def _check_terminal() -> None:
@@ -223,12 +252,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         seed = secrets.randbelow(10**6) if arguments.seed is None else arguments.seed
         record = caller.typed(arguments.record) if arguments.record else None
         game = Game(arguments.app or _configured_app(), conf, arguments.max_steps, seed)
-        with taken_over() as terminal:
-            said = play(terminal, game, record)
+        _sit_down(game, record, print)
     except MeshError as error:
-        print(f"play: {error}", file=sys.stderr)
+        print(f"play: {error}{_where(error.__cause__)}", file=sys.stderr)
         return error.exit_code
-    print("\n".join(said))
     return 0
 
 

@@ -8,6 +8,7 @@ manifest of file sizes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, TypeAdapter
 
 from kaimesh.contract.errors import MeshError
+from kaimesh.contract.json_text import json_text
 from kaimesh.contract.untrusted import parsed
 from kaimesh.process.disk import sync
 from kaimesh.process.documents import read_bytes, write_json
@@ -35,7 +37,7 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 class Manifest(NamedTuple):
     """What a checkpoint holds. inserted: rows ever inserted. items: the least number of items. files: path, bytes.
 
-    rows: of each item of a queue; []: all are full.
+    rows: of each item of a queue; []: all are full. digest: of all this, in hexadecimal; "": made before there was one.
     """
 
     specs: list[Any]
@@ -45,6 +47,12 @@ class Manifest(NamedTuple):
     items: Count
     files: list[tuple[str, Count]]
     rows: Sequence[Count] = ()
+    digest: str = ""
+
+    def signed(self) -> Manifest:
+        """With its digest."""
+        whole = json_text(self._replace(digest="")._asdict())
+        return self._replace(digest=hashlib.sha256(whole.encode()).hexdigest())
 
 
 _SHAPE = TypeAdapter(Manifest)
@@ -68,6 +76,8 @@ class Checkpoints:
             try:
                 data = json.loads(read_bytes(folder / _MANIFEST))
                 manifest = parsed(_SHAPE, data, f"its {_MANIFEST} is none of a checkpoint", MeshError)
+                if manifest.digest and manifest != manifest.signed():
+                    raise MeshError(f"its {_MANIFEST} is not as it was written")
                 wrong = [name for name, size in manifest.files if (folder / _DATA / name).stat().st_size != size]
             except (OSError, ValueError, RecursionError, MeshError) as error:
                 self._log.error("checkpoint %s is damaged (%s); trying the one before", folder, error)
@@ -103,7 +113,7 @@ class Checkpoints:
         sizes = [(str(path.relative_to(unfinished / _DATA)), path.stat().st_size) for path in files if path.is_file()]
         for path in files:
             sync(path)
-        write_json(unfinished / _MANIFEST, manifest._replace(files=sizes)._asdict(), durable=True)
+        write_json(unfinished / _MANIFEST, manifest._replace(files=sizes).signed()._asdict(), durable=True)
         unfinished.replace(target)
         sync(self._kept)
         return target

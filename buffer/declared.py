@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from kaimesh.buffer.tables import TablePlan
+from kaimesh.config.keys import App
 from kaimesh.contract.arrays import Batch, Specs
 from kaimesh.contract.columns import MESH_COLUMNS, POSITIONS, PRIORITY
 from kaimesh.contract.errors import SampleError
@@ -14,8 +17,16 @@ MOST_ITEM_BYTES = 1 << 30
 MOST_GAME_BYTES = 4_000_000  # of a row of several positions
 
 
-def check(specs: Specs, plan: TablePlan, memory_bytes: int) -> None:
-    """Raises SampleError: samples of `specs` cannot be stored in the table `plan`, or it would need more memory."""
+def together(app: App) -> int:
+    """How many buffers may share one machine's memory: those with the same host in their addresses."""
+    return max(Counter(address.rpartition(":")[0] for address in app.buffer_addrs).values(), default=1)
+
+
+def check(specs: Specs, plan: TablePlan, memory_bytes: int, buffers: int = 1) -> None:
+    """Raises SampleError: samples of `specs` cannot be stored in the table `plan`, or it would need more memory.
+
+    buffers: how many of this size share the memory.
+    """
     for name, spec in specs:
         column = MESH_COLUMNS.get(name)
         if column is None:
@@ -44,21 +55,24 @@ def check(specs: Specs, plan: TablePlan, memory_bytes: int) -> None:
             f"an item of {plan.rows_per_item} samples takes {plan.item_bytes} bytes, over the limit of "
             f"{MOST_ITEM_BYTES}; no sample was stored. Lower rows_per_item, or make smaller samples."
         )
-    if plan.bytes > memory_bytes:
+    if plan.bytes * buffers > memory_bytes:
         raise SampleError(
-            f"{_full(plan)}, and there are {_gb(memory_bytes)} of memory; the buffer would be killed once it is that "
-            f"full, so no sample was stored. {_SMALLER}"
+            f"{_full(plan, buffers)}, and there are {_gb(memory_bytes)} of memory; the buffer would be killed once it "
+            f"is that full, so no sample was stored. {_SMALLER}"
         )
 
 
-def warnings(plan: TablePlan, memory_bytes: int) -> list[str]:
-    """The warnings to log for a new table: the plan's own, and one if it takes more than half of the memory."""
-    if plan.bytes <= memory_bytes // 2:
+def warnings(plan: TablePlan, memory_bytes: int, buffers: int = 1) -> list[str]:
+    """The warnings to log for a new table: the plan's own, and one if it takes more than half of the memory.
+
+    buffers: as `check`.
+    """
+    if plan.bytes * buffers <= memory_bytes // 2:
         return list(plan.warnings)
     return [
         *plan.warnings,
-        f"{_full(plan)}, more than half of the {_gb(memory_bytes)} of memory here; what else runs may not find room, "
-        f"and a checkpoint of the buffer takes as much disk. {_SMALLER}",
+        f"{_full(plan, buffers)}, more than half of the {_gb(memory_bytes)} of memory here; what else runs may not "
+        f"find room, and a checkpoint of the buffer takes as much disk. {_SMALLER}",
     ]
 
 
@@ -85,10 +99,13 @@ def refuse_not_finite(batch: Batch) -> None:
 _SMALLER = "Lower replay_buffer_capacity, make smaller samples, or use more buffers on more machines."
 
 
-def _full(plan: TablePlan) -> str:
-    return (
+def _full(plan: TablePlan, buffers: int) -> str:
+    text = (
         f"the table of {plan.capacity_items * plan.rows_per_item:,} samples (replay_buffer_capacity), "
         f"{plan.capacity_items:,} items of {plan.item_bytes:,} bytes, takes {_gb(plan.bytes)} when it is full"
+    )
+    return (
+        text if buffers == 1 else f"{text}, {buffers} buffers on one machine (buffer_addrs) {_gb(plan.bytes * buffers)}"
     )
 
 

@@ -169,7 +169,7 @@ class Ingest:
         """
         if self.specs is None:
             plan = tables.plan(self._table, specs, self._app)
-            declared.check(specs, plan, memory.limit_bytes())
+            declared.check(specs, plan, memory.limit_bytes(), declared.together(self._app))
             self._start(plan, specs, spaces)
         else:
             declared.check_same(specs, self.specs)
@@ -289,7 +289,7 @@ class Ingest:
             "table %r: a %s of up to %d items of %d rows, %d bytes each; %s, from %d items on", plan.name, plan.kind,
             plan.capacity_items, plan.rows_per_item, plan.item_bytes, plan.limiter, plan.min_items,
         )  # fmt: skip
-        for warning in declared.warnings(plan, memory.limit_bytes()):
+        for warning in declared.warnings(plan, memory.limit_bytes(), declared.together(self._app)):
             self._log.warning("%s", warning)
 
     def _restore_from(self, checkpoints: Checkpoints, manifest: Manifest, folder: Path) -> bool:

@@ -98,6 +98,7 @@ class Facade:
             result = self.env.step(action)
             given, reward, terminated, truncated, info = returned.stepped(result)
             observation = self._observation(given, info, bool(terminated or truncated))
+            returned.check_ends(terminated, truncated)
             reward, ends = float(reward), (int(terminated), int(truncated or stop_game))
         except (EnvContractError, ValueError, TypeError) as error:
             raise self._explained(error, result) from error.__cause__
@@ -164,7 +165,6 @@ class Facade:
                 return returned.of(self.app, error)
             if result is not None:
                 returned.check_reward(result[1])
-                returned.check_ends(*result[2:4])
             if not self.frame_no:
                 returned.check_interface(self.env)
         except EnvContractError as wrong:

@@ -17,6 +17,7 @@ from kaimesh.envs.players import REWARDS, TO_PLAY
 from kaimesh.envs.renewal import Renew, close_failed, is_final, next_seed
 
 Tell = Callable[[int], None]  # called before an environment is made, with its number, from 1
+_TRUTHS = frozenset((bool, np.bool_))
 _NOTHING: Any = object()  # what a call that raised returned
 
 
@@ -87,7 +88,8 @@ class OneByOne(SyncVectorEnv):
         """One step of each environment, or its reset."""
         observations, masks, masked, seated = self._env_obs, self._masks, self._masked, self._players != 1
         rewards = np.zeros(self.num_envs)
-        terminated, truncated = np.zeros(self.num_envs, np.bool_), np.zeros(self.num_envs, np.bool_)
+        ended: list[Any] = [False] * self.num_envs
+        cut: list[Any] = [False] * self.num_envs
         self.aborted = None
         self._steps += 1
         for i, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
@@ -97,13 +99,14 @@ class OneByOne(SyncVectorEnv):
             result = _NOTHING
             try:
                 result = env.step(action)
-                observations[i], rewards[i], terminated[i], truncated[i], info = result
+                observations[i], rewards[i], ended[i], cut[i], info = result
                 if masked:
                     masks[i] = returned.mask_of(info)
                 if seated:
                     self._seats[i] = info.get(TO_PLAY), info.get(REWARDS)
             except Exception as error:  # the environment's, whatever it is
                 self.abort({i: self._explained(i, error, result)})
+        terminated, truncated = self._truths(ended, cut)
         self._observations = self._stacked()
         if self.aborted is not None:
             rewards[self.aborted], terminated[self.aborted], truncated[self.aborted] = 0.0, False, True
@@ -167,6 +170,19 @@ class OneByOne(SyncVectorEnv):
             self._masks[i] = returned.mask_of(info)
         if self._players != 1:
             self._seats[i] = info.get(TO_PLAY), np.zeros(self._players)
+
+    def _truths(self, ended: list[Any], cut: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+        """What the slots returned as terminated and as truncated, bool `[N]`; aborts those that returned no truths."""
+        if not _TRUTHS.issuperset(map(type, ended + cut)):
+            for i in range(self.num_envs):
+                try:
+                    if i not in self._errors:
+                        returned.check_ends(ended[i], cut[i])
+                except EnvContractError as error:
+                    self.abort({i: returned.of(self._app, error)})
+                if i in self._errors:
+                    ended[i] = cut[i] = False
+        return np.array(ended, np.bool_), np.array(cut, np.bool_)
 
     def _stacked(self) -> np.ndarray:
         """The slots' observations `[N, ...]`; aborts the slots whose observation does not fit the space."""

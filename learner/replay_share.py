@@ -10,7 +10,6 @@ Shape legend: B rows in a batch, F of them fresh, R = B - F replayed; N places o
 from __future__ import annotations
 
 import logging
-import os
 from collections import deque
 
 import numpy as np
@@ -20,11 +19,13 @@ from kaimesh.config.check import fresh_samples
 from kaimesh.contract.agent import TableSpec
 from kaimesh.contract.arrays import ArraySpec, Batch, Columns, Specs
 from kaimesh.contract.columns import KEY, PROBABILITY, REPLAYED
+from kaimesh.contract.errors import ConfigError
 from kaimesh.contract.seeds import Purpose, generator
+from kaimesh.process import memory
 from kaimesh.process.meter import Meter
 
 FRESH_BATCHES = 2  # the first batches are fresh as a whole: before batch 2 no row may be drawn
-_MUCH = 0.5  # of the machine's memory; more is logged as a warning
+_MUCH = 0.5  # of the memory; more is logged as a warning
 
 
 class ReplayShare:
@@ -142,20 +143,27 @@ class ReplayShare:
 
 
 def replay_share(specs: Specs, app: App, table: TableSpec, meter: Meter, logger: logging.Logger) -> ReplayShare | None:
-    """The replay share for rows of `specs` as configured; None if replay_share = 0. Logs the memory that it takes."""
+    """The replay share for rows of `specs` as configured; None if replay_share = 0. Logs the memory that it takes.
+
+    Raises ConfigError: there is not so much memory.
+    """
     if app.replay_share == 0:
         return None
-    fresh, nbytes = fresh_samples(app), app.replay_share_capacity * specs.row_bytes
-    logger.log(
-        logging.WARNING if nbytes > _MUCH * _memory_bytes() else logging.INFO,
-        "replay_share: of each batch of %d samples, %d are drawn from the last %d; these take %.0f MB of the learner's "
-        "memory (replay_share_capacity), of %.0f MB in this machine",
-        app.train_batch_size,
-        app.train_batch_size - fresh,
-        app.replay_share_capacity,
-        nbytes / 1e6,
-        _memory_bytes() / 1e6,
+    fresh, nbytes, memory_bytes = fresh_samples(app), app.replay_share_capacity * specs.row_bytes, memory.limit_bytes()
+    takes = (
+        f"the last {app.replay_share_capacity:,} samples (replay_share_capacity), of {specs.row_bytes:,} bytes each, "
+        f"take {nbytes / 1e6:,.0f} MB of the learner's memory, of {memory_bytes / 1e6:,.0f} MB here"
     )
+    if nbytes > memory_bytes:
+        raise ConfigError(
+            f"replay_share = {app.replay_share:g}: {takes}. It would be killed once they are there, so it learns "
+            "nothing. Lower replay_share_capacity."
+        )
+    logger.log(
+        logging.WARNING if nbytes > _MUCH * memory_bytes else logging.INFO,
+        "replay_share: %d of each batch of %d are replayed; %s",
+        app.train_batch_size - fresh, app.train_batch_size, takes,
+    )  # fmt: skip
     return ReplayShare(
         specs,
         batch_size=app.train_batch_size,
@@ -166,7 +174,3 @@ def replay_share(specs: Specs, app: App, table: TableSpec, meter: Meter, logger:
         seed=app.random_seed,
         meter=meter,
     )
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

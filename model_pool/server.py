@@ -13,7 +13,7 @@ from kaimesh.contract.errors import MeshError
 from kaimesh.contract.untrusted import clean
 from kaimesh.model_pool import model_pool_pb2 as pb
 from kaimesh.model_pool import model_pool_pb2_grpc as pb_grpc
-from kaimesh.model_pool.store import NoSuchModel, OutdatedModel, Store
+from kaimesh.model_pool.store import FarAhead, NoSuchModel, OutdatedModel, Store
 from kaimesh.model_pool.transfer import BadAnnouncement, BadModel, from_proto, pieces_of, to_proto
 from kaimesh.process.meter import Meter
 from kaimesh.wire import grpc_edge
@@ -35,6 +35,7 @@ _CODES: dict[type[MeshError], grpc.StatusCode] = {
     BadModel: grpc.StatusCode.DATA_LOSS,
     NoSuchModel: grpc.StatusCode.NOT_FOUND,
     OutdatedModel: grpc.StatusCode.FAILED_PRECONDITION,
+    FarAhead: grpc.StatusCode.FAILED_PRECONDITION,
 }
 
 

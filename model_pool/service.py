@@ -24,14 +24,14 @@ class ModelPoolService:
     def run(self) -> None:
         """Updates the process's status each second; the calls are served by the server's threads."""
         meter = self._context.meter
-        meter.state("ready")
         known = None
         while not self._context.stop.is_set():
+            self._store.forget_deleted()
+            meter.state("ready", self._store.overtaken())
             models = self._store.list()
             meter.gauge("models", len(models))
             if models:
                 meter.info["model_version"] = models[-1].id
-            meter.beat()
             known = self._store.wait_newer(known, 0.5) or known
 
     def close(self) -> None:

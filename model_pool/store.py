@@ -14,7 +14,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
@@ -29,6 +29,7 @@ from kaimesh.training.checkpoint import ModelInfo
 _INFO = "info.json"
 _INCOMING, _OUTGOING = ".incoming-", ".old-"
 _ID = re.compile(r"[0-9]{1,16}")
+MOST_AHEAD = 100_000_000  # learns: a day's of a learner that makes a thousand a second
 
 
 class NoSuchModel(PeerError):
@@ -37,6 +38,10 @@ class NoSuchModel(PeerError):
 
 class OutdatedModel(PeerError):
     """The pool has as many newer models as it keeps, so this one would be removed at once."""
+
+
+class FarAhead(PeerError):
+    """The model's id is so much higher than any of the pool that it would stay the newest for ever."""
 
 
 class Store:
@@ -55,6 +60,7 @@ class Store:
         self._changed = threading.Condition()
         self._serial = count()
         self._models: dict[int, ModelInfo] = {}
+        self._last: int | None = None  # the id that came last
         folder.mkdir(parents=True, exist_ok=True)
         self._restore()
 
@@ -134,6 +140,27 @@ class Store:
             info = self.find(id)
             return info, open_files(self._folder / str(info.id), info)
 
+    def overtaken(self) -> str:
+        """In words, that the model that came last is not the newest, and what to do then; "": it is."""
+        with self._changed:
+            newest, last = max(self._models, default=-1), self._last
+        if last is None or last >= newest:
+            return ""
+        return (
+            f"model {newest} stays the newest although model {last} came last, so actors predict with {newest}. If it "
+            f"is of another training, delete {self._folder / str(newest)}"
+        )
+
+    def forget_deleted(self) -> None:
+        """Leaves out the models whose folder somebody has deleted; then another one may be the newest."""
+        with self._changed:
+            gone = [id for id in self._models if not (self._folder / str(id) / _INFO).exists()]
+            for id in gone:
+                self._log.warning("model %d is no longer in %s, so the pool has it no more", id, self._folder)
+                del self._models[id]
+            if gone:
+                self._changed.notify_all()
+
     def wait_newer(self, known: ModelInfo | None, timeout_s: float) -> ModelInfo | None:
         """Waits until the newest model is not `known` and returns it; None after `timeout_s`."""
         with self._changed:
@@ -147,13 +174,19 @@ class Store:
             self._changed.notify_all()
 
     def _want_newer(self, id: int) -> None:
-        """Raises OutdatedModel. Warns: the model is kept, but another one stays the newest."""
+        """Raises OutdatedModel, FarAhead. Warns: the model is kept, but another one stays the newest."""
         ids = [info.id for info in self.list()]
         if len(ids) >= self._max_count and id < ids[0]:
             raise OutdatedModel(
                 f"model {id} is older than all {len(ids)} of the pool, {ids[0]} to {ids[-1]}, and was not pooled: it "
                 "would be removed at once, and nobody would load it. If these are of another training, delete the "
-                f"folders of their ids in {self._folder} and start the pool again."
+                f"folders of their ids in {self._folder}."
+            )
+        if ids and id > ids[-1] + MOST_AHEAD:
+            raise FarAhead(
+                f"model {id} is {id - ids[-1]:,} learns ahead of model {ids[-1]}, the newest of the pool, and was not "
+                f"pooled: what comes next would never be the newest, and no actor would load it. A model of this "
+                f"training is at most {MOST_AHEAD:,} ahead; for one of another training begin a run with preload_model."
             )
         if ids and id < ids[-1]:
             self._log.warning("model %d comes after model %d, which stays the newest one of the pool", id, ids[-1])
@@ -169,6 +202,7 @@ class Store:
                 documents.set_aside(target, f"is in the place of model {info.id}")
             incoming.working.rename(target)
             self._models[info.id] = info
+            self._last = info.id
             for id in sorted(self._models)[: -self._max_count]:
                 self._remove(id)
             self._changed.notify_all()
@@ -176,7 +210,8 @@ class Store:
     def _remove(self, id: int) -> None:
         del self._models[id]
         gone = self._folder / f"{_OUTGOING}{id}-{next(self._serial)}"
-        (self._folder / str(id)).rename(gone)  # first, so that a folder with an id is never half deleted
+        with suppress(FileNotFoundError):  # somebody has deleted it
+            (self._folder / str(id)).rename(gone)  # first, so that a folder with an id is never half deleted
         shutil.rmtree(gone, ignore_errors=True)
 
     def _restore(self) -> None:

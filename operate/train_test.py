@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,6 +25,7 @@ from kaimesh.config.packages import find_own_code
 from kaimesh.contract.errors import EXIT_OK, ConfigError, MeshError, Stopped
 from kaimesh.contract.user_agent import table_of
 from kaimesh.operate.cli.start import overrides_of
+from kaimesh.operate.cli.trial import Trial
 from kaimesh.operate.serial import SerialMesh
 from kaimesh.operate.serial_keys import LIMITER, OFF_POLICY, SETTINGS, UNUSED, neutral
 from kaimesh.process.agents import dotted
@@ -91,6 +92,23 @@ def claimed(runs: Path) -> Iterator[RunDir]:
         yield run_dir
     finally:
         os.close(lock)
+
+
+@contextmanager
+def tried_out(config: Config) -> Iterator[Callable[[], None]]:
+    """Begins to try out the environment, in a process of its own, as a start does. Yields a function that waits until
+    that is done, and prints a note on standard error; it raises ConfigError: nothing can be trained on it.
+    """
+    trial = Trial(config)
+
+    def wait() -> None:
+        if note := trial.verdict():
+            print(f"note: {note}", file=sys.stderr)
+
+    try:
+        yield wait
+    finally:
+        trial.close()
 
 
 def _locked(path: Path) -> int | None:
@@ -221,8 +239,10 @@ def main(algo: str, description: str) -> int:
         first = wanted.read()
         for warning in first.warnings:
             print(f"note: {warning}", file=sys.stderr)
-        with claimed(ROOT / first.app.runs_dir) as run_dir:
-            run(wanted.read_for(first), run_dir, arguments.learns, watched=not arguments.no_watchdog)
+        with tried_out(first) as wait, claimed(ROOT / first.app.runs_dir) as run_dir:
+            config = wanted.read_for(first)  # imports the agent, meanwhile
+            wait()
+            run(config, run_dir, arguments.learns, watched=not arguments.no_watchdog)
     except ConfigError as error:
         sys.exit(str(error))
     print(f"Train test succeed ({run_dir.root})", flush=True)

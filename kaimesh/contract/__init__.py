@@ -22,6 +22,7 @@ story       an episode as data, for a page
 monitor     Kaiwu's monitor: users' own numbers
 kaiwu       one environment as Kaiwu's workflows use it
 untrusted   parses data from peers, with bounds
+guard       turns what an environment raises into an error that names the environment
 calls       which call of the user's code each thread is in
 json_text   writes JSON that every reader accepts
 errors      the error classes and the exit codes

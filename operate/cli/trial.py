@@ -9,17 +9,32 @@ import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from kaimesh.config import Config
+from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.packages import is_ours
 from kaimesh.contract.errors import ConfigError
 from kaimesh.contract.json_text import json_text
 from kaimesh.operate.cli.builder import take
 from kaimesh.process.run_dir import RunDir
 
-LIMIT_S = 8.0  # an environment that takes longer is not waited for; the mesh starts without this check
+LIMIT_S = 8.0  # an environment that takes longer is not waited for; the start goes on without this check
 _LAST_LINES = 15
+
+
+def request_of(config: Config) -> dict[str, Any]:
+    """What `aisrv/check` is asked about a new run."""
+    app, ours = config.app, is_ours(config.algo.package)
+    return {
+        "app": app.app,
+        "env_conf": app.env_conf,
+        "max_episode_steps": app.max_episode_steps,
+        "slots": app.aisrv_connect_to_kaiwu_env_count,
+        "features": config.hyper.get("features", "none") if ours else "none",
+        "agent": config.algo.learner_agent if ours else "",
+    }
 
 
 class Trial:
@@ -28,17 +43,15 @@ class Trial:
     resumed: the run that goes on, whose models must fit `conf` with `overrides`; None: a new run.
     """
 
-    def __init__(self, config: Config, resumed: RunDir | None, conf: Path, overrides: Mapping[str, str]) -> None:
-        app, ours = config.app, is_ours(config.algo.package)
-        self._app = app.app
-        request: dict[str, Any] = {
-            "app": app.app,
-            "env_conf": app.env_conf,
-            "max_episode_steps": app.max_episode_steps,
-            "slots": app.aisrv_connect_to_kaiwu_env_count,
-            "features": config.hyper.get("features", "none") if ours else "none",
-            "agent": config.algo.learner_agent if ours else "",
-        }
+    def __init__(
+        self,
+        config: Config,
+        resumed: RunDir | None = None,
+        conf: Path = DEFAULT_CONF,
+        overrides: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self._app = config.app.app
+        request = request_of(config)
         if resumed is not None:
             request |= {"conf": str(conf), "overrides": dict(overrides), "ckpt": str(resumed.ckpt)}
         self._builder = take()
@@ -52,7 +65,7 @@ class Trial:
         try:
             code = self._builder.process.wait(LIMIT_S)
         except subprocess.TimeoutExpired:
-            return f"app = {self._app!r} was not built within {LIMIT_S:.0f} s; the mesh starts without having seen it"
+            return f"app = {self._app!r} was not built within {LIMIT_S:.0f} s; the start goes on without having seen it"
         os.set_blocking(self._builder.answer, False)  # a child process of the environment may hold the other end open
         with suppress(BlockingIOError), os.fdopen(os.dup(self._builder.answer), "rb") as file:
             text = file.read() or b""

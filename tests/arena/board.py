@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 from typing import Any
 
 import gymnasium
@@ -36,7 +38,33 @@ class Board(gymnasium.Env):
 
 
 class Broken(Board):
-    """Raises in a step."""
+    """Raises `raised`, an exception as Python writes it, in its constructor, or after a step in `where`."""
+
+    def __init__(
+        self,
+        where: str = "step",
+        raised: str = "RuntimeError('the board fell down')",
+        render_mode: str | None = None,
+    ) -> None:
+        super().__init__(render_mode)
+        name, _, arguments = raised.removesuffix(")").partition("(")
+        self._error: BaseException = getattr(builtins, name)(*ast.literal_eval(f"({arguments},)"))
+        self._where, self._steps = where, 0
+        self._fail("constructor")
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        self._fail("reset")
+        return super().reset(seed=seed)
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        raise RuntimeError("the board fell down")
+        self._steps += 1
+        self._fail("step")
+        return super().step(action)
+
+    def render(self) -> str:
+        self._fail("render")
+        return super().render()
+
+    def _fail(self, where: str) -> None:
+        if where == self._where and (self._steps or where == "constructor"):
+            raise self._error

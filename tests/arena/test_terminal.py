@@ -217,13 +217,32 @@ def test_a_signal_leaves_the_terminal_as_it_was(person, number):
     assert me.has_terminal_back()
 
 
-def test_an_environment_that_raises_leaves_the_terminal_and_its_traceback(person):
-    me = person("--app", "tests.arena.board:Broken")
+@pytest.mark.parametrize(
+    ("where", "raised", "code", "words"),
+    [
+        ("step", "RuntimeError('the board fell down')", 1, "the environment raised RuntimeError in step: the board"),
+        ("render", "ZeroDivisionError('no field')", 1, "the environment raised ZeroDivisionError in render: no field"),
+        ("reset", "OSError(2, 'no board')", 1, "the environment raised FileNotFoundError in reset: [Errno 2] no board"),
+        ("step", "SystemExit('enough')", 3, "the environment, in step, called exit ('enough', SystemExit)"),
+    ],
+)
+def test_an_environment_that_raises_leaves_the_terminal_and_words(person, where, raised, code, words):
+    me = person("--app", "tests.arena.board:Broken", "--env-conf", f"where={where}", "--env-conf", f"raised={raised}")
     me.sees("step 0")
-    me.type("3\r")
-    assert me.leaves() == 1
+    me.type("3\r" if where != "reset" else "3\rr")
+    assert me.leaves() == code
     assert me.has_terminal_back()
-    me.said("RuntimeError: the board fell down")
+    me.said(f"play: {words}")
+    me.said("board.py, line ")
+    me.said("in 1 steps" if where != "step" else "")
+    assert b"Traceback" not in me.raw
+
+
+def test_one_whose_constructor_raises_is_told_before_the_screen_is_taken(monkeypatch, capfd):
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    assert play.main(["--app", "tests.arena.board:Broken", "--env-conf", "where=constructor"]) == 1
+    assert "play: the environment raised RuntimeError in its constructor: the board" in capfd.readouterr().err
 
 
 def test_without_a_terminal_it_says_so():

@@ -70,6 +70,26 @@ def test_a_table_of_more_than_half_of_the_memory_is_warned_of(memory_gb: int) ->
     assert any("more than half" in text for text in declared.warnings(plan, memory_bytes)) == (memory_gb < 35)
 
 
+@pytest.mark.parametrize(
+    ("addresses", "together"),
+    [
+        (["127.0.0.1:1"], 1),
+        (["127.0.0.1:1", "127.0.0.1:2"], 2),
+        (["buffer:9999", "other:9999", "other:9998"], 2),
+    ],
+)
+def test_buffers_on_one_machine_share_its_memory(addresses: list[str], together: int) -> None:
+    app = App(replay_buffer_capacity=64, train_batch_size=64, buffer_addrs=addresses)
+    assert declared.together(app) == together
+    specs = Specs.from_json([["x", "|u1", [1 << 28]]])  # 17.18 GB in each buffer
+    plan = tables.plan(TableSpec(rows_per_item=1), specs, app)
+    declared.check(specs, plan, together * 18 * 10**9, together)
+    words = f"{together} buffers on one machine" if together > 1 else "Lower replay_buffer_capacity"
+    with pytest.raises(SampleError, match=words):
+        declared.check(specs, plan, together * 17 * 10**9, together)
+    assert len(declared.warnings(plan, together * 18 * 10**9, together)) == len(plan.warnings) + 1
+
+
 def test_writers_that_declare_nonsense_do_not_bind_the_next(local: Any) -> None:
     buffer: LocalBuffer = local("replay", 1, 64, 4, preload_ratio=0.1)
     for hello in (

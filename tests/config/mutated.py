@@ -31,8 +31,21 @@ from kaimesh.operate.cli.start import Wish, configure, elsewhere, overrides_of
 from tests.fuzz import mutate
 
 LONGEST_S = 1.0  # of CPU time, for one case
-ALGORITHMS = {name: f"kaimesh.algorithms.{name}.config" for name in ("ppo", "dqn", "impala")}
-APPS = ("gym:CartPole-v1", "gym:Pendulum-v1", "realm", "ale:pong", "mine:Env", "gym:", ":", "", "%(here)s", "../x")
+ALGORITHMS = {name: f"kaimesh.algorithms.{name}.config" for name in ("ppo", "dqn", "impala", "muzero")}
+APPS = (
+    "gym:CartPole-v1",
+    "gym:Pendulum-v1",
+    "realm",
+    "ale:pong",
+    "spiel:tic_tac_toe",
+    "three",
+    "mine:Env",
+    "gym:",
+    ":",
+    "",
+    "%(here)s",
+    "../x",
+)
 ROLE = {
     "package": "json.tool", "stage": 2, "stop": 55, "addresses": ["127.0.0.1:9100"], "count": 1, "agent_type": "actor",
     "rights": ["pull", "report"], "work": "evaluations", "probe": "tcp", "threads": 2, "settings": {"maps": ["a"]},
@@ -108,7 +121,7 @@ def _conf(rng: random.Random) -> dict[str, Any]:
     defaults = {key: field.get_default(call_default_factory=True) for key, field in App.model_fields.items()}
     defaults = {key: value for key, value in defaults.items() if value is not None}
     keys = rng.sample(list(defaults), rng.choice((3, 10, len(defaults))))
-    app = {"app": rng.choice(APPS[:4]), "algo": algo} | {key: defaults[key] for key in keys if key != "algo"}
+    app = {"app": rng.choice(APPS[:6]), "algo": algo} | {key: defaults[key] for key in keys if key != "algo"}
     config = import_module(ALGORITHMS[algo]).Config()
     own = {field.name: getattr(config, field.name) for field in fields(config)}
     return {
@@ -136,7 +149,17 @@ def _text(rng: random.Random) -> str:
 
 def _setting(rng: random.Random) -> str:
     key = rng.choice(
-        (*App.model_fields, "ppo.learning_rate", "dqn.atoms", "env_conf.x", "env_conf.x.y", "roles.a", "a.b.c", "")
+        (
+            *App.model_fields,
+            "ppo.learning_rate",
+            "dqn.atoms",
+            "muzero.simulations",
+            "env_conf.x",
+            "env_conf.x.y",
+            "roles.a",
+            "a.b.c",
+            "",
+        )
     )
     return rng.choice((f"{key}={_text(rng)}", key, _text(rng), f"{key}.{key}={_text(rng)}"))
 

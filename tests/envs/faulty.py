@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar
 
 import gymnasium
@@ -14,6 +15,32 @@ from kaimesh.contract.workflow import env_factory
 LENGTH = 6
 ACTIONS = 3
 ALLOWED = {"legal_act": [1, 0, 1]}
+
+# What is told of a Faulty with such a fault, by a try-out.
+WORDS = {
+    "obs shape": r"an observation has the shape \[5\], but its observation_space \[2\]",
+    "obs short": r"the shape \[1\]",
+    "obs dtype": "an observation is of complex128, but its observation_space says float32",
+    "obs text": "the shape",
+    "obs nan": "an observation holds nan",
+    "obs inf": "an observation holds inf",
+    "reward nan": "a reward is nan",
+    "reward none": "a reward is None, which is no number",
+    "reward two": r"a reward is \[1.0, 2.0\], which is no number",
+    "end none": "terminated is None, which is neither true nor false",
+    "end word": "truncated is 'no', which is neither true nor false",
+    "four values": r"step returned 4 values .*kaimesh\.envs\.OldGym",
+    "nothing": "step returned a NoneType instead of",
+    "no info": "step returned 5 values",
+    "mask short": r"info\['legal_act'\] has the shape \[2\] for 3 actions",
+    "mask long": r"the shape \[4\] for 3 actions",
+    "mask two": r"info\['legal_act'\] is \[0, 1, 2\].*bool, or 0 or 1",
+    "mask half": r"is \[0.0, 0.5, 1.0\]",
+    "mask text": r"is \['yes', 'no', 'yes'\]",
+    "mask ragged": "info",
+    "mask none": "an info had no 'legal_act'",
+    "mask nothing allowed": "forbids every action although the episode goes on",
+}
 
 
 class Faulty(gymnasium.Env):
@@ -39,8 +66,6 @@ class Faulty(gymnasium.Env):
         "four values": (np.zeros(2, np.float32), 1.0, False, ALLOWED),
         "nothing": None,
         "no info": (np.zeros(2, np.float32), 1.0, False, False, None),
-    }
-    ENDS: ClassVar[dict[str, Any]] = {  # told before a start, and by facades
         "end none": (np.zeros(2, np.float32), 1.0, None, False, ALLOWED),
         "end word": (np.zeros(2, np.float32), 1.0, False, "no", ALLOWED),
     }
@@ -85,8 +110,8 @@ class Faulty(gymnasium.Env):
         if self._now(self.steps):
             if self.fault == "step":
                 raise ConnectionError("the game server closed the connection")
-            if self.fault in (results := self.RESULTS | self.ENDS):
-                return results[self.fault]
+            if self.fault in self.RESULTS:
+                return self.RESULTS[self.fault]
         return self._seen(), 1.0, self.age == LENGTH, False, self._info()
 
     def close(self) -> None:
@@ -136,6 +161,15 @@ class Quiet(Faulty):
 
     def _info(self) -> dict[str, Any]:
         return {}
+
+
+class Ending(Quiet):
+    """Ends the process in its third step, as a library may."""
+
+    def step(self, action: Any) -> Any:
+        if self.steps == 2:
+            os._exit(0)
+        return super().step(action)
 
 
 class OldReset(Quiet):

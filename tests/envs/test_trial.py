@@ -12,7 +12,7 @@ from kaimesh import envs
 from kaimesh.aisrv.check import check
 from kaimesh.contract.errors import ConfigError, EnvContractError
 from tests.envs import faulty
-from tests.envs.faulty import Faulty
+from tests.envs.faulty import WORDS, Faulty
 
 OWN = "tests.envs.faulty:"
 
@@ -20,32 +20,6 @@ OWN = "tests.envs.faulty:"
 def told(app: str, slots: int = 4, **conf: Any) -> str:
     """The note of a check; raises what it raises."""
     return check({"app": f"{OWN}{app}", "env_conf": conf, "max_episode_steps": conf.pop("limit", 0), "slots": slots})
-
-
-WORDS = {
-    "obs shape": r"an observation has the shape \[5\], but its observation_space \[2\]",
-    "obs short": r"the shape \[1\]",
-    "obs dtype": "an observation is of complex128, but its observation_space says float32",
-    "obs text": "the shape",
-    "obs nan": "an observation holds nan",
-    "obs inf": "an observation holds inf",
-    "reward nan": "a reward is nan",
-    "reward none": "a reward is None, which is no number",
-    "reward two": r"a reward is \[1.0, 2.0\], which is no number",
-    "end none": "terminated is None, which is neither true nor false",
-    "end word": "truncated is 'no', which is neither true nor false",
-    "four values": r"step returned 4 values .*kaimesh\.envs\.OldGym",
-    "nothing": "step returned a NoneType instead of",
-    "no info": "step returned 5 values",
-    "mask short": r"info\['legal_act'\] has the shape \[2\] for 3 actions",
-    "mask long": r"the shape \[4\] for 3 actions",
-    "mask two": r"info\['legal_act'\] is \[0, 1, 2\].*bool, or 0 or 1",
-    "mask half": r"is \[0.0, 0.5, 1.0\]",
-    "mask text": r"is \['yes', 'no', 'yes'\]",
-    "mask ragged": "info",
-    "mask none": "an info had no 'legal_act'",
-    "mask nothing allowed": "forbids every action although the episode goes on",
-}
 
 
 @pytest.mark.parametrize("fault", WORDS)

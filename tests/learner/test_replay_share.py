@@ -19,6 +19,7 @@ from kaimesh.config import App
 from kaimesh.contract.agent import TableSpec
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.columns import KEY, PROBABILITY, REPLAYED
+from kaimesh.contract.errors import ConfigError
 from kaimesh.learner.replay_share import FRESH_BATCHES, ReplayShare, replay_share
 from kaimesh.process.meter import Meter
 from tests.buffer.conftest import check_rows, config_of, rows
@@ -201,10 +202,14 @@ def test_a_share_of_0_allocates_nothing_and_a_large_one_is_told(
     assert replay_share(specs, App(), TABLE, meter, log) is None
     assert not caplog.records
     assert replay_share(specs, App(replay_share=0.5), TABLE, meter, log) is not None
-    assert "of each batch of 64 samples, 32 are drawn from the last 1000; these take 0 MB" in caplog.text
-    monkeypatch.setattr("kaimesh.learner.replay_share._memory_bytes", lambda: 10**7)
-    replay_share(specs, App(replay_share=0.5, replay_share_capacity=10**6), TABLE, meter, log)
+    assert "32 of each batch of 64 are replayed; the last 1,000 samples" in caplog.text
+    nbytes, app = 10**5 * specs.row_bytes, App(replay_share=0.5, replay_share_capacity=10**5)
+    monkeypatch.setattr("kaimesh.process.memory.limit_bytes", lambda: 2 * nbytes - 1)
+    replay_share(specs, app, TABLE, meter, log)
     assert caplog.records[-1].levelname == "WARNING"
+    monkeypatch.setattr("kaimesh.process.memory.limit_bytes", lambda: nbytes - 1)
+    with pytest.raises(ConfigError, match=r"the last 100,000 samples .* It would be killed.* Lower replay_share_capac"):
+        replay_share(specs, app, TABLE, meter, log)
 
 
 @pytest.fixture

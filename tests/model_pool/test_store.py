@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from kaimesh.contract.errors import MeshError
 from kaimesh.model_pool import transfer
-from kaimesh.model_pool.store import NoSuchModel, OutdatedModel, Store
+from kaimesh.model_pool.store import MOST_AHEAD, FarAhead, NoSuchModel, OutdatedModel, Store
 from kaimesh.model_pool.transfer import BadModel, Incoming
 from kaimesh.training import checkpoint
 from kaimesh.training.checkpoint import FileInfo, ModelInfo
@@ -77,6 +77,36 @@ def test_the_highest_ids_stay_and_latest_is_the_highest(store, ckpt, caplog):
     assert store.latest().id == 5
     with pytest.raises(NoSuchModel, match="there are: 3, 4, 5"):
         store.find(1)
+
+
+@pytest.mark.parametrize("id", [MOST_AHEAD + 6, 2**53])
+def test_an_id_that_would_stay_the_newest_for_ever_is_refused(store, ckpt, id):
+    store.put(ckpt, dump(ckpt, 5))
+    with pytest.raises(FarAhead, match=rf"model {id} is {id - 5:,} learns ahead of model 5.* preload_model"):
+        store.put(ckpt, dump(ckpt, id))
+    store.put(ckpt, dump(ckpt, MOST_AHEAD + 5))
+    assert ids(store) == [5, MOST_AHEAD + 5]
+
+
+def test_a_model_that_stays_the_newest_is_told_until_its_folder_is_deleted(store, ckpt, tmp_path):
+    assert store.overtaken() == ""
+    store.put(ckpt, dump(ckpt, 2**53))  # the first one may be any
+    assert store.overtaken() == ""
+    store.put(ckpt, dump(ckpt, 7))
+    place = tmp_path / "pool" / str(2**53)
+    assert store.overtaken() == (
+        f"model {2**53} stays the newest although model 7 came last, so actors predict with {2**53}. If it is of "
+        f"another training, delete {place}"
+    )
+    known = store.latest()
+    shutil.rmtree(place)
+    store.forget_deleted()
+    assert store.overtaken() == ""
+    assert store.wait_newer(known, 0).id == store.latest().id == 7
+    store.put(ckpt, dump(ckpt, 8))
+    shutil.rmtree(tmp_path / "pool" / "8")
+    store.put(ckpt, dump(ckpt, 8))  # before anyone has looked
+    assert ids(store) == [7, 8]
 
 
 def test_random_is_uniform(tmp_path, ckpt):

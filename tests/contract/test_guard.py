@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kaimesh.aisrv.guard import environment
 from kaimesh.contract.errors import AgentError, ConfigError, EnvError, Stopped
+from kaimesh.contract.guard import environment
 
 
 class Wordless(BaseException):
