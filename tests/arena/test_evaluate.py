@@ -224,7 +224,21 @@ class Leaving(fake.Fickle):
 def test_an_environment_that_calls_exit_is_no_success(make_run, capsys, where):
     run = make_run("tests.arena.test_evaluate:Leaving")
     assert evaluate.main(["--trust", "--run", str(run.root), "--env-conf", f"where={where}"]) == 3
-    assert "the environment called exit (0, SystemExit)" in capsys.readouterr().err
+    assert "called exit (0, SystemExit)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("algo", "where", "told"),
+    [
+        ("vectorised", "step", "step"),
+        ("vectorised", "constructor", "its constr"),
+        ("kaiwu", "constructor", "its constr"),
+    ],
+)
+def test_an_environment_that_raises_is_told_as_the_environments(make_run, capsys, algo, where, told):
+    run = make_run("tests.arena.board:Broken", algo)
+    assert evaluate.main(["--trust", "--run", str(run.root), "--env-conf", f"where={where}", "--compare", "0"]) == 1
+    assert f"evaluate: the environment raised RuntimeError in {told}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("algo", ["vectorised", "kaiwu"])
