@@ -226,7 +226,8 @@ class NativeAgent(agent.BaseAgent):
 
     def _header(self) -> dict[str, Any]:
         net, algorithm = self._net, self.algorithm
-        shared = {"format": algorithm.model_format, "spaces": net.spaces.to_json(), "lstm_size": net.lstm_size}
+        spaces = net.spaces._replace(symmetry="").to_json()  # which no weight depends on
+        shared = {"format": algorithm.model_format, "spaces": spaces, "lstm_size": net.lstm_size}
         return {**shared, **_action_unit(net.spaces), **net.torso._asdict(), **algorithm.model.header(net)}
 
 

@@ -12,7 +12,7 @@ instance; `Offers.of` reads them once, and no other code looks at them:
 | `frame_stack` | K, if an observation is a stack `[K, ...]` of the K newest frames (contract/stacking) |
 | `players` | P, how many players take turns (envs/players); 1 where it is not there |
 | `parts` | the `kaimesh.agent.Part`s of an observation that is flat bytes |
-| `symmetry` | the kind of the images of its board that are worth the same (envs/spiel/symmetries) |
+| `symmetry` | the kind of the images of its board that are worth the same (contract/symmetry) |
 | `success_return` | the return from which an episode counts as a success |
 | `features` | `<module>:<name>` of a mapping: name -> function(number of slots, Spaces) -> `kaimesh.agent.Features` |
 | `facade` | `<module>:<name>` of a function that makes a KaiwuEnv, used instead of the general one |
@@ -45,6 +45,7 @@ from kaimesh.contract.json_text import number
 from kaimesh.contract.kaiwu import KaiwuEnv
 from kaimesh.contract.spaces import Part, Spaces
 from kaimesh.contract.story import Story
+from kaimesh.contract.symmetry import KINDS, UNSAID
 
 LEGAL_ACTIONS, SLOT_SEEDS, FRAME_STACK = "legal_actions", "slot_seeds", "frame_stack"
 PARTS, SUCCESS_RETURN, PLAYERS, SYMMETRY = "parts", "success_return", "players", "symmetry"
@@ -68,7 +69,8 @@ class MeshEnv(Protocol):
 
     With more than one player, also `to_play`, int8 `[N]`, who moves next, 0..P-1 (at the end of an episode it means
     nothing); and `player_rewards`, float32 `[N, P]`, what each player got by this step, before any shaping, whose sums
-    are an episode's returns. `true_rewards` are then those of who moved. With one player both are None.
+    are an episode's returns; `earned`, float32 `[N, P]`, the same as it is learned from, clipped or shaped.
+    `true_rewards` are then those of who moved. With one player these three are None.
     """
 
     app: str
@@ -100,6 +102,10 @@ class MeshEnv(Protocol):
 
     @property
     def player_rewards(self) -> np.ndarray | None:
+        """float32 `[N, P]`, or None."""
+
+    @property
+    def earned(self) -> np.ndarray | None:
         """float32 `[N, P]`, or None."""
 
     @property
@@ -184,7 +190,7 @@ class Offers:
     frame_stack: int = 0
     parts: tuple[Part, ...] = ()
     players: int = 1
-    symmetry: str = "none"
+    symmetry: str = UNSAID
     success_return: float | None = None
     render_modes: tuple[str, ...] = ()
     render_fps: float = 0.0
@@ -208,6 +214,8 @@ class Offers:
             raise _wrong(app, PLAYERS, players, f"how many players there are, a whole number 1..{MAX_PLAYERS}")
         if success is not None and number(success) is None:
             raise _wrong(app, SUCCESS_RETURN, success, "a number, the return of an episode")
+        if (symmetry := metadata.get(SYMMETRY, UNSAID)) not in (UNSAID, *KINDS):
+            raise _wrong(app, SYMMETRY, symmetry, f"one of {', '.join(KINDS)}")
         names = {key: metadata[key] for key in _NAMED if key in metadata}
         for key, name in names.items():
             if not isinstance(name, str) or ":" not in name:
@@ -221,7 +229,7 @@ class Offers:
             frame_stack=stack,
             parts=tuple(parts),
             players=players,
-            symmetry=str(metadata.get(SYMMETRY, "none")),
+            symmetry=symmetry,
             success_return=success,
             render_modes=tuple(map(str, modes)) if isinstance(modes, list | tuple) else (),
             render_fps=fps if 0.01 <= fps <= 1000 else 0.0,

@@ -160,7 +160,7 @@ def spaces_of(env: VectorEnv | gymnasium.Env) -> Spaces:
     name = type(env.unwrapped).__name__
     declared = Offers.of(env.metadata, name)
     spaces = Translation(observation_space, action_space, name).spaces(declared.legal_actions)
-    return spaces._replace(parts=declared.parts, players=declared.players)
+    return spaces._replace(parts=declared.parts, players=declared.players, symmetry=declared.symmetry)
 
 
 def maker(app: str) -> Callable[..., object]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kaimesh.algorithms.checks import problems
+from kaimesh.algorithms.muzero.symmetries import AUTO
+from kaimesh.contract.symmetry import KINDS
 
 MOVES = "moves"  # column, an agent's state in aisrv: moves of the episode so far
 ROWS = 64  # that are searched at once; more are searched in pieces
@@ -15,7 +17,7 @@ _CHOICES = {
     "normalise": ("tree", "bounds", "siblings"),
     "bootstrap": ("search", "target"),
     "temperature_by": ("learns", "moves"),
-    "symmetries": ("none", "mirror", "square"),
+    "symmetries": (AUTO, *KINDS),
 }
 
 
@@ -32,7 +34,9 @@ class Config:
     gamma: float = 0.997  # discount per step
     bootstrap: str = "search"  # the value that a target goes on with: search (of the actor) | target (target network)
     positions_per_game: int = 4  # positions of a batch for each game in it
-    symmetries: str = "none"  # of the board, drawn for each position: mirror (left and right) | square (all eight)
+    # Of the board, drawn for each position: auto (as the game declares) | none | mirror (left and right) | square (all
+    # eight) | diagonals (the four that keep them)
+    symmetries: str = AUTO
 
     # Search
     simulations: int = 50  # of each move that is learned from

@@ -10,6 +10,7 @@ from typing import Any
 from kaimesh.algorithms.muzero import mlp, residual_layers
 from kaimesh.algorithms.muzero.architecture import Architecture
 from kaimesh.algorithms.muzero.config import Config
+from kaimesh.algorithms.muzero.symmetries import symmetries
 from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.algorithms.networks.torso import BYTE, Torso, torso_of
 from kaimesh.contract.seeds import Purpose, generator
@@ -19,13 +20,15 @@ from kaimesh.contract.spaces import Part, Spaces
 def architecture(spaces: Spaces, config: Config) -> Architecture:
     """The network for `spaces` that `config` asks for.
 
-    Raises ValueError: continuous actions; convolutions for observations that have no height and width.
+    Raises ValueError: continuous actions; convolutions for observations that have no height and width; symmetries that
+    the game does not have.
     """
     if spaces.action_kind != "discrete":
         raise ValueError(
             f"MuZero searches among a number of actions; this environment's are {spaces.action_kind}, which it cannot "
             "count. Set algo = 'ppo'."
         )
+    symmetries(spaces, config.symmetries)
     kind = _kind(spaces, config.network)
     if kind == "mlp":
         torso, sizes = torso_of(spaces, _WithNetwork(config)), (config.latent_size, 0, 0)

@@ -55,5 +55,5 @@ def _mirrored(net: Architecture, config: Config, batch: Columns, rng: np.random.
     if board is None:
         return batch
     which = rng.integers(0, len(board.cells), len(batch["obs"]))
-    batch |= {"obs": board.board(which, batch["obs"]), "policy": board.policy(which, batch["policy"])}
+    batch |= {"obs": board.board(which, batch["obs"]), "policy": board.by_action(which, batch["policy"])}
     return {**batch, "action": board.action(which, batch["action"])}

@@ -9,7 +9,7 @@ seen          what agents see of a position: planes of the board, and who is to 
 boards        which games have a board with a stone in each cell, as people know it
 vector        the vector environment
 connect_four  Connect Four solved exactly
-symmetries    images of a board that are worth the same
+symmetries    which images of its board are worth the same
 face          a board in a terminal, and its keys
 story         a played game as data; story.js draws it
 picture       a board as a picture

@@ -5,6 +5,7 @@ user_agent  reads an agent once: which of these Protocols it has
 predicting  calls predict or exploit, and checks the answer
 workflow    an algorithm's loop over environments
 spaces      what an environment looks like to a network
+symmetry    images of a board that are worth the same
 scaling     continuous actions: from an agent's unit to an environment's bounds
 seeds       random streams and the seeds of environments, from random_seed
 columns     the mesh's own columns of samples and requests

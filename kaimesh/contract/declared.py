@@ -124,6 +124,7 @@ class Environment(BaseModel):
     legal_actions: bool = False
     parts: Annotated[list[_Part], at.Len(0, _MOST_FIELDS)] = []
     players: Annotated[int, at.Ge(1), at.Le(MAX_PLAYERS)] = 1
+    symmetry: Literal["", "none", "mirror", "square", "diagonals"] = ""
 
     @model_validator(mode="after")
     def _agrees(self) -> Environment:

@@ -60,6 +60,7 @@ class Spaces(NamedTuple):
     legal_actions: whether observations carry `legal_act`, bool `[action_size]`.
     parts: if an observation is bytes `[L]`, the arrays in these bytes, in order; empty: an observation is one array.
     players: P, how many take turns; above 1, requests and unrolls have the column `to_play`, and rewards `[..., P]`.
+    symmetry: the kind of a board's images that are worth the same (contract/symmetry); "": it is not said.
     """
 
     obs_shape: tuple[int, ...]
@@ -71,12 +72,16 @@ class Spaces(NamedTuple):
     legal_actions: bool = False
     parts: tuple[Part, ...] = ()
     players: int = 1
+    symmetry: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data; without `players` where there is one, as older peers and models have it."""
+        """As plain data; without `players` where there is one and without a symmetry that is not said, as older peers
+        and models have it."""
         fields = self._asdict()
         if self.players == 1:
             del fields["players"]
+        if not self.symmetry:
+            del fields["symmetry"]
         return fields
 
     @classmethod
@@ -96,4 +101,5 @@ class Spaces(NamedTuple):
             legal_actions=found.legal_actions,
             parts=tuple(Part(name, dtype, tuple(shape), bits) for name, dtype, shape, bits in found.parts),
             players=found.players,
+            symmetry=found.symmetry,
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kaimesh.algorithms.muzero.config import Config
+from kaimesh.algorithms.muzero.model import architecture
 from kaimesh.algorithms.muzero.symmetries import symmetries
 from kaimesh.contract.spaces import Spaces
 
@@ -27,14 +29,14 @@ def test_a_stone_and_its_move_go_to_the_same_cell(spaces: Spaces, name: str, cou
         cells.reshape(count, 9, 2)[:, cell, 1] = 1
         policy[:, 0, cell] = 1
         image = board.board(which, cells).reshape(count, 9, 2)[:, :, 1]
-        np.testing.assert_array_equal(image, board.policy(which, policy)[:, 0, :9])
+        np.testing.assert_array_equal(image, board.by_action(which, policy)[:, 0, :9])
         np.testing.assert_array_equal(image.argmax(1), board.action(which, np.full((count, 1), cell))[:, 0])
         images.add(tuple(image.argmax(1)))
     assert len(set(zip(*sorted(images), strict=True))) == count  # all differ
     if spaces is GO:
         policy[:] = 0
         policy[:, 0, 9] = 1
-        assert (board.policy(which, policy)[:, 0, 9] == 1).all()
+        assert (board.by_action(which, policy)[:, 0, 9] == 1).all()
         assert (board.action(which, np.full((count, 1), 9)) == 9).all()
 
 
@@ -48,6 +50,23 @@ def test_a_column_goes_to_the_mirrored_one() -> None:
     np.testing.assert_array_equal(found[0], cells[0])
     np.testing.assert_array_equal(found[1], cells[1][:, ::-1])
     np.testing.assert_array_equal(board.action(which, np.array([[0, 3], [0, 3]])), [[0, 3], [6, 3]])
+
+
+def test_auto_takes_what_the_game_declares() -> None:
+    assert symmetries(SQUARE, "auto") is None
+    for kind, count in (("square", 8), ("mirror", 2), ("diagonals", 4)):
+        board = symmetries(SQUARE._replace(symmetry=kind), "auto")
+        assert board is not None
+        assert len(board.cells) == count
+    assert symmetries(SQUARE._replace(symmetry="none"), "auto") is None
+
+
+def test_what_the_game_does_not_have_is_refused_when_the_network_is_built() -> None:
+    game = COLUMNS._replace(symmetry="mirror")
+    for name in ("auto", "none", "mirror"):
+        architecture(game, Config(symmetries=name))
+    with pytest.raises(ValueError, match=r"'square', but the game declares 'mirror': .* Set symmetries = 'auto'"):
+        architecture(game, Config(symmetries="square"))
 
 
 def test_none_and_what_cannot_be_mirrored() -> None:
