@@ -136,7 +136,7 @@ class Group:
         aborted = self.env.aborted
         if self._stack:
             self._check_stacks(observation[self._done if aborted is None else self._done & ~aborted])
-        earned, score = (reward, self.env.true_rewards) if self._players == 1 else self._of_all(reward)
+        earned, score = (reward, self.env.true_rewards) if self._players == 1 else self._of_all()
         valid = self._record(earned, terminated, truncated, score)
         if ABORTED in self._flags:
             self._flags[ABORTED][:, self._t] = False if aborted is None else aborted
@@ -171,15 +171,11 @@ class Group:
             columns[TO_PLAY] = mover
         return columns
 
-    def _of_all(self, reward: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What each player got by the newest step, as it is learned from and as it counts, float32 `[N, P]` each.
-
-        reward: `[N]`, of who moved; features may have shaped it.
-        """
-        score = self.env.player_rewards
+    def _of_all(self) -> tuple[np.ndarray, np.ndarray]:
+        """What each player got by the newest step, as it is learned from and as it counts, float32 `[N, P]` each."""
+        earned, score = self.env.earned, self.env.player_rewards
+        assert earned is not None, "it has several players"
         assert score is not None, "it has several players"
-        earned = score.copy()
-        earned[np.arange(len(earned)), self._current[TO_PLAY]] = reward
         return earned, score
 
     def _observation_arrays(self, observation: np.ndarray) -> dict[str, np.ndarray]:

@@ -60,7 +60,7 @@ class MeshVectorEnv(VectorWrapper):
         self.translation = Translation(*spaces, app, unit_actions=unit_actions)
         players = self.offers.players
         own = self.translation.spaces(self.offers.legal_actions)
-        self.spaces = own._replace(parts=self.offers.parts, players=players)
+        self.spaces = own._replace(parts=self.offers.parts, players=players, symmetry=self.offers.symmetry)
         self._table = Table(env.num_envs, players) if players > 1 else None
         self.legal_actions: np.ndarray | None = None  # [N, A]
         self.true_rewards = np.zeros(env.num_envs, np.float32)  # [N]
@@ -137,6 +137,12 @@ class MeshVectorEnv(VectorWrapper):
     def player_rewards(self) -> np.ndarray | None:
         """See MeshEnv."""
         return None if self._table is None else self._table.rewards
+
+    @property
+    def earned(self) -> np.ndarray | None:
+        """See MeshEnv."""
+        rewards = self.player_rewards
+        return rewards if rewards is None or not self._clip else np.clip(rewards, -1.0, 1.0)
 
     def close(self, **kwargs: Any) -> None:
         """Closes the environment."""
@@ -223,7 +229,9 @@ class FeaturedVectorEnv(VectorWrapper):
     def __init__(self, env: MeshVectorEnv, features: Features) -> None:
         super().__init__(env)
         self._mesh_env, self._features = env, features
-        self.app, self.spaces = env.app, features.spaces._replace(players=env.spaces.players)
+        self.app = env.app
+        self.spaces = features.spaces._replace(players=env.spaces.players, symmetry="")  # features are no board
+        self.earned: np.ndarray | None = None
         self.offers = replace(env.offers, frame_stack=0, parts=features.spaces.parts)  # features are no frames
         shape, dtype = features.spaces.obs_shape, np.dtype(features.spaces.obs_dtype)
         if any(length < 1 for length in shape):
@@ -277,10 +285,26 @@ class FeaturedVectorEnv(VectorWrapper):
 
     def step(self, actions: np.ndarray) -> Stepped:
         """Features `[N, F]`, shaped rewards float32 `[N]`, the rest as MeshVectorEnv's."""
+        movers = None if self.to_play is None else self.to_play.copy()
         observations, rewards, terminated, truncated, infos = self._mesh_env.step(actions)
+        given = rewards if movers is None else self._mesh_env.earned
+        assert given is not None, "it has several players"
         with user_code("Agent.features: step"):
-            seen, shaped = self._features.step(observations, actions, rewards, terminated, truncated)
+            seen, shaped = self._features.step(observations, actions, given, terminated, truncated)
+        if movers is not None:
+            self.earned = self._of_all(shaped, given.shape)
+            shaped = self.earned[np.arange(len(movers)), movers]
         return seen, shaped, terminated, truncated, infos
+
+    def _of_all(self, shaped: Any, shape: tuple[int, ...]) -> np.ndarray:
+        """`shaped`, float32 `[N, P]`. Raises AgentError: it is not of that shape."""
+        if np.shape(shaped) != shape:
+            raise AgentError(
+                f"Agent.features: step returned rewards of shape {list(np.shape(shaped))}, but {self.app} has "
+                f"{shape[1]} players, and what each of them got, {list(shape)}, is learned from. Return as many as "
+                "step was given."
+            )
+        return np.asarray(shaped, np.float32)
 
 
 def featured(env: MeshVectorEnv, agent: Featured | None) -> MeshEnv:

@@ -93,6 +93,8 @@ class Features(Protocol):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Features `[N, F]` and rewards float32 `[N]` of a step. actions: as the agent returned them.
 
+        With P > 1 players, rewards are those of all of them, `[N, P]`, given and returned: who did not move learns too.
+
         After the last step of an episode, the slot's next step only resets it: its observation is the first one of the
         next episode.
         """

@@ -46,7 +46,7 @@ class Asked:
 
 
 class Halved:
-    """Features of an observation, with rewards that are halved for who moved."""
+    """Features of an observation, with rewards that are halved, for everyone."""
 
     def __init__(self, spaces: Spaces) -> None:
         self.spaces = spaces._replace(players=1)  # it need not know of them
@@ -98,15 +98,30 @@ def test_returns_of_every_seat() -> None:
     }
 
 
-def test_shaped_rewards_are_those_of_who_moved() -> None:
+def test_what_every_player_learns_from_is_shaped_and_what_counts_is_not() -> None:
     env = envs.featured(envs.make_vector("tests.envs.seated:Seated", 1), Shaping())
     assert env.spaces.players == PLAYERS
     agent, meter = rolled(env, 7)
-    for t, mover in enumerate(TURNS[:LENGTH]):
-        expected = earned(t + 1)
-        expected[mover] /= 2
-        np.testing.assert_array_equal(agent.sent[0].reward[0, t], expected)
+    for t in range(LENGTH):
+        np.testing.assert_array_equal(agent.sent[0].reward[0, t], earned(t + 1) / 2)
     assert meter.gauges["return_seat_1"] == 150.0, "true ones"
+
+
+class OfWhoMoved(Halved):
+    def step(self, observations: np.ndarray, actions: Any, rewards: np.ndarray, *_: Any) -> Any:
+        return observations, rewards[:, 0]
+
+
+def test_features_that_shape_for_one_player_alone_are_refused() -> None:
+    class OfOne:
+        def features(self, count: int, spaces: Spaces) -> Any:
+            return OfWhoMoved(spaces)
+
+    env = envs.featured(envs.make_vector("tests.envs.seated:Seated", 1), OfOne())
+    env.reset(seed=1)
+    with pytest.raises(AgentError, match=r"rewards of shape \[1\], .* has 3 players"):
+        env.step(np.zeros(1, np.int64))
+    env.close()
 
 
 def test_an_episode_that_failed_leaves_nothing() -> None:
