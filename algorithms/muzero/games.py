@@ -4,8 +4,11 @@ A sample is a row of L = `config.row_length` positions of one episode, `length` 
 The first ones, as many as the column POSITIONS says, are learned from; later ones are there for their targets. An
 episode with more than L positions becomes several rows: each begins `window` positions after the one before, so every
 position is drawn from one row. A row's `terminated` says that the game was over after its last position (see targets).
+Of stacked frames each is stored once: FRAMES `[L - 1 + F, ...]` in place of `obs` `[L, F, ...]`, which the learner gets
+(contract/stacking; its `mask` `[L - 1]` is True, for a row holds one episode).
 
-Shape legend: N slots; T steps of an unroll; R rows, 0 or more; L positions of a row; P players; A actions.
+Shape legend: N slots; T steps of an unroll; R rows, 0 or more; L positions of a row; P players; A actions; F frames of
+a stack.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from kaimesh.contract.arrays import ArraySpec, Batch, Columns
 from kaimesh.contract.columns import MODEL_VERSION, POSITIONS, PRIORITY, RUN_ID, TO_PLAY
 from kaimesh.contract.errors import SampleError
 from kaimesh.contract.spaces import Spaces
-from kaimesh.contract.stacking import restored
+from kaimesh.contract.stacking import FRAMES, restored
 
 MOST_BYTES = 4 << 20  # of one row
 
@@ -50,6 +53,16 @@ def specs(spaces: Spaces, config: Config) -> dict[str, ArraySpec]:
             "the buffer would stall on each. Lower window."
         )
     return found
+
+
+def stored(wanted: Mapping[str, ArraySpec], stacked: bool) -> dict[str, ArraySpec]:
+    """What is stored of `specs`. stacked: whether observations are stacks of frames."""
+    if not stacked:
+        return dict(wanted)
+    length, frames, *shape = wanted["obs"].shape
+    single = ArraySpec(wanted["obs"].dtype, (length - 1 + frames, *shape))
+    others = {name: spec for name, spec in wanted.items() if name != "obs"}
+    return {FRAMES: single, "mask": ArraySpec("|b1", (length - 1,)), **others}
 
 
 def check(columns: Mapping[str, np.ndarray], wanted: Mapping[str, ArraySpec]) -> None:
@@ -81,6 +94,7 @@ class Collector:
 
     def __init__(self, spaces: Spaces, config: Config) -> None:
         self._spaces, self._config, self._specs = spaces, config, specs(spaces, config)
+        self._stored: dict[str, ArraySpec] | None = None  # None: no unroll has come yet
         self._slots: dict[int, _Slot] = {}
 
     @property
@@ -90,6 +104,8 @@ class Collector:
 
     def __call__(self, columns: Mapping[str, np.ndarray]) -> Columns:
         """The rows `[R, L, ...]` that unrolls `[N, T(+1), ...]` complete, with PRIORITY, MODEL_VERSION and RUN_ID."""
+        if self._stored is None:
+            self._stored = stored(self._specs, FRAMES in columns)
         steps = _steps(restored(Batch(columns)).columns, self._specs)
         mask, terminated = columns["mask"], columns["terminated"]  # [N, T]
         over = terminated | columns["truncated"] | ~mask
@@ -108,9 +124,14 @@ class Collector:
         return self._slots[run_id]
 
     def _joined(self, rows: list[dict[str, Any]]) -> Columns:
-        kinds = {**self._specs, MODEL_VERSION: ArraySpec("<i8", ()), RUN_ID: ArraySpec("<i8", ())}
+        assert self._stored is not None, "an unroll has come"
+        kinds = {**self._stored, MODEL_VERSION: ArraySpec("<i8", ()), RUN_ID: ArraySpec("<i8", ())}
         joined = {name: np.zeros((len(rows), *spec.shape), spec.dtype) for name, spec in kinds.items()}
         for i, row in enumerate(rows):
+            if FRAMES in joined:
+                stacks = row.pop("obs")
+                row[FRAMES] = np.concatenate([stacks[0, :-1], stacks[:, -1]])
+                row["mask"] = np.ones(self._config.row_length - 1, bool)
             for name, column in joined.items():
                 if column.ndim > 1:
                     column[i, : len(row[name])] = row[name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,8 @@ from kaimesh.algorithms.muzero import games
 from kaimesh.algorithms.muzero.config import Config
 from kaimesh.algorithms.muzero.games import Collector
 from kaimesh.algorithms.muzero.targets import Games, Targets, n_step, targets
+from kaimesh.contract import stacking
+from kaimesh.contract.arrays import Batch
 from kaimesh.contract.columns import MODEL_VERSION, POSITIONS, PRIORITY, RUN_ID, TO_PLAY
 from kaimesh.contract.errors import SampleError
 from kaimesh.contract.spaces import Spaces
@@ -59,6 +63,45 @@ def test_every_position_is_drawn_once_with_the_targets_of_its_episode(data: st.D
         assert rows[RUN_ID][game[b]] == slot
     whole = {(e.slot * 1000 + e.number, i) for one in episodes for e in one for i in range(e.length)}
     assert whole <= seen
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.data())
+def test_frames_of_stacks_are_stored_once_and_come_back(data: st.DataObject) -> None:
+    deep = data.draw(st.integers(2, 4))
+    config = Config(window=data.draw(st.integers(1, 12)), n_step=2, unroll_steps=2)
+    spaces = board(1)._replace(obs_shape=(deep, 2))
+    episodes, steps = episodes_of(data, 2), data.draw(st.integers(1, 9))
+    whole = list(_stacked(list(unrolls(episodes, 1, steps)), deep))
+    single = []
+    for unroll in whole:
+        frames = np.zeros((2, steps + deep, 2), np.float32)
+        for t in range(steps + 1):
+            stacking.write(frames, t, unroll["obs"][:, t])
+        single.append({**{name: column for name, column in unroll.items() if name != "obs"}, stacking.FRAMES: frames})
+    plain = collected(Collector(spaces, config), whole)
+    rows = collected(Collector(spaces, config), single)
+    assert rows[stacking.FRAMES].shape[1:] == (config.row_length - 1 + deep, 2)
+    again = stacking.restored(Batch(rows)).columns
+    games.check(again, games.specs(spaces, config))
+    there = np.arange(config.row_length) < plain["length"][:, None]
+    np.testing.assert_array_equal(again["obs"][there], plain["obs"][there])
+    for name in set(plain) - {"obs"}:
+        np.testing.assert_array_equal(again[name], plain[name])
+
+
+def _stacked(found: list[dict[str, np.ndarray]], deep: int) -> Iterator[dict[str, np.ndarray]]:
+    """The unrolls with the `deep` newest observations of the episode in each, zeros before its first."""
+    newest = np.zeros((2, deep, 2), np.float32)
+    begins = np.ones(2, bool)
+    for unroll in found:
+        stacks = np.zeros((*unroll["obs"].shape[:2], deep, 2), np.float32)
+        for t in range(stacks.shape[1]):
+            before = np.where(begins[:, None, None], np.float32(0), newest)
+            stacks[:, t] = np.concatenate([before[:, 1:], unroll["obs"][:, t, None]], 1)
+            if t < stacks.shape[1] - 1:  # the last one is the next unroll's first
+                newest, begins = stacks[:, t], ~unroll["mask"][:, t]
+        yield {**unroll, "obs": stacks}
 
 
 def _compare(found: Targets, episode: Episode, i: int, players: int, n: int, steps: int) -> None:
