@@ -24,12 +24,19 @@ from kaimesh.contract.user_agent import UserAgent
 from kaimesh.process.life import Context
 from kaimesh.process.turn import Turn
 from kaimesh.training import Training, checkpoint
+from kaimesh.training.training import Publish
 
 
-def train_in_place(user: UserAgent, context: Context, learned: Callable[[], None] = lambda: None) -> Training:
+def train_in_place(
+    user: UserAgent,
+    context: Context,
+    learned: Callable[[], None] = lambda: None,
+    judge: Publish | None = None,
+) -> Training:
     """Replaces the agent's methods as described above, then resumes, preloads or begins a training.
 
-    learned: called after each learn. Returns the training; the caller closes it.
+    learned: called after each learn. judge: called after each dump, with its folder and the model. Returns the
+    training; the caller closes it.
     """
     agent: Any = user.agent
     load = agent.load_model
@@ -40,7 +47,7 @@ def train_in_place(user: UserAgent, context: Context, learned: Callable[[], None
         run=context.run,
         meter=context.meter,
         logger=context.logger,
-        publish=lambda folder, info: None,  # no other process predicts
+        publish=judge or (lambda folder, info: None),  # no other process predicts
         stop=context.stop,
     )
     predicting, training_turn = Turn(), Turn()  # the workflow of each slot runs in a thread of its own

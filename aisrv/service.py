@@ -25,9 +25,11 @@ from kaimesh.contract.seeds import training_seeds
 from kaimesh.contract.spaces import Spaces
 from kaimesh.contract.user_agent import UserAgent
 from kaimesh.envs.renewal import next_seed
-from kaimesh.process.agents import workflow_of
+from kaimesh.process.agents import dotted, workflow_of
 from kaimesh.process.life import Context
 from kaimesh.training import Training
+
+JUDGE = "kaimesh.arena.checkpoints.Checkpoints"  # of local mode; by name, for the arena stands above this package
 
 
 class WorkflowMonitor(Monitor):
@@ -71,8 +73,10 @@ class AisrvService:
                 self._user.prepared.setup(spaces)
         self._links: Links | None = None
         self._training: Training | None = None
+        self._judge: Any = None
         if app.wrapper_type == "local":
-            self._training = train_in_place(self._user, context, learned)
+            self._judge = dotted(JUDGE)(context) if app.eval_games else None
+            self._training = train_in_place(self._user, context, learned, self._judge)
             links = LocalLinks(self._user, self._training)
             vectorised = self._workflow.vectorised
             self._agents: list[Any] = self._linked(links) if vectorised else [self._user.agent for _ in self._envs]
@@ -98,6 +102,8 @@ class AisrvService:
         """Dumps a local agent's model, waits for the last acknowledgements, closes connections and environments."""
         if self._training is not None:
             self._training.close()
+        if self._judge is not None:
+            self._judge.close()
         if self._links is not None:
             self._links.sender.flush(5.0)
             self._links.sender.close()

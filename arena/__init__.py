@@ -29,6 +29,7 @@ show       an episode as a film or a page
 terminal   tools/play.sh: a person plays
 game       what a person plays, alone or against a model
 face       any environment as a person sees and steers it
+checkpoints  evaluation games of each model that is dumped, in one process
 curve      draws runs
 """
 

@@ -40,6 +40,11 @@ class Opponent(NamedTuple):
         """Of a search: plies or simulations."""
         return int(self.argument)
 
+    @property
+    def words(self) -> str:
+        """Whom a model plays against, in a sentence."""
+        return {SELF: "itself", RANDOM: "random play"}.get(self.kind, f"{self.kind}:{self.argument}")
+
 
 def read(text: str) -> Opponent:
     """What `--opponent text` means. Raises ConfigError: nothing."""

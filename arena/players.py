@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from kaimesh.contract.arrays import Batch
 from kaimesh.contract.recurrence import RecurrentState
 from kaimesh.contract.seeds import EVALUATION_END
 from kaimesh.contract.spaces import Spaces
+from kaimesh.contract.user_agent import UserAgent
 from kaimesh.process.agents import make_agent, workflow_of
 from kaimesh.process.logs import configure as configure_logging
 
@@ -42,12 +44,25 @@ class Contestant(NamedTuple):
 
 def trained(config: Config, scene: Scene, model: Model) -> Contestant:
     """The agent of `config` with `model`. Raises AgentError: its code raised."""
-    user = make_agent(config, "actor", device="cpu", logger=configure_logging("evaluate", "WARNING"))
+    user = prepared(config, scene, configure_logging("evaluate", "WARNING"))
+    return load(config, scene, user, model)
+
+
+def prepared(config: Config, scene: Scene, logger: logging.Logger) -> UserAgent:
+    """The agent of `config`, without a model yet. Raises AgentError: its code raised."""
+    user = make_agent(config, "actor", device="cpu", logger=logger)
     if user.prepared is not None:
         slot = scene.slot(user)
         slot.close()
         with user_code("Agent.setup"):
             user.prepared.setup(slot.spaces)
+    return user
+
+
+def load(config: Config, scene: Scene, user: UserAgent, model: Model) -> Contestant:
+    """The agent `user`, which `prepared` made, with `model` in place of the one that it had. Raises AgentError: its
+    code raised.
+    """
     with user_code(f"Agent.load_model({str(model.folder)!r}, {model.id})"):
         user.agent.load_model(path=str(model.folder), id=model.id)
     slots = config.app.aisrv_count * config.app.aisrv_connect_to_kaiwu_env_count

@@ -51,6 +51,12 @@ _RULES = (
     ),
     _Rule(("replay_share_capacity", "replay_share_exponent"), lambda app: not app.replay_share, "replay_share is 0"),
     _Rule(("preload_model_dir", "preload_model_id"), lambda app: not app.preload_model, "preload_model is false"),
+    _Rule(
+        ("eval_games", "eval_opponent"),
+        lambda app: app.wrapper_type != "local",
+        "only with wrapper_type = local are models evaluated as they are dumped; tools/evaluate.sh does it here",
+    ),
+    _Rule(("eval_opponent",), lambda app: not app.eval_games, "eval_games is 0"),
     _Rule(("monitor_page_port",), lambda app: not app.monitor_addr, "there is no monitor without monitor_addr"),
 )
 

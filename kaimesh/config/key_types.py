@@ -61,12 +61,22 @@ def _writable(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _opponent(value: str) -> str:
+    if not re.fullmatch("self|random|(minimax|mcts):[1-9][0-9]{0,8}", value):
+        raise ValueError(
+            "it is none of self, random, minimax:DEPTH and mcts:SIMS, with a whole number for the last word, so there "
+            "is nobody to play against; write one of these, such as minimax:2"
+        )
+    return value
+
+
 Address = Annotated[str, AfterValidator(_address)]
 MaybeAddress = Annotated[str, AfterValidator(_address_or_none)]
 Text = Annotated[str, AfterValidator(_filled)]
 Addresses = Annotated[list[Address], BeforeValidator(_addresses), Field(min_length=1)]
 Host = Annotated[str, AfterValidator(_host)]
 Hyphened = BeforeValidator(_hyphen)
+Opponent = Annotated[str, AfterValidator(_opponent)]
 Table = Annotated[dict[str, Any], AfterValidator(_writable)]
 Selector = Literal[
     "reverb.selectors.Fifo", "reverb.selectors.Lifo", "reverb.selectors.Uniform", "reverb.selectors.Prioritized"

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kaimesh.config.key_types import Address, Addresses, Host, Hyphened, MaybeAddress, Selector, Table, Text
+from kaimesh.config.key_types import Address, Addresses, Host, Hyphened, MaybeAddress, Opponent, Selector, Table, Text
 
 
 class App(BaseModel):
@@ -241,6 +241,22 @@ class App(BaseModel):
     # evaluation
     eval_model_dir: str = Field("", description="run_mode = eval: the model's folder.")
     eval_model_id: int | str = Field(0, description="run_mode = eval: the model's id.")
+    eval_games: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description=(
+            "wrapper_type = local: each dumped model plays so many episodes without exploration, in games of several "
+            "players so many in each seat, before training goes on; the models are the same without them. 0: none."
+        ),
+    )
+    eval_opponent: Opponent = Field(
+        "random",
+        description=(
+            "eval_games in games of several players: who has the other seats: `self`, `random`, `minimax:DEPTH`, "
+            "`mcts:SIMS`."
+        ),
+    )
 
     # the process
     bind_host: Host = Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from rich.console import Console, Group
@@ -19,6 +20,7 @@ from kaimesh.operate.view.row import Row, sentence
 from kaimesh.operate.view.totals import shown
 from kaimesh.process import disk
 from kaimesh.process.clocks import read_on
+from kaimesh.process.meter import JUDGED
 from kaimesh.process.run_dir import RunDir
 
 SMOOTH_S = 10.0
@@ -66,9 +68,19 @@ def figures(view: Overview, rates: Rates, now: float) -> list[tuple[str, str]]:
     left = seconds_left(view, rates, now)
     smooth = view.totals._replace(env_steps_per_s=rates.env_steps, learner_steps_per_s=rates.learner_steps)
     named = shown(smooth)
+    if (newest := judged(view.gauges)) is not None:
+        named.append(("evaluation", newest))
     if view.state == "running":
         named.append(("left", "no limit" if left is None else f"{left:,.0f} s"))
     return named
+
+
+def judged(gauges: Mapping[str, float]) -> str | None:
+    """What the newest evaluation of a model has shown; None: there was none."""
+    if f"{JUDGED}model" not in gauges:
+        return None
+    name = "score" if f"{JUDGED}score" in gauges else "return"
+    return f"{name} {gauges[f'{JUDGED}{name}']:,.4g} (model {gauges[f'{JUDGED}model']:,.0f})"
 
 
 def troubled(row: Row) -> bool:

@@ -51,6 +51,8 @@ USED = {
     "report_seconds": "3.0",
     "log_level": "ERROR",
     "log_format": "json",
+    "eval_games": "2",
+    "eval_opponent": "self",
     "sample_dim": "4",
 }
 TOGETHER = {
