@@ -114,7 +114,7 @@ else
         .venv/bin/python tools/fetch_pip.py
     fi
     pip() { .venv/bin/python -m pip "$1" --quiet --disable-pip-version-check "${@:2}"; }
-    with="pip (uv is faster)" yes=--yes fast=--no-compile # Python makes the bytecode of what is imported, as after uv
+    with="pip (uv is faster)" yes=--yes fast=--no-compile # the bytecode of what is imported is made below, as after uv
 fi
 
 files=() count=0
@@ -133,5 +133,10 @@ if holds " $other"; then # both TensorFlows have the same files, so the one goes
 fi
 # shellcheck disable=SC2086 # empty, or one word
 pip install $fast --no-deps --require-hashes "${files[@]}"
+# Made once, and not by every process of the first start, nor at each start where PYTHONDONTWRITEBYTECODE is set.
+if [ -d .venv/lib/python3.11/site-packages/tensorflow ]; then
+    say "making the bytecode of what the processes import"
+    env -u PYTHONDONTWRITEBYTECODE TF_CPP_MIN_LOG_LEVEL=3 .venv/bin/python -c 'import gymnasium, grpc, pydantic, reverb'
+fi
 for name in "${sets[@]}"; do becomes "$name" "$(hash_of "$name")"; done
 say "done in $((SECONDS - start)) s"
