@@ -3,6 +3,7 @@
 keys       the `[app]` keys
 key_types  the types of keys that need more than pydantic's own
 load       reads the file, applies environment variables and overrides, lists all problems
+report     all problems in one text, which stays short
 reading    reads TOML files and the text of single values
 registry   the registry of algorithms: their classes, their defaults, presets for environments
 roles      the kinds of processes, one row each

@@ -25,6 +25,7 @@ from kaimesh.config.own_roles import TABLE, own_roles
 from kaimesh.config.packages import foreign
 from kaimesh.config.reading import LAST_LINE, RESOLVED, Document, parse, put, read
 from kaimesh.config.registry import AlgoEntry, registry
+from kaimesh.config.report import report, short
 from kaimesh.config.roles import ROLES, Rights, Role, every_address, rights_of
 from kaimesh.contract.errors import ConfigError
 from kaimesh.contract.json_text import json_text
@@ -38,7 +39,6 @@ def _delivered(name: str) -> Path:
 
 DEFAULT_CONF = _delivered("configure_app.toml")
 REGISTRY = _delivered("algo_conf.toml")
-_MOST_PROBLEMS = 50  # in one report; a list of a thousand wrong items has a problem for each
 _ALGO_CONF = App.model_fields["algo_conf"].default
 _TABLES = tuple(f"app.{key}" for key, known in App.model_fields.items() if get_origin(known.annotation) is dict)
 
@@ -137,12 +137,13 @@ def load(
     if entry is not None and entry.config:
         parameters = hyper_module.resolve(entry.name, entry.config, given, app.random_seed if app else 0, problems)
     if problems or app is None or entry is None:
-        raise ConfigError(_report(path, problems))
+        raise ConfigError(report(path, problems))
     shown = {} if parameters is None else parameters.shown(given)
     if parameters is not None and not resolved:
         notes += hyper_module.overridden(parameters, preset, ROOT)
         notes += hyper_module.idle(parameters, sorted(given.keys() - preset.keys()))
-    return Config(app, entry, shown, (*notes, *idle(app, typed), *check.warnings(app)), str(path), parameters, roles)
+    notes = [short(note) for note in (*notes, *idle(app, typed), *check.warnings(app))]
+    return Config(app, entry, shown, tuple(notes), str(path), parameters, roles)
 
 
 def _near(file: Path) -> Path:
@@ -203,14 +204,6 @@ def _fill(table: dict[str, Any], values: Mapping[str, Any], origin: dict[str, st
             table[key], origin[key] = value, where
         elif isinstance(value, Mapping) and isinstance(table[key], dict):
             table[key] = {**value, **table[key]}
-
-
-def _report(path: str | Path, problems: list[str]) -> str:
-    shown = problems if len(problems) <= _MOST_PROBLEMS else problems[:_MOST_PROBLEMS]
-    lines = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(shown, 1))
-    if more := len(problems) - len(shown):
-        lines += f"\n  ... and {more:,} more. Correct these first."
-    return f"{path}: {len(problems)} problem{'s' * (len(problems) > 1)}; nothing was started.\n{lines}"
 
 
 def _tables(

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kaimesh.config.report import short
 from kaimesh.contract.errors import ConfigError
 
 # Takes time in proportion to the line's length: no two neighbours match the same characters.
@@ -47,7 +48,7 @@ def read(path: Path, problems: list[str], remedy: str = CONF_REMEDY) -> Document
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a name that no file can have
         why = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise ConfigError(f"{path} cannot be read: {why}; nothing was started. {remedy}") from error
+        raise ConfigError(short(f"{path} cannot be read: {why}; nothing was started. {remedy}")) from error
     kept, lines = _without_duplicates(path, text, problems)
     try:
         data = tomllib.loads("\n".join(kept) + "\n")

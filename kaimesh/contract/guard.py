@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from kaimesh.contract.agent import called_exit
 from kaimesh.contract.calls import Call
 from kaimesh.contract.errors import AgentError, EnvError, MeshError, Stopped, words
@@ -26,5 +28,17 @@ class environment(Call):
             return
         if isinstance(error, SystemExit):
             raise AgentError(called_exit(f"the environment, in {self.where},", error)) from error
-        if not isinstance(error, MeshError | Stopped | KeyboardInterrupt):
-            raise EnvError(f"the environment raised {type(error).__name__} in {self.where}: {words(error)}") from error
+        if isinstance(error, MeshError | Stopped) or (isinstance(error, KeyboardInterrupt) and _typed(error)):
+            return
+        raise EnvError(f"the environment raised {type(error).__name__} in {self.where}: {words(error)}") from error
+
+
+def _typed(error: KeyboardInterrupt) -> bool:
+    """Whether Ctrl-C raised it, and not the environment: then the signal's handler is the innermost frame. Python's own
+    handler has no frame, so where that is installed, all are taken for Ctrl-C.
+    """
+    handler, trace = signal.getsignal(signal.SIGINT), error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    code = getattr(handler, "__code__", None)
+    return handler is signal.default_int_handler or (trace is not None and trace.tb_frame.f_code is code)

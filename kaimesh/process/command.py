@@ -134,9 +134,13 @@ def interrupt_once() -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         return
 
+    came = False
+
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        nonlocal came
+        if not came:
+            came = True
+            raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, interrupt)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kaimesh.config.keys import App
 from kaimesh.config.load import REGISTRY, load
 from kaimesh.contract.errors import ConfigError
 from tests.config.mutated import findings
@@ -54,6 +55,20 @@ def test_a_report_stays_short(tmp_path: Path) -> None:
     said = refused(tmp_path, f"[app]\nactor_addrs = {[1] * 3000}\napp = {[2] * 3000}\n")
     assert "and 2,951 more. Correct these first." in said
     assert len(said) < 20_000
+
+
+@pytest.mark.parametrize("value", ["x" * 50_000, "[" * 20_000 + "]" * 20_000, "é" * 30_000])
+def test_a_long_value_stands_shortened_in_reports_and_notes(tmp_path: Path, value: str) -> None:
+    keys = [*App.model_fields, "no_such_key", value]
+    for key in keys:
+        said = refused(tmp_path, f'[app]\n"{key}" = "{value}"\nwatchdog_seconds = -1\n')
+        assert len(said) < 6_000, key
+    said = refused(tmp_path, f'["{value}"]\nx = 1\n[app]\n', **{value: "1", "algo": value, f"{value}.x": value})
+    assert len(said) < 12_000
+    (tmp_path / "c.toml").write_text("[app]\n")
+    notes = load(tmp_path / "c.toml", {}, {"runs_dir": value}).warnings
+    assert any("runs_dir" in note for note in notes)
+    assert max(map(len, notes)) < 2_100
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from types import FrameType
+
 import pytest
 
 from kaimesh.contract.errors import AgentError, ConfigError, EnvError, Stopped
@@ -33,3 +36,17 @@ def test_what_it_raises(error: BaseException, kind: type[BaseException], words: 
     with pytest.raises(kind, match=words) as caught, environment("step"):
         raise error
     assert caught.value is error or caught.value.__cause__ is error
+
+
+def test_an_environment_may_raise_keyboardinterrupt_without_a_key() -> None:
+    def handler(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with pytest.raises(EnvError, match="the environment raised KeyboardInterrupt in step"), environment("step"):
+            raise KeyboardInterrupt
+        with pytest.raises(KeyboardInterrupt), environment("step"):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
