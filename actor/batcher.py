@@ -18,7 +18,7 @@ import numpy as np
 from kaimesh.contract.agent import user_code
 from kaimesh.contract.arrays import Batch, Layout, Specs, layout
 from kaimesh.contract.errors import AgentError, ConfigError
-from kaimesh.contract.predicting import Predictor
+from kaimesh.contract.predicting import EXPLOIT, PREDICT, REANALYSE, Predictor
 from kaimesh.contract.spaces import Spaces
 from kaimesh.contract.structs import protocol
 from kaimesh.contract.user_agent import UserAgent
@@ -29,14 +29,15 @@ _FIRST_BYTES = 1 << 16  # a lane's first size, or one row if that is larger
 
 
 class Lane:
-    """Collects rows for one call of the agent. They have the same specs and the same method, `predict` or `exploit`.
+    """Collects rows for one call of the agent. They have the same specs and the same method.
 
-    rows: the number of collected rows. requests: the requests of these rows, in order; the caller fills and empties it.
+    method: PREDICT, EXPLOIT or REANALYSE of kaimesh.contract.predicting. rows: the number of collected rows. requests:
+    the requests of these rows, in order; the caller fills and empties it.
     act_specs: the specs of the last answer.
     """
 
-    def __init__(self, specs: Specs, exploit: bool, max_rows: int) -> None:
-        self.specs, self.exploit, self.max_rows = specs, exploit, max_rows
+    def __init__(self, specs: Specs, method: int, max_rows: int) -> None:
+        self.specs, self.method, self.max_rows = specs, method, max_rows
         self.rows = 0
         self.requests: list[Any] = []
         self.act_specs: Specs | None = None
@@ -136,7 +137,7 @@ class Batcher:
         self._asked_rows = asked_rows or self.max_rows
         self.version = NO_MODEL
         self._predictor = Predictor(user, "actor")
-        self._lanes: dict[tuple[bool, Specs], Lane] = {}
+        self._lanes: dict[tuple[int, Specs], Lane] = {}
 
     @property
     def wants_spaces(self) -> bool:
@@ -186,17 +187,17 @@ class Batcher:
             self.user.agent.load_model(path=str(folder), id=id)
         self.version = id
 
-    def lane(self, specs: Specs, exploit: bool) -> Lane:
+    def lane(self, specs: Specs, method: int) -> Lane:
         """The lane for these specs and this method; it is made if there is none."""
-        key = (exploit, specs)
+        key = (method, specs)
         if key not in self._lanes:
-            self._lanes[key] = Lane(specs, exploit, self.max_rows)
+            self._lanes[key] = Lane(specs, method, self.max_rows)
         return self._lanes[key]
 
     def forget(self, specs: Specs) -> None:
         """Drops the lanes of these specs, because no client has declared them any more."""
-        for exploit in (False, True):
-            self._lanes.pop((exploit, specs), None)
+        for method in (PREDICT, EXPLOIT, REANALYSE):
+            self._lanes.pop((method, specs), None)
 
     def run(self, lane: Lane) -> Batch:
         """Predicts all rows in `lane` and empties it. Returns act columns `[B, ...]`, valid until the next call.
@@ -204,13 +205,13 @@ class Batcher:
         Raises AgentError, SampleError: see Predictor.answer.
         """
         batch, count = lane.take(self._predictor.padded)
-        answer = self._predictor.answer(batch, count, lane.exploit)
+        answer = self._predictor.answer(batch, count, lane.method)
         lane.describe(answer)
         self._meter.count("predictions", count)
         self._meter.count("batches")
         return answer
 
-    def predict(self, batches: Sequence[Batch], exploit: bool = False) -> list[Batch]:
+    def predict(self, batches: Sequence[Batch], exploit: int = PREDICT) -> list[Batch]:
         """The act columns for each of `batches`, which have the same specs; one call of the agent per max_rows rows.
 
         Raises AgentError, SampleError: see `run`.

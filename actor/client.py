@@ -13,7 +13,7 @@ import numpy as np
 
 from kaimesh.contract.arrays import Batch, Specs
 from kaimesh.contract.errors import AgentError, MeshError, PeerError, Refused, SampleError, Stopped
-from kaimesh.contract.predicting import LATEST, ModelId, only_latest
+from kaimesh.contract.predicting import LATEST, REANALYSE, ModelId, only_latest
 from kaimesh.contract.spaces import Spaces
 from kaimesh.contract.untrusted import clean
 from kaimesh.process.meter import Meter
@@ -21,7 +21,7 @@ from kaimesh.wire import frame as wire
 from kaimesh.wire.client import FrameClient, refusal_of, resolved
 from kaimesh.wire.frame import CONTROL, REFUSED, BadFrame, Header, Late
 
-_ROLE = "player"
+PLAYER, REANALYSER = "player", "reanalyser"  # as what a client connects
 _CHECK_S = 0.5  # how often a wait looks at `stop` and updates the meter
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 1.0
 _CONNECT_S = 10.0
@@ -46,7 +46,7 @@ class ActorClient:
     the mesh. turn: the caller's number among all callers; caller i uses actor i modulo the number of actors, which
     spreads callers evenly. None: by the hash of `name`, which often puts four callers on one of two actors.
     spaces: of the caller's environment; agents with `setup` need them. timeout_s: how long it waits for one answer
-    before it uses the next actor.
+    before it uses the next actor. role: as what it connects; a REANALYSER's requests are for the agent's `reanalyse`.
 
     Every call raises Stopped when `stop` is set, Refused if an actor does not accept this client (token, observations),
     and AgentError, with the original traceback, if the agent raised.
@@ -63,9 +63,10 @@ class ActorClient:
         spaces: Spaces | None,
         timeout_s: float,
         turn: int | None = None,
+        role: str = PLAYER,
     ) -> None:
         self._addrs, self._token, self._name, self._meter, self._stop = tuple(addrs), token, name, meter, stop
-        self._spaces, self._timeout_s = spaces, timeout_s
+        self._spaces, self._timeout_s, self._role = spaces, timeout_s, role
         hashed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
         self._turn = hashed if turn is None else turn  # selects the actor; one more after each actor that failed
         self._specs: Specs | None = None
@@ -162,7 +163,8 @@ class ActorClient:
 
     def _write(self, client: FrameClient, request: _Request) -> None:
         assert self._specs is not None
-        client.send_rows(request.batch, self._specs, method=int(request.exploit), tag=request.tag)
+        method = REANALYSE if self._role == REANALYSER else int(request.exploit)
+        client.send_rows(request.batch, self._specs, method=method, tag=request.tag)
 
     def _answer(self, client: FrameClient, header: Header, payload: memoryview) -> tuple[Batch, int]:
         """The answer to the oldest open request.
@@ -302,7 +304,7 @@ class ActorClient:
         return FrameClient(
             address,
             token=self._token,
-            role=_ROLE,
+            role=self._role,
             name=self._name,
             hello=hello,
             timeout_s=min(self._timeout_s, _CONNECT_S),

@@ -84,7 +84,7 @@ class Replies:
         request = Request(connection, header.tag, 0, header.rows)
         try:
             with self._phase:
-                (answer,) = self._batcher.predict([rows], lane.exploit)
+                (answer,) = self._batcher.predict([rows], lane.method)
         except MeshError as error:
             self.report([request], error)
             return

@@ -5,8 +5,9 @@
     clients   send requests                              | send requests of the next batch ......
     models    pulls newer weights into a folder, in a thread of its own .........................
 
-It is greedy: the requests that arrived during one batch make up the next one. With `max_wait_s` it waits for more rows,
-but not longer than connected clients can be expected to send some: each of them as many as its largest request so far.
+It is greedy: the requests that arrived during one batch make up the next one; those of reanalyse wait for their turn
+(actor/turns). With `max_wait_s` it waits for more rows, but not longer than connected clients can be expected to send
+some: each of them as many as its largest request so far.
 """
 
 from __future__ import annotations
@@ -19,21 +20,20 @@ from concurrent.futures import Future
 from functools import partial
 
 from kaimesh.actor.batcher import Batcher, Lane
+from kaimesh.actor.client import PLAYER, REANALYSER
 from kaimesh.actor.models import Model, Models
 from kaimesh.actor.peers import Admission, Peer
 from kaimesh.actor.replies import Replies, Request, trace_of
-from kaimesh.actor.requests import LoadModel, Version, request_of
+from kaimesh.actor.requests import Version, check_pin, request_of
+from kaimesh.actor.turns import Turns
 from kaimesh.config.roles import Right, Rights
-from kaimesh.contract.errors import AgentError, Denied, MeshError, SampleError
+from kaimesh.contract.errors import AgentError, Denied, MeshError, Refused, SampleError
 from kaimesh.process.meter import Meter
 from kaimesh.wire.connection import Connection
 from kaimesh.wire.frame import CONTROL, DATA, Header
 from kaimesh.wire.gate import OWN_RIGHTS
 from kaimesh.wire.server import FrameServer
 
-ROLE = "player"
-PREDICT, EXPLOIT = 0, 1  # the `method` of a DATA frame
-MOST_ROWS = 1 << 16  # of one request
 _MOST_LOADS = 64  # load_model requests of clients that are not done yet
 _HOLDING_POLL_S = 0.02
 
@@ -46,7 +46,8 @@ class ActorServer:
     as far as that can be found out.
 
     token: the mesh token. rights: of each role in the mesh.
-    models: brings newer weights; None: there are none. max_wait_s: see above; 0: greedy.
+    models: brings newer weights; None: there are none. max_wait_s: see above; 0: greedy. reanalyse_share: of the rows
+    that are searched while play asks too.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class ActorServer:
         models: Models | None,
         meter: Meter,
         max_wait_s: float = 0.0,
+        reanalyse_share: float = 0.5,
         logger: logging.Logger | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -68,6 +70,7 @@ class ActorServer:
         self._waiting: list[Lane] = []  # lanes with rows, in the order of their first request
         self._deadline = 0.0
         self._held: deque[tuple[Connection, Header, bytes]] = deque()  # requests that came before the first model
+        self._turns = Turns(reanalyse_share, batcher.max_rows, clock)
         self._loads: list[tuple[Connection, int, Future[Model]]] = []  # load_model requests, with their tags
         self._admission = Admission(batcher)
         self._pinned = False  # True: a client chose the model, and newer ones are not loaded
@@ -78,7 +81,7 @@ class ActorServer:
             bind,
             token=token,
             rights=rights,
-            roles={ROLE: (Right.PREDICT, Right.PIN)},
+            roles={PLAYER: (Right.PREDICT, Right.PIN), REANALYSER: (Right.PREDICT,)},
             on_hello=self._admission.greet,
             on_close=self._leave,
             meter=meter,
@@ -95,6 +98,8 @@ class ActorServer:
         if self._held and self._can_serve():
             self._serve_held()
         self._frames.serve(ready, self._take_frame)
+        if self._turns:
+            self._turns.serve(self._search_again, playing=bool(self._waiting))
         if self._waiting and not self._worth_waiting():
             self._flush()
         self._publish_state(bool(ready))
@@ -113,6 +118,7 @@ class ActorServer:
     def _leave(self, connection: Connection) -> None:
         self._expected_rows -= connection.state.most_rows
         self._admission.leave(connection)
+        self._turns.leave(connection)
         self._held = deque(held for held in self._held if held[0] is not connection)
         for load in [load for load in self._loads if load[0] is connection]:
             self._loads.remove(load)
@@ -136,22 +142,16 @@ class ActorServer:
     def _gather(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
         peer: Peer = connection.state
         rows, tag = header.rows, header.tag
-        if header.method >= len(peer.lanes):
-            self._frames.refuse(
-                connection,
-                f"rows for method {header.method} from a client that declared no such rows, so their layout is "
-                "unknown. Send `specs` in HELLO.",
-            )
+        try:
+            lane, plan = peer.lane_of(header)
+        except Refused as error:
+            self._frames.refuse(connection, str(error))
             return
-        lane = peer.lanes[header.method]
-        plan = lane.layout(rows)
-        if not 0 < rows <= MOST_ROWS or plan.total_bytes != header.length:
-            self._replies.fail(
-                connection,
-                tag,
-                f"{rows} observations (at most {MOST_ROWS}) of {lane.specs.names} in {header.length} bytes, not "
-                f"{plan.total_bytes}, so they were not read. Send the fields that HELLO declared.",
-            )
+        except SampleError as error:
+            self._replies.fail(connection, tag, str(error))
+            return
+        if peer.again:
+            self._frames.pause(connection, not self._turns.add(connection, header, payload))
             return
         if rows > peer.most_rows:
             self._expected_rows += rows - peer.most_rows
@@ -160,6 +160,7 @@ class ActorServer:
             self._flush()
             if rows > lane.max_rows:
                 self._replies.predict_alone(connection, header, lane, payload)
+                self._turns.played(rows)
                 return
         start = lane.rows
         lane.add(
@@ -171,10 +172,16 @@ class ActorServer:
             self._waiting.append(lane)
         lane.requests.append(Request(connection, tag, start, rows))
 
+    def _search_again(self, connection: Connection, header: Header, payload: bytes) -> None:
+        """Answers a request of reanalyse, whose turn it is."""
+        self._frames.pause(connection, False)
+        self._replies.predict_alone(connection, header, connection.state.lanes[header.method], payload)
+        self._meter.count("reanalysed_rows", header.rows)
+
     def _control(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
         try:
             request = request_of(payload)
-            self._check_pin(connection, request)
+            check_pin(connection.caller, request, self._pinned)
         except (SampleError, Denied) as error:
             self._replies.fail(connection, header.tag, str(error))
             return
@@ -198,13 +205,6 @@ class ActorServer:
             )
         else:
             self._loads.append((connection, header.tag, self._models.fetch(request.id)))
-
-    def _check_pin(self, connection: Connection, request: Version | LoadModel) -> None:
-        """Raises Denied: the client wants to choose the model and may not. The newest may be asked for by everybody."""
-        assert connection.caller is not None
-        if isinstance(request, LoadModel) and (request.id != "latest" or self._pinned):
-            loss = f"model {request.id!r} was not loaded, and the actor predicts with the one that it has"
-            connection.caller.want(Right.PIN, loss=loss)
 
     def _hold(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
         """Keeps a request until there is a model; until then, nothing more is read from this client."""
@@ -303,6 +303,8 @@ class ActorServer:
     def _poll_s(self, timeout_s: float) -> float:
         if self._waiting:
             return max(0.0, self._deadline - self._clock())
+        if self._turns:
+            timeout_s = min(timeout_s, self._turns.idle_s)
         return min(timeout_s, _HOLDING_POLL_S) if self._held or self._loads else timeout_s
 
     def _worth_waiting(self) -> bool:
@@ -318,7 +320,9 @@ class ActorServer:
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         for lane in waiting:
+            rows = lane.rows
             self._replies.predict(lane)
+            self._turns.played(rows)
 
     def _send_version(self, connection: Connection, tag: int) -> None:
         self._frames.send_json(connection, CONTROL, {"version": self._batcher.version}, tag=tag)

@@ -46,6 +46,7 @@ class ActorService:
                 models=self._models,
                 meter=meter,
                 max_wait_s=app.predict_max_wait_us * 1e-6,
+                reanalyse_share=app.reanalyse_actor_share,
                 logger=context.logger,
             )
         except OSError as error:

@@ -4,7 +4,8 @@ tables      plans a Reverb table from what the algorithm wants and the config ke
 declared    checks what writers declare as their samples, and the numbers that they send
 ingest      takes rows, packs them into items, writes them to Reverb in this process
 books       where each row is, over kills and restarts
-store       one Reverb server with one table, and its writer
+copies      the second table: fresh copies of samples, which reanalyse has made
+store       a table of a Reverb server, and its writer
 server      the ingest port: rows from aisrv, questions from the learner
 waiting     readers that wait until there is something to draw
 pace        how many positions it takes, for replay_ratio

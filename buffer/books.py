@@ -31,15 +31,15 @@ class Places(NamedTuple):
 
 
 class Books:
-    """Enters in `meter` where the rows of a buffer are.
+    """Enters in `meter` where the rows of a table are.
 
-    queue: whether drawn rows leave the table. capacity: rows that it holds at most.
+    queue: whether drawn rows leave the table. capacity: rows that it holds at most. prefix: of the names in `meter`.
     filled: the size for those who wait until there is enough: once no more rows can come, partly filled items of a
     replay table count as full.
     """
 
-    def __init__(self, meter: Meter, *, queue: bool, capacity: int) -> None:
-        self._meter, self._queue, self._capacity = meter, queue, capacity
+    def __init__(self, meter: Meter, *, queue: bool, capacity: int, prefix: str = "") -> None:
+        self._meter, self._queue, self._capacity, self._prefix = meter, queue, capacity, prefix
         self._gone = "sampled" if queue else "evicted"
         self._before = Places(0, 0, 0, 0, 0)
         self._evicted = 0  # of this life
@@ -47,7 +47,10 @@ class Books:
 
     def count(self, name: str) -> int:
         """One of the counters."""
-        return int(self._meter.counters.get(name, 0))
+        return int(self._meter.counters.get(self._prefix + name, 0))
+
+    def _add(self, name: str, amount: int) -> None:
+        self._meter.count(self._prefix + name, amount)
 
     def former_life(self, restored: int) -> tuple[int, int]:
         """Books what the life before held and this one has not, as `lost_in_kill`.
@@ -58,12 +61,12 @@ class Books:
             return restored, 0
         held = self.count("inserted") - self.count(self._gone) - self.count("dropped") - self.count(LOST)
         if not self._queue and held > self._capacity:  # removed in the last moments, which nobody counted any more
-            self._meter.count("evicted", held - self._capacity)
+            self._add("evicted", held - self._capacity)
             held = self._capacity
         restored = min(restored, max(0, held))
         lost = held - restored
         if lost > 0:
-            self._meter.count(LOST, lost)
+            self._add(LOST, lost)
             self._meter.keep()
         return restored, lost
 
@@ -76,13 +79,13 @@ class Books:
         if not self._queue:
             pending = min(pending, now.came - now.dropped - size)
             evicted = now.came - now.dropped - size - pending
-            self._meter.count("evicted", evicted - self._evicted)
+            self._add("evicted", evicted - self._evicted)
             self._evicted = evicted
-        self._meter.count("sampled", now.drawn - before.drawn)
+        self._add("sampled", now.drawn - before.drawn)
         if now.dropped != before.dropped:
-            self._meter.count("dropped", now.dropped - before.dropped)
-        self._meter.gauge("size", size)
-        self._meter.gauge("pending", pending)
+            self._add("dropped", now.dropped - before.dropped)
+        self._meter.gauge(f"{self._prefix}size", size)
+        self._meter.gauge(f"{self._prefix}pending", pending)
 
     def heard(self, drawn: int) -> None:
         """A queue's learner says that it got `drawn` rows from this buffer, in all lives.
@@ -91,5 +94,5 @@ class Books:
         """
         known = drawn - self.count("sampled")
         if self._queue and known > 0 and (found := min(known, self.count(LOST))) > 0:
-            self._meter.count(LOST, -found)
-            self._meter.count("sampled", found)
+            self._add(LOST, -found)
+            self._add("sampled", found)

@@ -38,6 +38,7 @@ class Manifest(NamedTuple):
     """What a checkpoint holds. inserted: rows ever inserted. items: the least number of items. files: path, bytes.
 
     rows: of each item of a queue; []: all are full. digest: of all this, in hexadecimal; "": made before there was one.
+    copies: the configuration of the second table; None: there is none. copies_items: the least number of its items.
     """
 
     specs: list[Any]
@@ -48,11 +49,15 @@ class Manifest(NamedTuple):
     files: list[tuple[str, Count]]
     rows: Sequence[Count] = ()
     digest: str = ""
+    copies: dict[str, str] | None = None
+    copies_items: Count = 0
 
     def signed(self) -> Manifest:
         """With its digest."""
-        whole = json_text(self._replace(digest="")._asdict())
-        return self._replace(digest=hashlib.sha256(whole.encode()).hexdigest())
+        data = self._replace(digest="")._asdict()
+        if self.copies is None:  # as if there were no such fields, which there were not at first
+            del data["copies"], data["copies_items"]
+        return self._replace(digest=hashlib.sha256(json_text(data).encode()).hexdigest())
 
 
 _SHAPE = TypeAdapter(Manifest)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -22,10 +24,10 @@ def together(app: App) -> int:
     return max(Counter(address.rpartition(":")[0] for address in app.buffer_addrs).values(), default=1)
 
 
-def check(specs: Specs, plan: TablePlan, memory_bytes: int, buffers: int = 1) -> None:
+def check(specs: Specs, plan: TablePlan, memory_bytes: int, buffers: int = 1, copies: Sequence[TablePlan] = ()) -> None:
     """Raises SampleError: samples of `specs` cannot be stored in the table `plan`, or it would need more memory.
 
-    buffers: how many of this size share the memory.
+    buffers: how many of this size share the memory. copies: the second table, if there is one.
     """
     for name, spec in specs:
         column = MESH_COLUMNS.get(name)
@@ -55,25 +57,35 @@ def check(specs: Specs, plan: TablePlan, memory_bytes: int, buffers: int = 1) ->
             f"an item of {plan.rows_per_item} samples takes {plan.item_bytes} bytes, over the limit of "
             f"{MOST_ITEM_BYTES}; no sample was stored. Lower rows_per_item, or make smaller samples."
         )
-    if plan.bytes * buffers > memory_bytes:
+    if _bytes(plan, copies) * buffers > memory_bytes:
         raise SampleError(
-            f"{_full(plan, buffers)}, and there are {_gb(memory_bytes)} of memory; the buffer would be killed once it "
-            f"is that full, so no sample was stored. {_SMALLER}"
+            f"{_full(plan, buffers, copies)}, and there are {_gb(memory_bytes)} of memory; the buffer would be "
+            f"killed once it is that full, so no sample was stored. {_SMALLER}"
         )
 
 
-def warnings(plan: TablePlan, memory_bytes: int, buffers: int = 1) -> list[str]:
+def warnings(plan: TablePlan, memory_bytes: int, buffers: int = 1, copies: Sequence[TablePlan] = ()) -> list[str]:
     """The warnings to log for a new table: the plan's own, and one if it takes more than half of the memory.
 
-    buffers: as `check`.
+    buffers, copies: as `check`.
     """
-    if plan.bytes * buffers <= memory_bytes // 2:
+    if _bytes(plan, copies) * buffers <= memory_bytes // 2:
         return list(plan.warnings)
     return [
         *plan.warnings,
-        f"{_full(plan, buffers)}, more than half of the {_gb(memory_bytes)} of memory here; what else runs may not "
-        f"find room, and a checkpoint of the buffer takes as much disk. {_SMALLER}",
+        f"{_full(plan, buffers, copies)}, more than half of the {_gb(memory_bytes)} of memory here; what else runs may "
+        f"not find room, and a checkpoint of the buffer takes as much disk. {_SMALLER}",
     ]
+
+
+def tell(plan: TablePlan, copies: Sequence[TablePlan], memory_bytes: int, buffers: int, log: logging.Logger) -> None:
+    """Logs what a new table is like, and what to know about it. copies, buffers: as `check`."""
+    log.info(
+        "table %r: a %s of up to %d items of %d rows, %d bytes each; %s, from %d items on", plan.name, plan.kind,
+        plan.capacity_items, plan.rows_per_item, plan.item_bytes, plan.limiter, plan.min_items,
+    )  # fmt: skip
+    for warning in warnings(plan, memory_bytes, buffers, copies):
+        log.warning("%s", warning)
 
 
 def check_same(specs: Specs, known: Specs) -> None:
@@ -99,13 +111,21 @@ def refuse_not_finite(batch: Batch) -> None:
 _SMALLER = "Lower replay_buffer_capacity, make smaller samples, or use more buffers on more machines."
 
 
-def _full(plan: TablePlan, buffers: int) -> str:
+def _bytes(plan: TablePlan, copies: Sequence[TablePlan]) -> int:
+    return sum(table.bytes for table in (plan, *copies))
+
+
+def _full(plan: TablePlan, buffers: int, copies: Sequence[TablePlan]) -> str:
+    fresh = "".join(f" and {one.capacity_items:,} fresh copies (reanalyse_capacity)," for one in copies)
     text = (
         f"the table of {plan.capacity_items * plan.rows_per_item:,} samples (replay_buffer_capacity), "
-        f"{plan.capacity_items:,} items of {plan.item_bytes:,} bytes, takes {_gb(plan.bytes)} when it is full"
+        f"{plan.capacity_items:,} items of {plan.item_bytes:,} bytes,{fresh} takes {_gb(_bytes(plan, copies))} when it "
+        "is full"
     )
     return (
-        text if buffers == 1 else f"{text}, {buffers} buffers on one machine (buffer_addrs) {_gb(plan.bytes * buffers)}"
+        text
+        if buffers == 1
+        else f"{text}, {buffers} buffers on one machine (buffer_addrs) {_gb(_bytes(plan, copies) * buffers)}"
     )
 
 

@@ -22,11 +22,10 @@ While the table is full (`blocked`), unconfirmed items wait for the learner.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ import numpy as np
 from kaimesh.buffer import declared, tables
 from kaimesh.buffer.books import Books
 from kaimesh.buffer.checkpoint import Checkpoints, Manifest
+from kaimesh.buffer.copies import Copies
 from kaimesh.buffer.fitting import fitting
 from kaimesh.buffer.items import OpenItem, Progress
 from kaimesh.buffer.pace import Pace, positions_of
@@ -43,7 +43,6 @@ from kaimesh.buffer.tables import TablePlan
 from kaimesh.config.keys import App
 from kaimesh.contract.agent import TableSpec
 from kaimesh.contract.arrays import Batch, Specs, pack_rows
-from kaimesh.contract.columns import PRIORITY
 from kaimesh.contract.errors import MeshError
 from kaimesh.contract.spaces import Spaces
 from kaimesh.process import memory
@@ -75,6 +74,8 @@ class Ingest:
         self._table, self._app, self._port, self._checkpoints, self._clock = table, app, port, checkpoints, clock
         self._meter = meter or Meter("ingest")
         capacity = plan.capacity_items * plan.rows_per_item
+        self.copies = Copies(table, app, self._meter)
+        self.copies.plans(Specs({}))
         self._books = Books(self._meter, queue=table.kind == "queue", capacity=capacity)
         self._log = logger or logging.getLogger("buffer")
         self._inserting = self._meter.phase("insert")
@@ -140,7 +141,7 @@ class Ingest:
     @property
     def settled(self) -> bool:
         """Whether Reverb has confirmed all items; the open one is not counted."""
-        return self._store is None or self._store.settled
+        return (self._store is None or self._store.settled) and self.copies.settled
 
     def restore(self) -> bool:
         """Starts from the newest intact checkpoint, if there is one; returns whether it did."""
@@ -156,6 +157,8 @@ class Ingest:
             store.came_back(known)
         if lost:
             self._log.warning("%d samples that the former life of this buffer held are lost (lost_in_kill)", lost)
+        if lost := self.copies.restored():
+            self._log.warning("%d fresh copies that it held are lost, too, and are made again", lost)
         return store is not None
 
     def announce(self, spaces: Spaces | None) -> None:
@@ -169,7 +172,8 @@ class Ingest:
         """
         if self.specs is None:
             plan = tables.plan(self._table, specs, self._app)
-            declared.check(specs, plan, memory.limit_bytes(), declared.together(self._app))
+            shared = declared.together(self._app)
+            declared.check(specs, plan, memory.limit_bytes(), shared, self.copies.plans(specs))
             self._start(plan, specs, spaces)
         else:
             declared.check_same(specs, self.specs)
@@ -189,7 +193,8 @@ class Ingest:
             if self._store.plan.rows_per_item > 1:
                 self._fill(batch)
             else:
-                self._append(pack_rows(batch, self.specs) if item is None else [np.frombuffer(item, np.uint8)], batch)
+                items = pack_rows(batch, self.specs) if item is None else [np.frombuffer(item, np.uint8)]
+                self._store.append_each(items, batch)
         self.accepted += len(batch)
         self.inserted += len(batch)
         self._meter.count("inserted", len(batch))
@@ -204,6 +209,7 @@ class Ingest:
         """
         if self._store is None:
             return True
+        self.copies.flush(timeout_s)
         if self._open.rows and (partial or self._clock() - self._open_since >= LINGER_S[self._table.kind]):
             self._close_item()
         return self._store.flush(timeout_s, self._store.keep_items if more else 0)
@@ -234,6 +240,7 @@ class Ingest:
             "specs": self.specs.to_json(),
             "spaces": spaces,
             "plan": self._store.plan._asdict(),
+            "copies": self.copies.plan and self.copies.plan._asdict(),
             "port": self._store.port,
             **counts,
             "size": self._books.filled,
@@ -255,6 +262,7 @@ class Ingest:
                 places, opened = self._store.places(self._store.info()), self._open.rows
                 self._books.enter(places._replace(came=places.came + opened, pending=places.pending + opened))
             self._books.heard(drawn)
+            self.copies.publish()
         self._meter.keep()
 
     def checkpoint(self) -> Path | None:
@@ -262,49 +270,45 @@ class Ingest:
         if self._checkpoints is None or self._store is None or self.specs is None:
             return None
         inserted, before = self.inserted, self._store.info().current_size
+        copies = self.copies.saved()
         saved = self._store.checkpoint()
         info = self._store.info()
         spaces = None if self.spaces is None else self.spaces.to_json()
         least = min(before, info.current_size)
         rows = self._store.held(info) if self._table.kind == "queue" else []
-        manifest = Manifest(self.specs.to_json(), spaces, tables.configuration(info), inserted, least, [], rows)
-        return self._checkpoints.keep(saved, manifest)
+        kinds, wanted = self.specs.to_json(), tables.configuration(info)
+        return self._checkpoints.keep(saved, Manifest(kinds, spaces, wanted, inserted, least, [], rows, *copies))
 
     def close(self) -> None:
         """Stops Reverb; rows that are in no checkpoint are gone."""
+        self.copies.close()
         if self._store is not None:
             self._store.close()
         self._store = self.specs = self.spaces = None
 
     def _start(self, plan: TablePlan, specs: Specs, spaces: Spaces | None, restored: Sequence[int] = ()) -> None:
         own = None if self._checkpoints is None else self._checkpoints.own
-        self._store = Store(plan, port=self._port, checkpoints=own, before_wait=self._announce_items, restored=restored)
+        copies, tell = self.copies.plans(specs), self._announce_items
+        self._store = Store(plan, before_wait=tell, port=self._port, checkpoints=own, restored=restored, more=copies)
+        self.copies.open(copies, specs, self._store)
         self.specs, self.spaces = specs, spaces or self.spaces
         self._open = OpenItem(specs, plan.rows_per_item)
         self._meter.gauge("capacity", plan.capacity_items * plan.rows_per_item)
         self._meter.gauge("sample_bytes", plan.item_bytes / plan.rows_per_item)
         self.accepted = 0
         self._progress = Progress(0)
-        self._log.info(
-            "table %r: a %s of up to %d items of %d rows, %d bytes each; %s, from %d items on", plan.name, plan.kind,
-            plan.capacity_items, plan.rows_per_item, plan.item_bytes, plan.limiter, plan.min_items,
-        )  # fmt: skip
-        for warning in declared.warnings(plan, memory.limit_bytes(), declared.together(self._app)):
-            self._log.warning("%s", warning)
+        declared.tell(plan, copies, memory.limit_bytes(), declared.together(self._app), self._log)
 
     def _restore_from(self, checkpoints: Checkpoints, manifest: Manifest, folder: Path) -> bool:
         if (fits := fitting(manifest, folder, self._table, self._app, self._log)) is None:
             return False
         try:
             checkpoints.lay_out(folder)
+            self.copies.needed |= manifest.copies is not None
             self._start(fits.plan, fits.specs, fits.spaces, manifest.rows)
             assert self._store is not None
             info = self._store.info()
-            difference = tables.difference(tables.configuration(info), fits.wanted)
-            if info.current_size < manifest.items or difference:
-                raise MeshError(
-                    f"{info.current_size} of {manifest.items} items came back; {difference or 'the rest is damaged'}"
-                )
+            fits.check(manifest, [info, *self.copies.infos()])
         except (RuntimeError, ValueError, OSError, MeshError) as error:
             self._log.error("%s cannot be restored (%s); trying the one before", folder, error)
             self.close()
@@ -316,13 +320,6 @@ class Ingest:
         if fits.plan.kind == "queue":  # a queue's samples are used once, so they must not be restored a second time
             checkpoints.forget()
         return True
-
-    def _append(self, items: Iterable[np.ndarray], batch: Batch) -> None:
-        """Writes each row of `batch` as an item of its own."""
-        assert self._store is not None
-        given = self._store.plan.prioritised and PRIORITY in batch.columns
-        for item, priority in zip(items, declared.priorities(batch) if given else itertools.repeat(1.0), strict=False):
-            self._store.append(item, 1, priority)
 
     def _fill(self, batch: Batch) -> None:
         done = 0

@@ -1,4 +1,6 @@
-"""The ingest port: takes rows from writers and acknowledges them when they are stored; answers readers' questions."""
+"""The ingest port: takes rows from writers, and fresh copies, and acknowledges them when they are stored; answers
+readers' questions.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ import time
 from collections import deque
 from typing import Any
 
+from kaimesh.buffer.copies import Copies
 from kaimesh.buffer.ingest import Ingest
+from kaimesh.buffer.sending.sender import REFRESHER, WRITER
 from kaimesh.buffer.waiting import Waiting
 from kaimesh.config.roles import Right, Rights
 from kaimesh.contract.arrays import Specs, view_columns
@@ -30,6 +34,9 @@ _UNDRAWN_S = 0.5  # how long `drain` waits for room in a full table while no rea
 _FULL_S = 0.01  # a table that took nothing for this long counts as full
 _FULL_POLL_S = 0.005  # while it is full, the loop waits this long for readers' questions instead of waiting in Reverb
 _GLANCE_S = 0.001  # and this long in Reverb
+
+
+_Table = Ingest | Copies
 
 
 class IngestServer:
@@ -55,14 +62,18 @@ class IngestServer:
             bind,
             token=token,
             rights=rights,
-            roles={"writer": (Right.INSERT,), "reader": (Right.DRAW, Right.DROP)},
+            roles={WRITER: (Right.INSERT,), REFRESHER: (Right.REFRESH,), "reader": (Right.DRAW, Right.DROP)},
             on_hello=self._on_hello,
             on_close=self._leave,
             meter=meter,
             logger=self._log,
         )
         self.port = self._server.port
-        self._unacknowledged: deque[tuple[int, Connection, int]] = deque()  # (value `stored` must reach, peer, tag)
+        # By table: (value that `stored` must reach, peer, tag)
+        self._unacknowledged: dict[_Table, deque[tuple[int, Connection, int]]] = {
+            ingest: deque(),
+            ingest.copies: deque(),
+        }
         self._flushes: list[tuple[Connection, int]] = []  # requested ones: the peer and the tag
         self._waiting = Waiting()
         # Called inside an insert, so readers that want the undrawn items counted must wait: Reverb is asked for that,
@@ -133,14 +144,19 @@ class IngestServer:
         if hello.specs is None:  # the writer has no sample yet
             self._ingest.announce(spaces)
             return {}
+        copies = self._ingest.copies
+        if hello.role == REFRESHER and not copies.needed:
+            raise SampleError(
+                "this buffer has no table for fresh copies, so none was stored; start it with reanalyse_count above 0"
+            )
         specs = Specs.from_json(hello.specs)
         if not specs.row_bytes:
             raise SampleError(
                 f"samples of {len(specs)} fields and no bytes cannot be stored, so nothing can be learned; give "
                 "`learn` at least one value"
             )
-        self._ingest.declare(specs, spaces)
-        connection.state = specs
+        self._ingest.declare(specs, spaces)  # copies have the fields of the samples
+        connection.state = copies if hello.role == REFRESHER else self._ingest
         return {}
 
     def _leave(self, connection: Connection) -> None:
@@ -160,9 +176,11 @@ class IngestServer:
                     f"{header.rows} samples from a client that declared none; they cannot be read and were not stored. "
                     "Send `specs` in HELLO."
                 )
-            batch = view_columns(connection.payload, connection.state, header.rows)
-            accepted = self._ingest.insert(batch, connection.payload if header.rows == 1 else None)
-            self._unacknowledged.append((accepted, connection, header.tag))
+            table: _Table = connection.state
+            assert table.specs is not None
+            batch = view_columns(connection.payload, table.specs, header.rows)
+            accepted = table.insert(batch, connection.payload if header.rows == 1 else None)
+            self._unacknowledged[table].append((accepted, connection, header.tag))
         except MeshError as error:
             message = f"{connection.name}: {error}"
             self._log.error("refused: %s", message)
@@ -213,11 +231,12 @@ class IngestServer:
             self._server.send_json(connection, CONTROL, answer._asdict(), tag=tag)
 
     def _acknowledge(self) -> None:
-        if self._unacknowledged and self._unacknowledged[0][0] <= self._ingest.stored:
-            self._meter.keep()  # before anybody is told that they are stored, they are in the books
-        while self._unacknowledged and self._unacknowledged[0][0] <= self._ingest.stored:
-            _, connection, tag = self._unacknowledged.popleft()
-            self._server.send(connection, ACK, [], tag=tag)
+        for table, waiting in self._unacknowledged.items():
+            if waiting and waiting[0][0] <= table.stored:
+                self._meter.keep()  # before anybody is told that they are stored, they are in the books
+            while waiting and waiting[0][0] <= table.stored:
+                _, connection, tag = waiting.popleft()
+                self._server.send(connection, ACK, [], tag=tag)
 
     def _hold_back(self) -> None:
         """Stops reading from the writers while the table is full or the learner is behind (back-pressure); sets the
@@ -225,7 +244,7 @@ class IngestServer:
         """
         blocked, behind = self._ingest.blocked, self._ingest.held_back
         for connection in self._server.connections:
-            if connection.state is not None:
+            if connection.state is self._ingest:
                 self._server.pause(connection, blocked or behind)
         if blocked:
             plan = self._ingest.plan

@@ -1,11 +1,11 @@
-"""One Reverb server with one table, and the writer that fills it from the same process."""
+"""A table of a Reverb server, and the writer that fills it from the same process."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ import numpy as np
 import reverb
 from reverb import pybind
 
-from kaimesh.buffer import tables
+from kaimesh.buffer import declared, tables
 from kaimesh.buffer.books import Places
 from kaimesh.buffer.tables import TablePlan
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.columns import PRIORITY
 from kaimesh.process.malloc import keep_freed_memory
 
 _KEEP_ITEMS = 16  # while more come, this many items may stay unconfirmed, so that writer and server need not wait
@@ -32,6 +34,8 @@ _MOST_SAVES = 8
 class Store:
     """Starts Reverb on `port` (None: a free one) and restores what is in `checkpoints`, Reverb's own folder.
 
+    more: other tables of the same server. on: the store of a server that has the table `plan` among these, in place of
+    starting one.
     given: items handed to Reverb. stored: rows of the items that it has confirmed. blocked: the table takes no more
     now.
     keep_items: how many items may stay unconfirmed in a `flush` while more rows are coming.
@@ -43,17 +47,19 @@ class Store:
         self,
         plan: TablePlan,
         *,
-        port: int | None,
-        checkpoints: Path | None,
         before_wait: Callable[[], None],
+        port: int | None = None,
+        checkpoints: Path | None = None,
         restored: Sequence[int] = (),
+        more: Sequence[TablePlan] = (),
+        on: Store | None = None,
     ) -> None:
         keep_freed_memory()
         self.plan, self._before_wait, self._queue = plan, before_wait, plan.kind == "queue"
         self.stored = self.given = 0
         self.blocked = self._crowded = False
-        checkpointer = None if checkpoints is None else reverb.checkpointers.DefaultCheckpointer(str(checkpoints))
-        self._server = reverb.Server([tables.build(plan)], port=port, checkpointer=checkpointer)
+        self._guest = on is not None
+        self._server: reverb.Server = _server([plan, *more], port, checkpoints) if on is None else on._server
         self.port: int = self._server.port
         self._client = reverb.Client(f"127.0.0.1:{self.port}")
         # The C++ writer that Reverb's Python writer calls; the latter doubles the cost of an item. Each piece of an
@@ -98,6 +104,15 @@ class Store:
         if len(self._pending) >= self._most_pending and not (self.blocked or self._crowded):
             self._before_wait()
             self._crowded = not self._confirmed(self.keep_items, _THROTTLE_S)  # if True, no more waits until flush()
+
+    def append_each(self, items: Iterable[np.ndarray], batch: Batch) -> None:
+        """Writes each row of `batch` as an item of its own, with its PRIORITY. Raises SampleError: one is not above 0.
+
+        items: the bytes of each.
+        """
+        given = self.plan.prioritised and PRIORITY in batch.columns
+        for item, priority in zip(items, declared.priorities(batch) if given else repeat(1.0), strict=False):
+            self.append(item, 1, priority)
 
     def flush(self, timeout_s: float, keep_items: int = 0) -> bool:
         """Waits until all but the newest `keep_items` items are confirmed; False, and `blocked`, if it takes longer."""
@@ -218,8 +233,16 @@ class Store:
         return saved
 
     def close(self) -> None:
-        """Stops Reverb. A full table is emptied first: the writer's destructor waits until its items have room."""
+        """Stops Reverb, if it has started it. A full table is emptied first: the writer's destructor waits until its
+        items have room.
+        """
         if not self.flush(_CLOSE_S):
             self.reset()
         del self._writer, self._client
-        self._server.stop()
+        if not self._guest:
+            self._server.stop()
+
+
+def _server(plans: Sequence[TablePlan], port: int | None, checkpoints: Path | None) -> reverb.Server:
+    checkpointer = None if checkpoints is None else reverb.checkpointers.DefaultCheckpointer(str(checkpoints))
+    return reverb.Server([tables.build(plan) for plan in plans], port=port, checkpointer=checkpointer)

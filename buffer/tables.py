@@ -15,7 +15,7 @@ import tensorflow as tf
 from pydantic import TypeAdapter
 
 from kaimesh.buffer.items import item_bytes
-from kaimesh.config.check import preload_samples
+from kaimesh.config.check import copies_kept, preload_samples
 from kaimesh.config.keys import App
 from kaimesh.contract.agent import TableSpec
 from kaimesh.contract.arrays import Specs
@@ -121,6 +121,28 @@ def plan(table: TableSpec, specs: Specs, app: App) -> TablePlan:
     if table.kind == "queue":
         return _plan_queue(table, rows, size, capacity, app)
     return _plan_replay(table, rows, size, capacity, app)
+
+
+def plan_of_copies(table: TableSpec, specs: Specs, app: App) -> TablePlan:
+    """The second table, of fresh copies of such rows (buffer/copies). Nothing waits for it.
+
+    Raises ConfigError: as `plan`, or rows are not drawn one by one.
+    """
+    first = plan(table, specs, app)
+    if first.kind != "replay" or first.rows_per_item != 1:
+        raise ConfigError(
+            f"reanalyse_count = {app.reanalyse_count} with algo = {app.algo}, whose table is a {first.kind} of "
+            f"{first.rows_per_item} samples an item: fresh copies want a replay table with rows_per_item = 1. Set "
+            "reanalyse_count = 0."
+        )
+    return first._replace(
+        name=f"{first.name}_fresh",
+        capacity_items=copies_kept(app),
+        min_items=max(1, math.ceil(app.train_batch_size / len(app.buffer_addrs))),
+        limiter="MinSize",
+        error_buffer=0.0,
+        warnings=(),
+    )
 
 
 def rows_per_item(table: TableSpec, specs: Specs, app: App) -> int:

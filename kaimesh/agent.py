@@ -6,7 +6,8 @@ Each process that needs an agent makes its own instance; `agent_type` tells it w
 |---|---|---|
 | aisrv, remote | "aisrv" | nothing of predict, learn, save, load: those go to actor, buffer and learner |
 | aisrv, local | "learner" | everything, on this one instance |
-| actor | "actor" | warm_up, predict, exploit, load_model |
+| actor | "actor" | warm_up, predict, exploit, load_model; reanalyse, of agents that have it |
+| reanalyse | "aisrv" | questions, copies |
 | learner | "learner" | learn, save_model, load_model, save_training_state, load_training_state |
 
 The agent's class is called with `agent_type`, `device`, `logger` and `monitor`; and with `config`, if the algorithm's
@@ -40,6 +41,7 @@ from kaimesh.contract.columns import ABORTED, ENDED, MODEL_VERSION, POSITIONS, P
 from kaimesh.contract.errors import AgentError, ConfigError
 from kaimesh.contract.kaiwu import KaiwuEnv, Observation
 from kaimesh.contract.monitor import Monitor
+from kaimesh.contract.reanalysis import Reanalysing
 from kaimesh.contract.spaces import Part, Spaces
 from kaimesh.contract.structs import Frame, attached, create_cls
 from kaimesh.contract.workflow import env_factory, vectorised
@@ -70,6 +72,7 @@ __all__ = [
     "Observation",
     "Part",
     "Prepared",
+    "Reanalysing",
     "Recurrent",
     "Resumable",
     "Sampling",

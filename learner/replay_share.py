@@ -82,9 +82,8 @@ class ReplayShare:
         """The number of fresh rows that the next batch needs."""
         return self._batch_size if self._batches < FRESH_BATCHES else self._fresh
 
-    def complete(self, batch: Columns) -> None:
-        """Fills a batch `[B, ...]` after its `wanted` fresh rows with replayed ones, and keeps the fresh ones."""
-        fresh = self.wanted
+    def complete(self, batch: Columns, fresh: int) -> None:
+        """Fills a batch `[B, ...]` after its `fresh` rows with replayed ones, and keeps the fresh ones."""
         self._take_priorities()
         places, probability = self._draw(self._batch_size - fresh)
         for name, rows in self._rows.items():
@@ -100,6 +99,9 @@ class ReplayShare:
     def prioritise(self, batch: Batch, priorities: np.ndarray) -> None:
         """Takes the priorities `[B]`, above 0, that the learn of `batch` returned; `complete` has made this batch."""
         self._news.append((batch.columns[KEY].astype(np.int64), np.asarray(priorities, np.float64)))
+
+    def end(self) -> None:
+        """See Completer; it has no threads."""
 
     def _take_priorities(self) -> None:
         """Makes the rows of all batches but the latest one drawable, by the priorities known for them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from kaimesh.config.check import copies_in_batch
 from kaimesh.contract.agent import user_code
 from kaimesh.learner import learner_pb2 as pb
 from kaimesh.learner.publisher import Publisher
@@ -29,7 +30,8 @@ class LearnerService:
             "learner"
         )  # first, because users' modules may configure heavy libraries on import
         self._set_threads()
-        from kaimesh.buffer.drawing.reader import Reader  # imports Reverb and TensorFlow
+        from kaimesh.buffer.drawing.copies import Copies  # these import Reverb and TensorFlow
+        from kaimesh.buffer.drawing.reader import Reader
 
         self._reader = Reader(
             app.buffer_addrs,
@@ -42,6 +44,16 @@ class LearnerService:
             completer=partial(
                 replay_share, app=app, table=self._user.table, meter=context.meter, logger=context.logger
             ),
+            copies=partial(
+                Copies,
+                addrs=app.buffer_addrs,
+                batch_size=app.train_batch_size,
+                count=count,
+                meter=context.meter,
+                logger=context.logger,
+            )
+            if (count := copies_in_batch(app))
+            else None,
             logger=context.logger,
         )
         self._pool = ModelPoolClient(app.model_pool_addr, context.token, logger=context.logger)

@@ -26,6 +26,7 @@ UNUSED: Mapping[str, tuple[str, str]] = {
     "run_mode": ("it always trains", "train"),
     "aisrv_count": ("there is one aisrv", "1"),
     "aisrv_may_pin": ("the actor here has only the newest model", ""),
+    "reanalyse_count": ("nothing is searched again", "0"),
     "sample_window": ("no sample is on its way", ""),
     "actor_addrs": (_NO_PORT, ""),
     "predict_max_wait_us": ("no request is waited for", ""),

@@ -19,7 +19,7 @@ from kaimesh.config.roles import ROLES
 
 ROOT = Path(__file__).resolve().parent.parent
 GROUND = ("contract", "config", "wire", "process", "training")  # from the bottom up
-SERVICES = ("aisrv", "actor", "learner", "model_pool", "buffer")
+SERVICES = ("aisrv", "actor", "reanalyse", "learner", "model_pool", "buffer")
 HOUSES = ("operate", "arena")
 ROOMS = (*SERVICES, "algorithms", "envs", *HOUSES)  # each stands at the root, and is linked into kaimesh/
 SERVICE_FILES = {"__init__.py", "__main__.py", "service.py"}
@@ -29,6 +29,7 @@ ABOVE = {
     "aisrv": ["kaimesh.actor.client", "kaimesh.buffer.sending", "kaimesh.learner.client", "kaimesh.envs"],
     "actor": ["kaimesh.model_pool.client"],
     "learner": ["kaimesh.model_pool.client", "kaimesh.buffer.drawing"],
+    "reanalyse": ["kaimesh.actor.client", "kaimesh.buffer.drawing", "kaimesh.buffer.sending"],
     "arena": ["kaimesh.envs"],
     "operate": [f"kaimesh.{room}" for room in SERVICES],
 }
@@ -315,6 +316,8 @@ ALSO_CALLED_SO = {
     "operate/view/totals.py": "what the figure of the samples kept is called",
     "algorithms/agent.py": "agent types",
     "arena/players.py": "an agent type",
+    "kaimesh/contract/predicting.py": "a method of agents",
+    "kaimesh/contract/user_agent.py": "a method of agents",
 }
 
 

@@ -17,6 +17,7 @@ positions        draws positions of stored games, with their targets
 tensors          the network in TensorFlow
 losses           the equations
 learning         one update of the weights from positions of stored games
+reanalysis       questions about stored games, and fresh copies by the answers
 synchronous      N games, then M learns, in one process
 agent            ALGORITHM, of these
 """

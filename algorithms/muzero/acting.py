@@ -54,13 +54,20 @@ class Player:
 
         columns: `obs`; `legal_act`, TO_PLAY, ENDED and MOVES if there are such. rng: None: no noise, and the best move.
         """
-        found, legal = self._searched(columns, rng)
+        found, legal = self._searched(columns, rng, explores=rng is not None)
         moves = columns.get(MOVES)
         action = found.action
         if rng is not None:
             action = chosen(self._config, found, legal, self._learns, moves, rng)
         acts = {"action": action.astype(np.int32), "policy": found.policy, "root_value": found.value}
         return acts if moves is None else {**acts, MOVES: moves + 1}
+
+    def search_again(self, columns: Columns) -> dict[str, np.ndarray]:
+        """Columns `policy` and `root_value`, as of `act`, of a search without noise that is as long as those of moves
+        that are learned from.
+        """
+        found, _ = self._searched(columns, None, explores=True)
+        return {"policy": found.policy, "root_value": found.value}
 
     def _search(self, explores: bool) -> Search:
         net, config = self._net, self._config
@@ -95,8 +102,11 @@ class Player:
             self._mlp = packed(self._weights, hidden, net.spaces.players, net.support, net.transformed)
         return self._mlp
 
-    def _searched(self, columns: Columns, rng: np.random.Generator | None) -> tuple[Found, np.ndarray]:
-        """What the search found, and which actions are legal, bool `[B, A]`."""
+    def _searched(self, columns: Columns, rng: np.random.Generator | None, explores: bool) -> tuple[Found, np.ndarray]:
+        """What the search found, and which actions are legal, bool `[B, A]`. rng: of the noise; None: there is none.
+
+        explores: whether it has `simulations`, and not `exploit_simulations`.
+        """
         net, config = self._net, self._config
         latent, logits, heads = self._root(columns["obs"])
         legal = columns.get("legal_act")
@@ -109,7 +119,7 @@ class Player:
         elif rng is not None and config.noise_share:
             logits = dirichlet(rng, logits, legal, config.noise_alpha, config.noise_share)
         root = Root(latent, logits, net.numbers(heads), legal, to_play, columns.get(ENDED))
-        search = self._search(rng is not None)
+        search = self._search(explores)
         if self._residual:
             return search.of_model(root, self._convolutions().step, of_gumbel), legal
         return search.of_mlp(root, self._packed(), of_gumbel), legal

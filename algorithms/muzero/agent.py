@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kaimesh.algorithms.agent import NativeAgent
 from kaimesh.algorithms.algorithm import Algorithm
-from kaimesh.algorithms.muzero import model
+from kaimesh.algorithms.muzero import model, reanalysis
 from kaimesh.algorithms.muzero.architecture import Architecture
 from kaimesh.algorithms.muzero.config import MOVES, ROWS, Config
 from kaimesh.algorithms.muzero.games import Collector
 from kaimesh.algorithms.muzero.synchronous import Rounds
 from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.contract.agent import TableSpec
-from kaimesh.contract.arrays import Batch
+from kaimesh.contract.arrays import Batch, Columns
 from kaimesh.contract.columns import POSITIONS
 
 if TYPE_CHECKING:
@@ -110,10 +111,35 @@ class Agent(NativeAgent):
             metrics = super().learn(list_sample_data)
             count = len(list_sample_data)
         else:
-            metrics = self._rounds.learn(list_sample_data, lambda games: super(Agent, self).learn(Batch(games)))
+            metrics = self._rounds.learn(
+                list_sample_data, lambda games: super(Agent, self).learn(Batch(games)), self._again
+            )
             count = self.config.sync_learns * self.config.sync_batch
         self._look_at(metrics["root_entropy"])
         return {**metrics, POSITIONS: count * self.config.positions_per_game}
+
+    def questions(self, samples: Batch) -> Batch:
+        """See Reanalysing: the positions of games `[G, L, ...]`."""
+        return Batch(reanalysis.questions(samples.columns))
+
+    def reanalyse(self, list_obs_data: Batch) -> Batch:
+        """See Reanalysing: columns `policy` and `root_value` of new searches."""
+        from kaimesh.algorithms.muzero.acting import Player  # which imports numba
+
+        self._refresh()
+        assert isinstance(self._player, Player)
+        return Batch(self._player.search_again(list_obs_data.columns))
+
+    def copies(self, samples: Batch, answers: Batch, version: np.ndarray) -> Batch:
+        """See Reanalysing: games with the policies and values of the new searches."""
+        found = answers.columns
+        return Batch(reanalysis.copies(self.config, samples.columns, found["policy"], found["root_value"], version))
+
+    def _again(self, games: Mapping[str, np.ndarray]) -> Columns:
+        """Fresh copies of games, by the weights of now, in one process."""
+        samples = Batch(dict(games))
+        asked = self.questions(samples)
+        return self.copies(samples, self.reanalyse(asked), np.full(len(asked), self._learns)).columns
 
     def _look_at(self, entropy: float) -> None:
         """Says once when the searches of the stored games are sure of one move each."""

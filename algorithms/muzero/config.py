@@ -96,6 +96,7 @@ class Config:
     sync_learns: int = 64  # updates of a round
     sync_memory: int = 5000  # games that are kept
     sync_batch: int = 64  # games of a batch
+    sync_reanalyse: float = 0.0  # share of the kept games that each round searches again before it learns
 
     seed: int = 0  # set from random_seed
 
@@ -137,7 +138,7 @@ class Config:
             self,
             choices=_CHOICES,
             at_least_1=(*counts, "channels", "blocks", "unroll_steps", "target_period", "temperature_moves"),
-            within_0_and_1=("gamma", "noise_share", "random_moves", "priority_max_share", *_EXPONENTS),
+            within_0_and_1=("gamma", "noise_share", "random_moves", "priority_max_share", *_SHARES),
             above_0=("learning_rate", "adam_epsilon", "reward_scale", "priority_floor", "noise_alpha", "value_weight"),
             not_below_0=(
                 *("n_step", "exploit_simulations", "scalar_support_size", "max_grad_norm", "l2", "weight_decay"),
@@ -157,4 +158,4 @@ class Config:
         return found
 
 
-_EXPONENTS = ("importance_exponent", "importance_exponent_final")
+_SHARES = ("sync_reanalyse", "importance_exponent", "importance_exponent_final")

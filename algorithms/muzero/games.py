@@ -137,17 +137,19 @@ class Collector:
                     column[i, : len(row[name])] = row[name]
                 else:
                     column[i] = row[name]
-        joined[PRIORITY] = self._priorities(joined)
+        joined[PRIORITY] = first_priorities(self._config, joined)
         return joined
 
-    def _priorities(self, rows: Columns) -> np.ndarray:
-        """First priorities float32 `[R]`: of the differences between the search's values and their targets."""
-        config = self._config
-        reward = rows["reward"] * np.float32(config.reward_scale)
-        returns = n_step(reward, rows["length"], rows["terminated"], config.gamma, config.n_step)
-        error = np.abs(returns.values(rows["root_value"]) - rows["root_value"]).mean(2)  # [R, L]
-        mask = np.arange(error.shape[1]) < rows[POSITIONS][:, None]
-        return priorities(error.T, mask.T, config.priority_max_share, config.priority_floor)
+
+def first_priorities(config: Config, rows: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Priorities float32 `[R]` of rows `[R, L, ...]` before they are learned from: of the differences between the
+    search's values and their targets.
+    """
+    reward = rows["reward"] * np.float32(config.reward_scale)
+    returns = n_step(reward, rows["length"], rows["terminated"], config.gamma, config.n_step)
+    error = np.abs(returns.values(rows["root_value"]) - rows["root_value"]).mean(2)  # [R, L]
+    mask = np.arange(error.shape[1]) < rows[POSITIONS][:, None]
+    return priorities(error.T, mask.T, config.priority_max_share, config.priority_floor)
 
 
 class _Slot:

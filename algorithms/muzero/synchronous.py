@@ -2,7 +2,8 @@
 
 The mesh plays and learns at the same time, and a table of the buffer keeps the games. Here `config.sync_games` games
 are waited for, the memory keeps the newest `sync_memory`, and `sync_learns` batches of `sync_batch` of them are drawn,
-all alike likely. So a run depends on its seed alone. A resumed run begins with an empty memory.
+all alike likely. So a run depends on its seed alone. A resumed run begins with an empty memory. With `sync_reanalyse`,
+each round first searches that share of the kept games again, and fresh copies take their places.
 
 Shape legend: R rows, each a game or a window of one; see games.
 """
@@ -20,6 +21,7 @@ from kaimesh.contract.columns import PRIORITY
 from kaimesh.contract.seeds import Purpose, generator
 
 Update = Callable[[Mapping[str, np.ndarray]], dict[str, Any]]
+Again = Callable[[Mapping[str, np.ndarray]], Columns]
 
 
 class Rounds:
@@ -39,8 +41,12 @@ class Rounds:
         found, self._new = Batch.concatenate(self._new), []
         return found
 
-    def learn(self, rows: Batch, update: Update) -> dict[str, Any]:
-        """Adds `rows` to the memory and calls `update` with M batches; returns the mean of each of its metrics."""
+    def learn(self, rows: Batch, update: Update, again: Again) -> dict[str, Any]:
+        """Adds `rows` to the memory and calls `update` with M batches; returns the mean of each of its metrics.
+
+        again: makes fresh copies of games.
+        """
+        self._refresh(again)
         self._add(rows.columns)
         count = min(self._added, self._config.sync_memory)
         each = []
@@ -48,6 +54,16 @@ class Rounds:
             drawn = self._rng.integers(0, count, self._config.sync_batch)
             each.append(update({name: column[drawn] for name, column in self._memory.items()}))
         return {name: float(np.mean([one[name] for one in each])) for name in each[0] if name != PRIORITY}
+
+    def _refresh(self, again: Again) -> None:
+        """Puts fresh copies of a share of the kept games, which are drawn, in their places."""
+        count = min(self._added, self._config.sync_memory)
+        if not (asked := round(count * self._config.sync_reanalyse)):
+            return
+        places = np.sort(self._rng.choice(count, asked, replace=False))
+        fresh = again({name: column[places] for name, column in self._memory.items()})
+        for name, column in self._memory.items():
+            column[places] = fresh[name]
 
     def _add(self, columns: Columns) -> None:
         size = self._config.sync_memory

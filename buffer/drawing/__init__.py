@@ -7,6 +7,7 @@ probe         whether a Reverb server answers
 accounts      counts what was drawn from each queue, over kills and restarts
 control       questions to the buffers' ingest ports
 total         counters of servers that may restart
+copies        the share of each batch that is drawn from the second tables
 assemble      makes batches from drawn items
 priorities    sends new priorities to Reverb
 """

@@ -19,7 +19,7 @@ _UNUSED_REFERENCES = 3  # to an array that only `_made` holds: from its dict, th
 
 
 class Completer(Protocol):
-    """Fills the rest of a batch, after its fresh rows, with earlier rows (learner/replay_share)."""
+    """Fills the rest of a batch, after its fresh rows, with others (learner/replay_share, buffer/drawing/copies)."""
 
     @property
     def columns(self) -> Specs:
@@ -27,13 +27,16 @@ class Completer(Protocol):
 
     @property
     def wanted(self) -> int:
-        """The number of fresh rows that the next batch needs."""
+        """The number of fresh rows that the next batch needs; asked for when it is begun."""
 
-    def complete(self, batch: Columns) -> None:
-        """Fills a batch `[B, ...]`, whose first `wanted` rows are fresh."""
+    def complete(self, batch: Columns, fresh: int) -> None:
+        """Fills a batch `[B, ...]`, whose first `fresh` rows are there: as many as `wanted` was."""
 
     def prioritise(self, batch: Batch, priorities: np.ndarray) -> None:
         """Takes the new priorities `[B]` of a batch that it has completed; called from another thread."""
+
+    def end(self) -> None:
+        """Ends its threads soon, if it has any."""
 
 
 class Assembler(Protocol):
@@ -85,7 +88,7 @@ class InOrder:
             done, self._filled = done + count, self._filled + count
             if self._filled == self._wanted:
                 if self._share:
-                    self._share.complete(self._target)
+                    self._share.complete(self._target, self._wanted)
                 batches.append(Batch(self._target))
                 self.clear()
         return batches

@@ -47,7 +47,7 @@ class Reader:
 
     addrs: Reverb's ports; ingest_addrs: the ingest ports of the same servers. controls: instead of both, buffers of
     this process. completer: called with the samples' specs; returns what fills a part of each batch (replay_share), or
-    None.
+    None. copies: called with them and the plan of the second tables, if there are such; returns what fills it instead.
 
     Each row of a queue is returned once, and in the order of insertion if there is only one buffer. The rows of a
     replay table are returned as if each had been drawn on its own (buffer/drawing/assemble).
@@ -65,11 +65,12 @@ class Reader:
         meter: Meter,
         controls: Sequence[Control] | None = None,
         completer: Callable[[Specs], Completer | None] = lambda specs: None,
+        copies: Callable[[Specs, TablePlan], Completer] | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
         self._addrs, self._ingest_addrs, self._token = list(addrs), list(ingest_addrs), token
         self._batch_size, self._table = batch_size, table
-        self._app, self._meter, self._completer = config.app, meter, completer
+        self._app, self._meter, self._completer, self._copies = config.app, meter, completer, copies
         self._on_policy = config.app.algorithm_on_policy_or_off_policy == "on-policy"
         self._log = logger or logging.getLogger("reader")
         self._local = controls is not None
@@ -200,6 +201,8 @@ class Reader:
         self._closed = True
         if self._priorities is not None:
             self._priorities.close()
+        if self._share is not None:
+            self._share.end()
         for source in self._sources:
             source.end()
         with self._changed:
@@ -227,6 +230,8 @@ class Reader:
         large = self._batch_size * self._specs.row_bytes > _LARGE_BATCH_BYTES
         self._ahead = 1 if queue or large else 2  # rows of a queue grow old while they wait; large ones take memory
         self._share = self._completer(self._specs)
+        if self._copies is not None and data.get("copies") is not None:
+            self._share = self._copies(self._specs, plan_of(data["copies"]))
         # ReplayShare wants a batch to be begun only when the one before was taken, so a chunk must not fill two.
         most_items = fresh_samples(self._app) if self._share else plan.chunk_items
         chunk = min(plan.chunk_items, most_items)

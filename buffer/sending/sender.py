@@ -22,13 +22,13 @@ from kaimesh.wire import frame as wire
 from kaimesh.wire.client import FrameClient, error_of, refusal_of
 from kaimesh.wire.frame import ACK, CONTROL, ERROR, REFUSED
 
+WRITER, REFRESHER = "writer", "refresher"  # who sends samples, and who sends fresh copies
 FRAME_BYTES = 1 << 20  # a longer batch travels as several frames
 _ENDS = ("samples_acked", "samples_refused", "samples_lost", "samples_unfinished", LOST)
 _KEEP_S, _LAST_S = 0.005, 0.05  # what was made longer ago is kept while more comes, and where nothing comes after it
 _CONNECT_S = 5.0
 _END_S = 1.5  # how long `close` waits for a link's thread; only one whose server does not answer HELLO takes longer
-_USED_FRAMES = 4
-_RETRY_S = 0.5
+_USED_FRAMES, _RETRY_S = 4, 0.5
 _BACK_PRESSURE_S = 7 * 24 * 3600.0  # how long a server may read nothing: as long as its learner may pause
 
 
@@ -36,7 +36,7 @@ class SampleSender:
     """Sends samples to the buffers at `addrs`, a frame to each in turn, from a thread for each.
 
     It connects at once, so that the learner gets `spaces` and can make the first model before there is any sample.
-    At most `window` samples, or one frame, are not acknowledged; beyond that `put` blocks.
+    At most `window` samples, or one frame, are not acknowledged; beyond that `put` blocks. role: WRITER, or REFRESHER.
 
     Counters. Every sample counts in samples_made, in samples_sent if it was sent, and in the end in one of
     samples_acked: the buffer has stored it. samples_refused: the buffer did not take it (it holds NaN, for example).
@@ -55,10 +55,11 @@ class SampleSender:
         meter: Meter,
         stop: threading.Event,
         spaces: Spaces | None = None,
+        role: str = WRITER,
         logger: logging.Logger | None = None,
     ) -> None:
-        self._window, self._meter, self._stop = window, meter, stop
-        self._name, self._token, self._spaces = name, token, spaces
+        self._window, self._meter, self._stop, self._turn = window, meter, stop, 0
+        self._name, self._token, self._spaces, self._role = name, token, spaces, role
         self._log = logger or logging.getLogger("samples")
         self._specs: Specs | None = None
         self._changed = threading.Condition()
@@ -66,7 +67,6 @@ class SampleSender:
         self._asked = 0  # flushes that were requested and not confirmed
         self._error: MeshError | None = None
         self._links = [_Link(self, address) for address in addrs]
-        self._turn = 0
         before = [meter.inherited.get(name, 0) for name in ("samples_made", *_ENDS)]
         if (left := before[0] - sum(before[1:])) > 0:  # a life before was killed
             meter.count(LOST, left)
@@ -188,7 +188,7 @@ class SampleSender:
             "spaces": None if self._spaces is None else self._spaces.to_json(),
         }
         client = FrameClient(
-            address, token=self._token, role="writer", name=self._name, hello=hello, timeout_s=_CONNECT_S,
+            address, token=self._token, role=self._role, name=self._name, hello=hello, timeout_s=_CONNECT_S,
             stop=self._stop,
         )  # fmt: skip
         client.wait_to_send(_BACK_PRESSURE_S)
@@ -203,9 +203,8 @@ class _Link:
         self.trouble = ""
         self._queue: deque[Batch | None] = deque()  # None: request a flush, which stores partly filled items too
         self._sent: deque[tuple[int, int]] = deque()  # tag and rows of each frame not answered yet; rows 0: a flush
-        self._tag = 0
+        self._tag, self._closed = 0, False
         self._kept_at, self._unkept = 0.0, False  # whether something was sent or answered since
-        self._closed = False
         self._client: FrameClient | None = None
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)

@@ -1,6 +1,7 @@
 """The configuration of a run: reads one file; returns one validated value, or one list of everything that is wrong.
 
 keys       the `[app]` keys
+ignored    keys of Kaiwu that do nothing here
 key_types  the types of keys that need more than pydantic's own
 load       reads the file, applies environment variables and overrides, lists all problems
 report     all problems in one text, which stays short

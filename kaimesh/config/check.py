@@ -39,6 +39,18 @@ def fresh_samples(app: App) -> int:
     return max(1, round(app.train_batch_size * (1 - app.replay_share)))
 
 
+def copies_kept(app: App) -> int:
+    """The fresh copies that a buffer keeps at most (`reanalyse_capacity`)."""
+    return app.reanalyse_capacity or max(app.train_batch_size, app.replay_buffer_capacity // 4)
+
+
+def copies_in_batch(app: App) -> int:
+    """How many samples of a batch are fresh copies once there are some; 0 without reanalyse."""
+    if not app.reanalyse_count:
+        return 0
+    return min(round(app.train_batch_size * app.reanalyse_share), app.train_batch_size - 1)
+
+
 def active_trigger(app: App) -> str:
     """One sentence that says when the learner learns; logged once at its start."""
     if app.algorithm_on_policy_or_off_policy == "on-policy":
@@ -107,6 +119,7 @@ def problems(app: App, roles: Iterable[Role] = tuple(ROLES.values())) -> list[st
     found += _two_paces(app)
     found += _share(app) if app.replay_share else []
     found += _ratio(app) if app.replay_ratio else []
+    found += _reanalyse(app) if app.reanalyse_count else []
     if app.wrapper_type == "local" and app.aisrv_count != 1:
         found.append(
             f"wrapper_type = local with aisrv_count = {app.aisrv_count}: each would train an agent of its own. Set "
@@ -175,6 +188,41 @@ def _share(app: App) -> list[str]:
         found.append(
             f"replay_share_capacity = {app.replay_share_capacity} is below 2 x train_batch_size = {2 * batch}: samples "
             f"would be overwritten before they could be replayed. Set at least {2 * batch}."
+        )
+    return found
+
+
+def _reanalyse(app: App) -> list[str]:
+    """What `reanalyse_count` does not go with."""
+    asked, found = f"reanalyse_count = {app.reanalyse_count}", []
+    if app.wrapper_type == "local":
+        found.append(
+            f"{asked} with wrapper_type = local, where there is no other process than aisrv's: nothing would be "
+            "searched again. Set reanalyse_count = 0; the algorithm may have a key of its own, such as "
+            "muzero.sync_reanalyse."
+        )
+    if app.algorithm_on_policy_or_off_policy == "on-policy":
+        found.append(
+            f"{asked} with on-policy: samples are dropped after each learn, so none could be searched again. Set "
+            "algorithm_on_policy_or_off_policy = off-policy, or reanalyse_count = 0."
+        )
+    if app.reverb_rate_limiter == "SampleToInsertRatio":
+        found.append(
+            f"{asked} with reverb_rate_limiter = SampleToInsertRatio: Reverb would count what reanalyse draws as "
+            f"learned, and the learner draws less than all from that table; reverb_samples_per_insert = "
+            f"{app.reverb_samples_per_insert:g} would be held of neither. Set reverb_rate_limiter = MinSize, and "
+            "replay_ratio to how many positions are to be learned from for each one played; or reanalyse_count = 0."
+        )
+    if copies_in_batch(app) == 0:
+        found.append(
+            f"reanalyse_share = {app.reanalyse_share:g} of train_batch_size = {app.train_batch_size} is no whole "
+            "sample: fresh copies would be made and never learned from. Raise one of the two, or set reanalyse_count = "
+            "0."
+        )
+    if copies_kept(app) < app.train_batch_size:
+        found.append(
+            f"reanalyse_capacity = {app.reanalyse_capacity} is below train_batch_size = {app.train_batch_size}: there "
+            "would never be enough fresh copies to begin with them. Raise it, or set 0."
         )
     return found
 

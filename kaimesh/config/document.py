@@ -10,7 +10,8 @@ import tokenize
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from kaimesh.config.keys import IGNORED, App
+from kaimesh.config.ignored import IGNORED
+from kaimesh.config.keys import App
 from kaimesh.config.load import REGISTRY
 from kaimesh.config.own_class import config_class, defaults_of
 from kaimesh.config.reading import as_toml

@@ -50,6 +50,11 @@ _RULES = (
         "with learner_train_by_while_true = true the learner learns whenever it can",
     ),
     _Rule(("replay_share_capacity", "replay_share_exponent"), lambda app: not app.replay_share, "replay_share is 0"),
+    _Rule(
+        ("reanalyse_share", "reanalyse_actor_share", "reanalyse_capacity"),
+        lambda app: not app.reanalyse_count,
+        "reanalyse_count is 0",
+    ),
     _Rule(("preload_model_dir", "preload_model_id"), lambda app: not app.preload_model, "preload_model is false"),
     _Rule(
         ("eval_games", "eval_opponent"),

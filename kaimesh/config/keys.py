@@ -154,6 +154,20 @@ class App(BaseModel):
         600, ge=0, description="Seconds between buffer checkpoints; one more is made at the end. 0: no checkpoints."
     )
 
+    # reanalyse
+    reanalyse_count: int = Field(
+        0, ge=0, le=64, description="Processes that search stored games again and keep fresh copies; of muzero. 0: none."
+    )
+    reanalyse_share: float = Field(
+        0.5, ge=0, le=1, description="Share of each batch that is fresh copies, once there are enough for a whole batch."
+    )
+    reanalyse_actor_share: float = Field(
+        0.25, gt=0, lt=1, description="Share of the searched rows that is reanalyse's while play asks, too."
+    )
+    reanalyse_capacity: int = Field(
+        0, ge=0, description="Most fresh copies in each buffer. 0: a quarter of replay_buffer_capacity."
+    )
+
     # learner
     learner_addr: Address = Field("127.0.0.1:9997", description="The learner's gRPC port.")
     train_batch_size: int = Field(64, ge=1, description="Samples in one `learn`.")
@@ -326,14 +340,3 @@ class App(BaseModel):
     sample_dim: int = Field(
         0, ge=0, description="Kaiwu's width of a flat sample. Only compared with what the first sample has."
     )
-
-
-# Keys of Kaiwu that have no effect here: accepted, and named once in the log.
-IGNORED = frozenset([
-    "selfplay_app_conf", "noselfplay_app_conf", "self_play", "set_name", "self_play_set_name", "rainbow_env_name",
-    "predict_local_or_remote", "aisrv_framework", "framework_integration_patterns",
-    "use_which_deep_learning_framework", "copy_dir", "log_dir", "level", "tensorflow_log_level", "learner_addrs",
-    "need_to_sync", "alloc_process_address", "learning_rate", "var_beta", "ppo_clip_range",
-    "feature_process_lib_interface_configure", "torch_num_threads", "queue_size", "use_prometheus",
-    "prometheus_pushgateway", "reverb_table_name", "reverb_table_size", "replay_buffer_type",
-])  # fmt: skip

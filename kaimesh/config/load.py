@@ -16,10 +16,10 @@ import toml
 from pydantic import ValidationError
 
 from kaimesh import ROOT
-from kaimesh.config import check
+from kaimesh.config import check, ignored
 from kaimesh.config import hyper as hyper_module
 from kaimesh.config.idle import idle
-from kaimesh.config.keys import IGNORED, App
+from kaimesh.config.keys import App
 from kaimesh.config.nearest import nearest
 from kaimesh.config.own_roles import TABLE, own_roles
 from kaimesh.config.packages import foreign
@@ -303,7 +303,7 @@ def _check_tables(
 def _drop_ignored(table: dict[str, Any], problems: list[str], origin: Mapping[str, str]) -> list[str]:
     notes = []
     for key, value in list(table.items()):
-        if key in IGNORED or (key == "algo_conf" and _is_kaiwus(value)):
+        if key in ignored.IGNORED or (key == "algo_conf" and _is_kaiwus(value)):
             del table[key]
             notes.append(f"{key} is a Kaiwu key that has no effect here")
         elif key not in App.model_fields:

@@ -20,7 +20,7 @@ from kaimesh.contract.errors import ConfigError
 
 TABLE = "roles"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}[a-z0-9]")
-AGENT_TYPES = tuple(sorted(role.agent_type for role in ROLES.values() if role.agent_type))
+AGENT_TYPES = tuple(sorted({role.agent_type for role in ROLES.values() if role.agent_type}))
 _TAKEN = frozenset({"all", "operator", "setup", "tensorboard", "supervisord"})  # other things of a mesh are called so
 
 

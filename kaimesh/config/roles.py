@@ -22,6 +22,7 @@ class Right(StrEnum):
     PREDICT = "predict"  # of an actor: predictions
     PIN = "pin"  # of an actor: to predict with one model instead of the newest
     INSERT = "insert"  # of a buffer: to store samples
+    REFRESH = "refresh"  # of a buffer: to store fresh copies of samples
     DRAW = "draw"  # of a buffer: what it holds
     DROP = "drop"  # of a buffer: to throw away what it holds
     PULL = "pull"  # of the model pool: models
@@ -151,6 +152,16 @@ AISRV = Role(
     learns_in=("local",),
     ends=True,
 )
+REANALYSE = Role(
+    name="reanalyse",
+    package="kaimesh.reanalyse",
+    stage=2,
+    stop=55,  # before what it needs
+    count="reanalyse_count",
+    agent_type="aisrv",
+    rights=frozenset({Right.PREDICT, Right.REFRESH, Right.DRAW, Right.REPORT}),
+    work="reanalysed_samples",
+)
 MONITOR = Role(
     name="monitor",
     package="kaimesh.operate.cluster.monitor",
@@ -161,7 +172,7 @@ MONITOR = Role(
     home="containers",
 )
 ROLES: Mapping[str, Role] = MappingProxyType(
-    {role.name: role for role in (KEEPER, BUFFER, MODEL_POOL, LEARNER, ACTOR, AISRV, MONITOR)}
+    {role.name: role for role in (KEEPER, BUFFER, MODEL_POOL, LEARNER, ACTOR, AISRV, REANALYSE, MONITOR)}
 )
 LAST_STAGE = 3  # a mesh is up when the processes of all stages are healthy; kaimesh's own are in 0 to 2
 

@@ -2,7 +2,8 @@
 
 agent       what the mesh calls of an agent, as Protocols, and the class that users inherit from
 user_agent  reads an agent once: which of these Protocols it has
-predicting  calls predict or exploit, and checks the answer
+reanalysis  what an agent has whose samples can be searched again
+predicting  calls predict, exploit or reanalyse, and checks the answer
 workflow    an algorithm's loop over environments
 spaces      what an environment looks like to a network
 symmetry    images of a board that are worth the same

@@ -1,10 +1,13 @@
-"""Calls an agent's `predict` or `exploit`, with padding or row by row as the agent wants, and checks its answer.
+"""Calls an agent's `predict`, `exploit` or `reanalyse`, padded or row by row as the agent wants; checks its answer.
 
 The actor, local mode and evaluation all use it, so the same rules hold for an agent in each of them.
 Shape legend: B rows, P rows with padding.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +20,8 @@ from kaimesh.contract.user_agent import UserAgent
 
 ModelId = int | str  # a model's number, "latest" or "random"
 LATEST = "latest"
+PREDICT, EXPLOIT, REANALYSE = 0, 1, 2  # what is asked of an agent; False and True are the first two
+_METHODS = ("predict", "exploit", "reanalyse")
 
 
 class Predictor:
@@ -25,24 +30,26 @@ class Predictor:
     def __init__(self, user: UserAgent, process: str = "") -> None:
         self._agent, self._sequential, self._most = user.agent, user.sequential_predict, user.predict_rows_at_most
         self._padded = user.pad_batches and not user.sequential_predict
-        self._names = {exploit: f"{user.name}.{'exploit' if exploit else 'predict'}" for exploit in (False, True)}
-        self._boundaries = {exploit: f"{process}: {name}" if process else name for exploit, name in self._names.items()}
+        self._reanalysing = user.reanalysing
+        self._names = [f"{user.name}.{method}" for method in _METHODS]
+        self._boundaries = [f"{process}: {name}" if process else name for name in self._names]
 
     @property
     def padded(self) -> bool:
         """Whether the agent wants padded batches: P is then one of a few sizes."""
         return self._padded
 
-    def answer(self, batch: Batch, count: int, exploit: bool) -> Batch:
+    def answer(self, batch: Batch, count: int, exploit: int) -> Batch:
         """Act columns `[B, ...]` for the first B = `count` of the P rows of `batch`. The agent may reuse these arrays.
 
+        exploit: PREDICT, EXPLOIT or REANALYSE; False or True.
         Raises AgentError: the agent raised, or its answer is invalid. SampleError: an observation is not finite; the
         agent was not called.
         """
         check_finite(batch)  # with the padding: its zeros are finite
         where = self._names[exploit]
         with user_code(self._boundaries[exploit]):
-            call = self._agent.exploit if exploit else self._agent.predict
+            call = self._call(exploit)
             if self._sequential:
                 results = [call(batch[i : i + 1]) for i in range(len(batch))]
             else:
@@ -56,7 +63,13 @@ class Predictor:
         check_numbers(answer, where)
         return answer
 
-    def answer_all(self, batch: Batch, exploit: bool) -> Batch:
+    def _call(self, method: int) -> Callable[[Batch], Any]:
+        if method == REANALYSE:
+            assert self._reanalysing is not None
+            return self._reanalysing.reanalyse
+        return self._agent.exploit if method == EXPLOIT else self._agent.predict
+
+    def answer_all(self, batch: Batch, exploit: int) -> Batch:
         """As `answer`, for all B rows of `batch`, in as many calls as `predict_rows_at_most` wants.
 
         It pads the rows of a call to the next power of two if the agent wants that.
@@ -70,7 +83,7 @@ class Predictor:
             answers.append(answer.take(np.arange(len(answer))))  # the next call may reuse the arrays
         return Batch.concatenate(answers)
 
-    def _answer_call(self, batch: Batch, exploit: bool) -> Batch:
+    def _answer_call(self, batch: Batch, exploit: int) -> Batch:
         count = len(batch)
         size = 1 << (count - 1).bit_length() if self._padded else count
         if self._most:

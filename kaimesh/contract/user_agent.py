@@ -27,7 +27,8 @@ from kaimesh.contract.agent import (
     Warming,
     user_code,
 )
-from kaimesh.contract.errors import AgentError
+from kaimesh.contract.errors import AgentError, ConfigError
+from kaimesh.contract.reanalysis import Reanalysing
 from kaimesh.contract.structs import protocol
 
 MOST_UNROLL_STEPS = 1 << 20  # more would fill any memory before the first sample leaves
@@ -59,6 +60,7 @@ class UserAgent:
     warming: Warming | None
     resumable: Resumable | None
     checking: Checking | None
+    reanalysing: Reanalysing | None
     observe: Callable[[Any], Any] | None
     act: Callable[[Any], Any] | None
 
@@ -100,6 +102,7 @@ def read_agent(agent: Any) -> UserAgent:
         warming=part("warm_up"),
         resumable=part("save_training_state", "load_training_state"),
         checking=part("check_model"),
+        reanalysing=None if _missing_of_reanalysing(agent, name) else agent,
         observe=_method(agent, name, "observation_process") or protocol("observation_process"),
         act=_method(agent, name, "action_process") or protocol("action_process"),
     )
@@ -123,6 +126,27 @@ def table_of(agent: Any) -> TableSpec:
         if not fine(value):
             raise AgentError(f"{name}.table has {key} = {value!r}; {wrong}")
     return table
+
+
+def check_reanalysing(agent: Any, algo: str) -> None:
+    """Raises ConfigError: what `agent`, a class or an instance, stores cannot be searched again. algo: for messages."""
+    name = agent.__name__ if isinstance(agent, type) else type(agent).__name__
+    table = table_of(agent)
+    why = ""
+    if missing := _missing_of_reanalysing(agent, name):
+        why = f"{name} has no {', '.join(missing)}, so what it stores cannot be searched again"
+    elif table.kind != "replay" or table.rows_per_item != 1:
+        why = f"{name}.table is no replay table with rows_per_item = 1, so samples cannot be drawn one by one"
+    if why:
+        raise ConfigError(
+            f"reanalyse_count is above 0 with algo = {algo}: {why}. Set reanalyse_count = 0, or an algorithm that can "
+            "search its samples again, such as muzero."
+        )
+
+
+def _missing_of_reanalysing(agent: Any, name: str) -> list[str]:
+    methods = ("questions", "reanalyse", "copies")
+    return [method for method in methods if _method(agent, name, method) is None]
 
 
 # By field of TableSpec: what it may be; else the consequence and the remedy.

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from kaimesh.actor.batcher import Batcher
-from kaimesh.actor.server import MOST_ROWS
+from kaimesh.actor.peers import MOST_ROWS
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import AgentError, Refused, SampleError
 from kaimesh.contract.user_agent import read_agent

@@ -1,0 +1,89 @@
+"""The core of reanalyse: asks about the positions of samples in pieces, and makes fresh copies of the answers.
+
+Shape legend: G samples; M positions of all of them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+import numpy as np
+
+from kaimesh.contract.agent import user_code
+from kaimesh.contract.arrays import Batch
+from kaimesh.contract.columns import MESH_COLUMNS, MODEL_VERSION
+from kaimesh.contract.errors import AgentError
+from kaimesh.contract.reanalysis import Reanalysing
+from kaimesh.contract.user_agent import UserAgent
+from kaimesh.process.meter import Meter
+
+PIECES = 2  # under way at once, so that the actor has the next one when it has answered one
+
+
+class Asking(Protocol):
+    """What is used of kaimesh.actor.client."""
+
+    def send(self, batch: Batch) -> None:
+        """Asks about the rows of `batch`, which may not change before they are answered."""
+
+    def receive(self) -> tuple[Batch, int]:
+        """The answer to the oldest question, valid until the next call, and the version of the model that gave it."""
+        ...
+
+
+class Refresher:
+    """Makes fresh copies of samples. rows: of one question to the actor.
+
+    Counter reanalysed_samples; gauge reanalysed_age: by how many versions the models of the newest copies are newer
+    than those that they replace, on average.
+    """
+
+    def __init__(self, user: UserAgent, agent: Reanalysing, actor: Asking, *, rows: int, meter: Meter) -> None:
+        self._name, self._agent, self._actor, self._rows, self._meter = user.name, agent, actor, rows, meter
+
+    def __call__(self, drawn: Batch) -> Batch:
+        """Fresh copies of samples `[G, ...]` as they were drawn. Raises AgentError: the agent raised."""
+        samples = Batch({name: column for name, column in drawn.columns.items() if not _is_drawn(name)})
+        with user_code(f"reanalyse: {self._name}.questions"):
+            questions = self._agent.questions(samples)
+        if not len(questions):
+            raise AgentError(
+                f"{self._name}.questions asks nothing about {len(samples)} samples, so there is nothing to search "
+                "again. Return a row for each position."
+            )
+        answers, version = self._answers(questions)
+        with user_code(f"reanalyse: {self._name}.copies"):
+            copies = self._agent.copies(samples, answers, version)
+        if copies.specs != samples.specs:
+            raise AgentError(
+                f"{self._name}.copies returned {copies.specs.to_json()} for samples of {samples.specs.to_json()}; they "
+                "could not lie in one batch. Return the same fields, with the same shapes and dtypes."
+            )
+        self._meter.count("reanalysed_samples", len(copies))
+        if MODEL_VERSION in samples.columns:
+            age = copies.columns[MODEL_VERSION] - samples.columns[MODEL_VERSION]
+            self._meter.gauge("reanalysed_age", float(age.mean()))
+        return copies
+
+    def _answers(self, questions: Batch) -> tuple[Batch, np.ndarray]:
+        """The answers to all `questions` `[M, ...]`, and the version of the model of each, int64 `[M]`."""
+        pieces = deque(questions[start : start + self._rows] for start in range(0, len(questions), self._rows))
+        sizes: deque[int] = deque()
+        answers, versions = [], []
+        while pieces or sizes:
+            while pieces and len(sizes) < PIECES:
+                piece = pieces.popleft()
+                self._actor.send(piece)
+                sizes.append(len(piece))
+            answer, version = self._actor.receive()
+            answers.append(Batch({name: column.copy() for name, column in answer.columns.items()}))
+            versions.append(np.full(sizes.popleft(), version, np.int64))
+            self._meter.beat()
+        return Batch.concatenate(answers), np.concatenate(versions)
+
+
+def _is_drawn(name: str) -> bool:
+    """Whether the mesh added this column when the sample was drawn."""
+    column = MESH_COLUMNS.get(name)
+    return column is not None and column.drawn

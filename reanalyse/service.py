@@ -1,0 +1,83 @@
+"""Connects the parts of a reanalyse process: the reader of the buffer, an actor, the sender of copies."""
+
+from __future__ import annotations
+
+from kaimesh.actor.client import REANALYSER, ActorClient
+from kaimesh.buffer.sending.sender import REFRESHER, SampleSender
+from kaimesh.contract.agent import user_code
+from kaimesh.contract.errors import PeerError
+from kaimesh.contract.user_agent import check_reanalysing
+from kaimesh.process.life import Context, set_tensorflow_threads
+from kaimesh.reanalyse.refresher import Refresher
+
+SAMPLES = 16  # drawn at once; few, so that copies are of the newest model
+WINDOW = 256  # copies under way to the buffer
+_WAIT_S, _RETRY_S = 0.5, 0.5
+
+
+class ReanalyseService:
+    """Searches again until the process is asked to stop. Raises ConfigError: the algorithm's samples cannot be."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        app, config = context.config.app, context.config
+        self._user = context.make_agent()
+        check_reanalysing(self._user.agent, config.app.algo)
+        set_tensorflow_threads(context.threads)
+        from kaimesh.buffer.drawing.reader import Reader  # imports Reverb and TensorFlow
+
+        self._reader = Reader(
+            app.buffer_addrs,
+            app.buffer_ingest_addrs,
+            context.token,
+            batch_size=min(SAMPLES, app.train_batch_size),
+            table=self._user.table,
+            config=config,
+            meter=context.meter,
+            logger=context.logger,
+        )
+        self._sender: SampleSender | None = None
+        self._actor: ActorClient | None = None
+
+    def run(self) -> None:
+        """Waits for the spaces and the first samples, then works until the stop."""
+        context, app = self._context, self._context.config.app
+        meter, stop, user = context.meter, context.stop, self._user
+        spaces = self._reader.spaces(stop)
+        if user.prepared is not None:
+            with user_code("reanalyse: Agent.setup"):
+                user.prepared.setup(spaces)
+        assert user.reanalysing is not None
+        self._sender = sender = SampleSender(
+            app.buffer_ingest_addrs, token=context.token, name=context.name, window=WINDOW, meter=meter, stop=stop,
+            spaces=spaces, role=REFRESHER, logger=context.logger,
+        )  # fmt: skip
+        self._actor = ActorClient(
+            app.actor_addrs, token=context.token, name=context.name, turn=context.index, meter=meter, stop=stop,
+            spaces=spaces, timeout_s=app.predict_timeout_seconds / app.reanalyse_actor_share, role=REANALYSER,
+        )  # fmt: skip
+        rows = min(app.predict_batch_size, user.predict_rows_at_most or app.predict_batch_size)
+        refresh = Refresher(user, user.reanalysing, self._actor, rows=rows, meter=meter)
+        waiting = meter.phase("wait")
+        while not stop.is_set():
+            try:
+                with waiting:
+                    drawn = self._reader.next_batch(_WAIT_S)
+            except PeerError as error:
+                meter.state("waiting", f"buffer: {error}")
+                stop.wait(_RETRY_S)
+                continue
+            if drawn is None:
+                meter.state("waiting", "buffer: too few samples to draw from")
+                continue
+            meter.state("working")
+            sender.put(refresh(drawn))
+
+    def close(self) -> None:
+        """Waits for the last acknowledgements, then closes the connections."""
+        if self._sender is not None:
+            self._sender.flush(5.0)
+            self._sender.close()
+        if self._actor is not None:
+            self._actor.close()
+        self._reader.close()
