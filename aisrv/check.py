@@ -1,9 +1,9 @@
 """Builds the environment and tries it out, in a process of its own, before a mesh is started.
 
 `python -m kaimesh.aisrv.check FD`: the request is a JSON object on stdin: app, env_conf, max_episode_steps, features,
-agent (the class of an algorithm of ours, or ""), slots (of an aisrv); for a resume also conf, overrides and ckpt. The
-answer is a JSON object on the file descriptor FD: {}, {"note": text} or {"error": text}. There is no answer if the
-environment ends this process.
+agent (the class of an algorithm of ours, or ""), reanalyse (the class of an agent whose samples are to be searched
+again, or ""), algo, slots (of an aisrv); for a resume also conf, overrides and ckpt. The answer is a JSON object on the
+file descriptor FD: {}, {"note": text} or {"error": text}. There is no answer if the environment ends this process.
 """
 
 from __future__ import annotations
@@ -25,26 +25,35 @@ from kaimesh import envs
 from kaimesh.config.packages import find_own_code
 from kaimesh.contract.errors import AgentError, ConfigError, MeshError
 from kaimesh.contract.json_text import json_text
+from kaimesh.contract.user_agent import check_reanalysing
 
 _MOST_CHARACTERS = 8_000  # of an error: a pipe holds 64 kB before anyone reads it
 _SECOND_S = 1.0  # where the first environment took longer to build, no second one is built beside it
 _TRIES = 5  # so many of the newest models are tried, because some may be damaged
 
 
+def _dotted(name: str) -> Any:
+    """The object behind a dotted name, see process.agents, whose imports most starts need not wait for."""
+    from kaimesh.process import agents
+
+    return agents.dotted(name)
+
+
 def check(request: dict[str, Any]) -> str:
     """A note for the user, or "". Raises what building the environment and its first steps raise. ConfigError: it
     cannot be built, returns what no environment may, does not offer the features that the algorithm wants, or the run's
-    models do not fit it. AgentError: it has more players than the algorithm learns for.
+    models do not fit it; or reanalyse is on and samples cannot be searched again. AgentError: it has more players than
+    the algorithm learns for.
     """
+    if request.get("reanalyse"):
+        check_reanalysing(_dotted(request["reanalyse"]), request["algo"])
     app, began, note = request["app"], time.monotonic(), ""
     make = partial(envs.make, app, env_conf=request["env_conf"], max_episode_steps=request["max_episode_steps"])
     env = make()
     try:
         spaces = envs.spaces_of(env)
         if spaces.players > 1 and request.get("agent"):
-            from kaimesh.process.agents import dotted  # what few environments need
-
-            dotted(request["agent"]).check_players(spaces)
+            _dotted(request["agent"]).check_players(spaces)
         if (features := request.get("features", "none")) != "none":
             envs.Offers.of(env.metadata, app).features(features)
         if not envs.is_built_in(app):

@@ -1,8 +1,8 @@
 """The second table of a buffer: fresh copies of samples, which reanalyse has made.
 
-Its items are laid out as those of the first table, in the same Reverb server, and are saved with them. Nothing waits
-for it: a copy that has no room takes the place of the oldest one. Copies are not samples of play: `inserted`,
-`replay_ratio` and all that waits for samples count those of the first table alone. The books of the copies
+Its items are laid out as those of the first table, in the same Reverb server, and are saved with them. No learner and
+no play waits for it: a copy that has no room takes the place of the oldest one. Copies are not samples of play:
+`inserted`, `replay_ratio` and all that waits for samples count those of the first table alone. The books of the copies
 (buffer/books) have the same names behind FRESH.
 """
 
@@ -28,6 +28,7 @@ class Copies:
     """Takes fresh copies; one thread calls it.
 
     needed: whether there is such a table: reanalyse is on, or was on earlier in this run. specs: None before `open`.
+    enough: whether there are more copies than were drawn in this life and the table holds, by the last `publish`.
     """
 
     def __init__(self, table: TableSpec, app: App, meter: Meter) -> None:
@@ -37,6 +38,7 @@ class Copies:
         self._store: Store | None = None
         self.specs: Specs | None = None
         self.accepted = 0
+        self.enough = False
 
     @property
     def plan(self) -> TablePlan | None:
@@ -97,7 +99,8 @@ class Copies:
     def publish(self) -> None:
         """Updates the meter."""
         if self._store is not None:
-            self._books.enter(self._store.places(self._store.info()))
+            self._books.enter(places := self._store.places(self._store.info()))
+            self.enough = places.came - places.drawn > self._store.plan.capacity_items
 
     def infos(self) -> list[Any]:
         """Reverb's TableInfo, if the table is open."""

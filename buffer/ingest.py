@@ -228,7 +228,8 @@ class Ingest:
 
     def describe(self, drawn: int = 0) -> dict[str, Any]:
         """What a reader needs, as JSON: `spaces` (None before `announce`), `specs` (None before `declare`), the rows
-        inserted and sampled so far; after `declare` also the plan, Reverb's port, and the rows in the table (size).
+        inserted and sampled so far; after `declare` also the plan, Reverb's port, the rows in the table (size), the
+        second table's plan (copies; None: there is none), and whether that wants no more now (enough_copies).
         drawn: how many rows of this buffer the learner got, over all lives of both.
         """
         spaces = None if self.spaces is None else self.spaces.to_json()
@@ -241,6 +242,7 @@ class Ingest:
             "spaces": spaces,
             "plan": self._store.plan._asdict(),
             "copies": self.copies.plan and self.copies.plan._asdict(),
+            "enough_copies": self.copies.enough,
             "port": self._store.port,
             **counts,
             "size": self._books.filled,

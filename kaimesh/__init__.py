@@ -11,8 +11,8 @@ wire      framed TCP and gRPC
 process   what every process has: start and stop, logs, status, files
 training  learns, dumps, resume
 
-Above the ground are the services aisrv, actor, learner, model_pool and buffer, with algorithms and envs. Above these,
-`operate` starts, watches and stops the mesh, and `arena` measures how good a model is.
+Above the ground are the services aisrv, actor, reanalyse, learner, model_pool and buffer, with algorithms and envs.
+Above these, `operate` starts, watches and stops the mesh, and `arena` measures how good a model is.
 """
 
 import signal

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import time
+
 from kaimesh.actor.client import REANALYSER, ActorClient
+from kaimesh.buffer.drawing.control import Controls, RemoteControl
 from kaimesh.buffer.sending.sender import REFRESHER, SampleSender
 from kaimesh.contract.agent import user_code
+from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import PeerError
 from kaimesh.contract.user_agent import check_reanalysing
 from kaimesh.process.life import Context, set_tensorflow_threads
@@ -12,7 +17,8 @@ from kaimesh.reanalyse.refresher import Refresher
 
 SAMPLES = 16  # drawn at once; few, so that copies are of the newest model
 WINDOW = 256  # copies under way to the buffer
-_WAIT_S, _RETRY_S = 0.5, 0.5
+_LAST_S = 5.0  # how long it waits at its end until they are stored
+_WAIT_S, _RETRY_S, _ASK_S = 0.5, 0.5, 0.25
 
 
 class ReanalyseService:
@@ -36,6 +42,9 @@ class ReanalyseService:
             meter=context.meter,
             logger=context.logger,
         )
+        controls = [RemoteControl(address, context.token, context.name) for address in app.buffer_ingest_addrs]
+        self._controls = Controls(controls)
+        self._asked_at = -math.inf
         self._sender: SampleSender | None = None
         self._actor: ActorClient | None = None
 
@@ -60,24 +69,37 @@ class ReanalyseService:
         refresh = Refresher(user, user.reanalysing, self._actor, rows=rows, meter=meter)
         waiting = meter.phase("wait")
         while not stop.is_set():
-            try:
-                with waiting:
-                    drawn = self._reader.next_batch(_WAIT_S)
-            except PeerError as error:
-                meter.state("waiting", f"buffer: {error}")
-                stop.wait(_RETRY_S)
-                continue
-            if drawn is None:
-                meter.state("waiting", "buffer: too few samples to draw from")
-                continue
-            meter.state("working")
-            sender.put(refresh(drawn))
+            with waiting:
+                drawn = self._drawn()
+            if drawn is not None:
+                meter.state("working")
+                sender.put(refresh(drawn))
+
+    def _drawn(self) -> Batch | None:
+        """Samples to search again; None: not now, and the state says why."""
+        meter, now = self._context.meter, time.monotonic()
+        try:
+            if now - self._asked_at >= _ASK_S:
+                if all(data.get("enough_copies", False) for data in self._controls.describe()):
+                    meter.state("waiting", "learner: it is to draw the fresh copies that there are first")
+                    self._context.stop.wait(_ASK_S)
+                    return None
+                self._asked_at = now
+            drawn = self._reader.next_batch(_WAIT_S)
+        except PeerError as error:
+            meter.state("waiting", f"buffer: {error}")
+            self._context.stop.wait(_RETRY_S)
+            return None
+        if drawn is None:
+            meter.state("waiting", "buffer: too few samples to draw from")
+        return drawn
 
     def close(self) -> None:
         """Waits for the last acknowledgements, then closes the connections."""
         if self._sender is not None:
-            self._sender.flush(5.0)
+            self._sender.flush(_LAST_S)
             self._sender.close()
         if self._actor is not None:
             self._actor.close()
+        self._controls.close()
         self._reader.close()

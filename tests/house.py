@@ -11,7 +11,17 @@ from typing import NamedTuple
 
 from tests.test_architecture import ABOVE, GROUND, HOUSES, ROOMS, SERVICES, imports, room_of
 
-ROW = ("envs", "aisrv", "actor", "model_pool", "learner", "buffer", "algorithms", "diy")  # from left to right
+ROW = (
+    "envs",
+    "aisrv",
+    "actor",
+    "model_pool",
+    "learner",
+    "buffer",
+    "reanalyse",
+    "algorithms",
+    "diy",
+)  # from left to right
 ABOUT = {
     "envs": ("what is", "played"),
     "aisrv": ("runs", "environments"),
@@ -19,6 +29,7 @@ ABOUT = {
     "model_pool": ("passes", "models on"),
     "learner": ("trains",),
     "buffer": ("keeps samples;", "knows Reverb"),
+    "reanalyse": ("searches stored", "games again"),
     "algorithms": ("ppo impala dqn", "on shared parts"),
     "diy": ("your agent,", "your code"),
     "operate": ("starts, watches and stops the mesh: cli, local, cluster, view, serial",),
@@ -35,8 +46,8 @@ LEGEND = (
 )
 UNDER = {"operate": SERVICES, "arena": ("envs",)}  # what each house stands over
 COLOURS = {"house": "#cfe3f7", "service": "#d3ecd2", "part": "#fbeccb", "ground": "#e4e4e8", "yours": "#ffffff"}
-WIDTH, LEFT, BOX, GAP = 1080, 22, 112, 20
-COMMAND_Y, HOUSE_Y, ROW_Y, GROUND_Y = 22, 84, 206, 388  # upper edges
+WIDTH, LEFT, BOX, GAP = 1212, 22, 112, 20
+COMMAND_Y, HOUSE_Y, ROW_Y, GROUND_Y = 22, 84, 206, 414  # upper edges
 HOUSE_HEIGHT, ROW_HEIGHT, LAYER = 76, 78, 40
 
 
@@ -65,8 +76,8 @@ def edges() -> set[tuple[str, str]]:
 
 def what(here: str, there: str) -> str:
     """The part of `there` that `here` may import; "" for all of it."""
-    (name,) = [name for name in ABOVE[here] if room_of(name) == there]
-    return ".".join(name.split(".")[2:])
+    names = [name for name in ABOVE[here] if room_of(name) == there]
+    return ", ".join(".".join(name.split(".")[2:]) for name in names)
 
 
 def column(room: str) -> Box:
@@ -155,8 +166,9 @@ def _arc(here: str, there: str, number: int) -> Iterator[str]:
     """Below the row; each arc deeper than the one before."""
     one, other, y = column(here), column(there), ROW_Y + ROW_HEIGHT + 44 + 26 * number
     start, end = one.middle + 14 - 28 * number, other.middle
-    yield _arrow(f"M{start} {one.bottom}V{y - 8}q0 8 8 8H{end - 8}q8 0 8 -8V{other.bottom}")
-    yield _text(end - 40, y - 5, what(here, there), "#444")
+    turn = 8 if end > start else -8
+    yield _arrow(f"M{start} {one.bottom}V{y - 8}q0 8 {turn} 8H{end - turn}q{turn} 0 {turn} -8V{other.bottom}")
+    yield _text(end - 5 * turn, y - 5, what(here, there), "#444")
 
 
 def _room(box: Box, name: str, about: tuple[str, ...], kind: str, flat: bool = False) -> Iterator[str]:

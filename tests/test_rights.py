@@ -158,6 +158,13 @@ def insert(ports: Ports, token: str) -> None:
         assert client.receive()[0][1:] == (ACK, 0, 0, 0, 0, 3, 0)
 
 
+def refresh(ports: Ports, token: str) -> None:
+    batch = rows(1)
+    with ports.frames(ports.buffer.port, token, "refresher", specs=batch.specs.to_json()) as client:
+        client.send_rows(batch, batch.specs, tag=4)
+        assert client.receive()[0][1:] == (ACK, 0, 0, 0, 0, 4, 0)
+
+
 def draw(ports: Ports, token: str) -> None:
     with ports.frames(ports.buffer.port, token, "reader") as client:
         assert client.call({"do": "describe"})["specs"]
@@ -204,6 +211,7 @@ TRIES: dict[Right, Callable[[Ports, str], None]] = {
     Right.PREDICT: predict,
     Right.PIN: pin,
     Right.INSERT: insert,
+    Right.REFRESH: refresh,
     Right.DRAW: draw,
     Right.DROP: drop,
     Right.PULL: pull,
@@ -239,7 +247,8 @@ OPEN: dict[str, Callable[[Ports, str], None]] = {
 @pytest.fixture(scope="module")
 def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
     folder = tmp_path_factory.mktemp("rights")
-    (folder / "c.toml").write_text(f'[app]\nreport_seconds = 1.0\nreverb_rate_limiter = "MinSize"\n{TABLES}')
+    keys = 'report_seconds = 1.0\nreverb_rate_limiter = "MinSize"\nreanalyse_count = 1\n'
+    (folder / "c.toml").write_text(f"[app]\n{keys}{TABLES}")
     pool, monitor = free_ports(2)
     addresses = {"model_pool_addr": f"127.0.0.1:{pool}", "monitor_addr": f"127.0.0.1:{monitor}"}
     made = Ports(folder, load(folder / "c.toml", addresses, {}))

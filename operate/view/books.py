@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 from kaimesh.contract.json_text import number
 from kaimesh.operate.view.totals import values_of
+from kaimesh.process.meter import FRESH
 
 _LOST = "lost_in_kill"
 _SENT = ("samples_acked", "samples_refused", "samples_lost", "samples_unfinished", _LOST)
+_GONE_FRESH = tuple(FRESH + name for name in ("evicted", "dropped", _LOST))
 _LEARNED = ("samples_learned", "samples_stale", "samples_unfinished", _LOST)
 
 
@@ -38,6 +40,9 @@ def lines(statuses: Mapping[str, Mapping[str, Any]]) -> list[Line]:
             gone = "evicted" if "evicted" in counters else "sampled"
             places = _of(counters, (gone, "dropped", _LOST)) | _of(gauges, ("size", "pending"))
             found.append(Line(name, counters["inserted"], places))
+            if f"{FRESH}inserted" in counters:
+                places = _of(counters, _GONE_FRESH) | _of(gauges, (f"{FRESH}size", f"{FRESH}pending"))
+                found.append(Line(f"{name}, fresh copies", counters[f"{FRESH}inserted"], places))
         elif drawn := sum(value for key, value in counters.items() if key.startswith("samples_drawn_")):
             places = _of(counters, _LEARNED)
             places["samples_learned"] -= counters.get("samples_replayed", 0)

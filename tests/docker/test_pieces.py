@@ -339,7 +339,7 @@ def test_every_role_has_a_probe_and_a_command() -> None:
     contained = {name: role for name, role in ROLES.items() if role.home != "supervisord"}
     for name in contained:
         assert serve.command(name, 1)[-2:] == ["--index", "1"]
-    assert {name for name, role in contained.items() if role.probes} == set(contained) - {"aisrv"}
+    assert {name for name, role in contained.items() if role.probes} == set(contained) - {"aisrv", "reanalyse"}
     assert {ask for role in contained.values() for _key, ask in role.probes} <= set(probe.ASK)
     assert str(places.CURVES) in serve.command("tensorboard", 0)
     for name in ("keeper", "emperor"):
