@@ -175,8 +175,8 @@ class ActorServer:
     def _search_again(self, connection: Connection, header: Header, payload: bytes) -> None:
         """Answers a request of reanalyse, whose turn it is."""
         self._frames.pause(connection, False)
-        self._replies.predict_alone(connection, header, connection.state.lanes[header.method], payload)
         self._meter.count("reanalysed_rows", header.rows)
+        self._replies.predict_alone(connection, header, connection.state.lanes[header.method], payload)
 
     def _control(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
         try:

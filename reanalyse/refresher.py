@@ -6,6 +6,8 @@ Shape legend: G samples; M positions of all of them.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from itertools import cycle
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +20,7 @@ from kaimesh.contract.reanalysis import Reanalysing
 from kaimesh.contract.user_agent import UserAgent
 from kaimesh.process.meter import Meter
 
-PIECES = 2  # under way at once, so that the actor has the next one when it has answered one
+PIECES = 2  # under way at once over each connection, so that the actor has the next one when it has answered one
 
 
 class Asking(Protocol):
@@ -33,14 +35,17 @@ class Asking(Protocol):
 
 
 class Refresher:
-    """Makes fresh copies of samples. rows: of one question to the actor.
+    """Makes fresh copies of samples.
 
+    actors: connections, which are used in turn: an actor reads one request at a time from each. rows: of one request.
     Counter reanalysed_samples; gauge reanalysed_age: by how many versions the models of the newest copies are newer
     than those that they replace, on average.
     """
 
-    def __init__(self, user: UserAgent, agent: Reanalysing, actor: Asking, *, rows: int, meter: Meter) -> None:
-        self._name, self._agent, self._actor, self._rows, self._meter = user.name, agent, actor, rows, meter
+    def __init__(
+        self, user: UserAgent, agent: Reanalysing, actors: Sequence[Asking], *, rows: int, meter: Meter
+    ) -> None:
+        self._name, self._agent, self._actors, self._rows, self._meter = user.name, agent, actors, rows, meter
 
     def __call__(self, drawn: Batch) -> Batch:
         """Fresh copies of samples `[G, ...]` as they were drawn. Raises AgentError: the agent raised."""
@@ -69,16 +74,17 @@ class Refresher:
     def _answers(self, questions: Batch) -> tuple[Batch, np.ndarray]:
         """The answers to all `questions` `[M, ...]`, and the version of the model of each, int64 `[M]`."""
         pieces = deque(questions[start : start + self._rows] for start in range(0, len(questions), self._rows))
-        sizes: deque[int] = deque()
+        turns, under_way = cycle(self._actors), deque[tuple[Asking, int]]()
         answers, versions = [], []
-        while pieces or sizes:
-            while pieces and len(sizes) < PIECES:
-                piece = pieces.popleft()
-                self._actor.send(piece)
-                sizes.append(len(piece))
-            answer, version = self._actor.receive()
+        while pieces or under_way:
+            while pieces and len(under_way) < PIECES * len(self._actors):
+                actor, piece = next(turns), pieces.popleft()
+                actor.send(piece)
+                under_way.append((actor, len(piece)))
+            actor, size = under_way.popleft()
+            answer, version = actor.receive()
             answers.append(Batch({name: column.copy() for name, column in answer.columns.items()}))
-            versions.append(np.full(sizes.popleft(), version, np.int64))
+            versions.append(np.full(size, version, np.int64))
             self._meter.beat()
         return Batch.concatenate(answers), np.concatenate(versions)
 

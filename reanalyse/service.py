@@ -16,6 +16,7 @@ from kaimesh.process.life import Context, set_tensorflow_threads
 from kaimesh.reanalyse.refresher import Refresher
 
 SAMPLES = 16  # drawn at once; few, so that copies are of the newest model
+CONNECTIONS = 4  # to actors: an actor reads one request at a time from each
 WINDOW = 256  # copies under way to the buffer
 _LAST_S = 5.0  # how long it waits at its end until they are stored
 _WAIT_S, _RETRY_S, _ASK_S = 0.5, 0.5, 0.25
@@ -46,7 +47,7 @@ class ReanalyseService:
         self._controls = Controls(controls)
         self._asked_at = -math.inf
         self._sender: SampleSender | None = None
-        self._actor: ActorClient | None = None
+        self._actors: list[ActorClient] = []
 
     def run(self) -> None:
         """Waits for the spaces and the first samples, then works until the stop."""
@@ -61,12 +62,16 @@ class ReanalyseService:
             app.buffer_ingest_addrs, token=context.token, name=context.name, window=WINDOW, meter=meter, stop=stop,
             spaces=spaces, role=REFRESHER, logger=context.logger,
         )  # fmt: skip
-        self._actor = ActorClient(
-            app.actor_addrs, token=context.token, name=context.name, turn=context.index, meter=meter, stop=stop,
-            spaces=spaces, timeout_s=app.predict_timeout_seconds / app.reanalyse_actor_share, role=REANALYSER,
-        )  # fmt: skip
+        self._actors = [
+            ActorClient(
+                app.actor_addrs, token=context.token, name=f"{context.name}/{i}", turn=context.index + i, meter=meter,
+                stop=stop, spaces=spaces, timeout_s=app.predict_timeout_seconds / app.reanalyse_actor_share,
+                role=REANALYSER,
+            )
+            for i in range(CONNECTIONS)
+        ]  # fmt: skip
         rows = min(app.predict_batch_size, user.predict_rows_at_most or app.predict_batch_size)
-        refresh = Refresher(user, user.reanalysing, self._actor, rows=rows, meter=meter)
+        refresh = Refresher(user, user.reanalysing, self._actors, rows=rows, meter=meter)
         waiting = meter.phase("wait")
         while not stop.is_set():
             with waiting:
@@ -99,7 +104,7 @@ class ReanalyseService:
         if self._sender is not None:
             self._sender.flush(_LAST_S)
             self._sender.close()
-        if self._actor is not None:
-            self._actor.close()
+        for actor in self._actors:
+            actor.close()
         self._controls.close()
         self._reader.close()

@@ -41,12 +41,13 @@ class Rounds:
         found, self._new = Batch.concatenate(self._new), []
         return found
 
-    def learn(self, rows: Batch, update: Update, again: Again) -> dict[str, Any]:
+    def learn(self, rows: Batch, update: Update, again: Again | None = None) -> dict[str, Any]:
         """Adds `rows` to the memory and calls `update` with M batches; returns the mean of each of its metrics.
 
-        again: makes fresh copies of games.
+        again: makes fresh copies of games; None: there are none.
         """
-        self._refresh(again)
+        if again is not None:
+            self._refresh(again)
         self._add(rows.columns)
         count = min(self._added, self._config.sync_memory)
         each = []

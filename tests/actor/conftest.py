@@ -115,7 +115,14 @@ class Actor:
     """A served agent. Its loop runs on a thread until `close`."""
 
     def __init__(
-        self, agent: Any, folder: Path | None = None, *, max_rows: int = 8, max_wait_s: float = 0.0, pool: Any = None
+        self,
+        agent: Any,
+        folder: Path | None = None,
+        *,
+        max_rows: int = 8,
+        max_wait_s: float = 0.0,
+        share: float = 0.5,
+        pool: Any = None,
     ) -> None:
         self.agent, self.pool, self.stop = agent, pool or FakePool(), threading.Event()
         self.meter = Meter("actor_0")
@@ -129,6 +136,7 @@ class Actor:
             models=self.models,
             meter=self.meter,
             max_wait_s=max_wait_s,
+            reanalyse_share=share,
         )
         self.address = f"127.0.0.1:{self.server.port}"
         self._clients: list[ActorClient] = []
