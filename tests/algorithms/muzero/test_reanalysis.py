@@ -32,7 +32,7 @@ def answer(obs: np.ndarray, players: int) -> tuple[np.ndarray, np.ndarray, int]:
     return rng.dirichlet(np.ones(3)), rng.standard_normal(players), int(rng.integers(5, 100))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.data())
 def test_each_position_gets_the_answer_to_its_own_question(data: st.DataObject) -> None:
     players, n = data.draw(st.integers(1, 3)), data.draw(st.integers(0, 4))
@@ -107,7 +107,9 @@ def test_a_share_of_the_kept_games_is_searched_again_each_round() -> None:
 
 
 def test_in_one_process_games_are_searched_by_the_weights_of_now() -> None:
-    agent = made(Agent, board(2), simulations=4, latent_size=8, window=6, n_step=0, unroll_steps=2, sync_reanalyse=1.0)
+    agent = made(
+        Agent, board(2), "actor", simulations=4, latent_size=8, window=6, n_step=0, unroll_steps=2, sync_reanalyse=1.0
+    )
     data = {"length": np.array([2, 6]), "obs": np.random.default_rng(0).standard_normal((2, 6, 2)).astype(np.float32)}
     data |= {"action": np.zeros((2, 6), np.int32), TO_PLAY: np.zeros((2, 6), np.int8)}
     data |= {"policy": np.zeros((2, 6, 3), np.float32), "root_value": np.zeros((2, 6, 2), np.float32)}
