@@ -41,6 +41,7 @@ class ReanalyseService:
             table=self._user.table,
             config=config,
             meter=context.meter,
+            restored=lambda stored: stored,  # copies are stored as the samples are
             logger=context.logger,
         )
         controls = [RemoteControl(address, context.token, context.name) for address in app.buffer_ingest_addrs]

@@ -15,16 +15,20 @@ import numpy as np
 
 from kaimesh.algorithms.muzero.config import Config
 from kaimesh.algorithms.muzero.games import first_priorities
-from kaimesh.contract.arrays import Columns
+from kaimesh.contract.arrays import Batch, Columns
 from kaimesh.contract.columns import MODEL_VERSION, PRIORITY, TO_PLAY
+from kaimesh.contract.stacking import restored
 
 _ASKED = ("obs", "legal_act", TO_PLAY)
 
 
 def questions(games: Mapping[str, np.ndarray]) -> Columns:
-    """`obs` `[M, ...]`, and `legal_act` `[M, A]` and `to_play` `[M]` where games `[G, L, ...]` have them."""
-    there = _there(games)
-    return {name: games[name][there] for name in _ASKED if name in games}
+    """`obs` `[M, ...]`, and `legal_act` `[M, A]` and `to_play` `[M]` where games `[G, L, ...]` have them.
+
+    games: as they are stored, or with their stacks of frames.
+    """
+    there, whole = _there(games), restored(Batch(dict(games))).columns
+    return {name: whole[name][there] for name in _ASKED if name in whole}
 
 
 def copies(

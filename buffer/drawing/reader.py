@@ -47,7 +47,8 @@ class Reader:
 
     addrs: Reverb's ports; ingest_addrs: the ingest ports of the same servers. controls: instead of both, buffers of
     this process. completer: called with the samples' specs; returns what fills a part of each batch (replay_share), or
-    None. copies: called with them and the plan of the second tables, if there are such; returns what fills it instead.
+    None. copies: the same, with the plan of the second tables too, where there are such. restored: makes what
+    `next_batch` returns of each batch as it is stored.
 
     Each row of a queue is returned once, and in the order of insertion if there is only one buffer. The rows of a
     replay table are returned as if each had been drawn on its own (buffer/drawing/assemble).
@@ -66,6 +67,7 @@ class Reader:
         controls: Sequence[Control] | None = None,
         completer: Callable[[Specs], Completer | None] = lambda specs: None,
         copies: Callable[[Specs, TablePlan], Completer] | None = None,
+        restored: Callable[[Batch], Batch] = stacking.restored,
         logger: logging.Logger | None = None,
     ) -> None:
         self._addrs, self._ingest_addrs, self._token = list(addrs), list(ingest_addrs), token
@@ -73,7 +75,7 @@ class Reader:
         self._app, self._meter, self._completer, self._copies = config.app, meter, completer, copies
         self._on_policy = config.app.algorithm_on_policy_or_off_policy == "on-policy"
         self._log = logger or logging.getLogger("reader")
-        self._local = controls is not None
+        self._local, self._restored = controls is not None, restored
         remote = [RemoteControl(address, token, meter.name) for address in ingest_addrs] if controls is None else []
         each = remote if controls is None else controls
         self._accounts = Accounts(meter, len(each)) if table.kind == "queue" and each else None
@@ -87,8 +89,7 @@ class Reader:
         self._sources: list[Source] = []
         self._priorities: PriorityWriter | None = None
         self._share: Completer | None = None
-        self._ready: deque[Batch] = deque()
-        self._ahead = 1
+        self._ready, self._ahead = deque[Batch](), 1
         self._drops = 0  # calls of drop_all
         self._error: BaseException | None = None
         self._closed = False
@@ -314,7 +315,7 @@ class Reader:
     def _decode(self, assembler: Assembler, drawn: Drawn | None, server: int) -> list[Batch]:
         if drawn is None:
             rest = assembler.rest()
-            return [] if rest is None else [stacking.restored(rest)]
+            return [] if rest is None else [self._restored(rest)]
         assert self._plan is not None
         rows_per_item = self._plan.rows_per_item
         items = drawn.items[:, : item_bytes(self._specs, rows_per_item)]
@@ -326,7 +327,7 @@ class Reader:
             self._accounts.came(server, int(counts.sum()))
         batches = assembler.feed(columns, counts)
         self._missing_items = -(-assembler.missing // rows_per_item)
-        return [stacking.restored(batch) for batch in batches]
+        return [self._restored(batch) for batch in batches]
 
     def _ahead_rows(self) -> int:
         """Rows of a queue that were drawn and not returned. Reverb's count is used: some may be inside its client."""

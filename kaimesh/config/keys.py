@@ -156,10 +156,16 @@ class App(BaseModel):
 
     # reanalyse
     reanalyse_count: int = Field(
-        0, ge=0, le=64, description="Processes that search stored games again and keep fresh copies; of muzero. 0: none."
+        0,
+        ge=0,
+        le=64,
+        description="Processes that search stored games again and keep fresh copies, with muzero.",
     )
     reanalyse_share: float = Field(
-        0.5, ge=0, le=1, description="Share of each batch that is fresh copies, once there are enough for a whole batch."
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of each batch that is fresh copies, once there are enough for a batch.",
     )
     reanalyse_actor_share: float = Field(
         0.25, gt=0, lt=1, description="Share of the searched rows that is reanalyse's while play asks, too."

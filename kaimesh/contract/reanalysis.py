@@ -23,7 +23,7 @@ class Reanalysing(Protocol):
     """
 
     def questions(self, samples: Batch) -> Batch:
-        """What is asked about `samples` `[G, ...]`: rows `[M, ...]`, those of a sample one after the other."""
+        """What is asked about `samples` `[G, ...]`, as they are stored: rows `[M, ...]`, sample by sample."""
         ...
 
     def reanalyse(self, list_obs_data: Batch) -> Any:
