@@ -16,6 +16,7 @@ from kaimesh.algorithms.muzero.games import Collector
 from kaimesh.algorithms.muzero.synchronous import Rounds
 from kaimesh.contract.arrays import Batch, Columns
 from kaimesh.contract.columns import MODEL_VERSION, POSITIONS, PRIORITY, TO_PLAY
+from kaimesh.contract.stacking import FRAMES
 from kaimesh.contract.user_agent import read_agent
 from tests.algorithms.muzero.stream import board, unrolls
 from tests.algorithms.muzero.test_acting import BOARD, ROWS, SMALL, requests
@@ -118,3 +119,17 @@ def test_in_one_process_games_are_searched_by_the_weights_of_now() -> None:
     np.testing.assert_array_equal(fresh["policy"][0, :2], whole.policy[:2])
     np.testing.assert_array_equal(fresh["root_value"][1], whole.root_value[2:])
     assert len(whole) == 8 < ROWS
+
+
+def test_stacks_of_frames_are_asked_about_whole_and_stored_once() -> None:
+    rng = np.random.default_rng(1)
+    frames = rng.standard_normal((2, 5 + 3, 2)).astype(np.float32)  # rows of 6 positions, stacks of 3
+    plain = {"length": np.array([6, 4]), "action": np.zeros((2, 6), np.int32), "policy": np.zeros((2, 6, 3))}
+    plain |= {"root_value": np.zeros((2, 6, 1))}
+    stored = {**plain, FRAMES: frames, "mask": np.ones((2, 5), bool)}
+    stacks = np.stack([frames[:, i : i + 3] for i in range(6)], 1)
+    asked = reanalysis.questions(stored)
+    np.testing.assert_array_equal(asked["obs"], [*stacks[0], *stacks[1, :4]])
+    fresh = reanalysis.copies(Config(), stored, np.ones((10, 3)), np.ones((10, 1)), np.zeros(10, int))
+    assert set(fresh) == set(stored)
+    np.testing.assert_array_equal(fresh[FRAMES], frames)
