@@ -1,7 +1,7 @@
 """Builds the environment and tries it out, in a process of its own, before a mesh is started.
 
 `python -m kaimesh.aisrv.check FD`: the request is a JSON object on stdin: app, env_conf, max_episode_steps, features,
-agent (the class of an algorithm of ours, or ""), reanalyse (the class of an agent whose samples are to be searched
+agent (the class of an algorithm of ours, or ""), again (the class of an agent whose samples are to be searched
 again, or ""), algo, slots (of an aisrv); for a resume also conf, overrides and ckpt. The answer is a JSON object on the
 file descriptor FD: {}, {"note": text} or {"error": text}. There is no answer if the environment ends this process.
 """
@@ -45,8 +45,8 @@ def check(request: dict[str, Any]) -> str:
     models do not fit it; or reanalyse is on and samples cannot be searched again. AgentError: it has more players than
     the algorithm learns for.
     """
-    if request.get("reanalyse"):
-        check_reanalysing(_dotted(request["reanalyse"]), request["algo"])
+    if request.get("again"):
+        check_reanalysing(_dotted(request["again"]), request["algo"])
     app, began, note = request["app"], time.monotonic(), ""
     make = partial(envs.make, app, env_conf=request["env_conf"], max_episode_steps=request["max_episode_steps"])
     env = make()

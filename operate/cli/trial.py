@@ -34,7 +34,7 @@ def request_of(config: Config) -> dict[str, Any]:
         "slots": app.aisrv_connect_to_kaiwu_env_count,
         "features": config.hyper.get("features", "none") if ours else "none",
         "agent": config.algo.learner_agent if ours else "",
-        "reanalyse": config.algo.learner_agent if app.reanalyse_count else "",
+        "again": config.algo.learner_agent if app.reanalyse_count else "",
         "algo": app.algo,
     }
 
