@@ -9,13 +9,15 @@ predictions, Reverb, learner, model pool.
 With a seed, two runs give the same bytes in their checkpoints, unless the
 algorithm draws at random from a replay table.
 
-The code is that of the five processes; only sockets and processes are missing,
-so a breakpoint works anywhere. After a few learns it checks that samples
-reached the buffer, that the metrics are finite, and that a checkpoint was
-dumped, pushed to the pool and loaded by the actor. Then it prints
-`Train test succeed` and exits with 0. If the agent raises, it ends with the
-original traceback. If nothing happens for `watchdog_seconds`, it prints what
-waits for what, and exits with 70; time in a debugger does not count.
+First it tries out the environment for a few steps, as a start does, in a
+process of its own. The rest is the code of the five processes; only sockets
+and processes are missing, so a breakpoint works anywhere. After a few learns
+it checks that samples reached the buffer, that the metrics are finite, and
+that a checkpoint was dumped, pushed to the pool and loaded by the actor. Then
+it prints `Train test succeed` and exits with 0. If the agent raises, it ends
+with the original traceback. If nothing happens for `watchdog_seconds`, it
+prints what waits for what, and exits with 70; time in a debugger does not
+count.
 """
 
 import os
