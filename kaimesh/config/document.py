@@ -25,9 +25,9 @@ _HEAD = """# Configuration
 else the default below. An environment variable with a key's name overrides the file, and
 `tools/start.sh --set key=value` overrides both. `--set <algo>.<name>=value` sets a hyper-parameter.
 `--set env_conf.<name>=value` sets one key of a table and keeps the table's others; `--set 'env_conf={{...}}'` replaces
-the file's table. Keys of a preset's table that yours does not name stay in either case. A preset overrides the number in the algorithm's own file; the start says which preset holds. Values are not
-converted: `"32"` is not the integer 32. All mistakes are reported together, with file and line, and then nothing is
-started (exit code 2).
+the file's table. Keys of a preset's table that yours does not name stay in either case. A preset overrides the number
+in the algorithm's own file; the start says which preset holds. Values are not converted: `"32"` is not the integer 32.
+All mistakes are reported together, with file and line, and then nothing is started (exit code 2).
 
 `[roles.<name>]` adds a process of your own: [how_to_add/process.md](how_to_add/process.md).
 
