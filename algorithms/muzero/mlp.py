@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kaimesh.algorithms.muzero.architecture import Architecture
+from kaimesh.algorithms.muzero.search.constants import SCALING_EPSILON
 from kaimesh.algorithms.networks import layers, numpy_mlp
 from kaimesh.algorithms.networks import torso as torso_module
 from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.algorithms.networks.torso import Torso
 
-SCALING_EPSILON = 1e-5  # added to the range of a latent state; in the compiled search too
 _HEAD_GAIN = 0.1  # all policies begin about uniform, and all values about 0
 
 

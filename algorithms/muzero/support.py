@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-EPSILON = 0.001  # of h
+from kaimesh.algorithms.muzero.search.constants import TRANSFORM_EPSILON
 
 
 def transform(x: Any, m: Any = np) -> Any:
     """`h(x) = sign(x) (sqrt(|x| + 1) - 1) + 0.001 x`."""
-    return m.sign(x) * (m.sqrt(m.abs(x) + 1) - 1) + EPSILON * x
+    return m.sign(x) * (m.sqrt(m.abs(x) + 1) - 1) + TRANSFORM_EPSILON * x
 
 
 def inverse(y: Any, m: Any = np) -> Any:
@@ -28,8 +28,8 @@ def inverse(y: Any, m: Any = np) -> Any:
 
     The paper's form of it, `((u - 1) / (2 e))^2 - 1`, is the same number, but loses three digits in float32.
     """
-    shifted = m.abs(y) + (1 + EPSILON)
-    u = m.sqrt(1 + (4 * EPSILON) * shifted)
+    shifted = m.abs(y) + (1 + TRANSFORM_EPSILON)
+    u = m.sqrt(1 + (4 * TRANSFORM_EPSILON) * shifted)
     return m.sign(y) * ((2 * shifted / (u + 1)) ** 2 - 1)
 
 

@@ -13,7 +13,7 @@ from kaimesh.algorithms.muzero.search.rule import TREE, Plan
 from kaimesh.algorithms.muzero.search.tree import VISITS, Q, Tree
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", forceinline=True)
 def backup(tree: Tree, plan: Plan, node: int, returns: np.ndarray) -> None:
     """Counts the visit of node `node` of each row in all nodes above it.
 

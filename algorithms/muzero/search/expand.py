@@ -33,14 +33,14 @@ def new_said(rows: int, actions: int, players: int, dtype: np.dtype) -> Said:
     return Said(real(players), real(actions), real(players), np.full(rows, -1, np.int32))
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", forceinline=True)
 def expand(tree: Tree, node: int, said: Said) -> None:
     """Makes node `node` of each row, behind `tree.move` at `tree.leaf`."""
     reward, logits, value, to_play = said.reward, said.logits, said.value, said.to_play
     edges, child, count, mean, into = tree.edges, tree.child, tree.visits, tree.value, tree.reward
     raw, mover, extremes, leaf, move = tree.raw, tree.mover, tree.extremes, tree.leaf, tree.move
     zero = edges.dtype.type(0)
-    for b in range(logits.shape[0]):
+    for b in range(count.shape[0]):
         child[b, leaf[b], move[b]] = node
         largest = logits[b, 0]
         for a in range(1, logits.shape[1]):

@@ -48,7 +48,7 @@ def harvest(tree: Tree, plan: Plan, found: Found, scores: np.ndarray) -> None:
         best, total = 0, 0
         for p in range(value.shape[2]):
             found.value[b, p] = value[b, 0, p]
-        for a in range(edges.shape[3]):
+        for a in range(child.shape[2]):
             found.visits[b, a] = int(edges[b, 0, VISITS, a])
             total += found.visits[b, a]
             below = child[b, 0, a]
@@ -64,9 +64,9 @@ def harvest(tree: Tree, plan: Plan, found: Found, scores: np.ndarray) -> None:
             complete(tree, plan, b, 0, scores)
             found.action[b] = best_of(tree, b, found.visits[b, best], scores)
             improve(tree, b, 0, scores)
-            found.policy[b] = scores[: edges.shape[3]]
+            found.policy[b] = scores[: child.shape[2]]
         else:
-            for a in range(edges.shape[3]):
+            for a in range(child.shape[2]):
                 found.policy[b, a] = found.visits[b, a] / total
 
 

@@ -30,19 +30,19 @@ def complete(tree: Tree, plan: Plan, b: int, node: int, scores: np.ndarray) -> f
     zero, one, tiny = dtype(0), dtype(1), dtype(np.finfo(edges.dtype).tiny)
     visits: float = zero
     probability, most_visits = zero, zero
-    for a in range(edges.shape[3]):
+    for a in range(tree.child.shape[2]):
         count = edges[b, node, VISITS, a]
         visits += count
         most_visits = max(most_visits, count)
         if count > zero:
             probability += max(edges[b, node, PRIOR, a], tiny)
     weighted = zero
-    for a in range(edges.shape[3]):
+    for a in range(tree.child.shape[2]):
         if edges[b, node, VISITS, a] > zero:
             weighted += max(edges[b, node, PRIOR, a], tiny) * edges[b, node, Q, a] / probability
     mixed = (tree.raw[b, node] + visits * weighted) / (visits + one)
     least = most = edges[b, node, Q, 0] if edges[b, node, VISITS, 0] > zero else mixed
-    for a in range(edges.shape[3]):
+    for a in range(tree.child.shape[2]):
         scores[a] = edges[b, node, Q, a] if edges[b, node, VISITS, a] > zero else mixed
         least, most = min(least, scores[a]), max(most, scores[a])
     if plan.normalise == BOUNDS:
@@ -52,7 +52,7 @@ def complete(tree: Tree, plan: Plan, b: int, node: int, scores: np.ndarray) -> f
         least, most = tree.extremes[b, who, 0], tree.extremes[b, who, 1]
     span = max(most - least, dtype(EPSILON))
     scale = (dtype(_VISITS_0) + most_visits) * dtype(_SCALE)
-    for a in range(edges.shape[3]):
+    for a in range(tree.child.shape[2]):
         scores[a] = scale * ((scores[a] - least) / span)
     return visits
 
@@ -62,7 +62,7 @@ def considered_action(tree: Tree, plan: Plan, b: int, scores: np.ndarray) -> int
     """The root's next action: the best of those that have as many visits as sequential halving gives them now."""
     visits = complete(tree, plan, b, 0, scores)
     legal = 0
-    for a in range(tree.edges.shape[3]):
+    for a in range(tree.child.shape[2]):
         legal += tree.edges[b, 0, PRIOR, a] > 0
     action: int = best_of(tree, b, plan.considered[legal, int(visits)], scores)
     return action
@@ -74,7 +74,7 @@ def best_of(tree: Tree, b: int, visits: int, scores: np.ndarray) -> int:
     edges = tree.edges
     dtype = edges.dtype.type
     best, action = dtype(-np.inf), 0
-    for a in range(edges.shape[3]):
+    for a in range(tree.child.shape[2]):
         if edges[b, 0, PRIOR, a] > 0 and edges[b, 0, VISITS, a] == visits:
             score = max(dtype(_LEAST_SCORE), tree.gumbel[b, a] + edges[b, 0, LOGITS, a] + scores[a])
             if score > best:
@@ -90,7 +90,7 @@ def deterministic_action(tree: Tree, plan: Plan, b: int, node: int, scores: np.n
     edges = tree.edges
     dtype = edges.dtype.type
     best, action = dtype(-np.inf), 0
-    for a in range(edges.shape[3]):
+    for a in range(tree.child.shape[2]):
         score = scores[a] - edges[b, node, VISITS, a] / (dtype(1) + visits)
         if score > best:
             best, action = score, a
@@ -103,13 +103,13 @@ def improve(tree: Tree, b: int, node: int, scores: np.ndarray) -> None:
     edges = tree.edges
     dtype = edges.dtype.type
     largest = dtype(-np.inf)
-    for a in range(edges.shape[3]):
+    for a in range(tree.child.shape[2]):
         scores[a] += edges[b, node, LOGITS, a]
         if edges[b, node, PRIOR, a] > 0 or node > 0:
             largest = max(largest, scores[a])
     total = dtype(0)
-    for a in range(edges.shape[3]):
+    for a in range(tree.child.shape[2]):
         scores[a] = np.exp(scores[a] - largest) if edges[b, node, PRIOR, a] > 0 or node > 0 else dtype(0)
         total += scores[a]
-    for a in range(edges.shape[3]):
+    for a in range(tree.child.shape[2]):
         scores[a] /= total

@@ -19,6 +19,7 @@ from kaimesh.algorithms.muzero.search.mlp import Mlp, new_room
 from kaimesh.algorithms.muzero.search.rule import Rule, plan_of
 from kaimesh.algorithms.muzero.search.tree import Asked, Tree, new_asked, new_tree
 
+ROWS_AT_ONCE = 16  # of `of_mlp`: their trees stay in the processor's cache
 BEAT_EVERY = 8  # simulations of a network that is called for each one of them
 
 
@@ -61,6 +62,7 @@ class _Arrays(NamedTuple):
 
     tree: Tree
     asked: Asked
+    roots: np.ndarray  # [B, U], their latent states
     latents: np.ndarray  # [N, B, *]
     said: Said
     found: Found
@@ -92,12 +94,14 @@ class Search:
         self._whole = _Arrays(
             new_tree(rows, nodes, actions, players, real),
             new_asked(rows, actions, players, real),
+            np.full((rows, int(np.prod(latent))), np.nan, real),
             np.full((nodes, rows, *latent), np.nan, real),
             new_said(rows, actions, players, real),
             nothing_found(np.full((rows, players), np.nan, real), actions),
             np.arange(rows),
         )
-        self._scores = np.full(max(actions, players), np.nan, real)
+        self._scores = np.full(max(self._whole.tree.edges.shape[3], players), np.nan, real)
+        self._room = None
         self._beat = beat
         self._of_rows = lru_cache(None)(self._first)
 
@@ -108,8 +112,9 @@ class Search:
         """
 
         def grow(at: _Arrays) -> None:
-            room = new_room(len(at.numbers), mlp)
-            search_mlp(at.tree, self._plan, mlp, room, at.asked, at.latents, at.said, at.found, self._scores)
+            few = self._of_rows(min(self._rows, ROWS_AT_ONCE))
+            if self._room is None: self._room = new_room(len(few.numbers), mlp)
+            search_mlp(few.tree, self._plan, mlp, self._room, at.roots, at.asked, few.latents, few.said, at.found, self._scores)
 
         return self._in_pieces(root, gumbel, grow)
 
@@ -121,6 +126,7 @@ class Search:
         """
 
         def grow(at: _Arrays) -> None:
+            at.latents[0] = at.roots.reshape(at.latents.shape[1:])
             begin(at.tree, self._plan, at.asked, self._scores)
             for node in range(1, self._nodes):
                 step = recurrent(at.latents[at.tree.leaf, at.numbers], at.tree.move)
@@ -137,7 +143,7 @@ class Search:
     def warm_up(self, mlp: Mlp | None = None) -> None:
         """Compiles what `of_mlp` (with `mlp`) or `of_model` (without) calls, or reads it from numba's cache."""
         at = self._of_rows(1)
-        root = Root(np.zeros_like(at.latents[0]), *(np.zeros_like(array) for array in at.asked))
+        root = Root(np.zeros_like(at.latents[0]), *(np.zeros_like(array) for array in at.asked[:4]))
         root = root._replace(legal=np.ones_like(root.legal))
         if mlp is not None:
             self.of_mlp(root, mlp)
@@ -149,16 +155,16 @@ class Search:
         needed = root.legal.any(1)
         if root.skip is not None:
             needed &= ~root.skip
+        noise = np.zeros_like(root.logits) if gumbel is None else gumbel
         rows = np.flatnonzero(needed)
         for start in range(0, len(rows), self._rows):
             if start:
                 self._beat()
             piece = rows[start : start + self._rows]
             at = self._of_rows(len(piece))
-            at.latents[0] = root.latent[piece]
-            for mine, theirs in zip(at.asked, (root.logits, root.value, root.legal, root.to_play), strict=True):
+            at.roots[:] = root.latent[piece].reshape(len(piece), -1)
+            for mine, theirs in zip(at.asked, (root.logits, root.value, root.legal, root.to_play, noise), strict=True):
                 mine[:] = theirs[piece]
-            at.tree.gumbel[:] = 0 if gumbel is None else gumbel[piece]
             grow(at)
             for whole, part in zip(found, at.found, strict=True):
                 whole[piece] = part
@@ -171,6 +177,7 @@ class Search:
         return _Arrays(
             Tree(*(array[:rows] for array in whole.tree)),
             Asked(*(array[:rows] for array in whole.asked)),
+            whole.roots[:rows],
             latents.reshape(self._nodes, rows, *self._latent),
             Said(*(array[:rows] for array in whole.said)),
             Found(*(array[:rows] for array in whole.found)),

@@ -2,7 +2,10 @@
 
 Everything about a node is written when it is made (see `plant`, `expand`), so arrays are used again without clearing.
 
-Shape legend: B rows; N nodes of a tree, simulations + 1; A actions; P players.
+Actions are padded to a whole number of vectors (LANES), so that compiled code needs no loop for the rest; what is
+padded has prior 0.
+
+Shape legend: B rows; N nodes of a tree, simulations + 1; A actions; W actions with their padding; P players.
 """
 
 from __future__ import annotations
@@ -12,6 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from kaimesh.algorithms.muzero.search.vectors import LANES
+
+
+
 # Rows of `edges`.
 PRIOR, Q, VISITS, LOGITS = range(4)
 
@@ -19,7 +26,7 @@ PRIOR, Q, VISITS, LOGITS = range(4)
 class Tree(NamedTuple):
     """Node 0 is the root; node k is made by simulation k of its row.
 
-    edges: `[B, N, 4, A]`, of each action of each node: prior (0: illegal), q of the player who moves, visits, logits.
+    edges: `[B, N, 4, W]`, of each action of each node: prior (0: illegal), q of the player who moves, visits, logits.
     child: int32 `[B, N, A]`, 0: not visited. visits: int32 `[B, N]`, of a node, its first one included. value:
     `[B, N, P]`, the mean of the network's value and of all returns from there. reward: `[B, N, P]`, of the move into
     the node. raw: `[B, N]`, the network's value for who moves. mover: int32 `[B, N]`, who moves there. extremes:
@@ -46,18 +53,21 @@ class Tree(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """The roots: logits `[B, A]`; value `[B, P]`; legal bool `[B, A]`, some in each row; to_play int32 `[B]`."""
+    """The roots: logits `[B, A]`; value `[B, P]`; legal bool `[B, A]`, some in each row; to_play int32 `[B]`; gumbel
+    `[B, A]`, noise.
+    """
 
     logits: np.ndarray
     value: np.ndarray
     legal: np.ndarray
     to_play: np.ndarray
+    gumbel: np.ndarray
 
 
 def new_asked(rows: int, actions: int, players: int, dtype: np.dtype) -> Asked:
     """Room for `rows` roots."""
     numbers = np.full((rows, actions), np.nan, dtype), np.full((rows, players), np.nan, dtype)
-    return Asked(*numbers, np.zeros((rows, actions), bool), np.full(rows, -1, np.int32))
+    return Asked(*numbers, np.zeros((rows, actions), bool), np.full(rows, -1, np.int32), np.zeros((rows, actions), dtype))
 
 
 def new_tree(rows: int, nodes: int, actions: int, players: int, dtype: np.dtype) -> Tree:
@@ -70,7 +80,7 @@ def new_tree(rows: int, nodes: int, actions: int, players: int, dtype: np.dtype)
         return np.full((rows, *shape), -1, np.int32)
 
     return Tree(
-        edges=real(nodes, 4, actions),
+        edges=np.zeros((rows, nodes, 4, -(-actions // LANES) * LANES), dtype),
         child=whole(nodes, actions),
         visits=whole(nodes),
         value=real(nodes, players),
@@ -90,9 +100,9 @@ def new_tree(rows: int, nodes: int, actions: int, players: int, dtype: np.dtype)
 @njit(cache=True, error_model="numpy")
 def plant(tree: Tree, asked: Asked) -> None:
     """Makes all roots. Illegal actions get prior 0 and the least logits; legal ones a prior above 0, however small."""
-    logits, value, legal, to_play = asked.logits, asked.value, asked.legal, asked.to_play
+    logits, value, legal, to_play, gumbel = asked.logits, asked.value, asked.legal, asked.to_play, asked.gumbel
     edges, child, count, mean, reward = tree.edges, tree.child, tree.visits, tree.value, tree.reward
-    raw, mover, extremes = tree.raw, tree.mover, tree.extremes
+    raw, mover, extremes, noise = tree.raw, tree.mover, tree.extremes, tree.gumbel
     dtype = edges.dtype.type
     lowest, tiny = dtype(np.finfo(edges.dtype).min), dtype(np.finfo(edges.dtype).tiny)
     for b in range(logits.shape[0]):
@@ -109,6 +119,7 @@ def plant(tree: Tree, asked: Asked) -> None:
             edges[b, 0, VISITS, a] = 0
             edges[b, 0, LOGITS, a] = logits[b, a] - largest if legal[b, a] else lowest
             child[b, 0, a] = 0
+            noise[b, a] = gumbel[b, a]
         for a in range(logits.shape[1]):
             if legal[b, a]:
                 edges[b, 0, PRIOR, a] = max(edges[b, 0, PRIOR, a] / total, tiny)
