@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from kaimesh.algorithms.muzero.search.rule import TREE, Plan
-from kaimesh.algorithms.muzero.search.tree import VISITS, Q, Tree
+from kaimesh.algorithms.muzero.search.tree import FACTOR, HEAD, OWN, VISITS, Q, Tree
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
@@ -21,7 +21,7 @@ def backup(tree: Tree, plan: Plan, node: int, returns: np.ndarray) -> None:
     """
     edges, count, mean, reward, mover = tree.edges, tree.visits, tree.value, tree.reward, tree.mover
     path, taken, depth, extremes = tree.path, tree.taken, tree.depth, tree.extremes
-    discount, one = plan.numbers[0], edges.dtype.type(1)
+    explore, discount, one = plan.explore, plan.numbers[0], edges.dtype.type(1)
     whole_tree = plan.normalise == TREE
     for b in range(count.shape[0]):
         below = node
@@ -36,11 +36,12 @@ def backup(tree: Tree, plan: Plan, node: int, returns: np.ndarray) -> None:
                 returns[p] = gained + discount * returns[p]
                 q = gained + discount * mean[b, below, p]
                 mean[b, above, p] = (mean[b, above, p] * visits + returns[p]) / (visits + one)
-                if p == who:
-                    edges[b, above, Q, action] = q
                 if whole_tree:
                     extremes[b, p, 0] = min(extremes[b, p, 0], q)
                     extremes[b, p, 1] = max(extremes[b, p, 1], q)
+            edges[b, above, Q, action] = reward[b, below, who] + discount * mean[b, below, who]
+            edges[b, above, HEAD, OWN] = mean[b, above, who]
             count[b, above] += 1
+            edges[b, above, HEAD, FACTOR] = explore[count[b, above]]
             edges[b, above, VISITS, action] += one
             below = above

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from kaimesh.algorithms.muzero.search.tree import LOGITS, PRIOR, VISITS, Q, Tree
+from kaimesh.algorithms.muzero.search.rule import Plan
+from kaimesh.algorithms.muzero.search.tree import FACTOR, HEAD, LOGITS, OWN, PRIOR, VISITS, Q, Tree
 
 
 class Said(NamedTuple):
@@ -34,12 +35,12 @@ def new_said(rows: int, actions: int, players: int, dtype: np.dtype) -> Said:
 
 
 @njit(cache=True, error_model="numpy", forceinline=True)
-def expand(tree: Tree, node: int, said: Said) -> None:
+def expand(tree: Tree, plan: Plan, node: int, said: Said) -> None:
     """Makes node `node` of each row, behind `tree.move` at `tree.leaf`."""
     reward, logits, value, to_play = said.reward, said.logits, said.value, said.to_play
     edges, child, count, mean, into = tree.edges, tree.child, tree.visits, tree.value, tree.reward
     raw, mover, extremes, leaf, move = tree.raw, tree.mover, tree.extremes, tree.leaf, tree.move
-    zero = edges.dtype.type(0)
+    zero, first = edges.dtype.type(0), plan.explore[1]
     for b in range(count.shape[0]):
         child[b, leaf[b], move[b]] = node
         largest = logits[b, 0]
@@ -61,4 +62,5 @@ def expand(tree: Tree, node: int, said: Said) -> None:
             mean[b, node, p], into[b, node, p] = value[b, p], reward[b, p]
             extremes[b, p, 0] = min(extremes[b, p, 0], value[b, p])
             extremes[b, p, 1] = max(extremes[b, p, 1], value[b, p])
-        raw[b, node] = value[b, to_play[b]]
+        raw[b, node] = edges[b, node, HEAD, OWN] = value[b, to_play[b]]
+        edges[b, node, HEAD, FACTOR] = first

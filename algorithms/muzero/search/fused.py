@@ -81,14 +81,15 @@ def _grow(
     for b in range(rows):
         for i in range(units):
             latents[0, b, i] = roots[b, i]
-    plant(tree, asked)
+    plant(tree, plan, asked)
     for node in range(1, latents.shape[0]):
         descend(tree, plan, scores)
         for b in range(rows):
+            parent = leaf[b]
             for i in range(units):
-                x[b, i] = latents[leaf[b], b, i]
+                x[b, i] = latents[parent, b, i]
         step(mlp, tree.move, rows, room, latents, node, said)
-        expand(tree, node, said)
+        expand(tree, plan, node, said)
         backup(tree, plan, node, scores)
     harvest(tree, plan, found, scores)
 
@@ -110,5 +111,6 @@ def _of_rows(tree: Tree, rows: int) -> Tree:
         borrowed(tree.depth[:rows]),
         borrowed(tree.leaf[:rows]),
         borrowed(tree.move[:rows]),
+        borrowed(tree.going[:rows]),
         borrowed(tree.gumbel[:rows]),
     )

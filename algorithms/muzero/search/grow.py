@@ -15,14 +15,14 @@ from kaimesh.algorithms.muzero.search.tree import Asked, Tree, plant
 @njit(cache=True, error_model="numpy")
 def begin(tree: Tree, plan: Plan, asked: Asked, scores: np.ndarray) -> None:
     """Makes the roots `asked`, and selects what the network is asked first: `tree.leaf` and `tree.move`."""
-    plant(tree, asked)
+    plant(tree, plan, asked)
     descend(tree, plan, scores)
 
 
 @njit(cache=True, error_model="numpy")
 def advance(tree: Tree, plan: Plan, node: int, said: Said, scores: np.ndarray) -> None:
     """Makes node `node` of each row from what the network said, and selects what it is asked next, if anything."""
-    expand(tree, node, said)
+    expand(tree, plan, node, said)
     backup(tree, plan, node, scores)
     if node + 1 < tree.visits.shape[1]:
         descend(tree, plan, scores)

@@ -14,7 +14,7 @@ from numba import njit
 from kaimesh.algorithms.muzero.search.bound import highest, range_of
 from kaimesh.algorithms.muzero.search.halving import considered_action, deterministic_action
 from kaimesh.algorithms.muzero.search.rule import BOUNDS, GUMBEL, SIBLINGS, TREE, UCB, Plan
-from kaimesh.algorithms.muzero.search.tree import Tree
+from kaimesh.algorithms.muzero.search.tree import FACTOR, HEAD, OWN, Tree
 
 EPSILON = 1e-8  # the least range that values are divided by
 
@@ -22,65 +22,55 @@ EPSILON = 1e-8  # the least range that values are divided by
 @njit(cache=True, error_model="numpy", forceinline=True)
 def descend(tree: Tree, plan: Plan, scores: np.ndarray) -> None:
     """In each row, walks from the root by the plan's rule until an action was not tried before, and notes the way:
-    `path`, `taken`, `depth`, `leaf`, `move` of `tree`. scores: room for `[A]`.
+    `path`, `taken`, `depth`, `leaf`, `move` of `tree`. scores: room for `[W]`.
+
+    All rows take one step before any takes the next one: their steps do not wait for one another's memory.
     """
-    if plan.kind == GUMBEL:
-        _by_halving(tree, plan, scores)
-    else:
-        _by_upper_bounds(tree, plan)
-
-
-@njit(cache=True, error_model="numpy", forceinline=True)
-def _by_upper_bounds(tree: Tree, plan: Plan) -> None:
-    edges, child, visits, value, mover, extremes = (
-        tree.edges, tree.child, tree.visits, tree.value, tree.mover, tree.extremes,
+    child, path, taken, depth, leaf, move, going = (
+        tree.child, tree.path, tree.taken, tree.depth, tree.leaf, tree.move, tree.going,
     )  # fmt: skip
-    path, taken, depth, leaf, move = tree.path, tree.taken, tree.depth, tree.leaf, tree.move
-    explore, normalise, simple = plan.explore, plan.normalise, plan.kind == UCB
-    lowest, bounds_span = plan.numbers[1], plan.numbers[2] - plan.numbers[1]
-    dtype = edges.dtype.type
-    epsilon, half, one = dtype(EPSILON), dtype(0.5), dtype(1)
-    nodes, width = edges.shape[1], edges.shape[3]
-    for b in range(visits.shape[0]):
-        node, action, steps = 0, 0, 0
-        while True:
-            start, who = (b * nodes + node) * 4 * width, mover[b, node]
-            mean = value[b, node, who]
-            if normalise == BOUNDS:
-                least, span = lowest, bounds_span
-            elif normalise == TREE:
-                least, span = extremes[b, who, 0], max(extremes[b, who, 1] - extremes[b, who, 0], epsilon)
-            else:
-                least, most = range_of(edges, start, width, mean)
-                span = max(most - least, epsilon)
-            unvisited = mean
-            if simple:  # the middle, once there is one
-                unvisited = least + span * half if span > epsilon else least
-            elif normalise == SIBLINGS:
-                unvisited = least
-            action = highest(edges, start, width, explore[visits[b, node]], least, one / span, unvisited)
-            path[b, steps], taken[b, steps] = node, action
-            steps += 1
-            below = child[b, node, action]
-            if below == 0:
-                break
-            node = below
-        depth[b], leaf[b], move[b] = steps, node, action
-
-
-@njit(cache=True, error_model="numpy", forceinline=True)
-def _by_halving(tree: Tree, plan: Plan, scores: np.ndarray) -> None:
-    for b in range(tree.visits.shape[0]):
-        node, steps = 0, 0
-        while True:
-            if node == 0:
+    count, steps = child.shape[0], 0
+    for b in range(count):
+        going[b], leaf[b] = b, 0
+    while count > 0:
+        still = 0
+        for i in range(count):
+            b = going[i]
+            node = leaf[b]
+            if plan.kind != GUMBEL:
+                action = _upper_bound(tree, plan, b, node)
+            elif node == 0:
                 action = considered_action(tree, plan, b, scores)
             else:
                 action = deterministic_action(tree, plan, b, node, scores)
-            tree.path[b, steps], tree.taken[b, steps] = node, action
-            steps += 1
-            below = tree.child[b, node, action]
-            if below == 0:
-                break
-            node = below
-        tree.depth[b], tree.leaf[b], tree.move[b] = steps, node, action
+            path[b, steps], taken[b, steps] = node, action
+            depth[b], move[b] = steps + 1, action
+            below = child[b, node, action]
+            leaf[b] = below if below > 0 else node
+            going[still] = b
+            still += below > 0
+        count, steps = still, steps + 1
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _upper_bound(tree: Tree, plan: Plan, b: int, node: int) -> int:
+    """The action with the largest value and prior, the first of equals; none with prior 0."""
+    edges, normalise = tree.edges, plan.normalise
+    dtype, width = edges.dtype.type, edges.shape[3]
+    epsilon = dtype(EPSILON)
+    start = (b * edges.shape[1] + node) * 5 * width
+    mean = edges[b, node, HEAD, OWN]
+    if normalise == BOUNDS:
+        least, span = plan.numbers[1], plan.numbers[2] - plan.numbers[1]
+    elif normalise == TREE:
+        who, extremes = tree.mover[b, node], tree.extremes
+        least, span = extremes[b, who, 0], max(extremes[b, who, 1] - extremes[b, who, 0], epsilon)
+    else:
+        least, most = range_of(edges, start, width, mean)
+        span = max(most - least, epsilon)
+    unvisited = mean
+    if plan.kind == UCB:  # the middle, once there is one
+        unvisited = least + span * dtype(0.5) if span > epsilon else least
+    elif normalise == SIBLINGS:
+        unvisited = least
+    return highest(edges, start, width, edges[b, node, HEAD, FACTOR], least, dtype(1) / span, unvisited)

@@ -15,18 +15,22 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from kaimesh.algorithms.muzero.search.rule import Plan
 from kaimesh.algorithms.muzero.search.vectors import LANES
 
 
 
 # Rows of `edges`.
-PRIOR, Q, VISITS, LOGITS = range(4)
+PRIOR, Q, VISITS, LOGITS, HEAD = range(5)
+
+# Places in HEAD.
+FACTOR, OWN = range(2)
 
 
 class Tree(NamedTuple):
     """Node 0 is the root; node k is made by simulation k of its row.
 
-    edges: `[B, N, 4, W]`, of each action of each node: prior (0: illegal), q of the player who moves, visits, logits.
+    edges: `[B, N, 5, W]`, of each action of each node: prior (0: illegal), q of the player who moves, visits, logits.
     child: int32 `[B, N, A]`, 0: not visited. visits: int32 `[B, N]`, of a node, its first one included. value:
     `[B, N, P]`, the mean of the network's value and of all returns from there. reward: `[B, N, P]`, of the move into
     the node. raw: `[B, N]`, the network's value for who moves. mover: int32 `[B, N]`, who moves there. extremes:
@@ -49,6 +53,7 @@ class Tree(NamedTuple):
     depth: np.ndarray
     leaf: np.ndarray
     move: np.ndarray
+    going: np.ndarray
     gumbel: np.ndarray
 
 
@@ -80,7 +85,7 @@ def new_tree(rows: int, nodes: int, actions: int, players: int, dtype: np.dtype)
         return np.full((rows, *shape), -1, np.int32)
 
     return Tree(
-        edges=np.zeros((rows, nodes, 4, -(-actions // LANES) * LANES), dtype),
+        edges=np.zeros((rows, nodes, 5, -(-actions // LANES) * LANES), dtype),
         child=whole(nodes, actions),
         visits=whole(nodes),
         value=real(nodes, players),
@@ -93,17 +98,18 @@ def new_tree(rows: int, nodes: int, actions: int, players: int, dtype: np.dtype)
         depth=whole(),
         leaf=whole(),
         move=whole(),
+        going=whole(),
         gumbel=real(actions),
     )
 
 
 @njit(cache=True, error_model="numpy")
-def plant(tree: Tree, asked: Asked) -> None:
+def plant(tree: Tree, plan: Plan, asked: Asked) -> None:
     """Makes all roots. Illegal actions get prior 0 and the least logits; legal ones a prior above 0, however small."""
     logits, value, legal, to_play, gumbel = asked.logits, asked.value, asked.legal, asked.to_play, asked.gumbel
     edges, child, count, mean, reward = tree.edges, tree.child, tree.visits, tree.value, tree.reward
     raw, mover, extremes, noise = tree.raw, tree.mover, tree.extremes, tree.gumbel
-    dtype = edges.dtype.type
+    dtype, first = edges.dtype.type, plan.explore[1]
     lowest, tiny = dtype(np.finfo(edges.dtype).min), dtype(np.finfo(edges.dtype).tiny)
     for b in range(logits.shape[0]):
         largest = lowest
@@ -127,4 +133,5 @@ def plant(tree: Tree, asked: Asked) -> None:
         for p in range(value.shape[1]):
             mean[b, 0, p] = extremes[b, p, 0] = extremes[b, p, 1] = value[b, p]
             reward[b, 0, p] = 0
-        raw[b, 0] = value[b, to_play[b]]
+        raw[b, 0] = edges[b, 0, HEAD, OWN] = value[b, to_play[b]]
+        edges[b, 0, HEAD, FACTOR] = first
