@@ -9,6 +9,7 @@ rule (mctx's normalisation), so that their trees are equal; `same_visits` says h
 
 bounds    our rule for board games, which mctx does not have
 tree_ns   ns a simulation without the network: its answers are recorded, and the same trees are grown again
+net_ns    ns a simulation of the network alone: what no search is faster than
 depth     moves from the root to the node that a simulation makes, on average
 
 Rates are by CPU seconds of this process, pinned to one core, so that others who use the machine do not count. A ratio
@@ -35,6 +36,7 @@ _ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
 }
+_NS = {"tree_ns": "trees", "net_ns": "network"}
 _LEARNS = 3000
 _TURN_S = 0.3
 
@@ -62,7 +64,7 @@ def measure(case: Case, weights: dict[str, np.ndarray], rules: Any, simulations:
     }
     again, depth = searches.trees(case.kind, simulations, weights, roots)
     if case.kind == "puct":
-        sides["trees"] = again
+        sides |= {"trees": again, "network": searches.network(simulations, weights, roots)}
     visits = {name: run() for name, run in sides.items()}
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(rounds):
@@ -77,7 +79,7 @@ def measure(case: Case, weights: dict[str, np.ndarray], rules: Any, simulations:
         "mctx_sims_per_s": _spread(rates["mctx"]),
         "us_per_sim": round(1e6 / float(np.median(rates["ours"])), 3),
         "bounds_us_per_sim": round(1e6 / float(np.median(rates["bounds"])), 3),
-        **({"tree_ns": _spread([1e9 / rate for rate in rates["trees"]])} if "trees" in rates else {}),
+        **{name: _spread([1e9 / rate for rate in rates[side]]) for name, side in _NS.items() if side in rates},
         "ratio": round(median, 2),
         "interval_95": [round(low, 2), round(high, 2)],
         "depth": round(depth, 1),

@@ -16,12 +16,15 @@ from numba import njit
 
 from benchmarks.taught import ACTIONS, PLAYERS, Game, Weights, dense, scaled, step
 from kaimesh.algorithms.muzero.search import noise
-from kaimesh.algorithms.muzero.search.expand import Said
-from kaimesh.algorithms.muzero.search.grow import advance, begin
-from kaimesh.algorithms.muzero.search.mlp import packed
+from kaimesh.algorithms.muzero.search.backup import backup
+from kaimesh.algorithms.muzero.search.borrowed import part, whole
+from kaimesh.algorithms.muzero.search.expand import Said, expand, new_said
+from kaimesh.algorithms.muzero.search.mlp import Mlp, Room, new_room, packed
+from kaimesh.algorithms.muzero.search.mlp import step as pass_on
 from kaimesh.algorithms.muzero.search.rule import Plan, Rule, plan_of
-from kaimesh.algorithms.muzero.search.searching import Root, Search, Step
-from kaimesh.algorithms.muzero.search.tree import VISITS, Asked, Tree, new_tree
+from kaimesh.algorithms.muzero.search.searching import ROWS_AT_ONCE, Root, Search, Step
+from kaimesh.algorithms.muzero.search.select import descend
+from kaimesh.algorithms.muzero.search.tree import VISITS, Asked, Tree, new_tree, plant
 
 
 def roots(weights: Weights, rules: Game, rows: int) -> Root:
@@ -86,29 +89,64 @@ def trees(kind: str, simulations: int, weights: Weights, root: Root) -> tuple[Ca
     reward, logits, value = (np.stack([one[i] for one in said]) for i in (1, 2, 3))  # [N - 1, B, ...]
     answers = Said(reward, logits, value, np.stack([one.to_play for one in said]).astype(np.int32))
     real = np.dtype(np.float32)
-    tree = new_tree(len(root.latent), simulations + 1, ACTIONS, PLAYERS, real)
-    tree.gumbel[:] = 0
-    asked = Asked(root.logits.copy(), root.value.copy(), root.legal, root.to_play.astype(np.int32))
-    plan, scores = plan_of(rule, ACTIONS, real), np.zeros(ACTIONS, real)
+    tree = new_tree(min(len(root.latent), ROWS_AT_ONCE), simulations + 1, ACTIONS, PLAYERS, real)
+    asked = Asked(
+        root.logits.copy(), root.value.copy(), root.legal, root.to_play.astype(np.int32), np.zeros_like(root.logits)
+    )
+    plan, scores = plan_of(rule, ACTIONS, real), np.zeros(tree.edges.shape[3], real)
+    visits = np.zeros(root.logits.shape, np.int32)
 
     def grow() -> np.ndarray:
-        _grow(tree, plan, asked, answers, scores)
-        return tree.edges[:, 0, VISITS].astype(np.int32)
+        _grow(tree, plan, asked, answers, visits, scores)
+        return visits
 
-    return grow, _grow(tree, plan, asked, answers, scores) / simulations
+    return grow, _grow(tree, plan, asked, answers, visits, scores) / simulations / len(visits)
+
+
+def network(simulations: int, weights: Weights, root: Root) -> Callable[[], np.ndarray]:
+    """The passes of the network of a search of all roots, without a tree."""
+    mlp = packed(weights, 1, PLAYERS, 0, False)
+    rows, count = min(len(root.latent), ROWS_AT_ONCE), len(root.latent)
+    room, said = new_room(rows, mlp), new_said(rows, ACTIONS, PLAYERS, np.dtype(np.float32))
+    room.layers[:rows, : mlp.units] = root.latent[:rows]
+    move, latents = np.arange(rows, dtype=np.int32) % ACTIONS, np.zeros((simulations + 1, rows, mlp.units), np.float32)
+
+    def run() -> np.ndarray:
+        _pass(mlp, move, room, latents, said, count)
+        return move
+
+    return run
 
 
 @njit(error_model="numpy")
-def _grow(tree: Tree, plan: Plan, asked: Asked, answers: Said, scores: np.ndarray) -> float:
-    """All simulations; returns the sum over them of the mean depth."""
-    begin(tree, plan, asked, scores)
-    depth = 0.0
-    for node in range(1, tree.visits.shape[1]):
-        depth += tree.depth.mean()
-        i = node - 1
-        said = Said(answers.reward[i], answers.logits[i], answers.value[i], answers.to_play[i])
-        advance(tree, plan, node, said, scores)
+def _grow(tree: Tree, plan: Plan, asked: Asked, answers: Said, visits: np.ndarray, scores: np.ndarray) -> float:
+    """All simulations, as `search_mlp` makes them; returns the sum of their depths."""
+    tree, plan, asked, answers, scores = whole(tree), whole(plan), whole(asked), whole(answers), whole(scores)
+    depth = 0
+    for first in range(0, visits.shape[0], tree.depth.shape[0]):
+        last = min(first + tree.depth.shape[0], visits.shape[0])
+        trees = part(tree, 0, last - first)
+        plant(trees, plan, part(asked, first, last))
+        for node in range(1, tree.visits.shape[1]):
+            descend(trees, plan, scores)
+            for b in range(last - first):
+                depth += trees.depth[b]
+            reward, logits = answers.reward[node - 1, first:last], answers.logits[node - 1, first:last]
+            value, to_play = answers.value[node - 1, first:last], answers.to_play[node - 1, first:last]
+            expand(trees, plan, node, Said(reward, logits, value, to_play))
+            backup(trees, plan, node, scores)
+        for b in range(first, last):
+            for a in range(visits.shape[1]):
+                visits[b, a] = int(tree.edges[b - first, 0, VISITS, a])
     return depth
+
+
+@njit(error_model="numpy")
+def _pass(mlp: Mlp, move: np.ndarray, room: Room, latents: np.ndarray, said: Said, count: int) -> None:
+    mlp, move, room, latents, said = whole(mlp), whole(move), whole(room), whole(latents), whole(said)
+    for first in range(0, count, latents.shape[1]):
+        for node in range(1, latents.shape[0]):
+            pass_on(mlp, move, min(latents.shape[1], count - first), room, latents, node, said)
 
 
 def _rule(kind: str, normalise: str, simulations: int) -> Rule:

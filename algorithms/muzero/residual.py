@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from kaimesh.algorithms.muzero.architecture import Architecture
-from kaimesh.algorithms.muzero.search.constants import SCALING_EPSILON
 from kaimesh.algorithms.muzero.residual_layers import action_planes, halvings, latent_shape
+from kaimesh.algorithms.muzero.search.constants import SCALING_EPSILON
 from kaimesh.algorithms.networks.differentiable import convolution, dense, image_of
 from kaimesh.algorithms.networks.torso import BYTE
 

@@ -7,13 +7,13 @@ the same numbers come out as with one value whose sign changes at every move.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from kaimesh.algorithms.muzero.search.jit import inlined
 from kaimesh.algorithms.muzero.search.rule import TREE, Plan
 from kaimesh.algorithms.muzero.search.tree import FACTOR, HEAD, OWN, VISITS, Q, Tree
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@inlined()
 def backup(tree: Tree, plan: Plan, node: int, returns: np.ndarray) -> None:
     """Counts the visit of node `node` of each row in all nodes above it.
 

@@ -14,15 +14,16 @@ from kaimesh.algorithms.muzero.search.tree import PRIOR, VISITS, Q
 from kaimesh.algorithms.muzero.search.vectors import LANES, Vectors, whole
 
 
-@intrinsic  # type: ignore[misc]
-def highest(_typing: Any, edges: Any, start: Any, width: Any, factor: Any, least: Any, scale: Any, unvisited: Any) -> Any:
+@intrinsic
+def highest(
+    _typing: Any, edges: Any, start: Any, width: Any, factor: Any, least: Any, scale: Any, unvisited: Any
+) -> Any:
     """The first action with the largest `(q - least) * scale + factor * prior / (visits + 1)`; none with prior 0.
 
-    edges, start, width: a node's edges `[4, W]` begin at `start` in `edges`; W = `width`. unvisited: q of an action
+    edges: a tree's; start: where those of a node begin in it, counted in numbers; width: W. unvisited: q of an action
     that was not tried.
     """
-    number = edges.dtype
-    signature = types.int64(edges, types.intp, types.intp, number, number, number, number)
+    signature = types.intp(edges, start, width, factor, least, scale, unvisited)
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         edges, start, width, factor, least, scale, unvisited = args
@@ -38,7 +39,8 @@ def highest(_typing: Any, edges: Any, start: Any, width: Any, factor: Any, least
             q = builder.select(builder.fcmp_ordered(">", visits, zero), q, unvisited)
             exploring = builder.fdiv(builder.fmul(factor, prior), builder.fadd(visits, one))
             score = builder.fadd(builder.fmul(builder.fsub(q, least), scale), exploring)
-            better = builder.and_(builder.fcmp_ordered(">", score, builder.load(best)), builder.fcmp_ordered(">", prior, zero))
+            better = builder.fcmp_ordered(">", score, builder.load(best))
+            better = builder.and_(better, builder.fcmp_ordered(">", prior, zero))
             actions = builder.add(vectors.splat(builder.trunc(a, ir.IntType(32))), whole(range(LANES)))
             builder.store(builder.select(better, score, builder.load(best)), best)
             builder.store(builder.select(better, actions, builder.load(place)), place)
@@ -50,13 +52,12 @@ def highest(_typing: Any, edges: Any, start: Any, width: Any, factor: Any, least
     return signature, code
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def range_of(_typing: Any, edges: Any, start: Any, width: Any, mean: Any) -> Any:
     """The least and the largest of a node's value `mean` and the q of its visited actions. edges, start, width: as
     above.
     """
-    number = edges.dtype
-    signature = types.UniTuple(number, 2)(edges, types.intp, types.intp, number)
+    signature = types.UniTuple(edges.dtype, 2)(edges, start, width, mean)
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         edges, start, width, mean = args

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from kaimesh.algorithms.muzero.search.jit import inlined
 from kaimesh.algorithms.muzero.search.rule import Plan
 from kaimesh.algorithms.muzero.search.tree import FACTOR, HEAD, LOGITS, OWN, PRIOR, VISITS, Q, Tree
 
@@ -34,7 +34,7 @@ def new_said(rows: int, actions: int, players: int, dtype: np.dtype) -> Said:
     return Said(real(players), real(actions), real(players), np.full(rows, -1, np.int32))
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@inlined()
 def expand(tree: Tree, plan: Plan, node: int, said: Said) -> None:
     """Makes node `node` of each row, behind `tree.move` at `tree.leaf`."""
     reward, logits, value, to_play = said.reward, said.logits, said.value, said.to_play

@@ -9,8 +9,8 @@ Shape legend: A actions. `b` is a row, `node` one of its nodes.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from kaimesh.algorithms.muzero.search.jit import inner
 from kaimesh.algorithms.muzero.search.rule import BOUNDS, TREE, Plan
 from kaimesh.algorithms.muzero.search.tree import LOGITS, PRIOR, VISITS, Q, Tree
 
@@ -19,7 +19,7 @@ _VISITS_0, _SCALE = 50.0, 0.1  # of completed values: (50 + the most visits of a
 _LEAST_SCORE = -1e9  # so that an action without a chance is still taken where no other is considered
 
 
-@njit(cache=True, error_model="numpy")
+@inner()
 def complete(tree: Tree, plan: Plan, b: int, node: int, scores: np.ndarray) -> float:
     """Writes the completed and scaled q of all actions into `scores`; returns the visits of its children.
 
@@ -57,7 +57,7 @@ def complete(tree: Tree, plan: Plan, b: int, node: int, scores: np.ndarray) -> f
     return visits
 
 
-@njit(cache=True, error_model="numpy")
+@inner()
 def considered_action(tree: Tree, plan: Plan, b: int, scores: np.ndarray) -> int:
     """The root's next action: the best of those that have as many visits as sequential halving gives them now."""
     visits = complete(tree, plan, b, 0, scores)
@@ -68,7 +68,7 @@ def considered_action(tree: Tree, plan: Plan, b: int, scores: np.ndarray) -> int
     return action
 
 
-@njit(cache=True, error_model="numpy")
+@inner()
 def best_of(tree: Tree, b: int, visits: int, scores: np.ndarray) -> int:
     """The legal action of the root with the largest `gumbel + logits + scores` of those with `visits` visits."""
     edges = tree.edges
@@ -82,7 +82,7 @@ def best_of(tree: Tree, b: int, visits: int, scores: np.ndarray) -> int:
     return action
 
 
-@njit(cache=True, error_model="numpy")
+@inner()
 def deterministic_action(tree: Tree, plan: Plan, b: int, node: int, scores: np.ndarray) -> int:
     """The action with the largest `improved policy - visits / (1 + all visits)`."""
     visits = complete(tree, plan, b, node, scores)
@@ -97,7 +97,7 @@ def deterministic_action(tree: Tree, plan: Plan, b: int, node: int, scores: np.n
     return action
 
 
-@njit(cache=True, error_model="numpy")
+@inner()
 def improve(tree: Tree, b: int, node: int, scores: np.ndarray) -> None:
     """Turns completed values `scores` `[A]` into the improved policy, `softmax(logits + scores)`; 0 where illegal."""
     edges = tree.edges

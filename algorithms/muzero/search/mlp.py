@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from kaimesh.algorithms.muzero.search.constants import SCALING_EPSILON, TRANSFORM_EPSILON
 from kaimesh.algorithms.muzero.search.expand import Said
+from kaimesh.algorithms.muzero.search.jit import inlined, inner
 from kaimesh.algorithms.muzero.search.tile import PANEL, four_rows, in_panels, one_row, padded, wide_row
 
 
@@ -75,7 +75,7 @@ def new_room(rows: int, mlp: Mlp) -> Room:
     return Room(np.full((3 * rows, widest), np.nan, mlp.data.dtype), np.full(rows, -1))
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@inlined()
 def step(mlp: Mlp, action: np.ndarray, rows: int, room: Room, latents: np.ndarray, node: int, said: Said) -> None:
     """From the latent states in the first rows of `room.layers`, by `action` int32 `[B]`: the next ones into
     `latents[node]` `[B, U]`, the rest into `said`.
@@ -100,7 +100,7 @@ def step(mlp: Mlp, action: np.ndarray, rows: int, room: Room, latents: np.ndarra
             value[b, p] = _number(mlp, x, out + b, actions + p * numbers)
 
 
-@njit(cache=True, error_model="numpy")
+@inner()
 def _through(mlp: Mlp, first: int, last: int, rows: int, action: np.ndarray, room: Room) -> int:
     """Through the layers from `first` on; returns the first row of `room.layers` with the outputs of `last - 1`."""
     data, layers, x, starts = mlp.data, mlp.layers, room.layers, room.biases
@@ -116,7 +116,7 @@ def _through(mlp: Mlp, first: int, last: int, rows: int, action: np.ndarray, roo
     return below
 
 
-@njit(cache=True, error_model="numpy")
+@inner()
 def _product(
     x: np.ndarray,
     below: int,
@@ -146,7 +146,7 @@ def _product(
         b += 4 if rest >= 4 else 1
 
 
-@njit(cache=True, error_model="numpy", fastmath={"nnan", "nsz"})
+@inner(fastmath={"nnan", "nsz"})
 def _scale(x: np.ndarray, out: int, rows: int, latents: np.ndarray, node: int) -> None:
     """The first numbers of each row of `x` from `out` on, from the least one at 0 to the largest one at 1
     (arXiv:1911.08265, appendix G), into `latents[node]` and the first rows of `x`.
@@ -163,7 +163,7 @@ def _scale(x: np.ndarray, out: int, rows: int, latents: np.ndarray, node: int) -
             x[b, i] = scaled
 
 
-@njit(cache=True, error_model="numpy")
+@inner()
 def _number(mlp: Mlp, x: np.ndarray, b: int, first: int) -> float:
     """The number that the outputs from `first` on stand for."""
     y: float = 1.0 * x[b, first]
@@ -179,6 +179,6 @@ def _number(mlp: Mlp, x: np.ndarray, b: int, first: int) -> float:
         y = weighted / total
     if mlp.transformed:
         shifted = abs(y) + (1 + TRANSFORM_EPSILON)
-        x: float = (2 * shifted / (np.sqrt(1 + 4 * TRANSFORM_EPSILON * shifted) + 1)) ** 2 - 1
-        return x if y > 0 else -x
+        number: float = (2 * shifted / (np.sqrt(1 + 4 * TRANSFORM_EPSILON * shifted) + 1)) ** 2 - 1
+        return number if y > 0 else -number
     return y

@@ -15,7 +15,7 @@ from kaimesh.algorithms.muzero.search.expand import Said, new_said
 from kaimesh.algorithms.muzero.search.figures import Found, harvest, nothing_found
 from kaimesh.algorithms.muzero.search.fused import search_mlp
 from kaimesh.algorithms.muzero.search.grow import advance, begin
-from kaimesh.algorithms.muzero.search.mlp import Mlp, new_room
+from kaimesh.algorithms.muzero.search.mlp import Mlp, Room, new_room
 from kaimesh.algorithms.muzero.search.rule import Rule, plan_of
 from kaimesh.algorithms.muzero.search.tree import Asked, Tree, new_asked, new_tree
 
@@ -101,7 +101,7 @@ class Search:
             np.arange(rows),
         )
         self._scores = np.full(max(self._whole.tree.edges.shape[3], players), np.nan, real)
-        self._room = None
+        self._room: tuple[Mlp, Room] | None = None
         self._beat = beat
         self._of_rows = lru_cache(None)(self._first)
 
@@ -111,10 +111,12 @@ class Search:
         gumbel: `[B, A]`, Gumbel MuZero's noise at the root; None: none, as in `exploit`.
         """
 
+        room = self._room_of(mlp)
+
         def grow(at: _Arrays) -> None:
-            few = self._of_rows(min(self._rows, ROWS_AT_ONCE))
-            if self._room is None: self._room = new_room(len(few.numbers), mlp)
-            search_mlp(few.tree, self._plan, mlp, self._room, at.roots, at.asked, few.latents, few.said, at.found, self._scores)
+            few = self._of_rows(min(len(at.numbers), ROWS_AT_ONCE))
+            given = few.tree, self._plan, mlp, room, at.roots, at.asked, few.latents, few.said
+            search_mlp(*given, at.found, self._scores)
 
         return self._in_pieces(root, gumbel, grow)
 
@@ -149,6 +151,11 @@ class Search:
             self.of_mlp(root, mlp)
         else:
             self.of_model(root, lambda latent, _: Step(latent, root.value, root.logits, root.value, root.to_play))
+
+    def _room_of(self, mlp: Mlp) -> Room:
+        if self._room is None or self._room[0] is not mlp:
+            self._room = mlp, new_room(min(self._rows, ROWS_AT_ONCE), mlp)
+        return self._room[1]
 
     def _in_pieces(self, root: Root, gumbel: np.ndarray | None, grow: Callable[[_Arrays], None]) -> Found:
         found = nothing_found(root.value.astype(self._scores.dtype), self._actions)

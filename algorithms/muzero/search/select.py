@@ -9,17 +9,17 @@ who moves there.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from kaimesh.algorithms.muzero.search.bound import highest, range_of
 from kaimesh.algorithms.muzero.search.halving import considered_action, deterministic_action
+from kaimesh.algorithms.muzero.search.jit import inlined
 from kaimesh.algorithms.muzero.search.rule import BOUNDS, GUMBEL, SIBLINGS, TREE, UCB, Plan
 from kaimesh.algorithms.muzero.search.tree import FACTOR, HEAD, OWN, Tree
 
 EPSILON = 1e-8  # the least range that values are divided by
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@inlined()
 def descend(tree: Tree, plan: Plan, scores: np.ndarray) -> None:
     """In each row, walks from the root by the plan's rule until an action was not tried before, and notes the way:
     `path`, `taken`, `depth`, `leaf`, `move` of `tree`. scores: room for `[W]`.
@@ -52,13 +52,13 @@ def descend(tree: Tree, plan: Plan, scores: np.ndarray) -> None:
         count, steps = still, steps + 1
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@inlined()
 def _upper_bound(tree: Tree, plan: Plan, b: int, node: int) -> int:
     """The action with the largest value and prior, the first of equals; none with prior 0."""
     edges, normalise = tree.edges, plan.normalise
     dtype, width = edges.dtype.type, edges.shape[3]
     epsilon = dtype(EPSILON)
-    start = (b * edges.shape[1] + node) * 5 * width
+    start = (b * edges.shape[1] + node) * edges.shape[2] * width
     mean = edges[b, node, HEAD, OWN]
     if normalise == BOUNDS:
         least, span = plan.numbers[1], plan.numbers[2] - plan.numbers[1]
@@ -73,4 +73,5 @@ def _upper_bound(tree: Tree, plan: Plan, b: int, node: int) -> int:
         unvisited = least + span * dtype(0.5) if span > epsilon else least
     elif normalise == SIBLINGS:
         unvisited = least
-    return highest(edges, start, width, edges[b, node, HEAD, FACTOR], least, dtype(1) / span, unvisited)
+    action: int = highest(edges, start, width, edges[b, node, HEAD, FACTOR], least, dtype(1) / span, unvisited)
+    return action

@@ -10,7 +10,6 @@ Shape legend: K inputs; H outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ def padded(outputs: int) -> int:
     return -(-outputs // PANEL) * PANEL
 
 
-def _tile(rows: int, panels: int) -> Callable[..., None]:
+def _tile(rows: int, panels: int) -> Any:
     """`tile(x, x0, K, w, w0, starts, first, column, out0, step, floor)` for compiled code:
     `out = max(bias + x @ w, floor)`.
 
@@ -47,39 +46,40 @@ def _tile(rows: int, panels: int) -> Callable[..., None]:
     rows beside a row change none of its bits.
     """
 
-    @intrinsic  # type: ignore[misc]
-    def tile(_typing: Any, x: Any, x0: Any, inputs: Any, w: Any, w0: Any, starts: Any, first: Any, column: Any, out0: Any, step: Any, floor: Any) -> Any:
-        place = types.intp
-        signature = types.void(x, place, place, w, place, starts, place, place, place, place, x.dtype)
-
-        def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            x, x0, inputs, w, w0, starts, first, column, out0, step, floor = args
-            vectors, intp = Vectors(context, builder, signature.args[0].dtype), x0.type
-            x, w, starts = (vectors.data(signature.args[i], args[i]) for i in (0, 3, 5))
-            distances = [builder.mul(step, intp(row)) for row in range(rows)]
-            parts = [(intp(panel * PANEL), intp(part * LANES)) for panel in range(panels) for part in range(_VECTORS)]
-            weights = [vectors.place(w0, builder.mul(inputs, panel), part) for panel, part in parts]
-            sums = []
-            for row in range(rows):
-                bias = vectors.place(vectors.number(starts, vectors.place(first, intp(row))), column)
-                sums.append([cgutils.alloca_once_value(builder, vectors.load(w, vectors.place(bias, *part))) for part in parts])
-            with cgutils.for_range(builder, inputs) as loop:
-                here = builder.mul(loop.index, intp(PANEL))
-                columns = [vectors.load(w, vectors.place(start, here)) for start in weights]
-                for distance, totals in zip(distances, sums, strict=True):
-                    value = vectors.splat(vectors.number(x, vectors.place(x0, distance, loop.index)))
-                    for total, numbers in zip(totals, columns, strict=True):
-                        product = builder.fmul(value, numbers, flags=("contract",))
-                        builder.store(builder.fadd(builder.load(total), product, flags=("contract",)), total)
-            least = vectors.splat(floor)
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        x, x0, inputs, w, w0, starts, first, column, out0, step, floor = args
+        vectors, intp = Vectors(context, builder, signature.args[0].dtype), x0.type
+        x, w, starts = (vectors.data(signature.args[i], args[i]) for i in (0, 3, 5))
+        distances = [builder.mul(step, intp(row)) for row in range(rows)]
+        parts = [(intp(panel * PANEL), intp(part * LANES)) for panel in range(panels) for part in range(_VECTORS)]
+        weights = [vectors.place(w0, builder.mul(inputs, panel), part) for panel, part in parts]
+        sums = []
+        for row in range(rows):
+            bias = vectors.place(vectors.number(starts, vectors.place(first, intp(row))), column)
+            biases = [vectors.load(w, vectors.place(bias, *part)) for part in parts]
+            sums.append([cgutils.alloca_once_value(builder, numbers) for numbers in biases])
+        with cgutils.for_range(builder, inputs) as loop:
+            here = builder.mul(loop.index, intp(PANEL))
+            columns = [vectors.load(w, vectors.place(start, here)) for start in weights]
             for distance, totals in zip(distances, sums, strict=True):
-                for total, part in zip(totals, parts, strict=True):
-                    value = builder.load(total)
-                    value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
-                    vectors.store(value, x, vectors.place(out0, distance, *part))
-            return context.get_dummy_value()
+                value = vectors.splat(vectors.number(x, vectors.place(x0, distance, loop.index)))
+                for total, numbers in zip(totals, columns, strict=True):
+                    product = builder.fmul(value, numbers, flags=("contract",))
+                    builder.store(builder.fadd(builder.load(total), product, flags=("contract",)), total)
+        least = vectors.splat(floor)
+        for distance, totals in zip(distances, sums, strict=True):
+            for total, part in zip(totals, parts, strict=True):
+                value = builder.load(total)
+                value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
+                vectors.store(value, x, vectors.place(out0, distance, *part))
+        return context.get_dummy_value()
 
-        return signature, code
+    @intrinsic
+    def tile(
+        _typing: Any, x: Any, x0: Any, inputs: Any, w: Any, w0: Any, starts: Any, first: Any, column: Any, out0: Any,
+        step: Any, floor: Any,
+    ) -> Any:  # fmt: skip
+        return types.void(x, x0, inputs, w, w0, starts, first, column, out0, step, floor), code
 
     return tile
 

@@ -13,12 +13,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from kaimesh.algorithms.muzero.search.jit import inner
 from kaimesh.algorithms.muzero.search.rule import Plan
 from kaimesh.algorithms.muzero.search.vectors import LANES
-
-
 
 # Rows of `edges`.
 PRIOR, Q, VISITS, LOGITS, HEAD = range(5)
@@ -30,14 +28,16 @@ FACTOR, OWN = range(2)
 class Tree(NamedTuple):
     """Node 0 is the root; node k is made by simulation k of its row.
 
-    edges: `[B, N, 5, W]`, of each action of each node: prior (0: illegal), q of the player who moves, visits, logits.
+    edges: `[B, N, 5, W]`, of each action of each node: prior (0: illegal), q of the player who moves, visits, logits;
+    the last row is the node's: FACTOR of its priors (`Plan.explore` of its visits), OWN value, that of who moves.
     child: int32 `[B, N, A]`, 0: not visited. visits: int32 `[B, N]`, of a node, its first one included. value:
     `[B, N, P]`, the mean of the network's value and of all returns from there. reward: `[B, N, P]`, of the move into
     the node. raw: `[B, N]`, the network's value for who moves. mover: int32 `[B, N]`, who moves there. extremes:
     `[B, P, 2]`, the least and largest value that a player has seen.
 
     path, taken: int32 `[B, N]`, nodes from the root down, and the actions taken there; depth: int32 `[B]`, how many.
-    leaf, move: int32 `[B]`, the last of each: what the network is asked next. gumbel: `[B, A]`, noise at the root.
+    leaf, move: int32 `[B]`, the last of each: what the network is asked next. going: int32 `[B]`, rows that are still
+    on their way. gumbel: `[B, A]`, noise at the root.
     """
 
     edges: np.ndarray
@@ -71,8 +71,12 @@ class Asked(NamedTuple):
 
 def new_asked(rows: int, actions: int, players: int, dtype: np.dtype) -> Asked:
     """Room for `rows` roots."""
-    numbers = np.full((rows, actions), np.nan, dtype), np.full((rows, players), np.nan, dtype)
-    return Asked(*numbers, np.zeros((rows, actions), bool), np.full(rows, -1, np.int32), np.zeros((rows, actions), dtype))
+
+    def real(width: int) -> np.ndarray:
+        return np.full((rows, width), np.nan, dtype)
+
+    legal, to_play = np.zeros((rows, actions), bool), np.full(rows, -1, np.int32)
+    return Asked(real(actions), real(players), legal, to_play, real(actions))
 
 
 def new_tree(rows: int, nodes: int, actions: int, players: int, dtype: np.dtype) -> Tree:
@@ -103,7 +107,7 @@ def new_tree(rows: int, nodes: int, actions: int, players: int, dtype: np.dtype)
     )
 
 
-@njit(cache=True, error_model="numpy")
+@inner()
 def plant(tree: Tree, plan: Plan, asked: Asked) -> None:
     """Makes all roots. Illegal actions get prior 0 and the least logits; legal ones a prior above 0, however small."""
     logits, value, legal, to_play, gumbel = asked.logits, asked.value, asked.legal, asked.to_play, asked.gumbel

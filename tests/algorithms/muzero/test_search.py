@@ -195,6 +195,12 @@ def test_noise_has_the_moments_of_a_dirichlet_distribution() -> None:
     np.testing.assert_allclose(noisy.var(0)[legal[0]], 2 / 9 / 2.5, atol=0.003)
 
 
+def test_a_network_that_says_nan_ends_nothing() -> None:
+    given = {name: array * np.nan for name, array in weights(3, 1, 2, 1).items()}
+    found = Search(Rule(30), ACTIONS, 2, (UNITS,), 64).of_mlp(roots(12, 20, 2), packed(given, 1, 2, 0, False))
+    assert (found.visits.sum(1) == 30).all()
+
+
 def test_metrics() -> None:
     policy = np.array([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]], np.float32)
     np.testing.assert_allclose(figures.entropy(policy), [np.log(2), 0, 0], atol=1e-6)
