@@ -89,14 +89,15 @@ class Store:
 
     def append(self, item: np.ndarray, rows: int, priority: float = 1.0) -> None:
         """Copies one item, uint8 `[item_bytes]`, to Reverb; waits a moment if too many are unconfirmed."""
-        size = self.plan.piece_bytes
-        pieces = [
-            self._writer.Append([item[start : start + size]])[0] for start in range(0, len(item) - size + 1, size)
-        ]
-        if rest := len(item) - size * len(pieces):
-            self._last_piece[:rest] = item[-rest:]
-            pieces += self._writer.Append([self._last_piece])
-        self._writer.CreateItem(self.plan.name, priority, [pieces], [False])
+        plan, writer, size = self.plan, self._writer, self.plan.piece_bytes
+        if len(item) == size:
+            pieces = writer.Append([item])
+        else:
+            pieces = [writer.Append([item[start : start + size]])[0] for start in range(0, len(item) - size + 1, size)]
+            if rest := len(item) - size * len(pieces):
+                self._last_piece[:rest] = item[-rest:]
+                pieces += writer.Append([self._last_piece])
+        writer.CreateItem(plan.name, priority, [pieces], [False])
         self.given += 1
         self._pending.append(rows)
         self._came += rows

@@ -47,13 +47,21 @@ def n_step(reward: np.ndarray, length: np.ndarray, terminated: np.ndarray, gamma
     # Steps until the game is over, or until its last position is reached, from which the search's value goes on.
     left = np.maximum((length - ~terminated)[:, None] - position, 0)  # [G, L]
     steps = np.minimum(n, left)
-    total = np.zeros_like(reward)
-    padded = np.concatenate([reward, np.zeros_like(reward[:, :n])], 1)
-    for j in range(n):
-        total += np.where((j < steps)[:, :, None], np.float32(gamma**j) * padded[:, j : j + count], 0)
+    total = _sums(np.where((left > 0)[:, :, None], reward, 0), gamma, steps)
     ends = terminated[:, None] & (steps == left) & (position + steps == length[:, None])
     discount = np.where(ends, 0, np.power(gamma, steps)).astype(np.float32)
     return Returns(total, discount, np.minimum(position + steps, count - 1))
+
+
+def _sums(reward: np.ndarray, gamma: float, steps: np.ndarray) -> np.ndarray:
+    """`sum_{j < steps} gamma^j reward_{i+j}` at each i, float32 `[G, L, P]`: the sum to the end, less what is behind."""
+    games, count, players = reward.shape
+    rest = np.zeros((games, count + 1, players))  # float64, for it is a small difference of large sums
+    for i in reversed(range(count)):
+        rest[:, i] = reward[:, i] + gamma * rest[:, i + 1]
+    behind = np.take_along_axis(rest, (np.arange(count) + steps)[:, :, None], 1)
+    found: np.ndarray = (rest[:, :-1] - np.power(gamma, steps)[:, :, None] * behind).astype(np.float32)
+    return found
 
 
 class Targets(NamedTuple):
