@@ -54,7 +54,7 @@ def n_step(reward: np.ndarray, length: np.ndarray, terminated: np.ndarray, gamma
 
 
 def _sums(reward: np.ndarray, gamma: float, steps: np.ndarray) -> np.ndarray:
-    """`sum_{j < steps} gamma^j reward_{i+j}` at each i, float32 `[G, L, P]`: the sum to the end, less what is behind."""
+    """`sum_{j < steps} gamma^j reward_{i+j}` at each i, float32 `[G, L, P]`: of all, less what is behind."""
     games, count, players = reward.shape
     rest = np.zeros((games, count + 1, players))  # float64, for it is a small difference of large sums
     for i in reversed(range(count)):
