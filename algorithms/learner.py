@@ -46,12 +46,13 @@ class Variables(NamedTuple):
     """The weights of a network that learns, by name.
 
     online: all weights. trained: those of them that gradients change: all but `obs/...`. target: the weights of the
-    target network; {} without one.
+    target network; {} without one. average: the moving averages of the trained ones; {} without these.
     """
 
     online: dict[str, tf.Variable]
     trained: dict[str, tf.Variable]
     target: dict[str, tf.Variable]
+    average: dict[str, tf.Variable]
 
 
 class LearnerConfig(Protocol):
@@ -91,6 +92,8 @@ class Learner:
     arguments of `update`, in NumPy. signature: TensorFlow's specs of these.
     priorities: (what `update` returned, batch, columns) to the samples' new PRIORITY, float32 `[B]`, or None.
     rng: the generator that `inputs` uses. target: whether there is a target network, at first equal to the online one.
+    average: the decay per update of a moving average of the weights (Polyak and Juditsky 1992), which `weights` then
+    returns; 0: there is none.
     """
 
     def __init__(
@@ -109,6 +112,7 @@ class Learner:
         priorities: Callable[[Columns, Columns, Columns], np.ndarray | None] = lambda _found, _batch, _columns: None,
         rng: np.random.Generator | None = None,
         target: bool = False,
+        average: float = 0.0,
         optimizer_name: str = "optimizer",
     ) -> None:
         self._net, self._config = net, config
@@ -116,26 +120,32 @@ class Learner:
         online = {name: tf.Variable(value) for name, value in weights.items()}
         goal = {name: tf.Variable(value, trainable=False) for name, value in weights.items()} if target else {}
         trained = {name: variable for name, variable in online.items() if not name.startswith("obs/")}
-        self.variables = Variables(online, trained, goal)
+        mean = {name: tf.Variable(weights[name], trainable=False) for name in trained} if average else {}
+        self.variables, self._average = Variables(online, trained, goal, mean), average
         self._optimizer, self._optimizer_name = optimizer(trained), optimizer_name
         follows = net.torso.standardise and config.normalize_observations and net.spaces.obs_dtype != BYTE
         self._moments = RunningMoments(len(weights["obs/mean"])) if follows else None
         self.updates = 0
         self._columns = column_specs(net, *acted) if specs is None else dict(specs)
         self._arrange = arrange or partial(time_major, specs=self._columns)
-        self._function = tf.function(
-            lambda batch, rate, *more: update(self.variables, self._optimizer, batch, rate, *more),
-            autograph=False,
-            input_signature=[self._columns, tf.TensorSpec([], tf.float32), *signature],
-        )
+        number = tf.TensorSpec([], tf.float32)
+
+        def step(batch: Tensors, rate: tf.Tensor, *more: tf.Tensor) -> dict[str, tf.Tensor]:
+            found = update(self.variables, self._optimizer, batch, rate, *more[: len(signature)])
+            if average:
+                move_average(self.variables, found, more[-1])
+            return found
+
+        wanted = [self._columns, number, *signature, *([number] if average else [])]
+        self._function = tf.function(step, autograph=False, input_signature=wanted)
 
     def weights(self) -> Weights:
-        """A copy of all weights, by name."""
-        return {name: variable.numpy() for name, variable in self.variables.online.items()}
+        """A copy of all weights with which to act, by name."""
+        return {name: variable.numpy() for name, variable in (self.variables.online | self.variables.average).items()}
 
     def assign(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Replaces all weights, those of a target network too."""
-        for variables in (self.variables.online, self.variables.target):
+        """Replaces all weights, those of a target network and the averages too."""
+        for variables in (self.variables.online, self.variables.target, self.variables.average):
             for name, variable in variables.items():
                 variable.assign(weights[name])
 
@@ -159,7 +169,10 @@ class Learner:
         """
         batch = self._arrange(columns)  # [T(+1), B, ...]
         rate = self.learning_rate()
-        tensors = self._function(batch, np.float32(rate), *self._inputs(batch, columns, self.updates))
+        inputs = self._inputs(batch, columns, self.updates)
+        if self._average:  # the first ones count more, or the initial weights would stay in it
+            inputs = (*inputs, np.float32(max(1 - self._average, 2 / (self.updates + 2))))
+        tensors = self._function(batch, np.float32(rate), *inputs)
         found = {name: tensor.numpy() for name, tensor in tensors.items()}
         metrics: dict[str, Any] = {name: float(value) for name, value in found.items() if not value.ndim}
         _require_finite_update(metrics, self.updates)
@@ -173,6 +186,7 @@ class Learner:
         """Plain data and arrays: everything but the weights that `restore` needs to go on exactly."""
         parts = {self._optimizer_name: self._optimizer.state()}
         parts["target"] = {name: variable.numpy() for name, variable in self.variables.target.items()}
+        parts["online"] = {name: self.variables.online[name].numpy() for name in self.variables.average}
         parts["moments"] = self._moments.state() if self._moments is not None else {}
         arrays = {f"{part}/{name}": array for part, named in parts.items() for name, array in named.items()}
         drawn = {} if self._rng is None else {"rng": self._rng.bit_generator.state}
@@ -190,6 +204,8 @@ class Learner:
         self._optimizer.restore(_under(f"{self._optimizer_name}/", arrays))
         for name, variable in self.variables.target.items():
             variable.assign(arrays[f"target/{name}"])
+        for name in self.variables.average:
+            self.variables.online[name].assign(arrays[f"online/{name}"])
         if self._moments is not None:
             self._moments.restore(_under("moments/", arrays))
         if self._rng is not None and drawing is not None:
@@ -223,6 +239,16 @@ def move_target(variables: Variables, rate: tf.Tensor) -> None:
     """Moves the target network towards the online one: 0 is not at all, 1 is all the way."""
     for name, variable in variables.target.items():
         variable.assign(rate * variables.online[name] + (1 - rate) * variable)
+
+
+def move_average(variables: Variables, found: Tensors, rate: tf.Tensor) -> None:
+    """Moves the averages of the weights towards the online ones by `rate`, 0 to 1; not after a step that was not taken.
+
+    found: what the update returned.
+    """
+    taken = tf.math.is_finite(found["total_loss"] + found["grad_norm"])
+    for name, variable in variables.average.items():
+        variable.assign_add(tf.where(taken, rate, 0.0) * (variables.online[name] - variable))
 
 
 def explained_variance(target: tf.Tensor, value: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

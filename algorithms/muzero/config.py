@@ -81,6 +81,7 @@ class Config:
     max_grad_norm: float = 10.0  # global norm that gradients are clipped to; 0: not clipped
     adam_epsilon: float = 1e-5
     l2: float = 1e-4  # share of the weights' sum of squares in the loss
+    weight_average: float = 0.0  # decay of the weights' moving average, which acts and is dumped; 0: the newest ones do
     weight_decay: float = (
         0.0  # share of each weight that a learn takes away, times the learning rate, after Adam's step
     )
@@ -150,6 +151,11 @@ class Config:
                 f"value_min = {self.value_min}, value_max = {self.value_max}: no value lies between them, so the "
                 "search could not compare moves. Set value_min below value_max."
             )
+        if self.weight_average == 1:
+            found.append(
+                "weight_average = 1: the average would stay at the first weights for ever, so nobody would see what "
+                "was learned. Set it below 1, such as 0.998."
+            )
         if self.l2 > 0 and self.weight_decay > 0:
             found.append(
                 f"l2 = {self.l2} with weight_decay = {self.weight_decay}: both draw the weights towards 0, so their "
@@ -158,4 +164,4 @@ class Config:
         return found
 
 
-_SHARES = ("sync_reanalyse", "importance_exponent", "importance_exponent_final")
+_SHARES = ("weight_average", "sync_reanalyse", "importance_exponent", "importance_exponent_final")

@@ -45,6 +45,7 @@ def learner(net: Architecture, weights: Weights, config: Config) -> Learner:
         priorities=partial(_priorities, config),
         rng=rng,
         target=with_target,
+        average=config.weight_average,
     )
 
 

@@ -44,6 +44,19 @@ def test_it_learns_what_is_always_the_same(config: dict[str, Any]) -> None:
     assert agent._learner.traces == 1
 
 
+def test_the_average_of_the_weights_is_what_is_dumped() -> None:
+    agent = again(Agent, board(1), **SMALL, weight_average=0.6)
+    batch, learner = games_of(agent, 1), agent._learner
+    wanted = learner.weights()
+    for rate in (1, 2 / 3, 0.5, 0.4, 0.4):  # 2 / (learns + 2), and 0.4 from there on
+        agent.learn(batch)
+        for name, variable in learner.variables.online.items():
+            wanted[name] = wanted[name] + np.float32(rate) * (variable.numpy() - wanted[name])
+    for name, array in learner.weights().items():
+        np.testing.assert_allclose(array, wanted[name], rtol=1e-5, atol=1e-6)
+    assert not np.allclose(wanted["dynamics/0/w"], learner.variables.online["dynamics/0/w"].numpy())
+
+
 def test_one_player_has_no_head_for_who_plays_next() -> None:
     agent = again(Agent, board(1), **SMALL)
     assert agent.learn(games_of(agent, 1))["mover_loss"] == 0
@@ -65,13 +78,14 @@ def test_what_lies_behind_a_game_changes_nothing(op_by_op: None) -> None:
 
 
 def test_a_resumed_learner_goes_on_to_the_bit(tmp_path: Path) -> None:
-    agent = made(Agent, board(2), **SMALL, bootstrap="target", target_period=2)
+    config = {**SMALL, "bootstrap": "target", "target_period": 2, "weight_average": 0.5}
+    agent = made(Agent, board(2), **config)
     batch = games_of(agent)
     for _ in range(3):
         agent.learn(batch)
     agent.save_model(str(tmp_path), 3)
     agent.save_training_state(str(tmp_path))
-    other = made(Agent, board(2), **SMALL, bootstrap="target", target_period=2, seed=9)
+    other = made(Agent, board(2), **config, seed=9)
     other.load_model(str(tmp_path), 3)
     other.load_training_state(str(tmp_path))
     for _ in range(3):
