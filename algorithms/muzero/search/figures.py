@@ -64,7 +64,8 @@ def harvest(tree: Tree, plan: Plan, found: Found, scores: np.ndarray) -> None:
             complete(tree, plan, b, 0, scores)
             found.action[b] = best_of(tree, b, found.visits[b, best], scores)
             improve(tree, b, 0, scores)
-            found.policy[b] = scores[: child.shape[2]]
+            for a in range(child.shape[2]):
+                found.policy[b, a] = scores[a]
         else:
             for a in range(child.shape[2]):
                 found.policy[b, a] = found.visits[b, a] / total

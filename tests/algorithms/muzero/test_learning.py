@@ -29,7 +29,13 @@ def games_of(agent: Agent, players: int = 2, slots: int = 4) -> Batch:
     return for_learn(Batch({name: column[keep] for name, column in whole.items()}))
 
 
-@pytest.mark.parametrize("config", [{}, {"scalar_support_size": 5, "bootstrap": "target", "target_period": 10}])
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param({}, marks=pytest.mark.long),
+        {"scalar_support_size": 5, "bootstrap": "target", "target_period": 10},
+    ],
+)
 def test_it_learns_what_is_always_the_same(config: dict[str, Any]) -> None:
     agent = again(Agent, board(2), **SMALL, **config, learning_rate=5e-3)
     batch = games_of(agent)

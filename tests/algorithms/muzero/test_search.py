@@ -12,7 +12,7 @@ from kaimesh.algorithms.muzero.search.mlp import Mlp, packed
 from kaimesh.algorithms.muzero.search.rule import Rule
 from kaimesh.algorithms.muzero.search.searching import Recurrent, Root, Search, Step
 
-UNITS, HIDDEN, ACTIONS = 16, 24, 7
+UNITS, HIDDEN, ACTIONS = 16, 72, 7
 Weights = dict[str, np.ndarray]
 
 
