@@ -61,9 +61,10 @@ class Screen:
         """The whole screen anew."""
         terminal, face = self._terminal, game.face
         self.size = width, height = terminal.width, terminal.height
-        title = f"{game.app}  episode {game.episode}  seed {game.seed}  step {len(game.actions)}  {game.score}"
-        if game.players > 1:
-            title += f"  to move: seat {game.to_play}" + (" (you)" if game.rival else "")
+        title = f"episode {game.episode}  seed {game.seed}  step {len(game.actions)}  {game.score}"
+        if game.players > 1:  # first, for a narrow screen cuts what is last
+            title = f"to move: seat {game.to_play}{' (you)' if game.rival else ''}  {title}"
+        title = f"{game.app}  {title}"
         leave = "Esc" if "q" in face.letters else "q or Esc"
         help_line = f"{face.keys}  r: again  {leave}: leave"
         below = [*game.status(), game.message, help_line]

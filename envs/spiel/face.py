@@ -10,6 +10,7 @@ from kaimesh.envs.spiel.boards import EMPTY
 from kaimesh.envs.spiel.vector import Spiel
 
 STONES: tuple[Colour, Colour] = (30, 30, 34), (245, 245, 240)
+SHADES = ("dark", "light")
 WOOD: Colour = (206, 164, 98)
 CURSOR: Colour = (110, 170, 220)
 LAST: Colour = (200, 70, 50)
@@ -62,12 +63,12 @@ class BoardFace:
         return [line[: max((width - 3) // 2 + 1, 1)] for line in lines[:height]]
 
     def status(self) -> str:
-        """Who is to move."""
+        """Who is to move, by the letter and by the stones' shade, of which the screen shows one."""
         state = self._spiel.position(0)
         if state.is_terminal():
             return ""
         mover = state.current_player()
-        return f"player {mover} ({self._board.stones.letters[mover]}) to move"
+        return f"player {mover} ({self._board.stones.letters[mover]}, {SHADES[mover]}) to move"
 
     def verdict(self) -> str:
         """Nobody knows the best result of a game of two."""

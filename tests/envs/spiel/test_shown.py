@@ -68,7 +68,7 @@ def test_keys_move_a_cursor_and_play() -> None:
     assert ["".join(piece.text for piece in line).split() for line in lines] == [
         ["a", "b", "c"], ["3", ".", ".", ".<"], ["2", ".", "X", "."], ["1", ".", ".", "."],
     ]  # fmt: skip
-    assert face.status() == "player 1 (o) to move"
+    assert face.status() == "player 1 (o, light) to move"
     assert any(piece.text == "◉ " for line in face.picture(seen[0], 40, 20, True) for piece in line)
     assert len(face.picture(seen[0], 8, 2, True)) == 2
 
@@ -130,7 +130,7 @@ def test_a_recording_becomes_a_page_and_a_film(tmp_path: Path) -> None:
 def test_a_person_plays_both_sides() -> None:
     person = Person("--app", "spiel:connect_four")
     try:
-        person.sees("player 0 (x) to move", "1-7: column")
+        person.sees("player 0 (x, dark) to move", "1-7: column")
         person.type("1212121")
         person.sees("The episode is over")
         person.type("q")
