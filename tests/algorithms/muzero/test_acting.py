@@ -129,3 +129,17 @@ def test_a_model_of_another_network_is_refused(tmp_path: Path) -> None:
 
 def test_warming_up_measures_a_search() -> None:
     assert 0 < made(Agent, BOARD, "actor", **SMALL).warm_up(4) < 60
+
+
+def test_what_a_first_call_takes_is_no_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow traces then, and the second call may meet the start of other processes."""
+    agent, now = made(Agent, BOARD, "actor", **SMALL), [0.0]
+    takes = iter([20.0, 3.0, 2.0])
+
+    def act(self: acting.Player, columns: Any, rng: Any) -> dict[str, np.ndarray]:
+        now[0] += next(takes)
+        return {}
+
+    monkeypatch.setattr(acting.Player, "act", act)
+    monkeypatch.setattr("kaimesh.algorithms.muzero.agent.time.perf_counter", lambda: now[0])
+    assert agent.warm_up(4) == 2
