@@ -141,5 +141,6 @@ def test_what_a_first_call_takes_is_no_measure(monkeypatch: pytest.MonkeyPatch) 
         return {}
 
     monkeypatch.setattr(acting.Player, "act", act)
+    monkeypatch.setattr(acting.Player, "warm_up", lambda self: None)
     monkeypatch.setattr("kaimesh.algorithms.muzero.agent.time.perf_counter", lambda: now[0])
     assert agent.warm_up(4) == 2
