@@ -279,7 +279,7 @@ class Ingest:
         least = min(before, info.current_size)
         rows = self._store.held(info) if self._table.kind == "queue" else []
         kinds, wanted = self.specs.to_json(), tables.configuration(info)
-        return self._checkpoints.keep(saved, Manifest(kinds, spaces, wanted, inserted, least, [], rows, *copies))
+        return self._checkpoints.keep(saved, Manifest(kinds, spaces, wanted, inserted, least, [], rows, "", *copies))
 
     def close(self) -> None:
         """Stops Reverb; rows that are in no checkpoint are gone."""

@@ -28,6 +28,7 @@ POOL_BATCHES = 64  # rows of this many batches are mixed, see buffer/drawing/ass
 POOL_BYTES = 1 << 26
 CHUNK_BYTES = 1 << 20  # of the items that the reader takes from Reverb at once
 PIECE_BYTES = 1 << 20  # of an item; larger ones leave the processor's cache between the copies that Reverb makes
+FIRST_COPIES = 64  # of all buffers, before any is drawn: a few would fill each batch with the same ones
 _ITEM_LIMITS = {"queue": (64, 1 << 16), "replay": (16, 1 << 15)}  # most rows, most bytes
 _SELECTORS = {
     "reverb.selectors.Fifo": reverb.selectors.Fifo,
@@ -138,7 +139,7 @@ def plan_of_copies(table: TableSpec, specs: Specs, app: App) -> TablePlan:
     return first._replace(
         name=f"{first.name}_fresh",
         capacity_items=copies_kept(app),
-        min_items=max(1, math.ceil(app.train_batch_size / len(app.buffer_addrs))),
+        min_items=max(1, min(FIRST_COPIES, copies_kept(app)) // len(app.buffer_addrs)),
         limiter="MinSize",
         error_buffer=0.0,
         warnings=(),

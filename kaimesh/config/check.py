@@ -221,8 +221,8 @@ def _reanalyse(app: App) -> list[str]:
         )
     if copies_kept(app) < app.train_batch_size:
         found.append(
-            f"reanalyse_capacity = {app.reanalyse_capacity} is below train_batch_size = {app.train_batch_size}: there "
-            "would never be enough fresh copies to begin with them. Raise it, or set 0."
+            f"reanalyse_capacity = {app.reanalyse_capacity} is below train_batch_size = {app.train_batch_size}: each "
+            "batch would hold the same few fresh copies. Raise it, or set 0."
         )
     return found
 

@@ -165,7 +165,7 @@ class App(BaseModel):
         0.5,
         ge=0,
         le=1,
-        description="Share of each batch that is fresh copies, once there are enough for a batch.",
+        description="Share of each batch that is fresh copies, once there are 64 of these.",
     )
     reanalyse_actor_share: float = Field(
         0.25, gt=0, lt=1, description="Share of the searched rows that is reanalyse's while play asks, too."

@@ -25,6 +25,7 @@ TABLE = (
     "reverb_error_buffer",
     "reverb_priority_exponent",
 )
+COPIES = ("reanalyse_capacity",)  # the same, of the second table
 
 
 def latest(runs: Path) -> RunDir:
@@ -84,7 +85,8 @@ def check_fits(config: Config, run: RunDir) -> None:
     kept = _stored(run)
     if not kept:
         return
-    changed = [(key, getattr(before.app, key), getattr(config.app, key)) for key in TABLE] if _replay(kept) else []
+    keys = (*(TABLE if _replay(kept) else ()), *(COPIES if any(manifest.get("copies") for manifest in kept) else ()))
+    changed = [(key, getattr(before.app, key), getattr(config.app, key)) for key in keys]
     changed += [(f"{config.algo.name}.{key}", before.hyper.get(key), config.hyper.get(key)) for key in SHAPING]
     if wrong := [f"{key} = {now} (it was {was})" for key, was, now in changed if was != now]:
         raise ConfigError(
