@@ -69,6 +69,8 @@ ODD = {
     "reverb_error_buffer": "50.0",
     "aisrv_may_pin": "false",
     "learner_train_by_while_true": "false",
+    "reanalyse_share": "0.25",
+    "reanalyse_actor_share": "0.1",
     "bind_host": "0.0.0.0",
     "monitor_addr": "127.0.0.1:7",
     "eval_model_dir": "models",
