@@ -80,9 +80,12 @@ def one_run(arguments: argparse.Namespace, seed: int, kind: str) -> dict[str, An
     command += ["--app", arguments.app, "--max-seconds", str(60 * arguments.minutes)]
     for setting in settings:
         command += ["--set", setting]
-    played = Played(runs_dir)
-    run_mesh(command)
-    by_model = played.close()
+    positions = runs_dir / "positions.json"  # there: the run is over, and only its models are to be judged
+    if not positions.is_file():
+        played = Played(runs_dir)
+        run_mesh(command)
+        positions.write_text(json.dumps(played.close()))
+    by_model = {int(model): count for model, count in json.loads(positions.read_text()).items()}
     run = RunDir.latest(runs_dir)
     points = []
     for model in spread(by_model, arguments.points):
@@ -140,11 +143,11 @@ def spread(by_model: dict[int, int], count: int) -> list[int]:
 
 def judged(arguments: argparse.Namespace, run: RunDir, model: int) -> dict[str, Any]:
     """A model's score against the opponent, in all seats, with its interval."""
-    command = [sys.executable, "-m", "kaimesh.operate.cli", "evaluate", "--run", str(run.root), "--model", str(model)]
+    command = [sys.executable, "-m", "kaimesh", "evaluate", "--run", str(run.root), "--model", str(model)]
     command += ["--opponent", arguments.opponent, "--episodes", str(arguments.games), "--json"]
     command += ["--random-plies", str(arguments.random_plies)]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    games = json.loads(done.stdout)["games"]["all"]
+    games = json.loads(done.stdout)["all"]
     return {"score": games["score"], "interval": games["intervals"]["score"]}
 
 
