@@ -93,15 +93,14 @@ class Facade:
         action = self._translation.actions(np.asarray(act).reshape(1, -1)[:, 0] if self._discrete else [np.ravel(act)])[
             0
         ]
-        result: Any = None
         try:
-            result = self.env.step(action)
-            given, reward, terminated, truncated, info = returned.stepped(result)
+            given, reward, terminated, truncated, info = returned.stepped(self.env.step(action))
             observation = self._observation(given, info, bool(terminated or truncated))
+            returned.check_reward(reward)
             returned.check_ends(terminated, truncated)
             reward, ends = float(reward), (int(terminated), int(truncated or stop_game))
         except (EnvContractError, ValueError, TypeError) as error:
-            raise self._explained(error, result) from error.__cause__
+            raise self._explained(error) from error.__cause__
         self.frame_no += 1
         self.score += reward
         game_info = SimpleNamespace(score=reward, total_score=self.score, step_no=self.frame_no)
@@ -144,6 +143,8 @@ class Facade:
         if getattr(observation, "shape", None) != self._shape:
             returned.check_observation(observation, self.env.observation_space)
         feature = self._translation.observations(np.asarray(observation)[None])[0]
+        if feature.dtype.kind == "f" and not np.isfinite(feature).all():
+            returned.check_observation(observation, self.env.observation_space)
         legal = info.get("legal_act")
         if legal is None:
             legal = np.ones(self._translation.action_size if self._discrete else 0, np.int64)
@@ -155,16 +156,11 @@ class Facade:
             feature=feature.astype(np.float32).reshape(-1), legal_act=[int(allowed) for allowed in legal]
         )
 
-    def _explained(self, error: Exception, result: Any = None) -> Exception:
-        """`error`, or where what the environment returned is its reason, an error that says so.
-
-        result: what `step` returned, if it did.
-        """
+    def _explained(self, error: Exception) -> Exception:
+        """`error`, or where what the environment returned is its reason, an error that says so."""
         try:
             if isinstance(error, EnvContractError):
                 return returned.of(self.app, error)
-            if result is not None:
-                returned.check_reward(result[1])
             if not self.frame_no:
                 returned.check_interface(self.env)
         except EnvContractError as wrong:

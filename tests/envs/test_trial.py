@@ -29,7 +29,9 @@ def test_what_is_returned_wrongly_is_told(fault: str, at: int) -> None:
         told("Faulty", fault=fault, at=at)
 
 
-@pytest.mark.parametrize("fault", ["end none", "end word", "reward two", "reward none"])
+@pytest.mark.parametrize(
+    "fault", ["end none", "end word", "reward two", "reward none", "reward nan", "obs nan", "obs inf"]
+)
 def test_kaiwus_workflows_are_told_what_is_returned_wrongly_too(fault: str) -> None:
     facade = envs.facade(f"{OWN}Faulty", env_conf={"fault": fault, "at": 2})
     facade.reset()
