@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _MOST = 50  # problems; a list of a thousand wrong items has one for each
+_FULL = 16_000  # characters, after which no further problem is told
 _LONGEST = 2_000  # characters of one of them
 
 
 def report(path: str | Path, problems: Sequence[str]) -> str:
     """All `problems` of the configuration in `path`, numbered."""
-    shown = problems[:_MOST]
-    lines = "\n".join(f"  {number}. {short(problem)}" for number, problem in enumerate(shown, 1))
-    if more := len(problems) - len(shown):
-        lines += f"\n  ... and {more:,} more. Correct these first."
-    return f"{path}: {len(problems)} problem{'s' * (len(problems) > 1)}; nothing was started.\n{lines}"
+    text = f"{path}: {len(problems)} problem{'s' * (len(problems) > 1)}; nothing was started."
+    for number, problem in enumerate(problems, 1):
+        if number > _MOST or len(text) > _FULL:
+            return f"{text}\n  ... and {len(problems) - number + 1:,} more. Correct these first."
+        text += f"\n  {number}. {short(problem)}"
+    return text
 
 
 def short(text: str) -> str:

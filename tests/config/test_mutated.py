@@ -55,6 +55,10 @@ def test_a_report_stays_short(tmp_path: Path) -> None:
     said = refused(tmp_path, f"[app]\nactor_addrs = {[1] * 3000}\napp = {[2] * 3000}\n")
     assert "and 2,951 more. Correct these first." in said
     assert len(said) < 20_000
+    said = refused(tmp_path, "[muzero]\n" + "".join(f"k{i} = 1\n" for i in range(700)), algo="muzero")
+    assert "unknown key 'k7'" in said
+    assert said.endswith(" more. Correct these first.")
+    assert len(said) < 20_000
 
 
 @pytest.mark.parametrize("value", ["x" * 50_000, "[" * 20_000 + "]" * 20_000, "é" * 30_000])
