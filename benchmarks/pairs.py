@@ -25,6 +25,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,15 @@ def of_meshes(base: Path, pairs: int, seconds: float) -> Iterator[dict[str, floa
 
 
 def of_turns(base: Path, what: str, pairs: int, turns: int, seconds: float) -> Iterator[dict[str, float]]:
-    """Costs of `what`, each the median of `turns` turns of `seconds`. Both sides start anew for each pair."""
+    """Costs of `what`, each the median of `turns` turns of `seconds`. Both sides start anew for each pair, in turns the
+    one and the other first.
+    """
     for pair in range(pairs):
-        with Side(what, base, environment_of(base)) as there, Side(what, ROOT, environment_of(ROOT)) as here:
-            sides = {"base": there, "here": here}
+        with ExitStack() as stack:
+            sides: dict[str, Side] = {}
+            for name in _order(pair):
+                checkout = {"base": base, "here": ROOT}[name]
+                sides[name] = stack.enter_context(Side(what, checkout, environment_of(checkout)))
             for side in sides.values():
                 side.start()
             costs = [{side: sides[side].turn(seconds) for side in _order(pair + turn)} for turn in range(turns)]
