@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from kaimesh.contract.arrays import Batch, Specs
+from kaimesh.contract.errors import PeerError
 from kaimesh.learner.client import LearnerClient
+from kaimesh.learner.server import SAVE_S
 from kaimesh.model_pool.client import ModelPoolClient
 from kaimesh.training.checkpoint import FileInfo, ModelInfo
 from kaimesh.wire.client import FrameClient
@@ -140,7 +142,11 @@ def learner(ports: list[int]) -> Ask:
 
     def ask() -> None:
         assert client.status()["train_count"] == TRAIN_COUNT
-        assert client.save_model() == SAVED_ID
+        try:
+            assert client.save_model() == SAVED_ID
+        except PeerError as error:  # damaged requests come from this machine, too, and use its share of saves
+            if f"one every {SAVE_S:g} s" not in str(error):
+                raise
 
     return ask
 

@@ -74,21 +74,27 @@ def test_a_thousand_random_games_are_open_spiel_s(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "dtype"),
+    ("name", "shape", "dtype", "symmetry"),
     [
-        ("tic_tac_toe", (3, 3, 5), "|i1"),
-        ("connect_four", (6, 7, 5), "|i1"),
-        ("othello", (8, 8, 5), "|i1"),
-        ("gomoku", (7, 7, 5), "|i1"),
-        ("go", (9, 9, 6), "|i1"),
-        ("mancala", (18,), "<f4"),
+        ("tic_tac_toe", (3, 3, 5), "|i1", "square"),
+        ("connect_four", (6, 7, 5), "|i1", "mirror"),
+        ("othello", (8, 8, 5), "|i1", "diagonals"),
+        ("gomoku", (7, 7, 5), "|i1", "square"),
+        ("go", (9, 9, 6), "|i1", "square"),
+        ("mancala", (18,), "<f4", "none"),
     ],
 )
-def test_the_mesh_carries_them(name: str, shape: tuple[int, ...], dtype: str) -> None:
+def test_the_mesh_carries_them(name: str, shape: tuple[int, ...], dtype: str, symmetry: str) -> None:
     env = envs.make_vector(f"spiel:{name}", 3, env_conf=CONFS[name], seed=1)
     seen, _ = env.reset()
     assert env.spaces == Spaces(
-        shape, dtype, "discrete", game(name).num_distinct_actions(), legal_actions=True, players=2
+        shape,
+        dtype,
+        "discrete",
+        game(name).num_distinct_actions(),
+        legal_actions=True,
+        players=2,
+        symmetry=symmetry,
     )
     assert Spaces.from_json(json.loads(json.dumps(env.spaces.to_json()))) == env.spaces
     rng, ends = np.random.default_rng(0), 0
