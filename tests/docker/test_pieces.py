@@ -345,3 +345,12 @@ def test_every_role_has_a_probe_and_a_command() -> None:
     for name in ("keeper", "emperor"):
         with pytest.raises(ConfigError, match=f"no process is called '{name}'.*model_pool.*Correct its `command`"):
             serve.command(name, 0)
+
+
+def test_what_the_image_copies_is_not_left_out_of_its_context() -> None:
+    """.dockerignore leaves out all that it does not name, and an image without a role's code cannot be built."""
+    words = [line.split() for line in (ROOT / "docker/Dockerfile").read_text().splitlines() if line.startswith("COPY ")]
+    copied = {source for line in words if not line[1].startswith("--from") for source in line[1:-1]}
+    named = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert copied == named
+    assert {row.package.split(".")[1] for row in ROLES.values() if row.package.startswith("kaimesh.")} <= copied
