@@ -300,8 +300,8 @@ def workflow(envs: Sequence[MeshEnv], agents: Sequence[RolloutAgent], logger: An
     groups, slot = [], monitor.first_slot
     if meter.is_starting:
         meter.state("starting", f"the first reset of {sum(env.num_envs for env in envs)} environments")
-    for i, (env, agent) in enumerate(zip(envs, agents, strict=True)):
-        run_id = monitor.run_id + 1000 * i
+    for env, agent in zip(envs, agents, strict=True):
+        run_id = monitor.run_id + slot - monitor.first_slot  # each environment's is its own, however many a group has
         assert agent.user.vectorised is not None  # the service has checked it
         length = agent.user.vectorised.unroll_length
         groups.append(Group(env, agent, length, meter, run_id, None, slot, monitor.total_slots))

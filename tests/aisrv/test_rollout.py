@@ -289,6 +289,18 @@ def test_slots_of_all_groups_are_numbered_and_their_constants_travel_with_every_
             np.testing.assert_allclose(epsilon, np.array(slots) / 10, rtol=1e-6)
 
 
+def test_no_two_environments_of_an_aisrv_have_one_number_however_many_there_are() -> None:
+    """By it, a game's steps are put together: two environments with one would make one game."""
+    agents, stop = [Echo(), Echo()], threading.Event()
+    monitor = SimpleNamespace(meter=Meter("aisrv_1"), stop=stop, run_id=7 << 20, first_slot=4100, total_slots=8200)
+    for agent in agents:
+        agent.unroll_length = 2  # type: ignore[attr-defined]
+    agents[1].learn = lambda batch: agents[1].sent.append(batch) or stop.set()  # type: ignore[method-assign, func-returns-value]
+    rollout.workflow([Counter(2050), Counter(2050)], agents, logging.getLogger("test"), monitor)
+    numbers = np.concatenate([agent.sent[0].columns[RUN_ID] for agent in agents])
+    np.testing.assert_array_equal(numbers, (7 << 20) + np.arange(4100))
+
+
 def test_what_is_sent_is_what_the_agent_makes_of_an_unroll() -> None:
     group = Group(Counter(2), Laddered(), 4, Meter("aisrv_0"), run_id=0, seed=0)
     for _ in range(5):
