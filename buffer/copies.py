@@ -28,7 +28,8 @@ class Copies:
     """Takes fresh copies; one thread calls it.
 
     needed: whether there is such a table: reanalyse is on, or was on earlier in this run. specs: None before `open`.
-    enough: whether there are more copies than were drawn in this life and the table holds, by the last `publish`.
+    enough: whether more copies came than were drawn and the table holds, by the last `publish`. More draws than copies
+    are not saved up: after them, too, reanalyse waits for a learner that has stopped to draw.
     """
 
     def __init__(self, table: TableSpec, app: App, meter: Meter) -> None:
@@ -39,6 +40,7 @@ class Copies:
         self.specs: Specs | None = None
         self.accepted = 0
         self.enough = False
+        self._ahead, self._before = 0, (0, 0)  # copies that came beyond those drawn; how many came, and were drawn
 
     @property
     def plan(self) -> TablePlan | None:
@@ -69,6 +71,7 @@ class Copies:
         for plan in plans:
             self._store = Store(plan, on=beside, before_wait=lambda: None)
             self.specs, self.accepted = specs, 0
+            self._ahead, self._before = 0, (0, 0)
             self._meter.gauge(f"{FRESH}capacity", plan.capacity_items)
 
     def insert(self, batch: Batch, item: memoryview | None = None) -> int:
@@ -100,7 +103,9 @@ class Copies:
         """Updates the meter."""
         if self._store is not None:
             self._books.enter(places := self._store.places(self._store.info()))
-            self.enough = places.came - places.drawn > self._store.plan.capacity_items
+            (came, drawn), self._before = self._before, (places.came, places.drawn)
+            self._ahead = max(0, self._ahead + places.came - came - (places.drawn - drawn))
+            self.enough = self._ahead > self._store.plan.capacity_items
 
     def infos(self) -> list[Any]:
         """Reverb's TableInfo, if the table is open."""

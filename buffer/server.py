@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from functools import partial
 from typing import Any
 
 from kaimesh.buffer.copies import Copies
@@ -21,11 +22,11 @@ from kaimesh.contract.untrusted import clean
 from kaimesh.process.meter import Meter
 from kaimesh.wire.connection import Connection, Hello
 from kaimesh.wire.frame import ACK, CONTROL, ERROR, from_json
-from kaimesh.wire.gate import OWN_RIGHTS
+from kaimesh.wire.gate import OWN_RIGHTS, Caller
 from kaimesh.wire.server import FrameServer
 
 # What a request needs; `flush` needs nothing.
-_NEEDS = {"describe": Right.DRAW, "wait": Right.DRAW, "pace": Right.DRAW, "drop": Right.DROP}
+_NEEDS = {"describe": Right.DRAW, "wait": Right.DRAW, "pace": Right.PACE, "drop": Right.DROP}
 _MOST_FLUSHES = 16  # that one peer may have requested and not got
 _IDLE_S = 0.05
 _COMING_S = 0.005
@@ -62,7 +63,11 @@ class IngestServer:
             bind,
             token=token,
             rights=rights,
-            roles={WRITER: (Right.INSERT,), REFRESHER: (Right.REFRESH,), "reader": (Right.DRAW, Right.DROP)},
+            roles={
+                WRITER: (Right.INSERT,),
+                REFRESHER: (Right.REFRESH,),
+                "reader": (Right.DRAW, Right.PACE, Right.DROP),
+            },
             on_hello=self._on_hello,
             on_close=self._leave,
             meter=meter,
@@ -74,6 +79,7 @@ class IngestServer:
             ingest: deque(),
             ingest.copies: deque(),
         }
+        self._early: dict[Connection, Specs] = {}  # refreshers who came before a writer said what samples are
         self._flushes: list[tuple[Connection, int]] = []  # requested ones: the peer and the tag
         self._waiting = Waiting()
         # Called inside an insert, so readers that want the undrawn items counted must wait: Reverb is asked for that,
@@ -106,6 +112,7 @@ class IngestServer:
             ingest.flush(timeout_s, partial=False, more=self._more or full)
         self._acknowledge()
         self._tell()
+        self._let_in()
         self._hold_back()
 
     def close(self) -> None:
@@ -140,12 +147,12 @@ class IngestServer:
     def _on_hello(self, connection: Connection, hello: Hello) -> dict[str, Any]:
         if hello.role == "reader":
             return {}
-        spaces = None if hello.spaces is None else Spaces.from_json(hello.spaces)
+        again = hello.role == REFRESHER
+        spaces = None if hello.spaces is None or again else Spaces.from_json(hello.spaces)
         if hello.specs is None:  # the writer has no sample yet
             self._ingest.announce(spaces)
             return {}
-        copies = self._ingest.copies
-        if hello.role == REFRESHER and not copies.needed:
+        if again and not self._ingest.copies.needed:
             raise SampleError(
                 "this buffer has no table for fresh copies, so none was stored; start it with reanalyse_count above 0"
             )
@@ -155,12 +162,30 @@ class IngestServer:
                 f"samples of {len(specs)} fields and no bytes cannot be stored, so nothing can be learned; give "
                 "`learn` at least one value"
             )
+        if again and self._ingest.specs is None:  # what a sample is, a writer says
+            self._early[connection] = specs
+            self._server.pause(connection, True)
+            return {}
         self._ingest.declare(specs, spaces)  # copies have the fields of the samples
-        connection.state = copies if hello.role == REFRESHER else self._ingest
+        connection.state = self._ingest.copies if again else self._ingest
         return {}
+
+    def _let_in(self) -> None:
+        """Serves the refreshers who waited for a writer; one who declared other samples is refused."""
+        if not self._early or self._ingest.specs is None:
+            return
+        early, self._early = self._early, {}
+        for connection, specs in early.items():
+            self._server.pause(connection, False)
+            self._server.serve([connection], partial(self._admit, specs=specs))
+
+    def _admit(self, connection: Connection, specs: Specs) -> None:
+        self._ingest.declare(specs, None)
+        connection.state = self._ingest.copies
 
     def _leave(self, connection: Connection) -> None:
         self._flushes = [asked for asked in self._flushes if asked[0] is not connection]
+        self._early.pop(connection, None)
 
     def _serve(self, connection: Connection) -> None:
         header = connection.header
@@ -194,8 +219,7 @@ class IngestServer:
         if isinstance(action, str) and action in _NEEDS and connection.caller is not None:
             connection.caller.want(_NEEDS[action], loss=f"the buffer did not {action}")
         if action == "describe":
-            drawn = request.get("drawn")
-            return self._ingest.describe(drawn if type(drawn) is int else 0)
+            return self._ingest.describe(_drawn_of(request, connection.caller))
         if action == "flush":
             assert connection.header is not None
             if sum(asker is connection for asker, _ in self._flushes) >= _MOST_FLUSHES:
@@ -259,6 +283,16 @@ class IngestServer:
             self._meter.state("ready", "no aisrv has sent anything yet")
         else:
             self._meter.state("working")
+
+
+def _drawn_of(request: dict[str, Any], caller: Caller | None) -> int:
+    """How many samples have arrived, which the learner alone may say. Raises Denied."""
+    drawn = request.get("drawn")
+    if type(drawn) is not int or drawn <= 0:
+        return 0
+    if caller is not None:
+        caller.want(Right.PACE, loss=f"the buffer did not count {drawn} samples as drawn")
+    return drawn
 
 
 def _most_of(request: dict[str, Any]) -> float | None:

@@ -171,6 +171,11 @@ def draw(ports: Ports, token: str) -> None:
         client.call({"do": "wait", "known": -1, "enough": 0, "count_undrawn": False})
 
 
+def pace(ports: Ports, token: str) -> None:
+    with ports.frames(ports.buffer.port, token, "reader") as client:
+        assert client.call({"do": "pace", "most": None})["positions"] >= 0
+
+
 def drop(ports: Ports, token: str) -> None:
     with ports.frames(ports.buffer.port, token, "reader") as client:
         assert client.call({"do": "drop"}) == {}
@@ -213,6 +218,7 @@ TRIES: dict[Right, Callable[[Ports, str], None]] = {
     Right.INSERT: insert,
     Right.REFRESH: refresh,
     Right.DRAW: draw,
+    Right.PACE: pace,
     Right.DROP: drop,
     Right.PULL: pull,
     Right.PUSH: push,
@@ -290,6 +296,16 @@ def test_a_role_may_do_what_its_row_says_and_nothing_else(ports: Ports, caller: 
         ask(ports, token_of(caller)), name
     for right in set(Right) - {Right.SAVE}:  # nobody else was hurt; too many saves would be refused
         assert outcome(ports, right, TOKEN) is None
+
+
+@pytest.mark.parametrize("caller", ["only_draw", "reanalyse"])
+def test_who_draws_does_not_say_for_the_learner_what_has_arrived(ports: Ports, caller: str) -> None:
+    """With it, a queue's books would count what a kill has lost as drawn."""
+    with ports.frames(ports.buffer.port, token_of(caller), "reader") as client:
+        assert client.call({"do": "describe", "drawn": 0})["specs"]
+        with pytest.raises(AgentError, match=f"role {caller} has no right to pace, so the buffer did not count 7"):
+            client.call({"do": "describe", "drawn": 7})
+        assert client.call({"do": "describe"})["specs"], "the connection goes on"
 
 
 @pytest.mark.parametrize("token", NOBODYS.values(), ids=NOBODYS.keys())

@@ -24,6 +24,7 @@ class Right(StrEnum):
     INSERT = "insert"  # of a buffer: to store samples
     REFRESH = "refresh"  # of a buffer: to store fresh copies of samples
     DRAW = "draw"  # of a buffer: what it holds
+    PACE = "pace"  # of a buffer: how much it may take, and that drawn samples have arrived
     DROP = "drop"  # of a buffer: to throw away what it holds
     PULL = "pull"  # of the model pool: models
     PUSH = "push"  # to the model pool: a new model
@@ -58,6 +59,7 @@ class Role:
     local: whether it runs with wrapper_type = local, too.
     learns_in: with which wrapper_type its processes are those that learn.
     ends: whether its work can be done; the run has finished once all such processes are done.
+    trusted: whether its containers may hold the mesh token though they open no port: code of others runs in none.
     own: what `[roles.<name>]` says, every key named; empty for the roles of kaimesh's own.
     """
 
@@ -77,6 +79,7 @@ class Role:
     local: bool = False
     learns_in: tuple[str, ...] = ()
     ends: bool = False
+    trusted: bool = False
     own: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -120,7 +123,7 @@ LEARNER = Role(
     stop=40,
     keys=("learner_addr",),
     agent_type="learner",
-    rights=frozenset({Right.DRAW, Right.DROP, Right.PUSH, Right.REPORT}),
+    rights=frozenset({Right.DRAW, Right.PACE, Right.DROP, Right.PUSH, Right.REPORT}),
     work="learner_steps",
     probes=(("learner_addr", "grpc"),),
     threads="learner_threads",
@@ -161,6 +164,7 @@ REANALYSE = Role(
     agent_type="aisrv",
     rights=frozenset({Right.PREDICT, Right.REFRESH, Right.DRAW, Right.REPORT}),
     work="reanalysed_samples",
+    trusted=True,
 )
 MONITOR = Role(
     name="monitor",

@@ -40,7 +40,7 @@ def upgrade(engine: Engine, roles: Mapping[str, Role], image: str, say: Say) -> 
         _wait(service, image)
     for service in services:
         role = roles.get(service.name.removeprefix(f"{engine.name}_"))
-        if role and not _serves(role) and MESH_SECRET in _secrets(service):
+        if role and not (_serves(role) or role.trusted) and MESH_SECRET in _secrets(service):
             say(
                 f"warning: {service.name} still holds the mesh token, which has every right, for another image changes "
                 f"no secret. Give it its role's: make the secret kaimesh_{role.name}_token as docs/cluster.md says, "

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import reverb
 
 from kaimesh.buffer.checkpoint import Checkpoints
 from kaimesh.buffer.drawing.copies import Copies
@@ -24,6 +25,7 @@ from kaimesh.contract.agent import TableSpec
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.columns import KEY, PRIORITY, SERVER
 from kaimesh.contract.errors import ConfigError, MeshError, SampleError
+from kaimesh.contract.spaces import Spaces
 from kaimesh.operate.view.books import lines
 from kaimesh.process.meter import Meter
 from tests.buffer.conftest import TOKEN, ChildBuffer, LocalBuffer, check_rows, rows, wait_until
@@ -92,6 +94,9 @@ def test_batches_are_plays_until_there_are_copies_and_then_a_share_of_each(
 
 def test_copies_wait_for_the_learner_to_draw_them(local: Callable[..., LocalBuffer]) -> None:
     buffer = local("replay", 1, 64, 8, preload_ratio=0.2, reanalyse_capacity=16, **ON)
+    play = buffer.sender()
+    play.put(rows(1))
+    assert play.flush(20)
     fresh = buffer.sender(role=REFRESHER)
     fresh.put(rows(16, COPY))
     assert fresh.flush(20)
@@ -99,7 +104,33 @@ def test_copies_wait_for_the_learner_to_draw_them(local: Callable[..., LocalBuff
     fresh.put(rows(1, COPY))
     assert fresh.flush(20), "it only asks, and takes what comes"
     assert buffer.ingest.describe()["enough_copies"]
-    assert buffer.ingest.describe()["inserted"] == 0
+    assert buffer.ingest.describe()["inserted"] == 1
+    assert buffer.ingest.copies.plan is not None
+    sampled = reverb.Client(f"127.0.0.1:{buffer.port}").sample(buffer.ingest.copies.plan.name, num_samples=200)
+    assert len(list(sampled)) == 200
+    assert not buffer.ingest.describe()["enough_copies"], "the learner draws"
+    fresh.put(rows(17, COPY))
+    assert fresh.flush(20)
+    assert buffer.ingest.describe()["enough_copies"], "it has stopped; what it drew before is not saved up"
+
+
+def test_a_refresher_does_not_say_what_a_sample_is(local: Callable[..., LocalBuffer]) -> None:
+    buffer = local("replay", 1, 64, 8, **ON)
+    wrong = buffer.sender(role=REFRESHER, name="reanalyse_1", spaces=Spaces((9,), "<f4", "discrete", 9))
+    fresh = buffer.sender(role=REFRESHER, name="reanalyse_0")
+    wrong.put(Batch({"x": np.zeros((1, 3), np.float32)}))
+    fresh.put(rows(3, COPY))
+    assert not fresh.flush(0.2), "it waits"
+    assert buffer.ingest.describe()["specs"] is None
+    assert buffer.ingest.describe()["spaces"] is None
+    play = buffer.sender()
+    play.put(rows(20))
+    assert play.flush(20), "nobody who plays is refused for it"
+    assert fresh.flush(20)
+    with pytest.raises(MeshError, match="cannot join them"):
+        wrong.flush(20)
+    buffer.ingest.publish()
+    assert buffer.meter.counters["fresh_inserted"] == 3
 
 
 def test_without_reanalyse_there_is_no_table_for_copies(local: Callable[..., LocalBuffer]) -> None:

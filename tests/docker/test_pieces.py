@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 from kaimesh.config import load
 from kaimesh.config.roles import ROLES
 from kaimesh.contract.errors import EXIT_CONFIG, ConfigError
-from kaimesh.operate.cluster import places, probe, serve, setup
+from kaimesh.operate.cluster import places, probe, serve, setup, stack
 from kaimesh.operate.cluster.replica import name_of, number
 from kaimesh.operate.cluster.tool import as_line
 from kaimesh.operate.view import page
@@ -210,6 +211,27 @@ def test_no_container_of_environments_has_the_mesh_token() -> None:
     assert '"mesh-aisrv:/mesh:ro"' in compose["aisrv"]
     assert '"mesh:' not in compose["aisrv"]
     assert '"mesh-aisrv:/untrusted/aisrv"' in compose["setup"]
+
+
+def test_an_upgrade_of_a_swarm_warns_of_the_mesh_token_where_the_file_gives_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever deploys docker-compose.yml again, as the warning says, must not be warned again."""
+    swarm = services("docker-compose.yml")
+    has_the_meshs = {name for name in swarm if name in ROLES and "aisrv_token" not in swarm[name]}
+    monkeypatch.setattr(stack, "_wait", lambda *given: None)
+    for holders in (has_the_meshs, set(ROLES)):
+        made = []
+        for name in swarm:
+            secret = "kaimesh_token" if name in holders else f"kaimesh_{name}_token"
+            spec = {"TaskTemplate": {"ContainerSpec": {"Secrets": [{"SecretName": secret}]}}}
+            made.append(SimpleNamespace(name=f"k_{name}", attrs={"Spec": spec}, reload=str, update=dict))
+        listed = SimpleNamespace(list=lambda filters, made=made: made)
+        engine: Any = SimpleNamespace(name="k", label="l", client=SimpleNamespace(services=listed))
+        said: list[str] = []
+        assert stack.upgrade(engine, ROLES, "kaimesh:2", said.append) == len(swarm)
+        warned = [line.split()[1] for line in said if "still holds the mesh token" in line]
+        assert warned == ([] if holders == has_the_meshs else ["k_aisrv"])
 
 
 def test_the_command_tells_a_roles_token(monkeypatch: pytest.MonkeyPatch) -> None:
