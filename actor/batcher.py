@@ -124,15 +124,22 @@ class Batcher:
     """Predicts the rows of many requests in one call. It may be used by one thread only, like the agent's library.
 
     max_rows: the most rows of one call, also where the agent takes more. timeout_s: how long a client waits for an
-    answer. asked_rows: for how many rows clients may wait at once; 0: max_rows. meter: counts `predictions` (rows) and
-    `batches` (calls). If the agent wants padding, P is a power of two or max_rows, so that a network that is compiled
-    per shape is compiled a few times only.
+    answer. asked_rows: for how many rows clients may wait at once; 0: max_rows. again: the share of the rows that is
+    reanalyse's while they wait. meter: counts `predictions` (rows) and `batches` (calls). If the agent wants padding,
+    P is a power of two or max_rows, so that a network that is compiled per shape is compiled a few times only.
     """
 
     def __init__(
-        self, user: UserAgent, *, max_rows: int, meter: Meter, timeout_s: float = math.inf, asked_rows: int = 0
+        self,
+        user: UserAgent,
+        *,
+        max_rows: int,
+        meter: Meter,
+        timeout_s: float = math.inf,
+        asked_rows: int = 0,
+        again: float = 0.0,
     ) -> None:
-        self.user, self._meter, self._timeout_s = user, meter, timeout_s
+        self.user, self._meter, self._timeout_s, self._again = user, meter, timeout_s, again
         self.max_rows = min(max_rows, user.predict_rows_at_most or max_rows)
         self._asked_rows = asked_rows or self.max_rows
         self.version = NO_MODEL
@@ -171,14 +178,17 @@ class Batcher:
             )
         self._meter.gauge("warm_up_call_s", float(seconds))
         calls = -(-self._asked_rows // rows)
-        if seconds * calls > self._timeout_s / 2:
+        whole_s = seconds * calls / (1 - self._again)
+        if whole_s > self._timeout_s / 2:
+            beside = f" beside reanalyse (reanalyse_actor_share = {self._again:g})" if self._again else ""
+            lower = ", or lower reanalyse_actor_share" if self._again else ""
             raise ConfigError(
                 f"{where} says that one call of {rows} rows takes {seconds:.3g} s. All environments together "
-                f"ask this actor for {self._asked_rows} rows, {calls} calls, {seconds * calls:.3g} s. This is over "
+                f"ask this actor for {self._asked_rows} rows, {calls} calls, {whole_s:.3g} s{beside}. This is over "
                 f"half of predict_timeout_seconds = {self._timeout_s:g}, after which an aisrv asks another actor, and "
                 "nothing would ever be answered. Give a call less work (of a search: fewer simulations, a smaller "
                 "network), run fewer environments (aisrv_connect_to_kaiwu_env_count) or more actors, or raise "
-                "predict_timeout_seconds."
+                f"predict_timeout_seconds{lower}."
             )
 
     def load(self, folder: Path, id: int) -> None:
@@ -223,6 +233,6 @@ class Batcher:
             lane.add_batch(rows[start : start + self.max_rows])
             answer = self.run(lane)
             answers.append(answer if len(rows) <= self.max_rows else answer.take(np.arange(len(answer))))
-        whole = Batch.concatenate(answers) if len(answers) > 1 else answers[0]
+        whole = self._predictor.joined(answers, exploit)
         ends = np.cumsum([len(batch) for batch in batches])
         return [whole[end - len(batch) : end] for batch, end in zip(batches, ends, strict=True)]

@@ -176,7 +176,8 @@ class ActorServer:
         """Answers a request of reanalyse, whose turn it is."""
         self._frames.pause(connection, False)
         self._meter.count("reanalysed_rows", header.rows)
-        self._replies.predict_alone(connection, header, connection.state.lanes[header.method], payload)
+        lane = connection.state.lanes[header.method]
+        self._frames.serve([connection], lambda peer: self._replies.predict_alone(peer, header, lane, payload))
 
     def _control(self, connection: Connection, header: Header, payload: memoryview | bytes) -> None:
         try:

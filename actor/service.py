@@ -24,6 +24,7 @@ class ActorService:
             max_rows=app.predict_batch_size,
             meter=meter,
             timeout_s=app.predict_timeout_seconds,
+            again=app.reanalyse_actor_share if app.reanalyse_count else 0.0,
             asked_rows=-(-app.aisrv_count * app.aisrv_connect_to_kaiwu_env_count // len(app.actor_addrs)),
         )
         self._pool = ModelPoolClient(app.model_pool_addr, context.token, logger=context.logger)

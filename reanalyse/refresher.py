@@ -13,14 +13,19 @@ from typing import Protocol
 import numpy as np
 
 from kaimesh.contract.agent import user_code
+from kaimesh.contract.answers import samples_of
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.columns import MESH_COLUMNS, MODEL_VERSION
 from kaimesh.contract.errors import AgentError
 from kaimesh.contract.reanalysis import Reanalysing
 from kaimesh.contract.user_agent import UserAgent
-from kaimesh.process.meter import Meter
+from kaimesh.process.meter import REANALYSED, Meter
 
 PIECES = 2  # under way at once over each connection, so that the actor has the next one when it has answered one
+
+# What is lost without what the agent is to return, and what that is
+_QUESTIONS = ("nothing is searched again", "a Batch with a row for each position")
+_COPIES = ("no copy is stored", "a Batch with a copy of each sample, in order")
 
 
 class Asking(Protocol):
@@ -51,7 +56,8 @@ class Refresher:
         """Fresh copies of samples `[G, ...]` as they were drawn. Raises AgentError: the agent raised."""
         samples = Batch({name: column for name, column in drawn.columns.items() if not _is_drawn(name)})
         with user_code(f"reanalyse: {self._name}.questions"):
-            questions = self._agent.questions(samples)
+            asked = self._agent.questions(samples)
+        questions = samples_of(asked, f"{self._name}.questions", _QUESTIONS)
         if not len(questions):
             raise AgentError(
                 f"{self._name}.questions asks nothing about {len(samples)} samples, so there is nothing to search "
@@ -59,16 +65,22 @@ class Refresher:
             )
         answers, version = self._answers(questions)
         with user_code(f"reanalyse: {self._name}.copies"):
-            copies = self._agent.copies(samples, answers, version)
-        if copies.specs != samples.specs:
+            made = self._agent.copies(samples, answers, version)
+        copies = samples_of(made, f"{self._name}.copies", _COPIES)
+        if len(copies) != len(samples):
+            raise AgentError(
+                f"{self._name}.copies returned {len(copies)} copies of {len(samples)} samples; it is not known which "
+                "belongs to which, so none was stored. Return one for each, in order."
+            )
+        if set(copies.specs) != set(samples.specs):
             raise AgentError(
                 f"{self._name}.copies returned {copies.specs.to_json()} for samples of {samples.specs.to_json()}; they "
                 "could not lie in one batch. Return the same fields, with the same shapes and dtypes."
             )
-        self._meter.count("reanalysed_samples", len(copies))
+        self._meter.count(f"{REANALYSED}samples", len(copies))
         if MODEL_VERSION in samples.columns:
             age = copies.columns[MODEL_VERSION] - samples.columns[MODEL_VERSION]
-            self._meter.gauge("reanalysed_age", float(age.mean()))
+            self._meter.gauge(f"{REANALYSED}age", float(age.mean()))
         return copies
 
     def _answers(self, questions: Batch) -> tuple[Batch, np.ndarray]:

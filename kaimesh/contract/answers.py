@@ -16,46 +16,52 @@ from kaimesh.contract.errors import AgentError, SampleError
 from kaimesh.contract.finite import surely_finite
 from kaimesh.contract.spaces import Spaces
 
+_ARRAYS = frozenset({np.ndarray})
 
-def columns_of(result: Any, rows: int | None, where: str) -> Batch:
+
+def columns_of(result: Any, rows: int | None, where: str, need: tuple[str, str] | None = None) -> Batch:
     """The columns `[B, ...]` of a Batch, of a dict of arrays, or of a list of `rows` ActData.
 
     rows: None: any number of samples, not answers to observations. where: the method that returned `result`
-    ("Agent.predict"), for messages. Raises AgentError: `result` is None or of another type, has too few or too many
-    rows, a field that cannot travel, or fields that differ between rows.
+    ("Agent.predict"), for messages. need: what is lost without the columns, and what to return. Raises AgentError:
+    `result` is None or of another type, has too few or too many rows, a field that cannot travel, or fields that differ
+    between rows.
     """
     try:
         if isinstance(result, Batch):
             batch = result
+            if not _ARRAYS.issuperset(map(type, batch.columns.values())):
+                batch = Batch({name: to_array(name, column) for name, column in batch.columns.items()}, batch.row_type)
         elif isinstance(result, Mapping):
             batch = Batch({name: to_array(name, column) for name, column in result.items()})
         elif isinstance(result, Sequence) and not isinstance(result, str | bytes):
             _check_count(len(result), rows, where)
             batch = Batch.of(result)
         else:
-            loss, wanted = _wanted(rows)
+            loss, wanted = need or _wanted(rows)
             raise AgentError(f"{where} returned {_describe(result)}, so {loss}. Return {wanted}, or a dict of arrays.")
     except SampleError as error:
-        raise AgentError(f"{where} returned what cannot be sent to aisrv: {error}") from error
+        raise AgentError(f"{where} returned what cannot be sent to other processes: {error}") from error
     except TypeError as error:  # len() of a 0-d column
         raise AgentError(
             f"{where} returned a column without a batch axis ({error}), so it has no separate rows. Return "
             f"columns [{'rows' if rows is None else rows}, ...]."
         ) from error
     if not batch.columns:
-        raise AgentError(f"{where} returned rows without a field, so {_wanted(rows)[0]}. Give them at least one field.")
+        loss, _ = need or _wanted(rows)
+        raise AgentError(f"{where} returned rows without a field, so {loss}. Give them at least one field.")
     _check_count(len(batch), rows, where)
     return batch
 
 
-def samples_of(result: Any, where: str) -> Batch:
+def samples_of(result: Any, where: str, need: tuple[str, str] | None = None) -> Batch:
     """The samples that an agent made of unrolls: a Batch, a dict of arrays or a list of structs, of any number of rows.
 
-    where: as in columns_of. Raises AgentError: as columns_of.
+    where, need: as in columns_of. Raises AgentError: as columns_of.
     """
     if isinstance(result, Sequence | Mapping) and not result:
         return Batch({})
-    return columns_of(result, None, where)
+    return columns_of(result, None, where, need)
 
 
 def added_columns(result: Any, rows: int, where: str) -> Columns:

@@ -6,7 +6,7 @@ Shape legend: B rows, P rows with padding.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from kaimesh.contract.agent import user_code
 from kaimesh.contract.answers import check_numbers, columns_of
 from kaimesh.contract.arrays import Batch
-from kaimesh.contract.errors import MeshError, SampleError
+from kaimesh.contract.errors import AgentError, MeshError, SampleError
 from kaimesh.contract.finite import first_not_finite
 from kaimesh.contract.user_agent import UserAgent
 
@@ -55,7 +55,7 @@ class Predictor:
             else:
                 result = call(batch)
         if self._sequential:
-            answer = Batch.concatenate([columns_of(result, 1, where) for result in results])
+            answer = self.joined([columns_of(result, 1, where) for result in results], exploit)
         else:
             answer = columns_of(result, len(batch), where)
         if len(answer) > count:
@@ -69,6 +69,20 @@ class Predictor:
             return self._reanalysing.reanalyse
         return self._agent.exploit if method == EXPLOIT else self._agent.predict
 
+    def joined(self, answers: Sequence[Batch], exploit: int) -> Batch:
+        """The rows of several calls, in order. Raises AgentError: the calls answered with different columns."""
+        if len(answers) == 1:
+            return answers[0]
+        first, *others = [{name: list(c.shape[1:]) for name, c in answer.columns.items()} for answer in answers]
+        for other in others:
+            if other != first:
+                raise AgentError(
+                    f"{self._names[exploit]} returned columns of shapes {first} in one call and {other} in the next, "
+                    "so the answers to one request have no common columns and it was not answered. Return the same "
+                    "columns, of the same shapes, in every call."
+                )
+        return Batch.concatenate(answers)
+
     def answer_all(self, batch: Batch, exploit: int) -> Batch:
         """As `answer`, for all B rows of `batch`, in as many calls as `predict_rows_at_most` wants.
 
@@ -81,7 +95,7 @@ class Predictor:
         for start in range(0, count, most):
             answer = self._answer_call(batch[start : start + most], exploit)
             answers.append(answer.take(np.arange(len(answer))))  # the next call may reuse the arrays
-        return Batch.concatenate(answers)
+        return self.joined(answers, exploit)
 
     def _answer_call(self, batch: Batch, exploit: int) -> Batch:
         count = len(batch)

@@ -23,6 +23,7 @@ from kaimesh.process.logs import host
 RECENT_EPISODES = 100
 SEAT_RETURN = "return_seat_"  # gauges: the mean return of each seat over the recent episodes, of several players
 JUDGED = "evaluation/"  # gauges: what the newest model that was judged has shown, and which model that was
+REANALYSED = "reanalysed_"  # counters and gauges of what was searched again
 LOST = "lost_in_kill"
 FRESH = "fresh_"  # before the counters and gauges of a buffer's second table
 # The counters of the books (docs/architecture.md, Where a sample is) and of replay_ratio, which outlive kills, begin so

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from kaimesh.config.roles import ROLES, role_of
 from kaimesh.contract.json_text import number
 from kaimesh.process.clocks import age_s
-from kaimesh.process.meter import JUDGED, RECENT_EPISODES, SEAT_RETURN
+from kaimesh.process.meter import JUDGED, REANALYSED, RECENT_EPISODES, SEAT_RETURN
 
 FRESH_S = 5.0  # an older status says nothing about current rates
 _MOST = 2**63 - 1  # the largest step that TensorBoard accepts
@@ -108,17 +108,17 @@ def last_returns(statuses: Iterable[Mapping[str, Any]], now: float) -> list[floa
 
 
 def curves(statuses: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """What is drawn beside the totals: the learner's metrics, what evaluations have shown, and of several players the
-    mean return of each seat.
+    """What is drawn beside the totals: the learner's metrics, what evaluations have shown, and as means of several
+    processes what reanalyse tells, and of several players the return of each seat.
     """
-    found, seats = {}, dict[str, list[float | None]]()
+    found, means = {}, dict[str, list[float | None]]()
     for status in statuses:
         for name, value in values_of(status, "gauges").items():
             if name.startswith(("learn/", JUDGED)):
                 found[name] = value
-            elif name.startswith(SEAT_RETURN):
-                seats.setdefault(name, []).append(number(value))
-    return {**found, **{name: mean(values) for name, values in sorted(seats.items())}}
+            elif name.startswith((SEAT_RETURN, REANALYSED)):
+                means.setdefault(name, []).append(number(value))
+    return {**found, **{name: mean(values) for name, values in sorted(means.items())}}
 
 
 def mean(values: Iterable[float | None]) -> float | None:

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kaimesh.actor.batcher import Batcher
 from kaimesh.actor.client import REANALYSER
 from kaimesh.actor.turns import MOST_WAITING, Turns
 from kaimesh.contract.arrays import Batch
-from kaimesh.contract.errors import Refused
+from kaimesh.contract.errors import AgentError, Refused
 from kaimesh.wire.frame import Header
+from kaimesh.wire.internal import INTERNAL_ERRORS
 from tests.actor.conftest import DEADLINE_S, SPACES, Echoing, PreparedAgent, rows
 
 
@@ -85,6 +87,27 @@ def test_an_agent_that_cannot_search_again_refuses_it_in_words(serve: Callable[.
     again = serve(Echoing()).client(role=REANALYSER)
     with pytest.raises(Refused, match=r"Echoing cannot search stored samples again.*Set reanalyse_count = 0"):
         again.send(asked(1))
+
+
+@pytest.mark.parametrize("odd", ["other columns", "our own bug"])
+def test_what_fails_in_its_turn_is_told_to_it_alone(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, internal_errors: list[str], odd: str
+) -> None:
+    actor = serve(agent := Searching())
+    player, again = actor.client(), actor.client("reanalyse_0/0", role=REANALYSER)
+    if odd == "other columns":
+        monkeypatch.setattr(agent, "reanalyse", lambda asked: {f"found{asked.columns['asked'][0]}": asked.asked})
+        with pytest.raises(AgentError, match=r"Searching.reanalyse returned columns .* in one call and .* in the next"):
+            again.predict(asked(20))
+    else:
+        monkeypatch.setattr(Batcher, "predict", lambda *given: 1 / 0)
+        with pytest.raises(Refused, match="this server failed at what came from here; its log has the traceback"):
+            again.predict(asked(2))
+        monkeypatch.undo()
+        assert len(internal_errors) == actor.meter.counters[INTERNAL_ERRORS] == 1
+        internal_errors.clear()
+    assert len(player.predict(rows(3))[0].action) == 3
+    assert actor.failure is None
 
 
 def test_it_needs_the_spaces_of_the_players_and_not_their_fields(serve: Callable[..., Any]) -> None:

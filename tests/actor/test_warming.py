@@ -64,6 +64,14 @@ def test_who_cannot_answer_all_in_half_of_the_timeout_is_refused_with_what_to_ch
     assert agent.asked == [rows_of_a_call]
 
 
+def test_what_reanalyse_takes_beside_them_counts_too() -> None:
+    """Play waits for its searches as well, so that with a large share of theirs no answer would come in time."""
+    batcher_of(Measured(0.49), timeout_s=10.0, asked_rows=32, again=0.9).setup(SPACES)
+    words = r"1 calls, 5\.1 s beside reanalyse \(reanalyse_actor_share = 0\.9\).*, or lower reanalyse_actor_share\."
+    with pytest.raises(ConfigError, match=words):
+        batcher_of(Measured(0.51), timeout_s=10.0, asked_rows=32, again=0.9).setup(SPACES)
+
+
 @pytest.mark.parametrize("takes", [-1.0, float("nan"), "2", True, [1.0]])
 def test_a_time_that_is_none_is_the_agents_error(takes: Any) -> None:
     with pytest.raises(AgentError, match=r"Measured\.warm_up returned .*which is no time"):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kaimesh.contract.answers import added_columns, check_acts
+from kaimesh.contract.answers import added_columns, check_acts, columns_of
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.columns import MESH_COLUMNS
 from kaimesh.contract.errors import AgentError
@@ -49,6 +49,13 @@ def test_what_an_agent_may_add() -> None:
 def test_what_it_may_not_is_told_with_the_methods_name(result: Any) -> None:
     with pytest.raises(AgentError, match=r"^A\.initial_state returned"):
         added_columns(result, B, "A.initial_state")
+
+
+def test_a_batch_of_lists_is_one_of_arrays() -> None:
+    found = columns_of(Batch({"action": [1] * B, "value": (0.5,) * B}), B, "A.predict")  # type: ignore[dict-item]
+    assert {name: column.dtype.str for name, column in found.columns.items()} == {"action": "<i8", "value": "<f4"}
+    with pytest.raises(AgentError, match=r"A\.predict returned what cannot be sent"):
+        columns_of(Batch({"action": ["a"] * B}), B, "A.predict")  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from kaimesh.process.meter import Meter
 from kaimesh.reanalyse.refresher import PIECES, Refresher
 
 L = 3  # questions about each sample
+ODD: dict[str, Any] = {"None": None, "a number": 3, "text": "abc", "an array": np.zeros(3), "a generator": iter(())}
+ODD |= {"a column of one number": {"asked": 3}, "texts": {"asked": ["a", "b"]}, "objects": [object()]}
 
 
 class Agent:
@@ -37,10 +39,16 @@ class Agent:
         assert set(samples.columns) == {"number", "found", MODEL_VERSION}, "and not what was added by the draw"
         if self.fault == "raises":
             raise ValueError("no questions today")
+        if self.fault.startswith("questions: "):
+            return ODD[self.fault.removeprefix("questions: ")]
         count = 0 if self.fault == "asks nothing" else L
         return Batch({"asked": np.repeat(samples.number, count) * 10 + np.tile(np.arange(count), len(samples))})
 
     def copies(self, samples: Batch, answers: Batch, version: np.ndarray) -> Batch:
+        if self.fault.startswith("copies: "):
+            return ODD[self.fault.removeprefix("copies: ")]
+        if self.fault == "another number":
+            return samples[:1]
         found = answers.columns["found"].reshape(-1, L)
         dtype = np.float32 if self.fault == "changes a dtype" else np.int64
         return Batch({**samples.columns, "found": found.astype(dtype), MODEL_VERSION: version.reshape(-1, L).min(1)})
@@ -94,6 +102,9 @@ def test_answers_come_back_to_their_samples() -> None:
     [
         ("raises", r"reanalyse: Agent.questions raised ValueError: no questions today"),
         ("asks nothing", r"Agent.questions asks nothing about 2 samples.*Return a row for each position"),
+        ("another number", r"Agent.copies returned 1 copies of 2 samples.*Return one for each, in order"),
+        *((f"questions: {odd}", r"Agent.questions returned.*(so |cannot).*") for odd in ODD),
+        *((f"copies: {odd}", r"Agent.copies returned.*(so |cannot).*") for odd in ODD),
         ("changes a dtype", r"Agent.copies returned .*<f4.* for samples of .*Return the same fields"),
     ],
 )
@@ -103,6 +114,15 @@ def test_what_an_agent_does_wrong_is_told(fault: str, words: str) -> None:
     agent.fault = fault
     with pytest.raises(AgentError, match=words):
         refresh(drawn(2))
+
+
+def test_questions_and_copies_may_be_what_a_sample_of_may_be() -> None:
+    agent = Agent()
+    questions, copies = agent.questions, agent.copies
+    agent.questions = lambda samples: {"asked": questions(samples).asked.tolist()}  # type: ignore[assignment, method-assign, return-value]
+    agent.copies = lambda *given: dict(reversed(copies(*given).columns.items()))  # type: ignore[assignment, method-assign, return-value]
+    refresh, _ = refresher(agent, [])
+    np.testing.assert_array_equal(refresh(drawn(2)).found, np.arange(2)[:, None] * 10 + np.arange(L) + 5)
 
 
 def test_agents_that_cannot_be_searched_again_are_refused() -> None:
