@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from kaimesh.algorithms.networks.torso import NETWORKS, TorsoConfig
@@ -52,8 +53,12 @@ def problems(
     within_0_and_1: Sequence[str] = (),
     above_0: Sequence[str] = (),
     not_below_0: Sequence[str] = (),
+    at_most: Mapping[str, int] = MappingProxyType({}),
 ) -> list[str]:
-    """A sentence for each value of `config` that is out of range: of the keys in the arguments, and of Checked."""
+    """A sentence for each value of `config` that is out of range: of the keys in the arguments, and of Checked.
+
+    at_most: by key that sizes an array, the largest value that any machine has room for.
+    """
 
     def found(keys: Sequence[str], fine: Callable[[Any], bool], consequence: str) -> list[str]:
         values = {key: getattr(config, key) for key in keys}
@@ -78,6 +83,11 @@ def problems(
         *found(above_0, lambda value: value > 0, ": nothing would be learned. Set it above 0."),
         *found(not_below_0, lambda value: value >= 0, " is negative, which means nothing. Set 0 to switch it off."),
         *_too_large_or_small(config),
+        *(
+            f"{key} = {getattr(config, key)}: arrays of that size would fit in no memory. Set at most {most:,}."
+            for key, most in at_most.items()
+            if most < getattr(config, key) <= _MOST
+        ),
         *_of_the_samples(config),
         *_of_the_network(config),
         *_of_the_schedule(config),

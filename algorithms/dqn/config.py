@@ -73,6 +73,7 @@ class Config:
             within_0_and_1=("gamma", "epsilon", "target_rate", *exponents, "priority_max_share"),
             above_0=("learning_rate", "adam_epsilon", "reward_scale", "priority_floor"),
             not_below_0=("max_grad_norm", "huber_delta", "epsilon_ladder", "lstm_size"),
+            at_most={"atoms": 65_536},
         )
         if self.n_step > self.unroll_length:
             found.append(

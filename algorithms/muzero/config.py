@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from kaimesh.algorithms.checks import problems
 from kaimesh.algorithms.muzero.symmetries import AUTO
@@ -18,6 +19,13 @@ _CHOICES = {
     "bootstrap": ("search", "target"),
     "temperature_by": ("learns", "moves"),
     "symmetries": (AUTO, *KINDS),
+}
+_SIZES = {
+    **dict.fromkeys(("simulations", "exploit_simulations"), 100_000),  # nodes of each of ROWS trees
+    **dict.fromkeys(("latent_size", "considered", "positions_per_game"), 65_536),
+    **{"channels": 4_096, "blocks": 256, "scalar_support_size": 10_000, "unroll_steps": 1_000, "n_step": 1_000_000},
+    **dict.fromkeys(("window", "sync_batch"), 1_000_000),
+    **dict.fromkeys(("sync_games", "sync_memory"), 100_000_000),
 }
 
 
@@ -101,6 +109,8 @@ class Config:
 
     seed: int = 0  # set from random_seed
 
+    local_keys: ClassVar[tuple[str, ...]] = ("sync_games", "sync_learns", "sync_memory", "sync_batch", "sync_reanalyse")
+
     @property
     def activation(self) -> str:
         """Of all layers; the compiled search knows no other."""
@@ -133,7 +143,7 @@ class Config:
 
     def check(self) -> list[str]:
         """A sentence for each contradiction and each value out of range, with the consequence and the remedy."""
-        sync = ("sync_games", "sync_learns", "sync_memory", "sync_batch")
+        sync = (key for key in self.local_keys if key != "sync_reanalyse")
         counts = (*sync, "unroll_length", "window", "positions_per_game", "simulations", "considered", "latent_size")
         found = problems(
             self,
@@ -145,6 +155,7 @@ class Config:
                 *("n_step", "exploit_simulations", "scalar_support_size", "max_grad_norm", "l2", "weight_decay"),
                 "temperature",
             ),
+            at_most=_SIZES,
         )
         if self.normalise == "bounds" and not self.value_min < self.value_max:
             found.append(

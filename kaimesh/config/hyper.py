@@ -61,6 +61,7 @@ class Parameters(NamedTuple):
         set_values(self.algo, self.path, self.cls, self.values)
 
 
+_LOCAL = "it is read with wrapper_type = local only"
 _claims: dict[type, Parameters] = {}  # by plain class, the values that an agent of this process was made with
 
 
@@ -140,13 +141,17 @@ def _checked(algo: str, path: str, table: Mapping[str, Any], cls: type, problems
     return values
 
 
-def idle(parameters: Parameters, typed: Iterable[str]) -> list[str]:
-    """A sentence for each of the user's own keys, `typed`, that does nothing beside the others.
+def idle(parameters: Parameters, typed: Iterable[str], wrapper_type: str) -> list[str]:
+    """A sentence for each of the user's own keys, `typed`, that does nothing beside the others, or in such a run.
 
-    The algorithms that come with kaimesh say so by a method `unused`, which returns the reasons by key.
+    The algorithms that come with kaimesh say so by a method `unused`, which returns the reasons by key, and by
+    `local_keys`: those that are read with wrapper_type = local alone.
     """
-    unused = getattr(parameters.instance, "unused", None)
-    why: Mapping[str, str] = unused() if unused is not None and is_ours(parameters.path) else {}
+    if not is_ours(parameters.path):
+        return []
+    unused, of_local = getattr(parameters.instance, "unused", dict), getattr(parameters.cls, "local_keys", ())
+    why: dict[str, str] = {} if wrapper_type == "local" else dict.fromkeys(of_local, _LOCAL)
+    why |= unused()
     defaults = defaults_of(parameters.cls)
     changed = [key for key in typed if key in why and parameters.values[key] != defaults[key]]
     return [f"{parameters.algo}.{key} has no effect: {why[key]}." for key in changed]

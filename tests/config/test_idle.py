@@ -34,6 +34,7 @@ def told(folder: Path, text: str) -> str:
         ('algo = "impala"\n[impala]\nrmsprop_decay = 0.9', "impala.rmsprop_decay has", "optimizer is adam"),
         ('algo = "dqn"\n[dqn]\ntarget_period = 9', "dqn.target_period has", "target_rate is above 0"),
         ('app = "catch"\nalgo = "dqn"\n[dqn]\nvalue_min = 0', "dqn.value_min has", "atoms is 1"),
+        ('algo = "muzero"\n[muzero]\nsync_reanalyse = 0.5', "muzero.sync_reanalyse has", "wrapper_type = local only"),
     ],
 )  # fmt: skip
 def test_what_does_nothing_is_told_with_the_reason(tmp_path: Path, text: str, keys: str, why: str) -> None:
@@ -54,6 +55,7 @@ def test_what_does_nothing_is_told_with_the_reason(tmp_path: Path, text: str, ke
         '[ppo]\ntotal_learner_steps = 9\nlearning_rate_schedule = "linear"',
         'algo = "impala"\n[impala]\nrmsprop_decay = 0.9\noptimizer = "rmsprop"',
         'app = "catch"\nalgo = "dqn"\n[dqn]\nvalue_min = 0\natoms = 5\ntarget_period = 9',
+        'algo = "muzero"\nwrapper_type = "local"\naisrv_count = 1\n[muzero]\nsync_reanalyse = 0.5',
     ],
 )
 def test_what_works_is_not_told(tmp_path: Path, text: str) -> None:
