@@ -141,7 +141,7 @@ def status(
     if view.disk:
         print(view.disk)
     print(", ".join(f"{name} {value}" for name, value in progress.figures(view, _current_rates(view), time.time())))
-    console.print(progress.table(view, time.time()))
+    console.print(progress.table(view, time.time(), console.width))
 
 
 @app.command()

@@ -24,6 +24,9 @@ from kaimesh.process.meter import JUDGED
 from kaimesh.process.run_dir import RunDir
 
 SMOOTH_S = 10.0
+WIDE = 100  # characters of a terminal in which everything has room
+_NUMBERS = ("pid", "port", "restarts", "throughput", "model")
+_COLUMNS = ("process", "pid", "port", "health", "restarts", "throughput", "model", "does")
 COLOURS = {"ok": "green", "starting": "yellow", "restarting": "yellow", "silent": "red", "failed": "red"}
 
 
@@ -100,29 +103,34 @@ def plain_line(view: Overview, rates: Rates, now: float) -> str:
     return " | ".join(words)
 
 
-def table(view: Overview, now: float) -> Table:
-    """One row per process."""
+def table(view: Overview, now: float, width: int = WIDE) -> Table:
+    """One row per process. width: of the terminal, characters; a narrow one lacks what is seldom looked at, so that
+    what each process does stays readable.
+    """
     rows = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("process", "pid", "port", "health", "restarts", "throughput", "model", "does"):
-        rows.add_column(
-            column, justify="right" if column in ("pid", "port", "restarts", "throughput", "model") else "left"
-        )
+    left_out = set[str]()
+    if width < WIDE:
+        left_out = {"pid", "port"} if any(row.restarts for row in view.rows) else {"pid", "port", "restarts"}
+    shown_columns = [name for name in _COLUMNS if name not in left_out]
+    for name in shown_columns:
+        rows.add_column(name, justify="right" if name in _NUMBERS else "left")
     for row in view.rows:
-        rows.add_row(
-            escape(row.name),
-            str(row.pid or "-"),
-            str(row.port or "-"),
-            f"[{COLOURS.get(row.health, 'default')}]{row.health}[/]",
-            str(row.restarts),
-            "-" if row.throughput is None else escape(f"{row.throughput:,.0f} {row.throughput_unit}"),
-            "-" if row.model_version is None else str(row.model_version),
-            escape(sentence(row, now)),
-        )
+        cells = {
+            "process": escape(row.name),
+            "pid": str(row.pid or "-"),
+            "port": str(row.port or "-"),
+            "health": f"[{COLOURS.get(row.health, 'default')}]{row.health}[/]",
+            "restarts": str(row.restarts),
+            "throughput": "-" if row.throughput is None else escape(f"{row.throughput:,.0f} {row.throughput_unit}"),
+            "model": "-" if row.model_version is None else str(row.model_version),
+            "does": escape(sentence(row, now)),
+        }
+        rows.add_row(*(cells[name] for name in shown_columns))
     return rows
 
 
-def panel(view: Overview, rates: Rates, now: float) -> Panel:
-    """The view on a terminal."""
+def panel(view: Overview, rates: Rates, now: float, width: int = WIDE) -> Panel:
+    """The view on a terminal. width: as of `table`."""
     numbers = Table.grid(padding=(0, 3))
     pairs = figures(view, rates, now)
     for start in range(0, len(pairs), 4):
@@ -131,7 +139,7 @@ def panel(view: Overview, rates: Rates, now: float) -> Panel:
     footer = "Ctrl-C leaves this view; the mesh goes on"
     trouble = [f"[red]{escape(view.disk)}[/]", ""] if view.disk else []
     return Panel(
-        Group(*trouble, numbers, "", table(view, now)),
+        Group(*trouble, numbers, "", table(view, now, width)),
         title=escape(title),
         subtitle=footer,
         title_align="left",
@@ -162,7 +170,7 @@ def _live(run: RunDir) -> Overview:
         while True:
             now = time.time()
             view = look(run, now)
-            live.update(panel(view, speed(time.monotonic(), view), now), refresh=True)
+            live.update(panel(view, speed(time.monotonic(), view), now, live.console.width), refresh=True)
             if _over(view):
                 return view
             time.sleep(1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
+import re
 import shlex
 import sys
 import time
@@ -89,12 +90,14 @@ def test_the_mean_return_is_over_the_last_hundred_of_all_processes() -> None:
     assert mean(last_returns([], NOW)) is None
 
 
-def test_curves_are_the_learner_s_and_the_mean_return_of_each_seat() -> None:
+def test_curves_are_the_learner_s_what_reanalyse_tells_and_the_mean_return_of_each_seat() -> None:
     aisrv = {"gauges": {"return_seat_0": 1.0, "return_seat_1": -1.0, "other": 3.0}}
     another = {"gauges": {"return_seat_0": 0.0, "return_seat_1": None}}
     learner = {"gauges": {"learn/loss": 0.5}}
-    assert curves([aisrv, another, learner, {}]) == {
+    again = [{"gauges": {"reanalysed_age": age, "fresh_size": 3.0}} for age in (2.0, 5.0)]
+    assert curves([aisrv, another, *again, learner, {}]) == {
         "learn/loss": 0.5,
+        "reanalysed_age": 3.5,
         "return_seat_0": 0.5,
         "return_seat_1": -1.0,
     }
@@ -141,6 +144,24 @@ def test_while_starting_the_line_says_who_is_late(tmp_path: Path) -> None:
     ]
     line = progress.plain_line(view(tmp_path, "starting", rows), progress.Rates(), NOW)
     assert line.endswith("starting | keeper_0: waiting 12 s for learner_0 to be healthy")
+
+
+def test_a_mesh_of_all_roles_fits_a_terminal_of_80_by_24(tmp_path: Path) -> None:
+    stuck = "learner: it is to draw the fresh copies that there are first"
+    names = ("keeper", "buffer", "model_pool", "learner", "actor", "aisrv", "reanalyse")
+    rows = [row(name=f"{name}_0", state="waiting", blocked_on=stuck) for name in names[-2:]]
+    rows = [row(name=f"{name}_0", throughput=25e3, throughput_unit="predictions/s") for name in names[:-2]] + rows
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(progress.panel(view(tmp_path, rows=rows), progress.Rates(), NOW, console.width))
+    lines = console.export_text().splitlines()
+    assert len(lines) <= 24
+    words = " ".join(line.strip("│ ") for line in lines)
+    for part in (*(f"{name}_0" for name in names), "25,000 predictions/s", "waiting 12 s for"):
+        assert part in words, part
+    assert "…" not in words, "nothing is cut"
+    again = row(restarts=7)
+    console.print(progress.panel(view(tmp_path, rows=[again]), progress.Rates(), NOW, console.width))
+    assert re.search(r"restarts.*\n.* 7 ", console.export_text())
 
 
 def test_the_panel_draws_whatever_processes_say(tmp_path: Path) -> None:
