@@ -36,20 +36,21 @@ def step(
     """
     height, width, _ = latent_shape(net)
     planes = tf.gather(tf.constant(action_planes(net.spaces, height, width)), action)  # [B, H, W, E]
-    x = _tower(net, weights, "dynamics", tf.concat([latent, planes], 3))
+    x = _tower(net, weights, "dynamics", tf.concat([latent, planes], 3), latent)
     out = _head(weights, "dynamics", x)
     rewards = net.spaces.players * net.outputs_of_number
     return _scaled(x), out[:, :rewards], out[:, rewards:]
 
 
-def predict(net: Architecture, weights: Weights, latent: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def predict(_: Architecture, weights: Weights, latent: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Logits of the policy `[B, A]` and values `[B, P V]` of latent states."""
-    out = _head(weights, "prediction", latent)
-    return out[:, : net.spaces.action_size], out[:, net.spaces.action_size :]
+    return _head(weights, "prediction/policy", latent), _head(weights, "prediction/value", latent)
 
 
-def _tower(net: Architecture, weights: Weights, name: str, x: tf.Tensor) -> tf.Tensor:
-    x = tf.nn.relu(convolution(weights, f"{name}/in", x, 1, "SAME"))
+def _tower(net: Architecture, weights: Weights, name: str, x: tf.Tensor, beside: tf.Tensor | None = None) -> tf.Tensor:
+    """The layers `name/...` on `x`. beside: float32 `[B, H, W, C]`, added to what the first convolution finds."""
+    x = convolution(weights, f"{name}/in", x, 1, "SAME")
+    x = tf.nn.relu(x if beside is None else x + beside)
     for block in range(net.blocks):
         inner = tf.nn.relu(convolution(weights, f"{name}/{block}a", x, 1, "SAME"))
         x = tf.nn.relu(x + convolution(weights, f"{name}/{block}b", inner, 1, "SAME"))
