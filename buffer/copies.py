@@ -15,6 +15,7 @@ import numpy as np
 
 from kaimesh.buffer import declared, tables
 from kaimesh.buffer.books import Books
+from kaimesh.buffer.pace import positions_of
 from kaimesh.buffer.store import Store
 from kaimesh.buffer.tables import TablePlan
 from kaimesh.config.check import copies_kept
@@ -79,6 +80,7 @@ class Copies:
         assert self._store is not None
         assert self.specs is not None
         declared.refuse_not_finite(batch)
+        positions_of(batch)  # each row has one, as a sample of play
         self._store.append_each(
             pack_rows(batch, self.specs) if item is None else [np.frombuffer(item, np.uint8)], batch
         )

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from kaimesh.contract.agent import user_code
-from kaimesh.contract.answers import samples_of
+from kaimesh.contract.answers import check_numbers, joined, samples_of
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.columns import MESH_COLUMNS, MODEL_VERSION
 from kaimesh.contract.errors import AgentError
@@ -55,6 +55,7 @@ class Refresher:
     def __call__(self, drawn: Batch) -> Batch:
         """Fresh copies of samples `[G, ...]` as they were drawn. Raises AgentError: the agent raised."""
         samples = Batch({name: column for name, column in drawn.columns.items() if not _is_drawn(name)})
+        wanted = samples.specs  # before the agent has them, which may change them
         with user_code(f"reanalyse: {self._name}.questions"):
             asked = self._agent.questions(samples)
         questions = samples_of(asked, f"{self._name}.questions", _QUESTIONS)
@@ -63,23 +64,25 @@ class Refresher:
                 f"{self._name}.questions asks nothing about {len(samples)} samples, so there is nothing to search "
                 "again. Return a row for each position."
             )
+        check_numbers(questions, f"{self._name}.questions")
         answers, version = self._answers(questions)
         with user_code(f"reanalyse: {self._name}.copies"):
             made = self._agent.copies(samples, answers, version)
         copies = samples_of(made, f"{self._name}.copies", _COPIES)
-        if len(copies) != len(samples):
+        if len(copies) != len(drawn):
             raise AgentError(
-                f"{self._name}.copies returned {len(copies)} copies of {len(samples)} samples; it is not known which "
+                f"{self._name}.copies returned {len(copies)} copies of {len(drawn)} samples; it is not known which "
                 "belongs to which, so none was stored. Return one for each, in order."
             )
-        if set(copies.specs) != set(samples.specs):
+        if set(copies.specs) != set(wanted):
             raise AgentError(
-                f"{self._name}.copies returned {copies.specs.to_json()} for samples of {samples.specs.to_json()}; they "
+                f"{self._name}.copies returned {copies.specs.to_json()} for samples of {wanted.to_json()}; they "
                 "could not lie in one batch. Return the same fields, with the same shapes and dtypes."
             )
+        check_numbers(copies, f"{self._name}.copies")
         self._meter.count(f"{REANALYSED}samples", len(copies))
-        if MODEL_VERSION in samples.columns:
-            age = copies.columns[MODEL_VERSION] - samples.columns[MODEL_VERSION]
+        if MODEL_VERSION in drawn.columns:
+            age = copies.columns[MODEL_VERSION] - drawn.columns[MODEL_VERSION]
             self._meter.gauge(f"{REANALYSED}age", float(age.mean()))
         return copies
 
@@ -98,7 +101,7 @@ class Refresher:
             answers.append(Batch({name: column.copy() for name, column in answer.columns.items()}))
             versions.append(np.full(size, version, np.int64))
             self._meter.beat()
-        return Batch.concatenate(answers), np.concatenate(versions)
+        return joined(answers, f"{self._name}.reanalyse"), np.concatenate(versions)
 
 
 def _is_drawn(name: str) -> bool:

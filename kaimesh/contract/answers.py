@@ -64,6 +64,24 @@ def samples_of(result: Any, where: str, need: tuple[str, str] | None = None) -> 
     return columns_of(result, None, where, need)
 
 
+def joined(answers: Sequence[Batch], where: str) -> Batch:
+    """The rows of several calls, in order. Raises AgentError: the calls answered with different columns.
+
+    where: as in columns_of.
+    """
+    if len(answers) == 1:
+        return answers[0]
+    first, *others = [{name: list(c.shape[1:]) for name, c in answer.columns.items()} for answer in answers]
+    for other in others:
+        if other != first:
+            raise AgentError(
+                f"{where} returned columns of shapes {first} in one call and {other} in the next, so there are none "
+                "that all rows have, and nothing was done with them. Return the same columns, of the same shapes, in "
+                "every call."
+            )
+    return Batch.concatenate(answers)
+
+
 def added_columns(result: Any, rows: int, where: str) -> Columns:
     """The columns `[rows, ...]` that an agent adds to those of the mesh; `result` may be empty.
 

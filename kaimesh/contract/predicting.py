@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from kaimesh.contract.agent import user_code
-from kaimesh.contract.answers import check_numbers, columns_of
+from kaimesh.contract.answers import check_numbers, columns_of, joined
 from kaimesh.contract.arrays import Batch
-from kaimesh.contract.errors import AgentError, MeshError, SampleError
+from kaimesh.contract.errors import MeshError, SampleError
 from kaimesh.contract.finite import first_not_finite
 from kaimesh.contract.user_agent import UserAgent
 
@@ -71,17 +71,7 @@ class Predictor:
 
     def joined(self, answers: Sequence[Batch], exploit: int) -> Batch:
         """The rows of several calls, in order. Raises AgentError: the calls answered with different columns."""
-        if len(answers) == 1:
-            return answers[0]
-        first, *others = [{name: list(c.shape[1:]) for name, c in answer.columns.items()} for answer in answers]
-        for other in others:
-            if other != first:
-                raise AgentError(
-                    f"{self._names[exploit]} returned columns of shapes {first} in one call and {other} in the next, "
-                    "so the answers to one request have no common columns and it was not answered. Return the same "
-                    "columns, of the same shapes, in every call."
-                )
-        return Batch.concatenate(answers)
+        return joined(answers, self._names[exploit])
 
     def answer_all(self, batch: Batch, exploit: int) -> Batch:
         """As `answer`, for all B rows of `batch`, in as many calls as `predict_rows_at_most` wants.

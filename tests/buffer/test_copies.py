@@ -23,7 +23,7 @@ from kaimesh.config.check import copies_in_batch
 from kaimesh.config.keys import App
 from kaimesh.contract.agent import TableSpec
 from kaimesh.contract.arrays import Batch
-from kaimesh.contract.columns import KEY, PRIORITY, SERVER
+from kaimesh.contract.columns import KEY, POSITIONS, PRIORITY, SERVER
 from kaimesh.contract.errors import ConfigError, MeshError, SampleError
 from kaimesh.contract.spaces import Spaces
 from kaimesh.operate.view.books import lines
@@ -112,6 +112,17 @@ def test_copies_wait_for_the_learner_to_draw_them(local: Callable[..., LocalBuff
     fresh.put(rows(17, COPY))
     assert fresh.flush(20)
     assert buffer.ingest.describe()["enough_copies"], "it has stopped; what it drew before is not saved up"
+
+
+def test_a_copy_has_at_least_one_position_as_a_sample_has(local: Callable[..., LocalBuffer]) -> None:
+    buffer = local("replay", 1, 64, 8, **ON)
+    play, fresh = buffer.sender(), buffer.sender(role=REFRESHER)
+    play.put(Batch({"x": np.zeros(2), POSITIONS: np.ones(2, np.int32)}))
+    assert play.flush(20)
+    fresh.put(Batch({"x": np.zeros(2), POSITIONS: np.array([3, 0], np.int32)}))
+    with pytest.raises(MeshError, match="_positions of row 1 is 0"):
+        fresh.flush(20)
+    assert not buffer.meter.counters.get("fresh_inserted")
 
 
 def test_a_refresher_does_not_say_what_a_sample_is(local: Callable[..., LocalBuffer]) -> None:

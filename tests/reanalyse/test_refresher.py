@@ -19,6 +19,7 @@ from kaimesh.reanalyse.refresher import PIECES, Refresher
 L = 3  # questions about each sample
 ODD: dict[str, Any] = {"None": None, "a number": 3, "text": "abc", "an array": np.zeros(3), "a generator": iter(())}
 ODD |= {"a column of one number": {"asked": 3}, "texts": {"asked": ["a", "b"]}, "objects": [object()]}
+NAN = {"asked": np.array([1.0, np.nan])}
 
 
 class Agent:
@@ -40,11 +41,14 @@ class Agent:
         if self.fault == "raises":
             raise ValueError("no questions today")
         if self.fault.startswith("questions: "):
-            return ODD[self.fault.removeprefix("questions: ")]
+            return {**ODD, "NaN": NAN}[self.fault.removeprefix("questions: ")]
         count = 0 if self.fault == "asks nothing" else L
         return Batch({"asked": np.repeat(samples.number, count) * 10 + np.tile(np.arange(count), len(samples))})
 
     def copies(self, samples: Batch, answers: Batch, version: np.ndarray) -> Batch:
+        if self.fault == "takes a column away":
+            del samples.columns["found"]
+            return samples
         if self.fault.startswith("copies: "):
             return ODD[self.fault.removeprefix("copies: ")]
         if self.fault == "another number":
@@ -60,7 +64,7 @@ class Actor:
     def __init__(self, log: list[int]) -> None:
         self._open: deque[np.ndarray] = deque()
         self._memory = np.zeros(64, np.int64)
-        self.log = log
+        self.log, self.differ = log, False
 
     def send(self, batch: Batch) -> None:
         assert len(self._open) < PIECES
@@ -70,7 +74,8 @@ class Actor:
         asked = self._open.popleft()
         self.log.append(len(asked))
         self._memory[: len(asked)] = asked + 5
-        return Batch({"found": self._memory[: len(asked)]}), 100 + len(self.log)
+        name = "lost" if self.differ and len(self.log) > 1 else "found"
+        return Batch({name: self._memory[: len(asked)]}), 100 + len(self.log)
 
 
 def drawn(count: int) -> Batch:
@@ -102,6 +107,12 @@ def test_answers_come_back_to_their_samples() -> None:
     [
         ("raises", r"reanalyse: Agent.questions raised ValueError: no questions today"),
         ("asks nothing", r"Agent.questions asks nothing about 2 samples.*Return a row for each position"),
+        ("questions: NaN", r"Agent.questions returned NaN in field 'asked', in 1 of 2 rows \(the first is row 1\)"),
+        (
+            "answers differ",
+            r"Agent.reanalyse returned columns of shapes {'found': \[\]} in one call and {'lost': \[\]}",
+        ),
+        ("takes a column away", r"Agent.copies returned .* for samples of .*found.*Return the same fields"),
         ("another number", r"Agent.copies returned 1 copies of 2 samples.*Return one for each, in order"),
         *((f"questions: {odd}", r"Agent.questions returned.*(so |cannot).*") for odd in ODD),
         *((f"copies: {odd}", r"Agent.copies returned.*(so |cannot).*") for odd in ODD),
@@ -112,6 +123,8 @@ def test_what_an_agent_does_wrong_is_told(fault: str, words: str) -> None:
     agent = Agent()
     refresh, _ = refresher(agent, [])
     agent.fault = fault
+    for actor in refresh._actors:
+        actor.differ = fault == "answers differ"  # type: ignore[attr-defined]
     with pytest.raises(AgentError, match=words):
         refresh(drawn(2))
 
