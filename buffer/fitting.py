@@ -15,6 +15,8 @@ from kaimesh.contract.arrays import Specs
 from kaimesh.contract.errors import MeshError, SampleError
 from kaimesh.contract.spaces import Spaces
 
+_TABLES = ("samples", "fresh copies")  # what a buffer's tables hold
+
 
 class Fitting(NamedTuple):
     """What a checkpoint holds. wanted: the tables' configurations (tables.configuration), of one or of both."""
@@ -47,7 +49,8 @@ def fitting(manifest: Manifest, folder: Path, table: TableSpec, app: App, log: l
     plans = [plan] if manifest.copies is None else [plan, tables.plan_of_copies(table, specs, app)]
     wanted = [tables.configuration(tables.build(one).info) for one in plans]
     found = (manifest.configuration, manifest.copies or {})
-    if difference := "; ".join(filter(None, map(tables.difference, found, wanted))):
+    other = zip(_TABLES, map(tables.difference, found, wanted), strict=False)
+    if difference := "; ".join(f"{name}: {words}" for name, words in other if words):
         log.error(
             "%s was saved with another table (%s). Reverb would keep that table whatever the keys say, so it is NOT "
             "restored and this buffer starts empty. To get it back, set the keys back and start again before newer "

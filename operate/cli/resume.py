@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kaimesh.config import Config, load, trust
+from kaimesh.config.check import copies_kept
 from kaimesh.config.reading import RESOLVED, read
 from kaimesh.contract.errors import ConfigError
 from kaimesh.contract.json_text import json_text
@@ -25,7 +26,6 @@ TABLE = (
     "reverb_error_buffer",
     "reverb_priority_exponent",
 )
-COPIES = ("reanalyse_capacity",)  # the same, of the second table
 
 
 def latest(runs: Path) -> RunDir:
@@ -85,10 +85,13 @@ def check_fits(config: Config, run: RunDir) -> None:
     kept = _stored(run)
     if not kept:
         return
-    keys = (*(TABLE if _replay(kept) else ()), *(COPIES if any(manifest.get("copies") for manifest in kept) else ()))
-    changed = [(key, getattr(before.app, key), getattr(config.app, key)) for key in keys]
+    changed = [(key, getattr(before.app, key), getattr(config.app, key)) for key in TABLE] if _replay(kept) else []
     changed += [(f"{config.algo.name}.{key}", before.hyper.get(key), config.hyper.get(key)) for key in SHAPING]
-    if wrong := [f"{key} = {now} (it was {was})" for key, was, now in changed if was != now]:
+    wrong = [f"{key} = {now} (it was {was})" for key, was, now in changed if was != now]
+    if any(manifest.get("copies") for manifest in kept) and copies_kept(before.app) != copies_kept(config.app):
+        was, now = (app.reanalyse_capacity or f"0, which means {copies_kept(app)}" for app in (before.app, config.app))
+        wrong.append(f"reanalyse_capacity = {now} (it was {was})")
+    if wrong:
         raise ConfigError(
             f"--resume with {', '.join(wrong)}: the samples in {run.buffer} belong to the table as it was, so none of "
             f"them could be used. Nothing was changed. Leave that as it was, or delete {run.buffer} to go on with an "

@@ -183,7 +183,9 @@ def ended(ingest: Ingest) -> dict[str, float]:
 
 
 @pytest.mark.long
-def test_a_checkpoint_has_both_tables_also_while_reanalyse_is_off(tmp_path: Path) -> None:
+def test_a_checkpoint_has_both_tables_also_while_reanalyse_is_off(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     ingest = opened(tmp_path, **ON)
     ingest.declare(rows(1).specs, None)
     ingest.insert(rows(20))
@@ -204,6 +206,7 @@ def test_a_checkpoint_has_both_tables_also_while_reanalyse_is_off(tmp_path: Path
         counters = ended(ingest)
     ingest = opened(tmp_path, counters, **ON, reanalyse_capacity=40)
     assert not ingest.restore(), "Reverb would keep the table as it was"
+    assert "was saved with another table (fresh copies: max_size 16 instead of 40)" in caplog.text
     ingest.close()
 
 

@@ -53,7 +53,12 @@ def test_games_are_searched_again_over_kills_a_stop_and_a_resume(mesh: Mesh) -> 
     counts = [mesh.counter("learner_0", "samples_reanalysed"), mesh.counter("learner_0", "samples_learned")]
     assert 0.3 < counts[0] / counts[1] < 0.53, "half of each batch; those that wait to be learned from, too"
     kept, size = mesh.of("buffer_0")["gauges"]["fresh_size"], mesh.of("buffer_0")["gauges"]["size"]
-    mesh.start("--detach", "--resume", **GAMES)
+    refused = mesh.start("--detach", "--resume", check=False, **GAMES, reanalyse_capacity=300)
+    assert refused.returncode == 2
+    told = " ".join(refused.stderr.split())
+    assert "--resume with reanalyse_capacity = 300 (it was 0, which means 500)" in told
+    assert f"none of them could be used. Nothing was changed. Leave that as it was, or delete {mesh.run.buffer}" in told
+    mesh.start("--detach", "--resume", **GAMES, reanalyse_capacity=500)
     mesh.until(lambda: mesh.of("buffer_0").get("gauges", {}).get("fresh_size", 0) >= kept, "copies came back")
     mesh.wait_for("learner_0", "samples_reanalysed", counts[0] + 200)
     mesh.cli("stop", "all")

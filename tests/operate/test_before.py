@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import subprocess
 from pathlib import Path
 
@@ -252,6 +254,18 @@ def test_samples_of_another_table_are_refused_and_an_empty_buffer_is_not(ended: 
             configure(wish)
     (kept / "manifest.json").write_text("")
     configure(wish)
+
+
+def test_a_second_table_of_another_size_is_refused_and_other_words_for_the_same_size_are_not(ended: RunDir) -> None:
+    kept = ended.buffer / "buffer_0" / "kept" / "1"
+    kept.mkdir(parents=True)
+    manifest = kept / "manifest.json"
+    told = r"--resume with reanalyse_capacity = 65 \(it was 0, which means 64\): the samples .*none .*delete .*buffer"
+    for copies, capacity, words in (({"max_size": "64"}, 65, told), ({"max_size": "64"}, 64, ""), (None, 65, "")):
+        manifest.write_text(json.dumps({"items": 5, "configuration": {}, "copies": copies}))
+        wish = Wish(None, {"runs_dir": str(ended.root.parent), "reanalyse_capacity": str(capacity)}, resume=True)
+        with pytest.raises(ConfigError, match=words) if words else contextlib.nullcontext():
+            configure(wish)
 
 
 def test_a_start_that_fails_puts_everything_back(ended: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
