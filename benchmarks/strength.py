@@ -4,11 +4,16 @@
     .venv/bin/python -m benchmarks.strength --app spiel:connect_four --minutes 60 --opponent minimax:2 --models 12
     .venv/bin/python -m benchmarks.strength --app gym:CartPole-v1 --minutes 4 --seeds 1 2 3 --plot cartpole.png
     .venv/bin/python -m benchmarks.strength --run runs/latest --app spiel:tic_tac_toe    # judges a run that there is
+    .venv/bin/python -m benchmarks.strength --kill-every 1200 --set reanalyse_count=1 --set buffer_checkpoint_seconds=20
 
 A model is judged without exploration, as tools/evaluate.sh does. In a game of one player: the mean return of --games
 episodes. Against --opponent: the score, wins + draws / 2, of so many games in each seat, with its 95 % interval.
 certificate (tic-tac-toe): the lines of play that it loses against any reply, in both seats; `first_clean_s` is when the
 first model was dumped that loses none.
+
+With --kill-every, in place of --minutes: after every so many learns the first process of another role is killed
+(SIGKILL); then the mesh is stopped and resumed, and learns as long again. The report has what happened to it, and the
+medians of some models before and after (benchmarks.kills).
 
 Prints JSON: of each seed its models, each with its learns and the seconds from the run's start to its dump.
 """
@@ -17,11 +22,14 @@ from __future__ import annotations
 
 import argparse
 import logging
+import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.kills import Course, Mesh, beside, killed_in_turn
 from benchmarks.report import ROOT, as_program, finish, run_mesh
 from kaimesh.arena import match, opponents
 from kaimesh.arena.arguments import MOST_STEPS, SEED
@@ -36,7 +44,7 @@ from kaimesh.config import load as read
 from kaimesh.contract.seeds import evaluation_seeds
 from kaimesh.process.life import set_threads
 from kaimesh.process.run_dir import RunDir
-from kaimesh.training.checkpoint import listed
+from kaimesh.training.checkpoint import ModelInfo, listed
 
 CERTIFICATE = "certificate"
 Judge = Callable[[Contestant], dict[str, Any]]
@@ -44,10 +52,24 @@ Judge = Callable[[Contestant], dict[str, Any]]
 
 def main() -> None:
     """Runs the meshes, judges their models and reports."""
+    arguments = options().parse_args()
+    set_threads(1)
+    names = [0] if arguments.run else arguments.seeds
+    runs = {seed: untouched(RunDir(arguments.run)) if arguments.run else trained(arguments, seed) for seed in names}
+    found = [{"seed": seed, **judged(arguments, run)} for seed, run in runs.items()]
+    if arguments.plot:
+        draw(found, f"{arguments.app}, {arguments.algo}", arguments.plot)
+    shown = {"app": arguments.app, "algo": arguments.algo, "minutes": arguments.minutes, "set": arguments.set}
+    finish("strength", {**shown, "judged_by": found[0]["judged_by"], "runs": found}, arguments.json)
+
+
+def options() -> argparse.ArgumentParser:
+    """What the command takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--app", default="spiel:tic_tac_toe")
     parser.add_argument("--algo", default="muzero")
     parser.add_argument("--minutes", type=float, default=10.0, help="length of a run, from the mesh being up")
+    parser.add_argument("--kill-every", type=int, default=0, metavar="LEARNS", help="kill each role, stop and resume")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="random_seed of each run")
     parser.add_argument("--run", type=Path, help="judge this run, and train none")
     parser.add_argument("--models", type=int, default=0, help="judge so many, evenly spread; 0: all")
@@ -57,45 +79,65 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as in tools/start.sh")
     parser.add_argument("--plot", type=Path, help="draw the curves: a .png or .svg")
     parser.add_argument("--json", type=Path, help="also write the JSON here")
-    arguments = parser.parse_args()
-    set_threads(1)
-    names = [0] if arguments.run else arguments.seeds
-    runs = {seed: RunDir(arguments.run) if arguments.run else trained(arguments, seed) for seed in names}
-    found = [{"seed": seed, **judged(arguments, run)} for seed, run in runs.items()]
-    if arguments.plot:
-        draw(found, f"{arguments.app}, {arguments.algo}", arguments.plot)
-    shown = {"app": arguments.app, "algo": arguments.algo, "minutes": arguments.minutes, "set": arguments.set}
-    finish("strength", {**shown, "judged_by": found[0]["judged_by"], "runs": found}, arguments.json)
+    return parser
 
 
-def trained(arguments: argparse.Namespace, seed: int) -> RunDir:
-    """The run of a mesh that has trained for --minutes, every dump kept."""
-    runs = ROOT / "runs"
-    command = [sys.executable, "-m", "kaimesh.operate.cli", "start", "--wait"]
-    command += ["--app", arguments.app, "--algo", arguments.algo, "--max-seconds", str(60 * arguments.minutes)]
+def trained(arguments: argparse.Namespace, seed: int) -> Course:
+    """The run of a mesh that has trained for --minutes, or was killed meanwhile; every dump is kept."""
+    runs, program = ROOT / "runs", [sys.executable, "-m", "kaimesh.operate.cli"]
+    command = [*program, "start", "--app", arguments.app, "--algo", arguments.algo]
     for setting in (f"random_seed={seed}", "max_save_model_file_count=100000", f"runs_dir={runs}", *arguments.set):
         command += ["--set", setting]
     print(f"seed {seed}: {' '.join(command[1:])}", file=sys.stderr, flush=True)
-    run_mesh(command)
-    return RunDir(RunDir.latest(runs).root.resolve())
+    if not arguments.kill_every:
+        run_mesh([*command, "--wait", "--max-seconds", str(60 * arguments.minutes)])
+        return untouched(RunDir.latest(runs))
+    stop = partial(subprocess.run, [*program, "stop", "all"], cwd=ROOT, check=True, stdout=sys.stderr)
+    mesh = Mesh(lambda *words: run_mesh([*command, "--detach", *words]), stop, lambda: RunDir.latest(runs))
+    try:
+        return killed_in_turn(mesh, arguments.kill_every)
+    except BaseException:
+        stop()
+        raise
 
 
-def judged(arguments: argparse.Namespace, run: RunDir) -> dict[str, Any]:
+def untouched(run: RunDir) -> Course:
+    """A run to which nothing was done; it began with its last start."""
+    return Course(run, run.conf.stat().st_mtime)
+
+
+def judged(arguments: argparse.Namespace, course: Course) -> dict[str, Any]:
     """The models of a run, each with what was found."""
-    config = read(run.conf, {})
+    judge, words = judging(arguments, course)
+    models = [judge(info) for info in spread(dumps(course.run), arguments.models)]
+    clean = [model["seconds"] for model in models if model.get("losing") == 0]
+    found: dict[str, Any] = {"run": course.run.root.name, "judged_by": words}
+    if "losing" in models[-1]:
+        found["first_clean_s"] = min(clean, default=None)
+    if course.happened:
+        found["happened"] = beside(course.happened, models, measure(models[-1]))
+    return {**found, "models": models}
+
+
+def dumps(run: RunDir) -> list[ModelInfo]:
+    """What the learner has dumped so far, but for the model of before the first learn."""
+    return [info for info in listed(run.ckpt) if info.id]
+
+
+def judging(arguments: argparse.Namespace, course: Course) -> tuple[Callable[[ModelInfo], dict[str, Any]], str]:
+    """What judges a dump of a run, and how, in words."""
+    config = read(course.run.conf, {})
     scene = Scene(config.app, {})
     user = prepared(config, scene, logging.getLogger("strength"))
     judge, words = judge_of(arguments, scene)
-    infos = spread([info for info in listed(run.ckpt) if info.id], arguments.models)
-    began = run.conf.stat().st_mtime
-    models = []
-    for info in infos:
-        who = load(config, scene, user, find_model(run, str(info.id)))
-        models.append({"learns": info.id, "seconds": round(info.time - began, 1), **judge(who)})
-        print(f"model {info.id}: {models[-1]}", file=sys.stderr, flush=True)
-    clean = [model["seconds"] for model in models if model.get("losing") == 0]
-    first = {"first_clean_s": min(clean, default=None)} if "losing" in models[-1] else {}
-    return {"run": run.root.name, "judged_by": words, **first, "models": models}
+
+    def found(info: ModelInfo) -> dict[str, Any]:
+        who = load(config, scene, user, find_model(course.run, str(info.id)))
+        model = {"learns": info.id, "seconds": round(info.time - course.began, 1), **judge(who)}
+        print(f"model {info.id}: {model}", file=sys.stderr, flush=True)
+        return model
+
+    return found, words
 
 
 def spread(infos: Sequence[Any], count: int) -> list[Any]:
@@ -139,27 +181,31 @@ def returned(who: Contestant, seeds: Sequence[int], most_steps: int) -> dict[str
 
 
 def draw(runs: Sequence[dict[str, Any]], title: str, path: Path) -> None:
-    """The curve of each run."""
+    """The curve of each run over its minutes; over its learns where something happened to it, which is marked."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
     for run in runs:
-        name, minutes, values = run["judged_by"], *zip(*curve(run["models"]), strict=True)
-        axes.plot(minutes, values, marker=".", label=f"seed {run['seed']}")
-        if "interval_95" in run["models"][0]:
-            low, high = zip(*(model["interval_95"] for model in run["models"]), strict=True)
-            axes.fill_between(minutes, low, high, alpha=0.2)
-        axes.set(xlabel="minutes of training", ylabel=name, title=title)
+        models, happened = run["models"], run.get("happened", ())
+        x = [model["learns"] if happened else model["seconds"] / 60 for model in models]
+        axes.plot(x, [model[measure(model)] for model in models], marker=".", label=f"seed {run['seed']}")
+        if "interval_95" in models[0]:
+            axes.fill_between(x, *zip(*(model["interval_95"] for model in models), strict=True), alpha=0.2)
+        for one in happened:
+            axes.axvline(one["learns"], color="grey", linestyle=":")
+            words, place = f"{one['what']}, {one['seconds']:.0f} s", axes.get_xaxis_transform()
+            axes.text(one["learns"], 0.98, words, rotation=90, ha="right", va="top", transform=place)
+        across = "learns" if happened else "minutes of training"
+        axes.set(xlabel=across, ylabel=run["judged_by"], title=title, yscale="symlog" if happened else "linear")
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path)
 
 
-def curve(models: Sequence[dict[str, Any]]) -> Iterator[tuple[float, float]]:
-    """Minutes, and what judged the model then."""
-    for model in models:
-        yield model["seconds"] / 60, next(model[name] for name in ("losing", "score", "return") if name in model)
+def measure(model: dict[str, Any]) -> str:
+    """By what it was judged."""
+    return next(name for name in ("losing", "score", "return") if name in model)
 
 
 if __name__ == "__main__":
