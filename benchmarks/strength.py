@@ -4,7 +4,7 @@
     .venv/bin/python -m benchmarks.strength --app spiel:connect_four --minutes 60 --opponent minimax:2 --models 12
     .venv/bin/python -m benchmarks.strength --app gym:CartPole-v1 --minutes 4 --seeds 1 2 3 --plot cartpole.png
     .venv/bin/python -m benchmarks.strength --run runs/latest --app spiel:tic_tac_toe    # judges a run that there is
-    .venv/bin/python -m benchmarks.strength --kill-every 1200 --set reanalyse_count=1 --set buffer_checkpoint_seconds=20
+    .venv/bin/python -m benchmarks.strength --kill-every 1000 --set reanalyse_count=1 --set buffer_checkpoint_seconds=20
 
 A model is judged without exploration, as tools/evaluate.sh does. In a game of one player: the mean return of --games
 episodes. Against --opponent: the score, wins + draws / 2, of so many games in each seat, with its 95 % interval.

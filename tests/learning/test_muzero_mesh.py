@@ -18,7 +18,7 @@ from tests.harness import Mesh
 pytestmark = [pytest.mark.long, pytest.mark.learning]
 EVERY_DUMP = 100_000  # are kept
 DUMP_EVERY = 100  # learns, the preset's
-EVERY = 1200  # learns, between two kills
+EVERY = 1000  # learns, between two kills
 NOISE = 16  # losing lines, from dump to dump with the newest weights (docs/results)
 
 Model = dict[str, Any]
