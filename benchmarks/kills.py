@@ -52,6 +52,7 @@ def killed_in_turn(mesh: Mesh, every: int) -> Course:
     mesh.start()
     run = mesh.run()
     began, happened, lost = run.conf.stat().st_mtime, [], []
+    _learned(run, every)  # by then all processes are there
     turns = [*(role for role in TURNS if f"{role}_0" in run.statuses()), STOPPED]
     for number, what in enumerate(turns, 1):
         _learned(run, number * every)
