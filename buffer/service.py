@@ -106,7 +106,8 @@ class BufferService:
     def _save(self) -> None:
         started = time.monotonic()
         try:
-            self._ingest.checkpoint()
+            if self._ingest.checkpoint() is None:  # no table yet
+                return
         except (RuntimeError, OSError) as error:
             if self._checkpoints is not None:
                 self._checkpoints.clear_own()  # an unfinished save would keep a full disk full

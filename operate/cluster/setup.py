@@ -17,7 +17,9 @@ from kaimesh.config import Config, load
 from kaimesh.config.own_roles import cannot_be_run
 from kaimesh.config.packages import find_own_code
 from kaimesh.contract.errors import EXIT_CONFIG, EXIT_OK, ConfigError
+from kaimesh.contract.user_agent import check_reanalysing
 from kaimesh.operate.cluster import places
+from kaimesh.process.agents import dotted
 from kaimesh.process.run_dir import TOKEN_FILE_VARIABLE, TOKEN_VARIABLE, RunDir, runs_dir
 from kaimesh.wire.gate import role_token
 
@@ -90,6 +92,8 @@ def check(config: Config) -> None:
             f"run_mode = {app.run_mode}: a cluster only trains; nothing was started. Set run_mode = train, or use "
             "tools/evaluate.sh."
         )
+    if app.reanalyse_count:
+        check_reanalysing(dotted(config.algo.learner_agent), app.algo)
 
 
 def fingerprint(folders: list[Path]) -> str:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from kaimesh.buffer.checkpoint import GENERATIONS, Checkpoints, Manifest
+from kaimesh.buffer.service import BufferService
 
 
 @pytest.mark.parametrize(
@@ -73,3 +77,14 @@ def test_the_newest_checkpoint_is_the_one_that_was_made_last_also_after_the_cloc
         checkpoints.keep(saved, Manifest([], None, {}, number, 0, []))
     kept = [manifest.inserted for manifest, _ in checkpoints.candidates()]
     assert kept == list(range(GENERATIONS + 2))[: -GENERATIONS - 1 : -1]
+
+
+def test_what_was_not_saved_is_not_told(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    caplog.set_level(logging.INFO, "buffer")
+    service: Any = SimpleNamespace(_ingest=SimpleNamespace(checkpoint=lambda: None))
+    service._context = SimpleNamespace(logger=logging.getLogger("buffer"))
+    BufferService._save(service)
+    assert not caplog.records, "there is no table before the first sample"
+    service._ingest.checkpoint = lambda: tmp_path
+    BufferService._save(service)
+    assert [record.message for record in caplog.records] == ["saved a checkpoint in 0.0 s"]

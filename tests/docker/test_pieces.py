@@ -248,6 +248,11 @@ def test_a_configuration_that_is_no_clusters_is_refused(tmp_path: Path) -> None:
     file.write_text('[app]\nwrapper_type = "local"\naisrv_count = 1\n')
     with pytest.raises(ConfigError, match="containers would wait"):
         setup.check(load(file, environ={}))
+    file.write_text('[app]\nalgo = "impala"\nreanalyse_count = 1\n')
+    with pytest.raises(ConfigError, match=r"Agent has no questions, reanalyse, copies.*Set reanalyse_count = 0"):
+        setup.check(load(file, environ={}))
+    file.write_text('[app]\nalgo = "muzero"\nreverb_rate_limiter = "MinSize"\nreanalyse_count = 1\n')
+    setup.check(load(file, environ={}))
 
 
 def test_the_fingerprint_is_of_names_and_contents(tmp_path: Path) -> None:
