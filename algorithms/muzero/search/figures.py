@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kaimesh.algorithms.muzero.search.halving import best_of, complete, improve
-from kaimesh.algorithms.muzero.search.jit import entry
+from kaimesh.algorithms.muzero.search.jit import inner
 from kaimesh.algorithms.muzero.search.rule import GUMBEL, Plan
 from kaimesh.algorithms.muzero.search.tree import VISITS, Tree
 
@@ -38,7 +38,7 @@ def nothing_found(value: np.ndarray, actions: int) -> Found:
     return Found(numbers, value, np.repeat(value[:, None], actions, 1), policy, np.zeros(rows, np.int32))
 
 
-@entry()
+@inner()
 def harvest(tree: Tree, plan: Plan, found: Found, scores: np.ndarray) -> None:
     """Writes the roots' statistics into `found`. scores: room for `[A]`."""
     edges, child, value, reward = tree.edges, tree.child, tree.value, tree.reward

@@ -6,6 +6,7 @@ import numpy as np
 
 from kaimesh.algorithms.muzero.search.backup import backup
 from kaimesh.algorithms.muzero.search.expand import Said, expand
+from kaimesh.algorithms.muzero.search.figures import Found, harvest
 from kaimesh.algorithms.muzero.search.jit import entry
 from kaimesh.algorithms.muzero.search.rule import Plan
 from kaimesh.algorithms.muzero.search.select import descend
@@ -13,16 +14,20 @@ from kaimesh.algorithms.muzero.search.tree import Asked, Tree, plant
 
 
 @entry()
-def begin(tree: Tree, plan: Plan, asked: Asked, scores: np.ndarray) -> None:
-    """Makes the roots `asked`, and selects what the network is asked first: `tree.leaf` and `tree.move`."""
-    plant(tree, plan, asked)
-    descend(tree, plan, scores)
+def advance(
+    tree: Tree, plan: Plan, node: int, asked: Asked, said: Said, found: Found, scores: np.ndarray
+) -> None:
+    """Makes node `node` of each row: the roots `asked`, later ones from what the network said. Then selects what it is
+    asked next, `tree.leaf` and `tree.move`; behind the last node, writes what was found into `found`.
 
-
-@entry()
-def advance(tree: Tree, plan: Plan, node: int, said: Said, scores: np.ndarray) -> None:
-    """Makes node `node` of each row from what the network said, and selects what it is asked next, if anything."""
-    expand(tree, plan, node, said)
-    backup(tree, plan, node, scores)
+    One function for all of it, because what reads such arguments from Python takes longer to compile than this.
+    """
+    if node == 0:
+        plant(tree, plan, asked)
+    else:
+        expand(tree, plan, node, said)
+        backup(tree, plan, node, scores)
     if node + 1 < tree.visits.shape[1]:
         descend(tree, plan, scores)
+    else:
+        harvest(tree, plan, found, scores)

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from kaimesh.algorithms.muzero.search.expand import Said, new_said
-from kaimesh.algorithms.muzero.search.figures import Found, harvest, nothing_found
+from kaimesh.algorithms.muzero.search.figures import Found, nothing_found
 from kaimesh.algorithms.muzero.search.fused import search_mlp
-from kaimesh.algorithms.muzero.search.grow import advance, begin
+from kaimesh.algorithms.muzero.search.grow import advance
 from kaimesh.algorithms.muzero.search.mlp import Mlp, Room, new_room
 from kaimesh.algorithms.muzero.search.rule import Rule, plan_of
 from kaimesh.algorithms.muzero.search.tree import Asked, Tree, new_asked, new_tree
@@ -129,16 +129,15 @@ class Search:
 
         def grow(at: _Arrays) -> None:
             at.latents[0] = at.roots.reshape(at.latents.shape[1:])
-            begin(at.tree, self._plan, at.asked, self._scores)
+            advance(at.tree, self._plan, 0, at.asked, at.said, at.found, self._scores)
             for node in range(1, self._nodes):
                 step = recurrent(at.latents[at.tree.leaf, at.numbers], at.tree.move)
                 at.latents[node] = step.latent
                 for mine, theirs in zip(at.said, (step.reward, step.logits, step.value, step.to_play), strict=True):
                     mine[:] = theirs
-                advance(at.tree, self._plan, node, at.said, self._scores)
+                advance(at.tree, self._plan, node, at.asked, at.said, at.found, self._scores)
                 if node % BEAT_EVERY == 0:
                     self._beat()
-            harvest(at.tree, self._plan, at.found, self._scores)
 
         return self._in_pieces(root, gumbel, grow)
 
