@@ -30,7 +30,9 @@ def lines_of(choose, seat, cells=EMPTY, moves=()):
     return [line for field in fields for line in lines_of(choose, seat, put(cells, field), (*moves, field))]
 
 
-@pytest.mark.parametrize("model", [1, 2, 3])
+@pytest.mark.parametrize(
+    "model", [2, *(pytest.param(other, marks=pytest.mark.long) for other in (1, 3))], ids=["some lost", "none", "many"]
+)
 def test_it_counts_as_a_slow_count_does(tic, result, model):
     boards.Master.asked.clear()
     code = 0 if model == 1 else 1

@@ -60,7 +60,7 @@ def test_each_game_is_what_it_says(tic, result, tmp_path):
 
 
 def test_seeds_decide_and_seats_share_openings(tic, result):
-    wish = (*tic, "--opponent", "mcts:5", "--episodes", 6, "--random-plies", 2, "--model", 3)
+    wish = (*tic, "--opponent", "mcts:5", "--episodes", 3, "--random-plies", 2, "--model", 3)
     found, again = result(*wish), result(*wish)
     assert found["each"] == again["each"]
     assert result(*wish, "--seed", 5)["each"] != found["each"]
@@ -123,7 +123,13 @@ def test_three_players_and_who_moves_twice(make_run, result):
 
 @pytest.mark.parametrize(
     ("app", "opponent"),
-    [("spiel:connect_four", "minimax:2"), ("spiel:mancala", "mcts:5"), ("three", "random"), ("spiel:othello", "self")],
+    [
+        ("spiel:connect_four", "minimax:2"),
+        ("spiel:mancala", "minimax:1"),
+        pytest.param("spiel:mancala", "mcts:5", marks=pytest.mark.long),
+        ("three", "random"),
+        ("spiel:othello", "self"),
+    ],
 )
 def test_built_in_games(make_run, result, app, opponent, tmp_path):
     """Chance plays; a page of the first game is written, and every recording comes out as recorded."""

@@ -14,9 +14,7 @@ from kaimesh.algorithms.muzero.search.tree import Asked, Tree, plant
 
 
 @entry()
-def advance(
-    tree: Tree, plan: Plan, node: int, asked: Asked, said: Said, found: Found, scores: np.ndarray
-) -> None:
+def advance(tree: Tree, plan: Plan, node: int, asked: Asked, said: Said, found: Found, scores: np.ndarray) -> None:
     """Makes node `node` of each row: the roots `asked`, later ones from what the network said. Then selects what it is
     asked next, `tree.leaf` and `tree.move`; behind the last node, writes what was found into `found`.
 

@@ -50,8 +50,8 @@ def test_it_learns_what_is_always_the_same(config: dict[str, Any]) -> None:
     assert agent._learner.traces == 1
 
 
-def test_the_average_of_the_weights_is_what_is_dumped() -> None:
-    agent = again(Agent, board(1), **SMALL, weight_average=0.6)
+def test_the_average_of_the_weights_is_what_is_dumped(op_by_op: None) -> None:
+    agent = made(Agent, board(1), **SMALL, weight_average=0.6)
     batch, learner = games_of(agent, 1), agent._learner
     wanted = learner.weights()
     for rate in (1, 2 / 3, 0.5, 0.4, 0.4):  # 2 / (learns + 2), and 0.4 from there on
@@ -63,8 +63,8 @@ def test_the_average_of_the_weights_is_what_is_dumped() -> None:
     assert not np.allclose(wanted["dynamics/0/w"], learner.variables.online["dynamics/0/w"].numpy())
 
 
-def test_one_player_has_no_head_for_who_plays_next() -> None:
-    agent = again(Agent, board(1), **SMALL)
+def test_one_player_has_no_head_for_who_plays_next(op_by_op: None) -> None:
+    agent = made(Agent, board(1), **SMALL)
     assert agent.learn(games_of(agent, 1))["mover_loss"] == 0
 
 
@@ -83,7 +83,7 @@ def test_what_lies_behind_a_game_changes_nothing(op_by_op: None) -> None:
         np.testing.assert_array_equal(array, learned[1][name])
 
 
-def test_a_resumed_learner_goes_on_to_the_bit(tmp_path: Path) -> None:
+def test_a_resumed_learner_goes_on_to_the_bit(tmp_path: Path, op_by_op: None) -> None:
     config = {**SMALL, "bootstrap": "target", "target_period": 2, "weight_average": 0.5}
     agent = made(Agent, board(2), **config)
     batch = games_of(agent)

@@ -17,7 +17,7 @@ from tests.algorithms.trajectories import made
 
 SMALL: dict[str, Any] = {
     **{"window": 8, "n_step": 3, "unroll_steps": 2, "latent_size": 8, "positions_per_game": 2},
-    **{"sync_games": 4, "sync_learns": 3, "sync_batch": 5, "sync_memory": 6},
+    **{"sync_games": 4, "sync_learns": 2, "sync_batch": 5, "sync_memory": 6},
 }
 
 
@@ -60,10 +60,10 @@ def trained(folder: Path, seed: int) -> bytes:
         if len(games):
             assert len(games) >= 4
             metrics = agent.learn(for_learn(games))
-            assert metrics[POSITIONS] == 3 * 5 * 2
+            assert metrics[POSITIONS] == 2 * 5 * 2
             learns += 1
     assert learns >= 2
-    assert agent._learner.updates == 3 * learns
+    assert agent._learner.updates == 2 * learns
     agent.save_model(str(folder), seed)
     return (folder / f"model.ckpt-{seed}.npz").read_bytes()
 
