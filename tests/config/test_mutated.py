@@ -12,7 +12,7 @@ from kaimesh.config.load import REGISTRY, load
 from kaimesh.contract.errors import ConfigError
 from tests.config.mutated import findings
 
-QUICK, ALL = 150, 20_000
+QUICK, ALL = 60, 20_000
 
 
 @pytest.fixture(autouse=True)
