@@ -152,8 +152,14 @@ def mixed_tables(value: Any) -> str:
     if not isinstance(value, list | tuple) or not _holds_table(value):
         return ""
     if all(isinstance(item, dict) for item in value):
+        if any(map(_holds_empty, value)):
+            return "in a list, a table holds an empty table, which would be lost. Leave the empty one out."
         return next((why for item in value if (why := mixed_tables(item))), "")
     return "in a list, a table stands beside or below something else; it would be lost. Write tables alone."
+
+
+def _holds_empty(table: dict[str, Any]) -> bool:
+    return any(isinstance(item, dict) and (not item or _holds_empty(item)) for item in table.values())
 
 
 def _holds_table(items: list[Any] | tuple[Any, ...]) -> bool:

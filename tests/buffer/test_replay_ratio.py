@@ -121,7 +121,7 @@ def test_it_holds_when_games_become_ten_times_as_long_and_over_a_kill_of_the_lea
     second = Learner(app, path)
     closing(second.reader)
     assert second.meter.counters[LEARNED] == 600 * PER_LEARN
-    second.learn(600)
+    second.learn(4000)  # so that the slack and one insert, some 300 positions, are within 2 % of what came
     assert second.ratio() == pytest.approx(RATIO, rel=0.02)
     assert second.meter.gauges["replay_ratio"] == pytest.approx(RATIO, rel=0.02)
 

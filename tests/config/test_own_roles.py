@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kaimesh.config import App, Config, load
@@ -129,6 +129,8 @@ WRONG = [
             ("[1979-05-27T07:32:00Z]", "is datetime, which the processes would not get"),
             ("07:32:00", "a: 07:32:00 is time, which the processes would not get"),
             ("{b=[1, {c=2}]}", "a: in a list, a table stands beside or below something else; it would be lost"),
+            ("[{b={}}]", "a: in a list, a table holds an empty table, which would be lost. Leave the empty one out"),
+            ("[{b=[{c={d={}}}]}]", "a: in a list, a table holds an empty table, which would be lost"),
             ("[[{c=2}]]", "a: in a list, a table stands beside or below something else; it would be lost"),
         )
     ),
@@ -171,6 +173,8 @@ def _delivered() -> Config:
 
 @settings(max_examples=150, deadline=None)
 @given(st.dictionaries(KEYS, VALUES, max_size=3))
+@example({"a": [{"b": {}}]})
+@example({"a": [{"b": [{}]}], "c": {"d": {}}})
 def test_settings_reach_the_process_as_they_are_or_are_refused(given_settings: dict[str, Any]) -> None:
     problems: list[str] = []
     table = {"evaluator": {"package": "mine.evaluator", "settings": given_settings}}
