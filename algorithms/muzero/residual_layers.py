@@ -6,8 +6,8 @@
     prediction       latent --> heads `prediction/policy` and `prediction/value`
 
 A block is relu(x + convolution(relu(convolution(x)))), all 3 x 3. A head is a convolution 1 x 1 to HEAD_CHANNELS, relu,
-a dense layer, relu, and a dense layer. Its outputs do not begin near 0: with a tenth of their size, it took a third more
-updates to learn as much of Connect Four's threats.
+a dense layer, relu, and a dense layer. Its outputs do not begin near 0: with a tenth of their size, it took a third
+more updates to learn as much of Connect Four's threats.
 
 Shape legend: H, W, C height, width, channels of a latent state; E planes of an action; A actions.
 """
