@@ -35,7 +35,7 @@ class Replies:
 
     def __init__(self, frames: FrameServer, batcher: Batcher, meter: Meter, logger: logging.Logger) -> None:
         self._frames, self._batcher, self._meter, self._log = frames, batcher, meter, logger
-        self._phase = meter.phase("predict")
+        self._phase, self._answer_phase = meter.phase("predict"), meter.phase("answer")
 
     def predict(self, lane: Lane) -> None:
         """Answers all requests in `lane`, and empties it."""
@@ -91,6 +91,10 @@ class Replies:
         self._scatter(answer, answer.specs, [request])
 
     def _scatter(self, answer: Batch, specs: Specs, requests: list[Request]) -> None:
+        with self._answer_phase:
+            self._send(answer, specs, requests)
+
+    def _send(self, answer: Batch, specs: Specs, requests: list[Request]) -> None:
         """Sends each request its rows of every column, in wire layout."""
         version = self._batcher.version
         columns = [(column.tobytes(), column.nbytes // len(answer)) for column in answer.columns.values()]

@@ -40,8 +40,9 @@ class WorkflowMonitor(Monitor):
     """
 
     def __init__(self, context: Context) -> None:
-        super().__init__(context.meter.gauge, (context.index, context.meter.life))
-        self.meter, self.stop = context.meter, context.stop
+        meter = context.meter
+        super().__init__(meter.gauge, (context.index, meter.life), meter.count, meter.phase)
+        self.meter, self.stop = meter, context.stop
         self.run_id = secrets.randbits(40) << 20
         slots = context.config.app.aisrv_connect_to_kaiwu_env_count
         self.first_slot, self.total_slots = context.index * slots, context.config.app.aisrv_count * slots

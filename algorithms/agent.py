@@ -70,7 +70,7 @@ class NativeAgent(agent.BaseAgent):
         """config: this agent's hyper-parameters, an instance of `algorithm.config`; None: the defaults."""
         super().__init__(agent_type, device, logger, monitor)
         self.config: AgentConfig = self.algorithm.config() if config is None else config
-        self._whose = monitor.whose if isinstance(monitor, Monitor) else (0, 0)
+        self._meter = monitor if isinstance(monitor, Monitor) else Monitor()
 
     @property
     def unroll_length(self) -> int:
@@ -95,7 +95,7 @@ class NativeAgent(agent.BaseAgent):
         if self.agent_type == "aisrv":
             return
         self._weights: Weights = algorithm.model.initial_weights(self._net, self.config)
-        self._rng = generator(self.config.seed, Purpose.ACTING, *self._whose)
+        self._rng = generator(self.config.seed, Purpose.ACTING, *self._meter.whose)
         self._player = self._new_player()
         self._learns = 0  # that made the weights with which `predict` acts
         if self.agent_type != "actor":
@@ -214,7 +214,7 @@ class NativeAgent(agent.BaseAgent):
 
     def _new_player(self) -> Player:
         if self.algorithm.player is not None:
-            return self.algorithm.player(self._net, self._weights, self.config)
+            return self.algorithm.player(self._net, self._weights, self.config, self._meter)
         return OnePass(self.algorithm, self._net, self.config, self._weights)
 
     def _check(self, file: Path, header: Mapping[str, Any]) -> None:

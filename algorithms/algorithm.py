@@ -15,6 +15,7 @@ from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.algorithms.networks.library import Library
 from kaimesh.algorithms.networks.torso import Network
 from kaimesh.contract.agent import TableSpec
+from kaimesh.contract.monitor import Monitor
 from kaimesh.contract.spaces import Spaces
 
 if TYPE_CHECKING:
@@ -87,8 +88,8 @@ class Algorithm(Generic[N, C]):
     config: the class of its hyper-parameters, a frozen dataclass. table: where its samples go. model: its network, with
     `act` a OnePassModel.
     act: (net, config, weights, columns `[B, ...]`, outputs of `model.forward`, rng) to columns `[B, ...]`,
-    `action` among them; rng: None takes the best action. player: (net, weights, config) to what acts, in place of `act`
-    where it takes more than one forward pass.
+    `action` among them; rng: None takes the best action. player: (net, weights, config, monitor) to what acts, in place
+    of `act` where it takes more than one forward pass; monitor: takes its metrics.
     learner: (net, weights, config) to a Learner. Only a learner's agent calls it, so it imports TensorFlow.
     model_format, state_format: names of the formats of its files, which are in their headers.
     remedies: by entry of `model.header`, what the user can change if a file has another value.
@@ -108,7 +109,7 @@ class Algorithm(Generic[N, C]):
     model_format: str
     state_format: str
     act: Act[N, C] | None = None
-    player: Callable[[N, Weights, C], Player] | None = None
+    player: Callable[[N, Weights, C, Monitor], Player] | None = None
     remedies: Mapping[str, str] = field(default_factory=dict)
     sample_of: Callable[[C, Columns], Columns] | None = None
     collector: Callable[[Spaces, C], Callable[[Columns], Columns]] | None = None

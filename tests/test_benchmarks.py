@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import psutil
 import pytest
 
+from benchmarks.cores import SIMULATIONS, Look, stopped, turn_of
 from benchmarks.pairs import environment_of
 from benchmarks.report import ROOT
 from benchmarks.slopes import slope
@@ -21,6 +25,7 @@ from kaimesh.contract import stacking
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.user_agent import UserAgent, read_agent
 from kaimesh.process.meter import Meter
+from tests.harness import wait_until
 
 
 class Still:
@@ -111,6 +116,32 @@ def test_what_a_soak_says_grew() -> None:
     assert learner["anonymous"]["per_hour"].value == pytest.approx(360_000)
     assert learner["anonymous"]["per_1000_learns"].value == pytest.approx(200_000)
     assert report["disk"]["disk_bytes"]["per_hour"].value == 0
+
+
+def test_where_an_actors_time_goes() -> None:
+    """In ten seconds: six of calls, half of them the search; two of waiting; one without a core."""
+    first = Look(100.0, {SIMULATIONS: 500, "batches": 10}, {"wait": 3.0, "predict": 7.0}, 100.2, {1: (5.0, 1.0)})
+    phases = {"wait": 6.0, "predict": 13.0, "user/search": 3.0, "user/root": 1.0, "answer": 0.5}
+    counters = {SIMULATIONS: 16_500, "batches": 30}
+    last = Look(110.0, counters, phases, 110.2, {1: (11.0, 2.0), 2: (1.0, 0.0), 3: (0.1, 7.0)})
+    turn = turn_of(first, last, simulations=25)
+    assert turn.rows == 16_000 / 25 / 20
+    assert turn.wall == 1600
+    assert turn.own == pytest.approx(1600 / 0.9)  # thread 3 waits for a core, but hardly works
+    assert turn.cpu == pytest.approx(1600 / 0.71)
+    shares = {name: round(share, 3) for name, share in turn.shares.items()}
+    assert shares["no_core"] == 0.1
+    within = {"search": 0.3, "root": 0.1, "around": 0.2, "answer": 0.05, "load": 0, "idle": 0.19, "requests": 0.16}
+    assert {name: share for name, share in shares.items() if name != "no_core"} == within
+
+
+def test_what_is_stopped_in_a_turn_goes_on_after_it_even_if_that_fails() -> None:
+    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as child:
+        process = psutil.Process(child.pid)
+        with pytest.raises(ZeroDivisionError), stopped([child.pid]):
+            wait_until(lambda: process.status() == psutil.STATUS_STOPPED, 10, "it stands still")
+            raise ZeroDivisionError
+        assert process.status() != psutil.STATUS_STOPPED
 
 
 @pytest.mark.long

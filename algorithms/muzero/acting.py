@@ -23,16 +23,22 @@ from kaimesh.algorithms.muzero.search.searching import Root, Search
 from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.contract.calls import progress
 from kaimesh.contract.columns import ENDED, TO_PLAY
+from kaimesh.contract.monitor import Monitor
 
 if TYPE_CHECKING:
     from kaimesh.algorithms.muzero.compiled import Compiled
 
 
 class Player:
-    """Searches with one network, see kaimesh.algorithms.algorithm.Player. TensorFlow is imported for a residual one."""
+    """Searches with one network, see kaimesh.algorithms.algorithm.Player. TensorFlow is imported for a residual one.
 
-    def __init__(self, net: Architecture, weights: Weights, config: Config) -> None:
-        self._net, self._config, self._learns = net, config, 0
+    monitor: counts `simulations`, and the time of `root`, the representation and prediction of what was observed, and
+    of `search`.
+    """
+
+    def __init__(self, net: Architecture, weights: Weights, config: Config, monitor: Monitor) -> None:
+        self._net, self._config, self._monitor, self._learns = net, config, monitor, 0
+        self._root_phase, self._search_phase = monitor.phase("root"), monitor.phase("search")
         self._residual = net.torso.kind == "residual"
         self._compiled: Compiled | None = None
         self._searches: dict[int, Search] = {}  # by simulations; made when they are needed, as a learner needs none
@@ -108,7 +114,8 @@ class Player:
         explores: whether it has `simulations`, and not `exploit_simulations`.
         """
         net, config = self._net, self._config
-        latent, logits, heads = self._root(columns["obs"])
+        with self._root_phase:
+            latent, logits, heads = self._root(columns["obs"])
         legal = columns.get("legal_act")
         legal = np.ones(logits.shape, bool) if legal is None else legal
         to_play = columns.get(TO_PLAY)
@@ -120,9 +127,13 @@ class Player:
             logits = dirichlet(rng, logits, legal, config.noise_alpha, config.noise_share)
         root = Root(latent, logits, net.numbers(heads), legal, to_play, columns.get(ENDED))
         search = self._search(explores)
-        if self._residual:
-            return search.of_model(root, self._convolutions().step, of_gumbel), legal
-        return search.of_mlp(root, self._packed(), of_gumbel), legal
+        with self._search_phase:
+            if self._residual:
+                found = search.of_model(root, self._convolutions().step, of_gumbel)
+            else:
+                found = search.of_mlp(root, self._packed(), of_gumbel)
+        self._monitor.count("simulations", int(found.visits.sum()))
+        return found, legal
 
     def _root(self, obs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Latent states, logits `[B, A]` and values `[B, P V]` of observations `[B, ...]`."""

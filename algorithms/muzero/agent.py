@@ -19,6 +19,7 @@ from kaimesh.algorithms.networks.layers import Weights
 from kaimesh.contract.agent import TableSpec
 from kaimesh.contract.arrays import Batch, Columns
 from kaimesh.contract.columns import POSITIONS
+from kaimesh.contract.monitor import Monitor
 
 if TYPE_CHECKING:
     from kaimesh.algorithms.learner import Learner
@@ -33,10 +34,10 @@ def _learner(net: Architecture, weights: Weights, config: Config) -> Learner:
     return learner(net, weights, config)
 
 
-def _player(net: Architecture, weights: Weights, config: Config) -> Player:
+def _player(net: Architecture, weights: Weights, config: Config, monitor: Monitor) -> Player:
     from kaimesh.algorithms.muzero.acting import Player  # which imports numba
 
-    return Player(net, weights, config)
+    return Player(net, weights, config, monitor)
 
 
 ALGORITHM = Algorithm(

@@ -41,7 +41,7 @@ def make_agent(
             agent_type=agent_type,
             device=device,
             logger=logger or logging.getLogger(agent_type),
-            monitor=monitor or Monitor(lambda _name, _value: None),
+            monitor=monitor or Monitor(),
             **given,
         )
     return read_agent(agent)

@@ -105,7 +105,8 @@ class Context:
                 f"{self.name} makes an agent, but [roles.{self.role.name}] names no agent_type, so it is not known "
                 "which one. Add agent_type to that table."
             )
-        monitor = Monitor(self.meter.gauge, (self.index, self.meter.life))
+        meter = self.meter
+        monitor = Monitor(meter.gauge, (self.index, meter.life), meter.count, meter.phase)
         return make_agent(self.config, wanted, logger=self.logger, monitor=monitor)
 
 

@@ -16,6 +16,7 @@ from kaimesh.contract.errors import AgentError, ConfigError, EnvError, Refused, 
 from kaimesh.contract.monitor import Monitor
 from kaimesh.contract.spaces import Spaces
 from kaimesh.contract.structs import Frame, attached, create_cls, protocol, sample_columns, sample_list
+from kaimesh.process.meter import Meter
 from kaimesh.wire.frame import from_json, to_json
 
 
@@ -255,6 +256,20 @@ def test_monitor_sets_gauges_of_any_process_id():
     seen = {}
     Monitor(seen.__setitem__).put_data({1: {"reward": np.float32(2)}, "x": {"loss": 1}})
     assert seen == {"user/reward": 2.0, "user/loss": 1.0}
+
+
+def test_monitor_counts_and_measures():
+    meter = Meter("actor_0", clock=iter(range(100)).__next__)
+    monitor = Monitor(count=meter.count, phase=meter.phase)
+    monitor.count("searches")
+    monitor.count("searches", 3)
+    with monitor.phase("search"):
+        pass
+    shown = meter.snapshot()
+    assert shown["counters"] == {"user/searches": 4}
+    assert shown["phase_seconds"] == {"user/search": 1}
+    with Monitor().phase("search"):  # which nobody shows
+        Monitor().count("searches")
 
 
 @pytest.mark.parametrize("name", ["size", "capacity", "policy_lag", "learn/loss", "mesh/env_steps", "user/x", "", 7])

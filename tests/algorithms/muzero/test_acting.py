@@ -15,7 +15,9 @@ from kaimesh.algorithms.muzero.search.figures import Found
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.columns import ENDED, TO_PLAY
 from kaimesh.contract.errors import AgentError
+from kaimesh.contract.monitor import Monitor
 from kaimesh.contract.spaces import Spaces
+from kaimesh.process.meter import Meter
 from tests.algorithms.trajectories import made
 
 BOARD = Spaces((3, 3, 4), "|i1", "discrete", 9, legal_actions=True, players=2)
@@ -58,6 +60,17 @@ def test_an_ended_episode_is_answered_without_a_search() -> None:
     acts = agent.predict(requests(**{ENDED: ended}))
     assert (acts.policy[ended] == 0).all()
     np.testing.assert_allclose(acts.policy[~ended].sum(1), 1, atol=1e-5)
+
+
+def test_simulations_are_counted_and_not_for_ended_episodes() -> None:
+    meter = Meter("actor_0")
+    agent = Agent("actor", monitor=Monitor(meter.gauge, (0, 0), meter.count, meter.phase), config=Config(**SMALL))
+    agent.setup(BOARD)
+    agent.predict(requests(**{ENDED: np.arange(ROWS) % 3 == 0}))
+    assert meter.counters == {"user/simulations": SMALL["simulations"] * ROWS * 2 / 3}
+    agent.exploit(requests())
+    assert meter.counters == {"user/simulations": SMALL["simulations"] * ROWS * 5 / 3}
+    assert set(meter.snapshot()["phase_seconds"]) == {"user/root", "user/search"}
 
 
 def test_one_player_without_a_mask() -> None:
