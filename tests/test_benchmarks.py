@@ -138,9 +138,13 @@ def test_where_an_actors_time_goes() -> None:
 def test_what_is_stopped_in_a_turn_goes_on_after_it_even_if_that_fails() -> None:
     with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as child:
         process = psutil.Process(child.pid)
-        with pytest.raises(ZeroDivisionError), stopped([child.pid]):
+
+        def fail() -> None:
             wait_until(lambda: process.status() == psutil.STATUS_STOPPED, 10, "it stands still")
             raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError), stopped([child.pid]):
+            fail()
         assert process.status() != psutil.STATUS_STOPPED
 
 
