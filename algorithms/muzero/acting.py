@@ -15,6 +15,7 @@ from kaimesh.algorithms.muzero.architecture import Architecture
 from kaimesh.algorithms.muzero.config import MOVES, ROWS, Config
 from kaimesh.algorithms.muzero.mlp import NUMPY
 from kaimesh.algorithms.muzero.residual_layers import latent_shape
+from kaimesh.algorithms.muzero.search.draw import draw
 from kaimesh.algorithms.muzero.search.figures import Found
 from kaimesh.algorithms.muzero.search.mlp import Mlp, packed
 from kaimesh.algorithms.muzero.search.noise import dirichlet, gumbel
@@ -159,23 +160,17 @@ def chosen(
     moves: np.ndarray | None,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Moves int `[B]` that explore: drawn by `visits ^ (1 / temperature)`, some of them at random.
+    """Moves int32 `[B]` that explore: drawn by `visits ^ (1 / temperature)`, some of them at random.
 
     Gumbel MuZero's are its own. legal: bool `[B, A]`. moves: int `[B]`, of the episode before this one, or None.
     """
-    action = found.action
-    if config.search != "gumbel" and (heat := temperature(config, learns)) > 0:
-        by_visits = _drawn(found.visits, heat, rng)
-        early = True if moves is None or config.temperature_by != "moves" else moves < config.temperature_moves
-        action = np.where(early & (found.visits.sum(1) > 0), by_visits, action)
-    if config.random_moves:
-        any_move = np.where(legal, rng.random(legal.shape), -1).argmax(1)
-        action = np.where(rng.random(len(action)) < config.random_moves, any_move, action)
+    count, heat = len(legal), 0.0 if config.search == "gumbel" else temperature(config, learns)
+    by_visits = np.full(count, heat > 0)
+    if moves is not None and config.temperature_by == "moves":
+        by_visits &= moves < config.temperature_moves
+    exponent = 1 / heat if heat > 0 else 1.0
+    uniform = rng.random((count, 3))
+    action: np.ndarray = draw(
+        found.action, found.visits, np.ascontiguousarray(legal), by_visits, exponent, config.random_moves, uniform
+    )
     return action
-
-
-def _drawn(visits: np.ndarray, heat: float, rng: np.random.Generator) -> np.ndarray:
-    """Indices int `[B]`, drawn by `visits ^ (1 / heat)`, by the Gumbel-max trick."""
-    logits = np.where(visits > 0, np.log(np.maximum(visits, 1)) / heat, -np.inf)
-    found: np.ndarray = (logits + rng.gumbel(size=visits.shape)).argmax(1)
-    return found

@@ -17,6 +17,7 @@ borrowed   arrays whose references compiled code does not count
 jit        how all of it is compiled
 constants  those of the network, shared with NumPy and TensorFlow
 noise      what is added at the root to explore, over legal actions only
+draw       moves that explore, by visits or at random
 figures    what a search found: visits, values, policies, and their metrics
 """
 
