@@ -20,8 +20,8 @@ def draw(
     at_random: float,
     uniform: np.ndarray,
 ) -> np.ndarray:
-    """Moves int32 `[B]`: those of `best`; where `by_visits`, in proportion to `visits ^ exponent`, if there are any; and
-    a share of `at_random` of all is uniform over the legal ones.
+    """Moves int32 `[B]`: those of `best`; where `by_visits`, in proportion to `visits ^ exponent`, if there are any; a
+    share of `at_random` of all is uniform over the legal ones.
 
     best: int32 `[B]`. visits: int32 `[B, A]`. legal: bool `[B, A]`. by_visits: bool `[B]`. uniform: float64 `[B, 3]`,
     random numbers from 0 to 1.
