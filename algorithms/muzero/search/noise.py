@@ -32,8 +32,8 @@ def gumbel(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 
 @entry()
 def _mixed(logits: np.ndarray, legal: np.ndarray, drawn: np.ndarray, share: float) -> np.ndarray:
-    """What `dirichlet` returns. drawn: float64 `[B, A]`, of gamma distributions. In NumPy it takes as long as eighty
-    simulations, for 64 rows.
+    """What `dirichlet` returns. drawn: float64 `[B, A]`, of gamma distributions. In NumPy it takes as long as some
+    fifty simulations, for 56 rows.
     """
     mixed = np.full(logits.shape, _LOWEST, np.float32)
     for b in range(mixed.shape[0]):
