@@ -111,7 +111,8 @@ def turn_of(first: Look, last: Look, simulations: int) -> Turn:
         for i in last.threads
     ]
     cpu = sum(ran for ran, _ in both) / read_s
-    no_core = sum(waited for ran, waited in both if ran > _BUSY * cpu * read_s) / read_s
+    without = sum(waited for ran, waited in both if ran > _BUSY * cpu * read_s) / read_s
+    no_core = min(without, max(0.0, 1 - cpu))  # threads of its own that wait for each other have the core
     phases = {name: (last.phases[name] - first.phases.get(name, 0.0)) / seconds for name in last.phases}
     shares = {name: phases.get(phase, 0.0) for name, phase in _PHASES.items()}
     shares["around"] = phases["predict"] - shares["search"] - shares["root"]
