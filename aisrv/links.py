@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from kaimesh.actor.client import ActorClient
+from kaimesh.actor.models import Model, Models
 from kaimesh.aisrv.policy import Policy
 from kaimesh.buffer.sending.sender import SampleSender
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import PeerError
 from kaimesh.contract.spaces import Spaces
 from kaimesh.learner.client import LearnerClient
+from kaimesh.model_pool.client import ModelPoolClient
 from kaimesh.process.disk import DiskTrouble
 from kaimesh.process.life import Context
 from kaimesh.process.meter import Meter
@@ -60,6 +62,16 @@ class UserSaves:
                 )
 
 
+class Newest(Protocol):
+    """The newest model that there is in this process; see kaimesh.actor.models."""
+
+    newest: Model | None
+
+    def take(self) -> Model | None:
+        """The newest model; its folder is kept until the next `take`."""
+        ...
+
+
 class Links(Protocol):
     """All connections of one aisrv."""
 
@@ -74,6 +86,10 @@ class Links(Protocol):
 
     def save_model(self) -> int:
         """Has the learner save its model in user_ckpt; returns the model's id. Raises PeerError, DiskTrouble."""
+        ...
+
+    def models(self) -> Newest:
+        """The models that the predictors get, for agents of this process that follow them."""
         ...
 
     def samples_short(self, version: int) -> int:
@@ -114,6 +130,19 @@ class RemoteLinks:
             spaces=self._spaces,
             timeout_s=app.predict_timeout_seconds,
         )
+
+    def models(self) -> Models:
+        """See Links. They are pulled from the pool, in a thread of their own."""
+        context, app = self._context, self._context.config.app
+        models = Models(
+            ModelPoolClient(app.model_pool_addr, context.token, logger=context.logger),
+            context.run.root / context.name / "models",
+            period_s=app.model_file_load_per_minutes * 60,
+            stop=context.stop,
+            logger=context.logger,
+        )
+        models.start()
+        return models
 
     def save_model(self) -> int:
         """See Links. The learner saves between two learns."""

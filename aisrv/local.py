@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from kaimesh.aisrv.links import Newest
 from kaimesh.aisrv.policy import AgentPolicy
 from kaimesh.contract import stacking
 from kaimesh.contract.agent import user_code
@@ -110,6 +111,10 @@ class LocalLinks:
     def save_model(self) -> int:
         """See Links. The model is saved at once."""
         return self._training.user_save()
+
+    def models(self) -> Newest:
+        """None that this process would not have: the agent itself learns."""
+        raise NotImplementedError("an agent that learns in its own process follows no models")
 
     def samples_short(self, version: int) -> int:
         """0: `put` only returns after the learn, so no learn is ever waited for."""

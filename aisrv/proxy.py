@@ -216,6 +216,9 @@ class WorkflowAgent:
         batch = Batch.of(rows, self._specs)
         if self._specs is None:
             self._specs = batch.specs
+        return self._request(batch, exploit)
+
+    def _request(self, batch: Batch, exploit: bool) -> list[Any]:
         self._policy.send(with_run_id(batch.columns, self._full(len(batch), self._run_id)), exploit)
         answer, self._version = self._policy.receive()
         return list(Batch({name: column.copy() for name, column in answer.columns.items()}, protocol("ActData")))

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from kaimesh import envs
+from kaimesh.aisrv.hosted import hosted
 from kaimesh.aisrv.links import Links, RemoteLinks, UserSaves
 from kaimesh.aisrv.local import LocalLinks, train_in_place
 from kaimesh.aisrv.proxy import OnPolicyGate, WorkflowAgent
@@ -27,6 +28,7 @@ from kaimesh.contract.user_agent import UserAgent
 from kaimesh.envs.renewal import next_seed
 from kaimesh.process.agents import dotted, workflow_of
 from kaimesh.process.life import Context
+from kaimesh.process.users_logger import UsersLogger
 from kaimesh.training import Training
 
 JUDGE = "kaimesh.arena.checkpoints.Checkpoints"  # of local mode; by name, for the arena stands above this package
@@ -64,6 +66,7 @@ class AisrvService:
         app = context.config.app
         self._monitor = WorkflowMonitor(context)
         self._workflow = workflow_of(context.config)
+        self._generation = "" if context.config.code is None else context.config.code.generation
         self._user = self._fitting(context.make_agent("learner" if app.wrapper_type == "local" else "aisrv"))
         if context.watchdog is not None:
             context.watchdog.be_patient(app.env_build_seconds, "env_build_seconds")
@@ -97,7 +100,8 @@ class AisrvService:
                 self._workflow.run(self._envs, self._agents, context.logger, self._monitor)
         else:
             context.meter.state("working")
-            run_slots(self._workflow.run, self._envs, self._agents, context.logger, self._monitor, context.stop)
+            logger: Any = context.logger if context.config.code is None else UsersLogger(context.logger)
+            run_slots(self._workflow.run, self._envs, self._agents, logger, self._monitor, context.stop)
 
     def close(self) -> None:
         """Dumps a local agent's model, waits for the last acknowledgements, closes connections and environments."""
@@ -145,7 +149,8 @@ class AisrvService:
             return seen, seen[0].spaces
 
         def make(i: int, times: int) -> KaiwuEnv:
-            return envs.facade(app.app, seed=next_seed(seeds[i], times) if times else seeds[i], **arguments)
+            seed = next_seed(seeds[i], times) if times else seeds[i]
+            return envs.facade(app.app, seed=seed, generation=self._generation, **arguments)
 
         facades = []
         for i in range(count):
@@ -191,16 +196,16 @@ class AisrvService:
             gate = OnPolicyGate(
                 -(-app.train_batch_size // app.aisrv_count), context.stop, context.meter, logger=context.logger
             )
-        saves = UserSaves(links.save_model, context.logger, context.meter)
-        return [
-            WorkflowAgent(
-                self._user,
-                links,
-                links.policy(i),
-                save=saves,
-                run_id=self._monitor.run_id + i,
-                send_size=app.send_sample_size if app.wrapper_type == "remote" else sys.maxsize,
-                gate=gate,
-            )
-            for i in range(len(self._envs))
-        ]
+        named: dict[str, Any] = {
+            "save": UserSaves(links.save_model, context.logger, context.meter),
+            "send_size": app.send_sample_size if app.wrapper_type == "remote" else sys.maxsize,
+            "gate": gate,
+        }
+        run_ids = [self._monitor.run_id + i for i in range(len(self._envs))]
+        if context.config.code is None:
+            return [
+                WorkflowAgent(self._user, links, links.policy(i), run_id=run_id, **named)
+                for i, run_id in enumerate(run_ids)
+            ]
+        users = [self._user, *(context.make_agent("aisrv") for _ in run_ids[1:])]
+        return hosted(users, links, run_ids, context.config.code, context, named)

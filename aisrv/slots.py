@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kaimesh.contract.agent import user_code
@@ -69,7 +69,7 @@ class CountedEnv:
         self._call("close")
 
     def step(self, act: Any, *args: Any, **kwargs: Any) -> Any:
-        """See KaiwuEnv.step: `(frame_no, obs, score, terminated, truncated, env_info)`."""
+        """See KaiwuEnv.step; what it returns is the generation's."""
         self._check_stop()
         self._steps += 1
         result = self._call("step", act, *args, **kwargs)
@@ -78,7 +78,7 @@ class CountedEnv:
             return result
         self._length += 1
         self._meter.count("env_steps")
-        if result[3] or result[4]:
+        if _ended(result):
             self._meter.episode(float(self._facade.score), self._length)
         return result
 
@@ -132,6 +132,15 @@ class CountedEnv:
             raise Stopped from self._lost
         if self._stop.is_set():
             raise Stopped
+
+
+def _ended(result: Sequence[Any]) -> bool:
+    """Whether an episode ended with this step, in any generation's form (contract/kaiwu)."""
+    if len(result) == 2:
+        observed = result[1]
+        return isinstance(observed, Mapping) and bool(observed.get("terminated") or observed.get("truncated"))
+    terminated, truncated = result[3:5] if len(result) == 6 else result[2:4]
+    return bool(terminated or truncated)
 
 
 def run_slots(

@@ -145,6 +145,7 @@ class MakesKaiwuEnv(Protocol):
         seed: int | None = None,
         max_episode_steps: int = 0,
         render_mode: str | None = None,
+        generation: str = "",
     ) -> KaiwuEnv:
         """Arguments as `envs.facade` takes them."""
 

@@ -40,6 +40,7 @@ RESERVED = {"self", "game", "num_envs", "max_episode_steps", "render_mode"}
 ENVIRONMENTS: dict[str, str] = {
     "cartpole-masked": "kaimesh.envs.masked:MaskedCartPole",
     "catch": "kaimesh.envs.catch:Catch",
+    "back_to_the_realm": "kaimesh.envs.realm.vector:Realm",
     "realm": "kaimesh.envs.realm.vector:Realm",
     "realm-mini": "kaimesh.envs.realm.vector:RealmMini",
     "bandit": "kaimesh.envs.bandit:Bandit",
@@ -133,14 +134,24 @@ def facade(
     max_episode_steps: int = 0,
     render_mode: str | None = None,
     unit_actions: bool = False,
+    generation: str = "",
 ) -> KaiwuEnv:
     """One `app` as Kaiwu's workflows (generation G1) see it: by its own facade if it offers one, else by Facade.
 
-    unit_actions: as make_vector's. An environment's own facade takes what it takes.
+    unit_actions: as make_vector's. An environment's own facade takes what it takes. generation: whose protocol it is to
+    speak, "G1", "G2a", "G2b" or "G3"; "": G1's. Raises ConfigError: the general facade speaks G1's alone.
     """
     own = offers(app).facade() if resolve(app)[0] == "own" else None
     if own is not None:
-        return own(app, env_conf=env_conf, seed=seed, max_episode_steps=max_episode_steps, render_mode=render_mode)
+        named: dict[str, Any] = {"generation": generation} if generation else {}
+        return own(
+            app, env_conf=env_conf, seed=seed, max_episode_steps=max_episode_steps, render_mode=render_mode, **named
+        )
+    if generation not in ("", "G1"):
+        raise ConfigError(
+            f"app = {app!r} speaks generation G1's protocol alone, and the agents' folder is of {generation}; its "
+            "workflow would misread every step. Name an environment with a facade of its own."
+        )
 
     def build(conf: Mapping[str, Any], limit: int) -> gymnasium.Env:
         return make(app, env_conf=conf, render_mode=render_mode, max_episode_steps=limit)

@@ -39,11 +39,13 @@ from kaimesh.contract.arrays import ArraySpec, Batch, Specs
 from kaimesh.contract.calls import progress as beat
 from kaimesh.contract.columns import ABORTED, ENDED, MODEL_VERSION, POSITIONS, PRIORITY, PROBABILITY, RUN_ID
 from kaimesh.contract.errors import AgentError, ConfigError
+from kaimesh.contract.host import Host, host
 from kaimesh.contract.kaiwu import KaiwuEnv, Observation
 from kaimesh.contract.monitor import Monitor
 from kaimesh.contract.reanalysis import Reanalysing
 from kaimesh.contract.spaces import Part, Spaces
 from kaimesh.contract.structs import Frame, attached, create_cls
+from kaimesh.contract.structs import protocol as attached_as
 from kaimesh.contract.workflow import env_factory, vectorised
 
 Agent = BaseAgent  # users write either name
@@ -67,6 +69,7 @@ __all__ = [
     "Featured",
     "Features",
     "Frame",
+    "Host",
     "KaiwuEnv",
     "Monitor",
     "Observation",
@@ -83,9 +86,11 @@ __all__ = [
     "Vectorised",
     "Warming",
     "attached",
+    "attached_as",
     "beat",
     "create_cls",
     "env_factory",
+    "host",
     "load_arrays",
     "vectorised",
 ]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kaimesh.actor.models import Model
 from kaimesh.config.check import fresh_samples
 from kaimesh.contract.columns import MODEL_VERSION
 from kaimesh.contract.errors import MeshError, Stopped
@@ -47,7 +48,7 @@ class SerialMesh:
         from kaimesh.model_pool.store import Store
 
         app = context.config.app
-        self._context, self._spaces = context, spaces
+        self._context, self._spaces, self._models = context, spaces, SerialModels()
         learner_agent, actor_agent = (context.make_agent(kind) for kind in ("learner", "actor"))
         for user in (learner_agent, actor_agent):
             if user.prepared is not None:
@@ -100,6 +101,10 @@ class SerialMesh:
         """A policy that predicts by the one batcher."""
         del slot
         return SerialPolicy(self)
+
+    def models(self) -> SerialModels:
+        """The models that the actor here has loaded."""
+        return self._models
 
     def save_model(self) -> int:
         """See Links. The model is saved at once."""
@@ -193,6 +198,18 @@ class SerialMesh:
         pulled = self._context.run.root / "actor_0" / "models" / str(info.id)
         self.store.get("latest", pulled)
         self.batcher.load(pulled, info.id)
+        self._models.newest = Model(pulled, info.id)
+
+
+class SerialModels:
+    """The newest model, in a folder that stays."""
+
+    def __init__(self) -> None:
+        self.newest: Model | None = None
+
+    def take(self) -> Model | None:
+        """The newest model."""
+        return self.newest
 
 
 class SerialPolicy:

@@ -43,8 +43,10 @@ class RealmFacade:
         seed: int | None = None,
         max_episode_steps: int = 0,
         render_mode: str | None = None,
+        generation: str = "",
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        del generation  # G1 alone
         conf = {"preset": self.preset, **(env_conf or {})}
         self.app = app
         self.env = Realm(1, max_episode_steps=max_episode_steps, render_mode=render_mode, **conf)

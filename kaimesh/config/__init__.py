@@ -10,6 +10,8 @@ registry   the registry of algorithms: their classes, their defaults, presets fo
 roles      the kinds of processes, one row each
 own_roles  the user's own kinds of processes, from `[roles.<name>]`
 caller     the folder in which a command was typed
+copied     notes on code that was copied, or is another agent's
+code       a folder of agents that was written for Kaiwu
 packages   which packages an algorithm's code comes from
 own_class  loads, makes and asks a user's config class
 fitting    whether a value has the type that a config class wants

@@ -33,6 +33,9 @@ class App(BaseModel):
             "workflows. Kaiwu's .yaml is ignored."
         ),
     )
+    code_generation: Literal["", "G1", "G2a", "G2b", "G3"] = Field(
+        "", description="--code: the conventions that the folder follows; empty: they are found out."
+    )
     run_mode: Literal["train", "eval"] = Field("train", description="`train`, or `eval` (tools/evaluate.sh).")
     wrapper_type: Literal["remote", "local"] = Field(
         "remote",
@@ -343,6 +346,4 @@ class App(BaseModel):
     )
     log_max_bytes: int = Field(10_000_000, ge=10_000, description="A log file is rotated at this size.")
     log_backups: int = Field(3, ge=0, le=10_000, description="Rotated log files kept.")
-    sample_dim: int = Field(
-        0, ge=0, description="Kaiwu's width of a flat sample. Only compared with what the first sample has."
-    )
+    sample_dim: int = Field(0, ge=0, description="Kaiwu's width of a flat sample. Only compared with the first one's.")

@@ -18,11 +18,13 @@ from pydantic import ValidationError
 from kaimesh import ROOT
 from kaimesh.config import check, ignored
 from kaimesh.config import hyper as hyper_module
+from kaimesh.config.code import Code
+from kaimesh.config.code.folder import TABLE as CODE
+from kaimesh.config.copied import strangers
 from kaimesh.config.idle import idle
 from kaimesh.config.keys import App
 from kaimesh.config.nearest import nearest
 from kaimesh.config.own_roles import TABLE, own_roles
-from kaimesh.config.packages import foreign
 from kaimesh.config.reading import LAST_LINE, RESOLVED, Document, parse, put, read
 from kaimesh.config.registry import AlgoEntry, registry
 from kaimesh.config.report import report, short
@@ -48,7 +50,7 @@ class Config:
     """A valid configuration.
 
     hyper: the algorithm's hyper-parameters, as far as TOML can hold them. parameters: the same as agents get them;
-    None: the algorithm has none.
+    None: the algorithm has none. code: the folder whose agents run; None: kaimesh's own, or the user's by dotted names.
     """
 
     app: App
@@ -58,6 +60,7 @@ class Config:
     source: str
     parameters: hyper_module.Parameters | None = None
     roles: Mapping[str, Role] = field(default_factory=lambda: ROLES)
+    code: Code | None = None
 
     def threads_of(self, role: Role) -> int:
         """How many threads the numerical library of a process of `role` may use."""
@@ -89,6 +92,8 @@ class Config:
         }
         if own := {name: dict(role.own) for name, role in self.roles.items() if role.own}:
             data[TABLE] = own
+        if self.code is not None:
+            data[CODE] = self.code.to_table()
         return f"{toml.dumps(data, _Encoder())}\n{LAST_LINE}\n"
 
 
@@ -105,31 +110,35 @@ def load(
     overrides: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
     quiet: Collection[str] = (),
+    code: Code | None = None,
 ) -> Config:
     """The configuration in `path`, overridden by environment variables and then by `overrides` (key to text).
 
     The keys of `overrides` are "key", "algo.key", or dotted further into a table: "env_conf.length". Of keys
-    in `quiet` it is not told that they do nothing: a program set them.
+    in `quiet` it is not told that they do nothing: a program set them. code: a folder of agents, whose configuration
+    and registry take the place of `path`'s; a run's own conf.toml names its folder itself.
     Where the algorithm's config class is a plain class, `[<algo>]` is set on it. Raises ConfigError: one report of
     everything that is wrong.
     """
     problems: list[str] = []
-    document = read(Path(path), problems)
+    document = read(Path(path), problems) if code is None else Document(code.document, {})
     resolved = RESOLVED in document.data
+    if CODE in document.data and resolved:
+        code = Code.from_table(document.data[CODE])
     table, tables, origin = _tables(document, path, problems)
     variables = {} if resolved else os.environ if environ is None else environ
     notes = _from_environment(variables, table, origin)
     _from_overrides(overrides or {}, table, tables, origin, problems)
     roles = {**ROLES, **own_roles(tables.pop(TABLE, {}), str(path), variables, problems, notes)}
-    file = registry_file(table)
-    known = registry(problems, file)
+    file = registry_file(table) if code is None else code.conf
+    known = registry(problems, file) if code is None else code.registry
     entry = _entry(str(table.get("algo", App.model_fields["algo"].default)), known, file, problems)
     _check_tables(tables, known, entry, document, overrides or {}, path, problems)
     preset: dict[str, str] = {}
     typed = () if resolved else [key for key in table if key not in quiet]
     if entry is not None and not resolved:
         preset = _apply_layers(entry, table, tables, origin, file)
-        notes += _strangers(entry, known, file)
+        notes += strangers(entry, known, _near(file)) if code is None else code.told()
     notes += _drop_ignored(table, problems, origin)
     app = _validate(table, roles, problems, origin)
     given: Mapping[str, Any] = tables.get(entry.name, {}) if entry is not None else {}
@@ -143,7 +152,7 @@ def load(
         notes += hyper_module.overridden(parameters, preset, ROOT)
         notes += hyper_module.idle(parameters, sorted(given.keys() - preset.keys()), app.wrapper_type)
     notes = [short(note) for note in (*notes, *idle(app, typed), *check.warnings(app))]
-    return Config(app, entry, shown, tuple(notes), str(path), parameters, roles)
+    return Config(app, entry, shown, tuple(notes), str(path), parameters, roles, code)
 
 
 def _near(file: Path) -> Path:
@@ -168,36 +177,6 @@ def _apply_layers(
     return preset
 
 
-def _strangers(entry: AlgoEntry, known: Mapping[str, AlgoEntry], file: Path) -> list[str]:
-    """Notes on code that the algorithm takes from another agent's package, and on a table that looks copied by hand."""
-    notes = []
-    others = {other.name: other.package for other in known.values() if other.name != entry.name}
-    found, instead = foreign(entry.names, others)
-    if found:
-        way = f"Import relatively ({'; '.join(instead)}), or by" if instead else "Copy what is used there, and use"
-        notes.append(
-            f"{_near(file)}, [{entry.name}] runs code of another agent: {'; '.join(found)}. What you change in a copy "
-            f"has no effect there. {way} the package's own name."
-        )
-    for other in known.values() if not (entry.presets or entry.defaults) else ():
-        if other.name != entry.name and (other.presets or other.defaults) and _looks_copied(entry, other):
-            notes.append(
-                f"{_near(file)}, [{entry.name}] looks like a copy of [{other.name}], but has none of its defaults and "
-                "presets, "
-                f'which suit each environment. Add copy_of = "{other.name}" to it.'
-            )
-    return notes
-
-
-def _looks_copied(entry: AlgoEntry, other: AlgoEntry) -> bool:
-    """Whether both name the same modules and classes, in different packages."""
-
-    def inside(which: AlgoEntry) -> dict[str, str]:
-        return {key: name.removeprefix(which.package) for key, name in which.names.items()}
-
-    return bool(entry.package and other.package) and entry.package != other.package and inside(entry) == inside(other)
-
-
 def _fill(table: dict[str, Any], values: Mapping[str, Any], origin: dict[str, str], where: str) -> None:
     for key, value in values.items():
         if key not in table:
@@ -217,6 +196,7 @@ def _tables(
         elif name != RESOLVED:
             problems.append(f"{path}: {name} stands before any table and would have no effect. Move it below [app].")
     table = tables.pop("app", {})
+    tables.pop(CODE, None)
     lines = document.lines
     origin = {key: f"{path}, line {lines['app', key]}" if ("app", key) in lines else str(path) for key in table}
     return table, tables, origin

@@ -22,6 +22,7 @@ face        what an environment shows to a person
 position    a position of a game, for searches that copy it
 story       an episode as data, for a page
 monitor     Kaiwu's monitor: users' own numbers
+host        what users' code may ask of the process that runs it
 kaiwu       one environment as Kaiwu's workflows use it
 untrusted   parses data from peers, with bounds
 guard       turns what an environment raises into an error that names the environment

@@ -55,6 +55,9 @@ class KaiwuEnv(Protocol):
 
         obs is an Observation; terminated and truncated are 0 or 1.
 
+        In the protocols of other generations: G2a `(..., env_info or state)` in six as well, or as G2b `(step_no, obs,
+        terminated, truncated, extra_info)`; G3 `(reward, obs)`, with "terminated" and "truncated" in the dict obs.
+
         act: an action as int, list, numpy scalar or array. stop_game: truncates the episode here.
         """
         ...

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from kaimesh.contract.arrays import Batch
+from kaimesh.contract.arrays import Batch, fields_of, to_array
+from kaimesh.contract.errors import SampleError
 
 T = TypeVar("T")
 
@@ -66,15 +67,42 @@ def sample_columns(rows: Sequence[Any]) -> Batch:
     """A user's list of SampleData as one Batch.
 
     If the user attached `SampleData2NumpyData`, each row becomes one flat float32 vector, field `row` `[SAMPLE_DIM]`;
-    otherwise each field of the struct becomes a column. The values are copied, because callers clear their lists after
-    learn(). The arrays of a Batch are not copied here; the sender copies them.
+    otherwise each field of the struct becomes a column; one that was created with a width, a flat float32 vector of
+    that many numbers. The values are copied, because callers clear their lists after learn(). The arrays of a Batch are
+    not copied here; the sender copies them.
     """
     if isinstance(rows, Batch):
         return Batch(rows.columns, rows.row_type)
     flatten: Callable[[Any], np.ndarray] | None = protocol("SampleData2NumpyData")
     if flatten is None:
-        return Batch.of(rows)
+        return _flat_fields(rows) if widths_of(rows[0]) else Batch.of(rows)
     return Batch({"row": np.stack([np.asarray(flatten(row), np.float32).reshape(-1) for row in rows])})
+
+
+def widths_of(row: Any) -> dict[str, int]:
+    """The widths with which `create_cls` made the class of `row`, by field; empty: none, or it is no SampleData."""
+    kind = type(row)
+    widths: dict[str, int] = getattr(kind, "FIELD_DIMS", {})
+    return {name: width for name, width in widths.items() if width > 0} if kind.__name__.startswith("Sample") else {}
+
+
+def _flat_fields(rows: Sequence[Any]) -> Batch:
+    """Rows of a class with widths, each such field float32 `[B, width]`. Raises SampleError: one has another width."""
+    widths = widths_of(rows[0])
+    columns = {}
+    for name, width in widths.items():
+        column = np.zeros((len(rows), width), np.float32)
+        for i, row in enumerate(rows):
+            value = to_array(name, getattr(row, name)).reshape(-1)
+            if len(value) != width:
+                raise SampleError(
+                    f"row {i}: field {name!r} has {len(value)} numbers, and {type(row).__name__} was created with "
+                    f"{name}={width}. None of these rows was taken. Correct the one or the other."
+                )
+            column[i] = value
+        columns[name] = column
+    rest = [{name: value for name, value in fields_of(row).items() if name not in widths} for row in rows]
+    return Batch({**columns, **(Batch.of(rest).columns if rest[0] else {})})
 
 
 def sample_list(batch: Batch) -> Sequence[Any]:

@@ -40,6 +40,8 @@ class UserAgent:
 
     agent: the object itself. name: the name of its class, for messages. observe, act: Kaiwu's `observation_process` and
     `action_process`, a method of the agent or a function that was registered with `attached`; None: there is none.
+    proves_batches: whether it may get several observations per call is found out by asking it. foreign: it was written
+    for another framework, and has the five methods of Agent alone.
     """
 
     agent: Agent
@@ -63,6 +65,8 @@ class UserAgent:
     reanalysing: Reanalysing | None
     observe: Callable[[Any], Any] | None
     act: Callable[[Any], Any] | None
+    proves_batches: bool = False
+    foreign: bool = False
 
 
 def read_agent(agent: Any) -> UserAgent:
@@ -105,6 +109,39 @@ def read_agent(agent: Any) -> UserAgent:
         reanalysing=None if _missing_of_reanalysing(agent, name) else agent,
         observe=_method(agent, name, "observation_process") or protocol("observation_process"),
         act=_method(agent, name, "action_process") or protocol("action_process"),
+    )
+
+
+def read_foreign(agent: Any) -> UserAgent:
+    """Reads `agent`, an instance that was written for another framework: only the five methods of Agent count, and
+    `sequential_predict`, if its class says that. Other attributes may mean anything.
+    """
+    name = type(agent).__name__
+    said = _member(agent, name, "sequential_predict", None)
+    return UserAgent(
+        agent=cast(Agent, agent),
+        name=name,
+        table=TableSpec(),
+        pad_batches=False,
+        predict_rows_at_most=0,
+        sees_ends=False,
+        sequential_predict=said is None or _flag(agent, name, "sequential_predict"),
+        unit_actions=False,
+        prepared=None,
+        vectorised=None,
+        recurrent=None,
+        featured=None,
+        slotted=None,
+        sampling=None,
+        collecting=None,
+        warming=None,
+        resumable=None,
+        checking=None,
+        reanalysing=None,
+        observe=protocol("observation_process"),
+        act=protocol("action_process"),
+        proves_batches=said is None,
+        foreign=True,
     )
 
 

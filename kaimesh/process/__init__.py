@@ -1,6 +1,10 @@
 """One process, whatever its role: how it starts and ends, the state and metrics that it publishes, and its files.
 
 life       arguments, threads, signals, exit code
+hosting    makes a process one that runs a folder's agents
+numbers    numbers of the whole training, for users' code
+foreign    makes an agent of a folder that was written for another framework
+users_logger  the logger that such agents get
 agents     the agent of a process, made as the configuration says
 watchdog   ends the process when its main loop hangs
 meter      its state, counters, gauges and phase times: a file a second, a log line an interval

@@ -13,6 +13,7 @@ from kaimesh.contract.errors import AgentError, ConfigError
 from kaimesh.contract.monitor import Monitor
 from kaimesh.contract.user_agent import UserAgent, read_agent
 from kaimesh.contract.workflow import Workflow, read_workflow
+from kaimesh.process import foreign
 
 
 def make_agent(
@@ -35,6 +36,8 @@ def make_agent(
     path = {"aisrv": entry.aisrv_agent, "actor": entry.actor_agent, "learner": entry.learner_agent}[agent_type]
     if device is None:
         device = "cpu" if agent_type == "aisrv" else config.app.agent_device
+    if config.code is not None:
+        return foreign.make(_class, path, agent_type, device, logger, monitor)
     with user_code(f"{path}({agent_type=})"):
         given = config.parameters.for_agent() if config.parameters is not None else {}
         agent = _class(path)(

@@ -24,7 +24,6 @@ import psutil
 
 from kaimesh.config import Config, load
 from kaimesh.config.load import DEFAULT_CONF
-from kaimesh.config.packages import find_own_code
 from kaimesh.config.roles import Right, Role, addresses_of, role_of
 from kaimesh.contract.agent import called_exit
 from kaimesh.contract.errors import (
@@ -39,6 +38,7 @@ from kaimesh.contract.errors import (
 )
 from kaimesh.contract.monitor import Monitor
 from kaimesh.contract.user_agent import UserAgent
+from kaimesh.process import hosting
 from kaimesh.process.agents import dotted, make_agent
 from kaimesh.process.logs import configure as configure_logging
 from kaimesh.process.meter import Meter
@@ -193,13 +193,19 @@ def main(role: str, service: str) -> NoReturn:
     meter.start()
     context.watchdog = Watchdog(meter, context.stop, logger, Limits.of(config.app))
     context.watchdog.start()
-    find_own_code()
-    code = _work(context, lambda: dotted(service)(context))
+    code = _work(context, lambda: _built(context, role, service))
     if reporter is not None:
         reporter.close()
     logging.shutdown()
     sys.stdout.flush()
     os._exit(code)  # without the C++ destructors of Reverb and TensorFlow, which can hang
+
+
+def _built(context: Context, role: str, service: str) -> Service:
+    build = dotted(service)  # of ours, before the working folder is another one
+    hosting.enter(context.config, context.run, role)
+    built: Service = build(context)
+    return built
 
 
 def _row(config: Config, role: str) -> Role:

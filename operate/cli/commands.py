@@ -55,6 +55,12 @@ def start(
         Path | None,
         typer.Option(help="The configuration.", show_default="conf/configure_app.toml; with --resume the run's own"),
     ] = None,
+    code: Annotated[
+        Path | None,
+        typer.Option(
+            "--code", help="A folder of agents written for Kaiwu, which has its own configuration.", metavar="PATH"
+        ),
+    ] = None,
     algo: Annotated[str | None, typer.Option(help="The algorithm, a table of conf/algo_conf.toml.")] = None,
     env: Annotated[str | None, typer.Option("--app", help="The environment, such as gym:CartPole-v1.")] = None,
     settings: Annotated[
@@ -83,7 +89,13 @@ def start(
     """Start a mesh and watch it. Ctrl-C leaves the view, not the mesh."""
     if wait and detach:
         raise ConfigError("--wait and --detach contradict each other; nothing was started. Leave one out.")
-    wish = Wish(_from_caller(conf), overrides_of(env, algo, settings or []), resume, max_env_steps, max_seconds)
+    if code is not None and (conf is not None or resume):
+        raise ConfigError(
+            "--code names a folder with its own configuration, so --conf and --resume contradict it; nothing was "
+            "started. Leave one out; --resume finds the run's folder by itself."
+        )
+    overrides = overrides_of(env, algo, settings or [])
+    wish = Wish(_from_caller(conf), overrides, resume, max_env_steps, max_seconds, _from_caller(code))
     config, resumed = configure(wish)
     for warning in (*config.warnings, *elsewhere(config)):
         _note(f"note: {warning}")

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from kaimesh import ROOT, typed
 from kaimesh.config import Config, load
 from kaimesh.config.check import is_local
+from kaimesh.config.code import Code, overlay
 from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.own_roles import cannot_be_run
 from kaimesh.config.packages import leading_nowhere
@@ -43,13 +44,16 @@ END_AGAIN_S = 20.0
 
 
 class Wish(NamedTuple):
-    """What the user asked for. conf None: the default file; with `resume` the run's own."""
+    """What the user asked for. conf None: the default file; with `resume` the run's own. code: a folder of agents,
+    which has its configuration itself.
+    """
 
     conf: Path | None = None
     overrides: Mapping[str, str] = MappingProxyType({})
     resume: bool = False
     max_env_steps: int = 0
     max_seconds: float = 0.0
+    code: Path | None = None
 
 
 def overrides_of(app: str | None, algo: str | None, settings: list[str]) -> dict[str, str]:
@@ -67,6 +71,9 @@ def overrides_of(app: str | None, algo: str | None, settings: list[str]) -> dict
 
 def configure(wish: Wish) -> tuple[Config, RunDir | None]:
     """The configuration, and the run to go on with (None: a new one). Raises ConfigError."""
+    if wish.code is not None:
+        code = code_of(wish.code, wish.overrides)
+        return _trainable(load(code.conf, wish.overrides, code=code)), None
     if not wish.resume:
         return _trainable(load(wish.conf or DEFAULT_CONF, wish.overrides)), None
     where = ROOT / parse(wish.overrides["runs_dir"], str) if "runs_dir" in wish.overrides else runs_dir(wish.conf)
@@ -76,13 +83,19 @@ def configure(wish: Wish) -> tuple[Config, RunDir | None]:
     return config, run
 
 
+def code_of(path: Path, overrides: Mapping[str, str]) -> Code:
+    """The folder of agents at `path`. Raises ConfigError: it is none."""
+    said = {key: parse(overrides.get(key, ""), str) for key in ("app", "algo", "code_generation")}
+    return Code.read(path, app=said["app"], algo=said["algo"], generation=said["code_generation"])
+
+
 def _trainable(config: Config) -> Config:
     if config.app.run_mode != "train":
         raise ConfigError(
             f"run_mode = {config.app.run_mode}: the mesh only trains; nothing was started. Set run_mode = train, or "
             f"use {typed('evaluate')}."
         )
-    if nowhere := leading_nowhere(config.algo.names):
+    if config.code is None and (nowhere := leading_nowhere(config.algo.names)):
         raise ConfigError(
             f"{config.app.algo_conf}, [{config.algo.name}] names what is not there, so nothing was started:\n  "
             + "\n  ".join(nowhere)
@@ -152,6 +165,8 @@ def _begin(config: Config, resumed: RunDir | None, order: dict[str, Any]) -> Run
         run.prepare()
         run.reserve()
         write_text(run.conf, config.to_toml())
+        if config.code is not None and config.code.root.is_dir():
+            overlay.make(config.code.root, run.root / overlay.FOLDER)
         if run.result.exists():
             run.result.rename(run.result.with_name(f"result-{time.strftime('%Y%m%d-%H%M%S')}.json"))
         mesh = mesh_file.new(run, config, order)

@@ -1,0 +1,4 @@
+"""Kaiwu's helpers of generation G3.
+
+utils  helpers
+"""

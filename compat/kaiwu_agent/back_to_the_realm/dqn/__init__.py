@@ -1,0 +1,4 @@
+"""Where the template agent dqn looks for helpers.
+
+feature_process  helpers for observations
+"""

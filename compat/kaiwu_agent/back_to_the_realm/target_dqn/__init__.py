@@ -1,0 +1,4 @@
+"""Where the template agent target_dqn looks for helpers.
+
+feature_process  helpers for observations
+"""

@@ -1,0 +1,4 @@
+"""Helpers.
+
+common_func  create_cls, Frame, attached
+"""

@@ -1,0 +1,4 @@
+"""What configurations of actions name.
+
+distribution  CategoricalDist
+"""

@@ -1,0 +1,4 @@
+"""The configuration.
+
+config_control  CONFIG
+"""

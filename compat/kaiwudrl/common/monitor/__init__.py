@@ -1,0 +1,4 @@
+"""Panels of users' metrics.
+
+monitor_config_builder  MonitorConfigBuilder
+"""

@@ -1,0 +1,4 @@
+"""The program aisrv.
+
+aisrv  main
+"""

@@ -1,0 +1,4 @@
+"""The program learner.
+
+learner  main
+"""

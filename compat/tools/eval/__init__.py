@@ -1,0 +1,4 @@
+"""Evaluation, as configurations name it.
+
+workflow  eval_workflow, exam_workflow
+"""
