@@ -25,8 +25,9 @@ from kaimesh.aisrv.stub import Stub, StubPolicy
 from kaimesh.config.code import Code
 from kaimesh.config.code.generation import G3
 from kaimesh.contract.agent import user_code
+from kaimesh.contract.answers import check_answered
 from kaimesh.contract.arrays import ArraySpec, Batch, Specs, fields_of
-from kaimesh.contract.errors import AgentError, SampleError
+from kaimesh.contract.errors import SampleError
 from kaimesh.contract.user_agent import UserAgent
 from kaimesh.process.life import Context
 
@@ -105,11 +106,7 @@ class HostedAgent(WorkflowAgent):
         self._stub.refresh()
         with user_code(f"aisrv: {self.user.name}.{verb}"):
             answer = self._originals[verb](rows)
-        if answer is None:
-            raise AgentError(
-                f"{self.user.name}.{verb} returned None (is there a return statement on every path?), so no "
-                "environment got an action. Return a list of one ActData per observation."
-            )
+        check_answered(answer, f"{self.user.name}.{verb}")
         self._version = self._stub.version
         return (answer, self._version) if self._pairs and isinstance(rows, list | tuple) else answer
 

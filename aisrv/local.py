@@ -17,7 +17,7 @@ from kaimesh.aisrv.links import Newest
 from kaimesh.aisrv.policy import AgentPolicy
 from kaimesh.contract import stacking
 from kaimesh.contract.agent import user_code
-from kaimesh.contract.answers import check_numbers, columns_of
+from kaimesh.contract.answers import check_answered, check_numbers, columns_of
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.calls import Call
 from kaimesh.contract.columns import for_learn
@@ -33,11 +33,16 @@ def train_in_place(
     context: Context,
     learned: Callable[[], None] = lambda: None,
     judge: Publish | None = None,
+    pairs: bool = False,
 ) -> Training:
     """Replaces the agent's methods as described above, then resumes, preloads or begins a training.
 
     learned: called after each learn. judge: called after each dump, with its folder and the model. Returns the
     training; the caller closes it.
+
+    An agent that was written for another framework may be given anything, and answer anything but None; its methods
+    take any further arguments, and one that calls `exit` in `load_model` keeps its weights. pairs: its `predict` and
+    `exploit` return (answer, version of the model).
     """
     agent: Any = user.agent
     load = agent.load_model
@@ -63,19 +68,26 @@ def train_in_place(
             check_numbers(columns_of(answer, len(list_obs_data), where), where)
             return answer
 
-        return call
+        def call_foreign(list_obs_data: Any, *_args: Any, **_named: Any) -> Any:
+            with predicting(name), Call(where):
+                answer = method(list_obs_data)
+            check_answered(answer, where)
+            return (answer, training.train_count) if pairs and isinstance(list_obs_data, list | tuple) else answer
 
-    def learn(list_sample_data: Any) -> Any:
-        if list_sample_data is None or len(list_sample_data) == 0:
+        return call_foreign if user.foreign else call
+
+    def learn(list_sample_data: Any, *_args: Any, **_named: Any) -> Any:
+        if _is_empty(list_sample_data):
             return None
         with training_turn("learn"):
             metrics = training.learn(list_sample_data)
             training.dump_if_due()
             learned()
-        agent.train_count = training.train_count
+        if not user.foreign:
+            agent.train_count = training.train_count
         return metrics
 
-    def load_model(path: str | None = None, id: str | int = "latest") -> None:
+    def load_model(path: str | None = None, id: str | int = "latest", *_args: Any, **_named: Any) -> None:
         folder = Path(path) if path else context.run.ckpt
         known = [info.id for info in checkpoint.models(folder)]
         if id in ("latest", "random"):
@@ -84,12 +96,35 @@ def train_in_place(
                 return
             id = known[-1] if id == "latest" else random.choice(known)
         with training_turn("load_model", harmless=True), user_code("aisrv (local): Agent.load_model"):
-            load(str(folder), id)
+            try:
+                load(str(folder), id)
+            except SystemExit as error:
+                if not user.foreign:
+                    raise
+                context.logger.error(
+                    "%s.load_model(%r, %r) called exit(%r); the agent keeps its weights, and the workflow goes on. Is "
+                    "there a model of that id?",
+                    user.name,
+                    str(folder),
+                    id,
+                    error.code,
+                )
 
     training.start()
-    agent.learn, agent.load_model, agent.train_count = learn, load_model, training.train_count
+    agent.learn, agent.load_model = learn, load_model
+    if user.foreign:
+        agent.send_sample_data = learn
+    else:
+        agent.train_count = training.train_count
     agent.predict, agent.exploit = checked("predict", agent.predict), checked("exploit", agent.exploit)
     return training
+
+
+def _is_empty(samples: Any) -> bool:
+    try:
+        return samples is None or len(samples) == 0
+    except TypeError:  # no sequence
+        return not samples
 
 
 class LocalLinks:

@@ -80,7 +80,8 @@ class AisrvService:
         self._judge: Any = None
         if app.wrapper_type == "local":
             self._judge = dotted(JUDGE)(context) if app.eval_games else None
-            self._training = train_in_place(self._user, context, learned, self._judge)
+            pairs = context.config.code is not None and context.config.code.pairs
+            self._training = train_in_place(self._user, context, learned, self._judge, pairs)
             links = LocalLinks(self._user, self._training)
             vectorised = self._workflow.vectorised
             self._agents: list[Any] = self._linked(links) if vectorised else [self._user.agent for _ in self._envs]

@@ -14,6 +14,14 @@ SETTINGS = {
     "replay_buffer_capacity": "64",
     "dump_model_freq": "1",
 }
+# As Kaiwu's own train_test.py sets them, for a folder of agents.
+SETTINGS_OF_CODE = {
+    "aisrv_connect_to_kaiwu_env_count": "1",
+    "train_batch_size": "2",
+    "replay_buffer_capacity": "10",
+    "dump_model_freq": "1",
+}
+EPISODE_STEPS = "100"  # what the environment variable max_step_no says, after which such workflows end an episode
 # Samples of a replay table, or of a replay share, are drawn again, whichever model made them.
 OFF_POLICY = {"algorithm_on_policy_or_off_policy": "off-policy"}
 

@@ -19,15 +19,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from kaimesh import CALLER_VARIABLE, ROOT
-from kaimesh.config import Config, load
+from kaimesh.config import Config, caller, load
+from kaimesh.config.code import Code
 from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.packages import find_own_code
 from kaimesh.contract.errors import EXIT_OK, ConfigError, MeshError, Stopped
 from kaimesh.contract.user_agent import table_of
-from kaimesh.operate.cli.start import overrides_of
+from kaimesh.operate.cli.start import code_of, overrides_of
 from kaimesh.operate.cli.trial import Trial
 from kaimesh.operate.serial import SerialMesh
-from kaimesh.operate.serial_keys import LIMITER, OFF_POLICY, SETTINGS, UNUSED, neutral
+from kaimesh.operate.serial_keys import (
+    EPISODE_STEPS,
+    LIMITER,
+    OFF_POLICY,
+    SETTINGS,
+    SETTINGS_OF_CODE,
+    UNUSED,
+    neutral,
+)
+from kaimesh.process import hosting
 from kaimesh.process.agents import dotted
 from kaimesh.process.documents import write_text
 from kaimesh.process.life import Context, set_threads
@@ -43,27 +53,44 @@ if TYPE_CHECKING:
 
 
 class Wish(NamedTuple):
-    """What was asked for: the configuration's file, and keys with the text of their values, which are stronger."""
+    """What was asked for: the configuration's file, and keys with the text of their values, which are stronger. code:
+    a folder of agents, which has its configuration itself.
+    """
 
     conf: str | Path
     keys: dict[str, str]
+    code: Code | None = None
 
     def read(self) -> Config:
         """The configuration, before the agent is imported: off-policy unless that was asked for. Raises ConfigError."""
-        return load(self.conf, {**SETTINGS, **OFF_POLICY, **self.keys}, quiet={*SETTINGS, *UNUSED})
+        settings = SETTINGS if self.code is None else SETTINGS_OF_CODE
+        keys = {**settings, **OFF_POLICY, **self.keys}
+        return load(self.conf, keys, quiet={*settings, *UNUSED}, code=self.code)
 
     def read_for(self, config: Config) -> Config:
         """The same, as the agent's table wants it, which imports the agent; KAIMESH_RUN_DIR is set before."""
+        if self.code is not None:
+            return self.read()
         replay = table_of(dotted(config.algo.learner_agent)).kind == "replay"
         policy = OFF_POLICY if replay or config.app.replay_share else {}
         keys = {key: text for key, text in self.keys.items() if replay or key != LIMITER}  # a queue has none
         return load(self.conf, {**SETTINGS, **policy, **keys})
 
 
-def wish(algo: str, conf: str | Path, seed: int | None, typed: dict[str, str]) -> Wish:
-    """typed: key to text. Notes on standard error what of it means nothing here."""
+def wish(
+    algo: str | None, conf: str | Path, seed: int | None, typed: dict[str, str], folder: Path | None = None
+) -> Wish:
+    """typed: key to text. folder: of agents.
+
+    Notes on standard error what of it means nothing here."""
     unused = neutral(typed, lambda note: print(f"note: {note}", file=sys.stderr))
-    return Wish(conf, {"algo": algo, **({} if seed is None else {"random_seed": str(seed)}), **typed, **unused})
+    keys = {} if algo is None else {"algo": algo}
+    keys |= {**({} if seed is None else {"random_seed": str(seed)}), **typed, **unused}
+    if folder is None:
+        return Wish(conf, keys)
+    code = code_of(folder, keys)
+    os.environ.setdefault("max_step_no", EPISODE_STEPS)
+    return Wish(code.conf, keys, code)
 
 
 @contextmanager
@@ -219,7 +246,10 @@ def check(meter: Meter, run_dir: RunDir, learns: int, made: int, mesh: SerialMes
 def main(algo: str, description: str) -> int:
     """The command line of train_test.py; returns the exit code. algo: the default. description: for --help."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--algo", default=algo, help="a table of conf/algo_conf.toml (default: %(default)s)")
+    parser.add_argument("--code", type=Path, metavar="PATH", help="a folder of agents written for Kaiwu")
+    parser.add_argument(
+        "--algo", help=f"a table of conf/algo_conf.toml (default: {algo}; with --code: what the folder says)"
+    )
     parser.add_argument("--conf", default=DEFAULT_CONF, help="configuration (default: conf/configure_app.toml)")
     parser.add_argument("--learns", type=int, default=3, help="learns to do (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="random_seed")
@@ -232,14 +262,18 @@ def main(algo: str, description: str) -> int:
         parser.error(f"--learns {arguments.learns}: at least one is needed")
     os.environ[CALLER_VARIABLE] = os.getcwd()
     set_threads(1)
-    find_own_code()
+    if arguments.code is None:
+        find_own_code()
     try:
         settings = overrides_of(None, None, arguments.set)
-        wanted = wish(arguments.algo, arguments.conf, arguments.seed, settings)
+        folder = None if arguments.code is None else caller.typed(arguments.code)
+        named = arguments.algo or (algo if folder is None else None)
+        wanted = wish(named, arguments.conf, arguments.seed, settings, folder)
         first = wanted.read()
         for warning in first.warnings:
             print(f"note: {warning}", file=sys.stderr)
         with tried_out(first) as wait, claimed(ROOT / first.app.runs_dir) as run_dir:
+            hosting.enter(first, run_dir, "train_test")
             config = wanted.read_for(first)  # imports the agent, meanwhile
             wait()
             run(config, run_dir, arguments.learns, watched=not arguments.no_watchdog)

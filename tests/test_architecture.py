@@ -26,7 +26,14 @@ SERVICE_FILES = {"__init__.py", "__main__.py", "service.py"}
 
 # What a room may import besides the ground; a whole room, or one module or package of it.
 ABOVE = {
-    "aisrv": ["kaimesh.actor.client", "kaimesh.buffer.sending", "kaimesh.learner.client", "kaimesh.envs"],
+    "aisrv": [
+        "kaimesh.actor.client",
+        "kaimesh.actor.models",
+        "kaimesh.buffer.sending",
+        "kaimesh.learner.client",
+        "kaimesh.model_pool.client",
+        "kaimesh.envs",
+    ],
     "actor": ["kaimesh.model_pool.client"],
     "learner": ["kaimesh.model_pool.client", "kaimesh.buffer.drawing"],
     "reanalyse": ["kaimesh.actor.client", "kaimesh.buffer.drawing", "kaimesh.buffer.sending"],
@@ -307,6 +314,7 @@ def _inside(folder: Path) -> set[str]:
 
 # Words of the mesh that are spelt like a process's name and are something else.
 ALSO_CALLED_SO = {
+    "kaimesh/config/code/agents.py": "agent types, in keys of a folder's registry",
     "kaimesh/process/agents.py": "agent types, which the contract with users' agents names",
     "kaimesh/process/run_dir.py": "folders of a run",
     "kaimesh/training/training.py": "a folder of a run",

@@ -4,6 +4,7 @@ agent       what the mesh calls of an agent, as Protocols, and the class that us
 user_agent  reads an agent once: which of these Protocols it has
 reanalysis  what an agent has whose samples can be searched again
 predicting  calls predict, exploit or reanalyse, and checks the answer
+proof       whether an agent's predict takes several observations per call
 workflow    an algorithm's loop over environments
 spaces      what an environment looks like to a network
 symmetry    images of a board that are worth the same

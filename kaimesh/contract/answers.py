@@ -135,6 +135,15 @@ def _check_names(columns: Columns, where: str) -> None:
             )
 
 
+def check_answered(answer: Any, where: str) -> None:
+    """Raises AgentError: a method that is to return an action returned None. where: as in columns_of."""
+    if answer is None:
+        raise AgentError(
+            f"{where} returned {_describe(answer)}, so no environment got an action. Return a list of one ActData per "
+            "observation."
+        )
+
+
 def check_numbers(batch: Batch, where: str) -> None:
     """Raises AgentError: a floating-point field of `batch` holds NaN. Infinities pass: masked logits are -inf."""
     for name, column in batch.columns.items():

@@ -6,6 +6,7 @@ Shape legend: B rows, P rows with padding.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,11 +17,13 @@ from kaimesh.contract.answers import check_numbers, columns_of, joined
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import MeshError, SampleError
 from kaimesh.contract.finite import first_not_finite
+from kaimesh.contract.proof import Proof
 from kaimesh.contract.user_agent import UserAgent
 
 ModelId = int | str  # a model's number, "latest" or "random"
 LATEST = "latest"
 PREDICT, EXPLOIT, REANALYSE = 0, 1, 2  # what is asked of an agent; False and True are the first two
+_log = logging.getLogger("kaimesh.predicting")
 _METHODS = ("predict", "exploit", "reanalyse")
 
 
@@ -30,6 +33,7 @@ class Predictor:
     def __init__(self, user: UserAgent, process: str = "") -> None:
         self._agent, self._sequential, self._most = user.agent, user.sequential_predict, user.predict_rows_at_most
         self._padded = user.pad_batches and not user.sequential_predict
+        self._proof = Proof() if user.proves_batches else None
         self._reanalysing = user.reanalysing
         self._names = [f"{user.name}.{method}" for method in _METHODS]
         self._boundaries = [f"{process}: {name}" if process else name for name in self._names]
@@ -50,18 +54,33 @@ class Predictor:
         where = self._names[exploit]
         with user_code(self._boundaries[exploit]):
             call = self._call(exploit)
-            if self._sequential:
+            if one_by_one := self._one_by_one(exploit):
                 results = [call(batch[i : i + 1]) for i in range(len(batch))]
             else:
                 result = call(batch)
-        if self._sequential:
-            answer = self.joined([columns_of(result, 1, where) for result in results], exploit)
+        if one_by_one:
+            answers = [columns_of(result, 1, where) for result in results]
+            if self._proof is not None and exploit == PREDICT:
+                self._prove(self._proof, call, batch, answers)
+            answer = self.joined(answers, exploit)
         else:
             answer = columns_of(result, len(batch), where)
         if len(answer) > count:
             answer = answer[:count]
         check_numbers(answer, where)
         return answer
+
+    def _one_by_one(self, method: int) -> bool:
+        return self._sequential and not (method == PREDICT and self._proof is not None and self._proof.taken)
+
+    def _prove(self, proof: Proof, call: Callable[[Batch], Any], batch: Batch, answers: Sequence[Batch]) -> None:
+        for i, answer in enumerate(answers):
+            if proof.done:
+                return
+            proof.ask(call, batch[i : i + 1], answer)
+            if proof.done:
+                how = "takes several observations per call" if proof.taken else "gets one observation per call"
+                _log.info("%s %s, as it answered when it was asked about two", self._names[PREDICT], how)
 
     def _call(self, method: int) -> Callable[[Batch], Any]:
         if method == REANALYSE:

@@ -62,7 +62,8 @@ class Training:
         agent: Any = user.agent
         self._resumable, self._where, self._config, self._app = user.resumable, where, config, config.app
         self._run, self._meter, self._log, self._publish, self._clock = run, meter, logger, publish, clock
-        self._stop = stop
+        self._stop, self._foreign = stop, user.foreign
+        self._odd: set[str] = set()  # metrics of a foreign agent that are no finite numbers
         self._learn_of_agent, self._save_model, self._load_model = agent.learn, agent.save_model, agent.load_model
         agent.save_model = self._save_from_learn
         self._learning, self._dumping = meter.phase("learn"), meter.phase("dump")
@@ -108,6 +109,8 @@ class Training:
         self._intact = False
         with self._learning, user_code(f"{self._where}: Agent.learn"):
             metrics = self._learn_of_agent(rows)
+        if self._foreign:
+            metrics = self._numbers_of(metrics)
         self._values = {f"learn/{name}": self._finite(name, value) for name, value in _items(metrics)}
         self._intact = True
         if lag is not None:
@@ -119,9 +122,10 @@ class Training:
         for name, value in self._values.items():
             self._meter.gauge(name, value)
         self.train_count += 1
-        self._samples_learned += len(rows)
+        count = len(rows) if hasattr(rows, "__len__") else 1
+        self._samples_learned += count
         self._meter.count("learner_steps")
-        self._meter.count("samples_learned", len(rows))
+        self._meter.count("samples_learned", count)
         return metrics
 
     def dump_if_due(self) -> None:
@@ -158,6 +162,26 @@ class Training:
             if self._scalars is not None:
                 self._scalars.write(self.train_count, self._values, now=True)
                 self._scalars.close()
+
+    def _numbers_of(self, metrics: Any) -> dict[str, float]:
+        """Those of a foreign agent's metrics that are finite numbers; the others are told once."""
+        found: dict[str, float] = {}
+        for name, value in metrics.items() if isinstance(metrics, Mapping) else ():
+            try:
+                number = float(value)
+            except (TypeError, ValueError, RuntimeError):
+                number = math.nan
+            if math.isfinite(number):
+                found[name] = number
+            elif name not in self._odd:
+                self._odd.add(name)
+                self._log.warning(
+                    "learn %d: metric %r is %.80r, no finite number, and is not shown",
+                    self.train_count + 1,
+                    name,
+                    value,
+                )
+        return found
 
     def _finite(self, name: str, value: Any) -> float:
         with user_code(f"{self._where}: the metric {name!r} that Agent.learn returned is not a number: float() of it"):
