@@ -53,7 +53,7 @@ class HostedAgent(WorkflowAgent):
         for verb in _VERBS:  # for calls by the agent's own methods
             setattr(agent, verb, getattr(self, verb))
 
-    @property  # type: ignore[misc]
+    @property
     def __class__(self) -> type:  # type: ignore[override]
         """The user's class: workflows may ask whose instance it is."""
         return type(self._local)

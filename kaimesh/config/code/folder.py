@@ -147,7 +147,8 @@ class Code:
     def from_table(cls, table: Mapping[str, Any]) -> Code:
         """Raises ConfigError: the table is none that `to_table` made."""
         try:
-            algo = str(table["algo"])
+            algo, names = str(table["algo"]), table["names"]
+            entry = AlgoEntry(algo, *(str(names[key]) for key in _NAMES))
             return cls(
                 root=Path(table["root"]),
                 generation=str(table["generation"]),
@@ -156,7 +157,7 @@ class Code:
                 app=str(table["app"]),
                 version=str(table["version"]),
                 algo=algo,
-                registry={algo: AlgoEntry(name=algo, **{key: str(table["names"][key]) for key in _NAMES})},
+                registry={algo: entry},
                 hash=str(table["hash"]),
                 kept=dict(table.get("kept", {})),
             )

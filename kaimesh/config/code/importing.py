@@ -17,7 +17,6 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from itertools import islice
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any
 
 from kaimesh import ROOT
 
@@ -37,11 +36,7 @@ class Loader(SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         """Compiled from the source."""
         del fullname
-        return self.source_to_code(self.get_data(self.path), self._own)
-
-    def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> CodeType:
-        """As Python's own."""
-        code: CodeType = compile(data, path, "exec", dont_inherit=True, optimize=_optimize)
+        code: CodeType = compile(self.get_data(self.path), self._own, "exec", dont_inherit=True)
         return code
 
 
