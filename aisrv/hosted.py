@@ -53,8 +53,8 @@ class HostedAgent(WorkflowAgent):
         for verb in _VERBS:  # for calls by the agent's own methods
             setattr(agent, verb, getattr(self, verb))
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
         """The user's class: workflows may ask whose instance it is."""
         return type(self._local)
 

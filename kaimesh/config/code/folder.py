@@ -148,7 +148,8 @@ class Code:
         """Raises ConfigError: the table is none that `to_table` made."""
         try:
             algo, names = str(table["algo"]), table["names"]
-            entry = AlgoEntry(algo, *(str(names[key]) for key in _NAMES))
+            actor, learner, aisrv, workflow = (str(names[key]) for key in _NAMES)
+            entry = AlgoEntry(algo, actor, learner, aisrv, workflow)
             return cls(
                 root=Path(table["root"]),
                 generation=str(table["generation"]),
