@@ -59,6 +59,7 @@ UNUSED: Mapping[str, tuple[str, str]] = {
     "model_file_sync_per_minutes": ("the pool gets each model at once", "0"),
     "eval_model_dir": ("it always trains", ""),
     "eval_model_id": ("it always trains", ""),
+    "sample_dim": ("the first sample says how wide samples are", ""),
     "bind_host": (_NO_PORT, ""),
     "monitor_addr": ("no monitor is told", ""),
     "monitor_page_port": (_NO_PORT, ""),

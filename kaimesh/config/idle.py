@@ -55,6 +55,12 @@ _RULES = (
         lambda app: not app.reanalyse_count,
         "reanalyse_count is 0",
     ),
+    _Rule(("sample_dim",), lambda app: True, "the first sample says how wide samples are"),
+    _Rule(
+        ("eval_model_dir", "eval_model_id"),
+        lambda app: app.run_mode == "train",
+        "run_mode is train, and no model is evaluated",
+    ),
     _Rule(("preload_model_dir", "preload_model_id"), lambda app: not app.preload_model, "preload_model is false"),
     _Rule(
         ("eval_games", "eval_opponent"),
@@ -66,15 +72,19 @@ _RULES = (
 )
 
 
-def idle(app: App, given: Iterable[str]) -> list[str]:
+_OF_A_FOLDER = _Rule(("code_generation",), lambda app: True, "there is no --code")
+
+
+def idle(app: App, given: Iterable[str], folder: bool = False) -> list[str]:
     """A sentence for each reason for which some of the keys in `given` do nothing.
 
-    A key that has its default is left out: whoever writes it down expects nothing of it.
+    A key that has its default is left out: whoever writes it down expects nothing of it. folder: whether a folder of
+    agents runs (`--code`).
     """
     told: set[str] = set()
     notes = []
     changed = [key for key in given if key in App.model_fields and getattr(app, key) != _default(key)]
-    for rule in _RULES:
+    for rule in _RULES if folder else (*_RULES, _OF_A_FOLDER):
         keys = [key for key in changed if key in rule.keys and key not in told]
         if keys and rule.holds(app):
             told |= set(keys)

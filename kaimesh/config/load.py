@@ -151,7 +151,7 @@ def load(
     if parameters is not None and not resolved:
         notes += hyper_module.overridden(parameters, preset, ROOT)
         notes += hyper_module.idle(parameters, sorted(given.keys() - preset.keys()), app.wrapper_type)
-    notes = [short(note) for note in (*notes, *idle(app, typed), *check.warnings(app))]
+    notes = [short(note) for note in (*notes, *idle(app, typed, code is not None), *check.warnings(app))]
     return Config(app, entry, shown, tuple(notes), str(path), parameters, roles, code)
 
 

@@ -4,6 +4,7 @@ life       arguments, threads, signals, exit code
 hosting    makes a process one that runs a folder's agents
 numbers    numbers of the whole training, for users' code
 foreign    makes an agent of a folder that was written for another framework
+torch_habits  what agents' code does with PyTorch while it is imported, made harmless
 users_logger  the logger that such agents get
 agents     the agent of a process, made as the configuration says
 watchdog   ends the process when its main loop hangs

@@ -10,8 +10,10 @@ from typing import Any
 
 from kaimesh.config import Config
 from kaimesh.config.code import importing, overlay
+from kaimesh.config.code.paths import Paths
 from kaimesh.config.packages import find_own_code
 from kaimesh.contract import host
+from kaimesh.process import torch_habits
 from kaimesh.process.numbers import TrainingNumbers
 from kaimesh.process.run_dir import RunDir
 
@@ -27,8 +29,14 @@ def enter(config: Config, run: RunDir, role: str) -> None:
         find_own_code()
         return
     place = overlay_of(config, run)
-    host.become(host.Host(values_of(config, run, role), TrainingNumbers(run)))
+    values = values_of(config, run, role)
+    host.become(host.Host(values, TrainingNumbers(run)))
     importing.enter(place, config.code.root)
+    roots = {"/data/ckpt": Path(values["restore_dir"]), "/data/user_ckpt_dir": Path(values["user_ckpt_dir"])}
+    paths = Paths(config.code.root, place, roots, run.root / "outside")
+    paths.install()
+    if importing.uses(config.code.root, "torch"):
+        torch_habits.soften(paths)
 
 
 def overlay_of(config: Config, run: RunDir) -> Path:

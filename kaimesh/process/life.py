@@ -24,6 +24,7 @@ import psutil
 
 from kaimesh.config import Config, load
 from kaimesh.config.load import DEFAULT_CONF
+from kaimesh.config.packages import find_own_code
 from kaimesh.config.roles import Right, Role, addresses_of, role_of
 from kaimesh.contract.agent import called_exit
 from kaimesh.contract.errors import (
@@ -203,7 +204,10 @@ def main(role: str, service: str) -> NoReturn:
 
 def _built(context: Context, role: str, service: str) -> Service:
     build = dotted(service)  # of ours, before the working folder is another one
-    hosting.enter(context.config, context.run, role)
+    if context.role.agent_type or context.role.own:
+        hosting.enter(context.config, context.run, role)
+    else:
+        find_own_code()
     built: Service = build(context)
     return built
 

@@ -53,7 +53,7 @@ USED = {
     "log_format": "json",
     "eval_games": "2",
     "eval_opponent": "self",
-    "sample_dim": "4",
+    "code_generation": "G1",
 }
 TOGETHER = {
     "preload_model": {"preload_model_dir": "models"},

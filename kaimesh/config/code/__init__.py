@@ -6,6 +6,7 @@ settings    its configuration, with everything in it that TOML or the mesh would
 agents      its registry of algorithms, and whether what that names is there
 overlay     the copy in a run's directory, from which it runs; the digest of its files
 importing   loads modules from the overlay, under the user's own paths
+paths       leads absolute paths that cannot exist, and writes into the user's folder, to the overlay
 """
 
 from kaimesh.config.code.folder import Code

@@ -8,6 +8,7 @@ Python's own, hides nothing. Of the packages that compat/ has, the user's come f
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import sys
@@ -19,6 +20,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from kaimesh import ROOT
+from kaimesh.config.code.generation import parsed
+from kaimesh.config.code.overlay import files
 
 COMPAT = Path(os.path.realpath(Path(__file__))).parents[3] / "compat"
 if not COMPAT.is_dir():  # installed as a package
@@ -99,6 +102,18 @@ class Finder(MetaPathFinder):
 
     def _is_inside(self, place: str) -> bool:
         return place == self.overlay or place.startswith(self.overlay + os.sep)
+
+
+def uses(root: Path, library: str) -> bool:
+    """Whether a source of the folder imports `library`, or a part of it."""
+    for path, _ in files(root):
+        tree = parsed(path) if path.suffix == ".py" else None
+        for node in ast.walk(tree) if tree is not None else ():
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            if any(name.partition(".")[0] == library for name in names):
+                return True
+    return False
 
 
 def enter(overlay: Path, root: Path) -> None:
