@@ -346,6 +346,4 @@ class App(BaseModel):
     )
     log_max_bytes: int = Field(10_000_000, ge=10_000, description="A log file is rotated at this size.")
     log_backups: int = Field(3, ge=0, le=10_000, description="Rotated log files kept.")
-    sample_dim: int = Field(
-        0, ge=0, description="Kaiwu's width of a flat sample. It does nothing: the first one has it."
-    )
+    sample_dim: int = Field(0, ge=0, description="Kaiwu's width of a sample. It does nothing: the first one has it.")
