@@ -15,7 +15,6 @@ from kaiwu_agent.utils.common_func import attached
 
 @attached
 class Agent(BaseAgent):
-    @check_hasattr("Q", "epsilon")
     def __init__(self, agent_type="player", device=None, logger=None, monitor=None):
         super().__init__(agent_type, device, logger, monitor)
         self.logger = logger
@@ -34,6 +33,7 @@ class Agent(BaseAgent):
     def exploit(self, list_obs_data):
         return [ActData(act=int(np.argmax(self.Q[list_obs_data[0].feature])))]
 
+    @check_hasattr("Q", "epsilon")
     def update(self, sample):
         """Called by the workflow after each step."""
         state, action = sample.state, sample.action
