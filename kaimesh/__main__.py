@@ -23,6 +23,7 @@ PROGRAMS = {
     "evaluate": ("kaimesh.arena.evaluate", "Play episodes with a trained model and say how good it is."),
     "play": ("kaimesh.arena.terminal", "Play an environment yourself, in this terminal."),
     "replay": ("kaimesh.arena.replay", "Play a recorded episode again, as a GIF, an MP4 or a page."),
+    "package": ("kaimesh.operate.package", "Make a package of a folder of agents and its model, or look at one."),
     "cluster": ("kaimesh.operate.cluster.tool", "The mesh in containers; needs a checkout of kaimesh."),
 }
 _ANY_WORDS = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}

@@ -20,13 +20,14 @@ from tests.test_documents import ROOT, documents
 
 PROGRAM = re.compile(
     r"(?:tools/(?P<script>\w+)\.sh|(?P<file>train_test)\.py|python -m (?P<module>[\w.]+)|\bkaimesh (?P<verb>start|stop|"
-    r"status|logs|evaluate|play|replay)\b)(?P<words>(?: [^`#|&;)\n]*)?)"
+    r"status|logs|evaluate|play|replay|package)\b)(?P<words>(?: [^`#|&;)\n]*)?)"
 )
 OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]*)")
 SETTING = re.compile(r"--set '?([A-Za-z_][\w.]*)=")
 # Where the options of programs that are not kaimesh.operate.cli's are written as text.
 SOURCES = {
     "evaluate": ("arena", "envs"), "play": ("arena", "envs"), "replay": ("arena",), "cluster": ("operate/cluster",),
+    "package": ("operate/package",),
     "train_test": ("operate",), "setup": ("tools",), "test": ("tools",), "lock": ("tools",), "protos": ("tools",),
 }  # fmt: skip
 ANYWHERE = {"--help", "--version", "--upgrade-package"}  # of every program; and uv's own
