@@ -76,8 +76,14 @@ class HostedAgent(WorkflowAgent):
     def learn(self, list_sample_data: Any, *_args: Any, **_named: Any) -> None:
         """See WorkflowAgent.learn. Of samples that differ in their fields or shapes, SampleError says which."""
         if list_sample_data is not None and len(list_sample_data):
-            with user_code("aisrv: SampleData2NumpyData"):
-                super().learn(list_sample_data)
+            try:
+                with user_code("aisrv: SampleData2NumpyData"):
+                    super().learn(list_sample_data)
+            except SampleError as error:
+                raise SampleError(
+                    f"aisrv: learn of {type(list_sample_data[0]).__name__}: {error}. Or write a conversion: "
+                    "SampleData2NumpyData and NumpyData2SampleData, below @attached."
+                ) from error
 
     def send_sample_data(self, list_sample_data: Any, *_args: Any, **_named: Any) -> None:
         """As `learn`."""

@@ -44,7 +44,7 @@ import numpy as np
 
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.calls import Call
-from kaimesh.contract.errors import AgentError, MeshError, Stopped, words
+from kaimesh.contract.errors import AgentError, MeshError, Stopped, named, words
 from kaimesh.contract.spaces import Spaces
 
 TABLE_KINDS = ("queue", "replay")
@@ -327,7 +327,7 @@ class user_code(Call):
             raise ours  # its cause is the original one
         if isinstance(error, SystemExit):
             raise AgentError(called_exit(self.where, error)) from error
-        raise AgentError(f"{self.where} raised {type(error).__name__}: {words(error)}") from error
+        raise AgentError(f"{self.where} raised {named(error)}") from error
 
 
 def _replaced(error: BaseException) -> BaseException | None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sysconfig
+import traceback
+
 EXIT_OK = 0
 EXIT_CRASH = 1  # restarted with back-off
 EXIT_CONFIG = 2  # nothing was started
@@ -15,6 +19,26 @@ def words(error: BaseException) -> str:
         return str(error)
     except Exception as broken:
         return f"(its __str__ raised {type(broken).__name__})"
+
+
+_NOT_THEIRS = (
+    os.path.dirname(os.path.dirname(__file__)) + os.sep,
+    *(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+)
+
+
+def named(error: BaseException) -> str:
+    """Its class and its words; and where in the user's own files it was raised, if it was: its last frame that is
+    neither kaimesh's nor a library's, of a SyntaxError the line that is wrong.
+    """
+    text = f"{type(error).__name__}: {words(error)}"
+    frames = [(one.filename, one.lineno, f", in {one.name}") for one in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename:
+        frames.append((error.filename, error.lineno, ""))
+    for file, line, name in reversed(frames):
+        if os.path.isabs(file) and not file.startswith(_NOT_THEIRS) and "/site-packages/" not in file:
+            return f"{text.rstrip('.')}. Correct it in {file}, line {line}{name}."
+    return text
 
 
 class MeshError(Exception):

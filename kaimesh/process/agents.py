@@ -62,9 +62,15 @@ def _class(path: str) -> Any:
 
 
 def workflow_of(config: Config) -> Workflow:
-    """The loop that an aisrv runs. Raises as `dotted`, and AgentError: it cannot be called."""
+    """The loop that an aisrv runs. Raises as `dotted`, and AgentError: it cannot be called, or is a folder's (`--code`)
+    whose module raised.
+    """
     path = config.algo.train_workflow
-    return read_workflow(dotted(path), path)
+    if config.code is None:
+        return read_workflow(dotted(path), path)
+    with user_code(f"aisrv: {path} (its module)"):
+        found = dotted(path)
+    return read_workflow(found, path)
 
 
 def dotted(path: str) -> Any:

@@ -74,7 +74,7 @@ DURING: Mapping[str, Fault] = MappingProxyType(
             (Change(CONF, 'app = "back_to_the_realm"', 'app = "back_to_the_relam"'),),
         ),
         "a syntax error": Fault(
-            ("SyntaxError", "def observation_process(raw_obs, env_info=None)"),
+            ("aisrv: diy.train_workflow.workflow", "SyntaxError", "def observation_process(raw_obs, env_info=None)"),
             (
                 Change(
                     DEFINITION,
@@ -85,7 +85,11 @@ DURING: Mapping[str, Fault] = MappingProxyType(
             DEFINITION,
         ),
         "a module that is not installed": Fault(
-            ("ModuleNotFoundError: No module named 'gradient_boosts'", "import gradient_boosts"),
+            (
+                "aisrv: diy.algorithm.agent.Agent",
+                "ModuleNotFoundError: No module named 'gradient_boosts'",
+                "import gradient_boosts",
+            ),
             (Change(AGENT, "import os\n", "import os\nimport gradient_boosts\n"),),
             AGENT,
         ),
@@ -108,11 +112,11 @@ DURING: Mapping[str, Fault] = MappingProxyType(
             ),
         ),
         "a predict of another signature": Fault(
-            ("Agent.predict", "TypeError", "positional argument"),
+            ("actor: Agent.predict", "TypeError", "positional argument"),
             (Change(AGENT, "def predict(self, list_obs_data):", "def predict(self):"),),
         ),
         "a predict that raises": Fault(
-            ("Agent.predict", "KeyError: 'feature'"),
+            ("actor: Agent.predict", "KeyError: 'feature'"),
             (
                 Change(
                     AGENT,
@@ -123,22 +127,22 @@ DURING: Mapping[str, Fault] = MappingProxyType(
             AGENT,
         ),
         "a learn that raises": Fault(
-            ("Agent.learn", "AttributeError", "rewards"),
+            ("learner: Agent.learn", "AttributeError", "rewards"),
             (Change(AGENT, "error = sample.rew +", "error = sample.rewards +"),),
             AGENT,
         ),
         "a feature that raises": Fault(
-            ("ZeroDivisionError", "observation_process"),
+            ("aisrv: workflow in slot 0", "ZeroDivisionError", "in observation_process"),
             (Change(DEFINITION, "end.l2_distance / 5", "end.l2_distance / (end.l2_distance - end.l2_distance)"),),
             DEFINITION,
         ),
         "a key that is missing": Fault(
-            ("KeyError: 'env_conf'", "workflow"),
+            ("KeyError: 'env_conf'", "aisrv: workflow in slot 0"),
             (Change(WORKFLOW, "env.reset(USR_CONF)", 'env.reset(USR_CONF["env_conf"])'),),
             WORKFLOW,
         ),
         "a workflow of another signature": Fault(
-            ("TypeError", "workflow"),
+            ("TypeError", "aisrv: workflow in slot 0"),
             (Change(WORKFLOW, "def workflow(envs, agents, logger=None, monitor=None):", "def workflow(envs):"),),
         ),
         "an absolute path that cannot be": Fault(
@@ -172,7 +176,7 @@ DURING: Mapping[str, Fault] = MappingProxyType(
             ),
         ),
         "a save_model that writes nothing": Fault(
-            ("Agent.save_model", "model.ckpt-0."),
+            ("learner: Agent.save_model", "model.ckpt-0."),
             (Change(AGENT, '        np.savez(f"{path}/model.ckpt-{id!s}.npz", weights=self.weights)', "        pass"),),
         ),
         "a load_model that exits": Fault(
@@ -188,7 +192,7 @@ DURING: Mapping[str, Fault] = MappingProxyType(
             (Change(WORKFLOW, "    while True:\n", "    while False:\n"),),
         ),
         "a GPU that is not there": Fault(
-            ("cuda", "Agent"),
+            ("cuda", "aisrv: diy.algorithm.agent.Agent"),
             (
                 Change(AGENT, "import os\n", "import os\nimport torch\n"),
                 Change(
