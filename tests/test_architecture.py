@@ -321,6 +321,7 @@ ALSO_CALLED_SO = {
     "aisrv/service.py": "an agent type",
     "learner/publisher.py": "a field of its status",
     "operate/serial.py": "agent types",
+    "operate/package/trial.py": "an agent type",
     "operate/view/totals.py": "what the figure of the samples kept is called",
     "algorithms/agent.py": "agent types",
     "arena/players.py": "an agent type",

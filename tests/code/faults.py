@@ -146,7 +146,7 @@ DURING: Mapping[str, Fault] = MappingProxyType(
             (Change(WORKFLOW, "def workflow(envs, agents, logger=None, monitor=None):", "def workflow(envs):"),),
         ),
         "an absolute path that cannot be": Fault(
-            ("FileNotFoundError", "/data/projects/back_to_the_realm/maps/F.json"),
+            ("FileNotFoundError", "/data/projects/back_to_the_realm/maps/F.json is led to", "into the code root"),
             (
                 Change(
                     AGENT,
@@ -176,7 +176,7 @@ DURING: Mapping[str, Fault] = MappingProxyType(
             ),
         ),
         "a save_model that writes nothing": Fault(
-            ("learner: Agent.save_model", "model.ckpt-0."),
+            ("Agent.save_model", "model.ckpt-0."),
             (Change(AGENT, '        np.savez(f"{path}/model.ckpt-{id!s}.npz", weights=self.weights)', "        pass"),),
         ),
         "a load_model that exits": Fault(

@@ -117,10 +117,17 @@ class Paths:
 
         @functools.wraps(function)
         def call(file: Any, mode: str = "r", *args: Any, **named: Any) -> Any:
-            file = lead(file)
-            if mode not in ("r", "rb", "rt") and not isinstance(file, int) and set(mode) & set("wax+"):
-                own(file, keep="w" not in mode)
-            return function(file, mode, *args, **named)
+            place = lead(file)
+            if mode not in ("r", "rb", "rt") and not isinstance(place, int) and set(mode) & set("wax+"):
+                own(place, keep="w" not in mode)
+            try:
+                return function(place, mode, *args, **named)
+            except OSError as error:
+                if place is not file:
+                    error.add_note(
+                        f"{file} is led to {place}. Put the file into the code root, and name it from there."
+                    )
+                raise
 
         return call
 
