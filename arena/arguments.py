@@ -38,6 +38,8 @@ class Arguments(argparse.ArgumentParser):
             help=f"play the first N episodes in the other of these two ways as well, and say so if the return differs "
             f"much; fewer than {modes.LEAST}: do not (default: %(default)s)",
         )
+        self.add_argument("--code", metavar="PATH", help="a folder of agents written for Kaiwu, in place of a run's")
+        self.add_argument("--algo", help="with --code: the algorithm (default: what the folder says)")
         self.add_argument("--run", help="the run's directory (default: runs/latest)")
         self.add_argument("--app", help="another environment than the run's")
         self.add_argument("--conf", help="another configuration than the run's")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from kaimesh.contract.agent import user_code
-from kaimesh.contract.answers import added_columns, check_acts
+from kaimesh.contract.answers import added_columns, check_acts, check_answered
 from kaimesh.contract.arrays import Batch, Columns, Specs
 from kaimesh.contract.guard import environment
 from kaimesh.contract.kaiwu import KaiwuEnv
@@ -295,14 +295,27 @@ class Kaiwu:
         """See Player."""
         with user_code("observation_process"):
             rows = [self._observe(one.raw_obs) for one in plays]
-        self._specs = self._specs or Specs.of_object(rows[0])
-        batch = Batch(Batch.of(rows, self._specs).columns, protocol("ObsData"))
-        with user_code(self._where):
-            choose = self._user.agent.predict if self._sampled else self._user.agent.exploit
-            answer: Any = choose(_padded(batch, self._user))
-        acts = answer[0] if isinstance(answer, tuple) else answer  # (list, model version) in generation G2
+        choose = self._user.agent.predict if self._sampled else self._user.agent.exploit
+        if self._user.foreign:
+            acts = [self._alone(choose, row) for row in rows]
+        else:
+            self._specs = self._specs or Specs.of_object(rows[0])
+            batch = Batch(Batch.of(rows, self._specs).columns, protocol("ObsData"))
+            with user_code(self._where):
+                acts = _acts(choose(_padded(batch, self._user)))
         with user_code("action_process"):
             return [self._act(acts[i]) for i in range(len(plays))]
+
+    def _alone(self, choose: Callable[[Any], Any], row: Any) -> Any:
+        """The answer to one observation, given as it is: a foreign agent may read no other."""
+        with user_code(self._where):
+            acts = _acts(choose([row]))
+            check_answered(acts, self._where)
+            return acts[0]
+
+
+def _acts(answer: Any) -> Any:
+    return answer[0] if isinstance(answer, tuple) else answer  # (list, model version) in generation G2
 
 
 def _method(sampled: bool) -> str:

@@ -8,8 +8,11 @@ seeds (contract/seeds). See arena/figures for the numbers, and envs/reports for 
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Sequence
@@ -38,6 +41,8 @@ from kaimesh.arena.progress import follow, teller
 from kaimesh.arena.recording import Recording
 from kaimesh.arena.scene import Scene
 from kaimesh.config import App, Config, caller, load, trust
+from kaimesh.config.code import Code
+from kaimesh.config.code.folder import TABLE as CODE
 from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.packages import find_own_code
 from kaimesh.config.reading import parse, read
@@ -45,6 +50,7 @@ from kaimesh.contract.agent import called_exit
 from kaimesh.contract.errors import EXIT_AGENT, EXIT_CONFIG, EXIT_CRASH, EXIT_OK, ConfigError, MeshError
 from kaimesh.contract.json_text import json_text
 from kaimesh.contract.seeds import evaluation_seeds
+from kaimesh.process import hosting
 from kaimesh.process.guarded import guarded
 from kaimesh.process.life import set_threads
 from kaimesh.process.run_dir import RunDir, runs_dir
@@ -59,6 +65,8 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     outputs.check(arguments)
     run = _run(arguments)
     config = _configuration(arguments, run)
+    if config.code is not None:
+        hosting.enter(config, run if run is not None and not arguments.code else _place(), "evaluate", writes=True)
     scene = Scene(config.app, _changes(arguments, config.app.app))
     _check_players(arguments, scene)
     opponent = opponents.read(arguments.opponent or opponents.DEFAULT)
@@ -98,6 +106,15 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     title = f"{scene.app}, {who.name}: {len(episodes)} episodes"
     result["failed"] = outputs.write(arguments, recordings, episodes, title, result)
     return result
+
+
+def _place() -> RunDir:
+    """A folder for the overlay of a folder of agents that belongs to no run; it goes with this process."""
+    folder = tempfile.mkdtemp(prefix="kaimesh-evaluate-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    place = RunDir(folder)
+    place.prepare()
+    return place
 
 
 def _check_players(arguments: argparse.Namespace, scene: Scene) -> None:
@@ -173,6 +190,9 @@ def _model(run: RunDir | None, wanted: str, option: str) -> Model:
 
 def _configuration(arguments: argparse.Namespace, run: RunDir | None) -> Config:
     overrides = {"app": arguments.app} if arguments.app else {}
+    if arguments.code:
+        code = Code.read(caller.typed(arguments.code), app=arguments.app or "", algo=arguments.algo or "")
+        return load(code.conf, overrides | {"algo": code.algo}, code=code)
     conf = caller.typed(arguments.conf) if arguments.conf else run.conf if run else DEFAULT_CONF
     if not arguments.trust:
         _check_origin(conf, typed=bool(arguments.conf) or run is None, app=arguments.app)
@@ -189,7 +209,10 @@ def _check_origin(conf: Path, typed: bool, app: str | None) -> None:
     """
     if trust.is_below(conf, [ROOT / App.model_fields["runs_dir"].default, runs_dir(), *([ROOT] if typed else [])]):
         return
-    table = read(conf, []).data.get("app", {})
+    data = read(conf, []).data
+    if CODE in data:
+        trust.check(f"the configuration {conf}", [f"[{CODE}] runs the agents of a folder: {str(data[CODE]):.200}"])
+    table = data.get("app", {})
     if not isinstance(table, dict):
         return  # `load` will refuse it
     named, arguments = app or table.get("app", App.model_fields["app"].default), table.get("env_conf", {})

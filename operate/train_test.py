@@ -276,7 +276,11 @@ def main(algo: str, description: str) -> int:
             hosting.enter(first, run_dir, "train_test")
             config = wanted.read_for(first)  # imports the agent, meanwhile
             wait()
-            run(config, run_dir, arguments.learns, watched=not arguments.no_watchdog)
+            try:
+                run(config, run_dir, arguments.learns, watched=not arguments.no_watchdog)
+            finally:
+                if changed := hosting.record(config, run_dir):
+                    print(f"note: {changed}", file=sys.stderr)
     except ConfigError as error:
         sys.exit(str(error))
     print(f"Train test succeed ({run_dir.root})", flush=True)

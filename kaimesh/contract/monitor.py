@@ -45,6 +45,18 @@ class Monitor:
             for name, value in metrics.items():
                 self._gauge(f"{USERS}{metric_name(name)}", float(value))
 
+    def push_data(self, data: Mapping[Any, Any]) -> None:
+        """As `put_data`, with labels beside: `push_data({os.getpid(): {name: number}, "player": "p1"})`. Metrics with
+        labels have a name of their own, `name{player=p1}`.
+        """
+        labels = ",".join(f"{key}={value}" for key, value in data.items() if isinstance(value, str))
+        for key, metrics in data.items():
+            if isinstance(metrics, str):
+                continue
+            found = metrics if isinstance(metrics, Mapping) else {"value" if isinstance(key, int) else key: metrics}
+            named = {f"{name}{{{labels}}}" if labels else name: value for name, value in found.items()}
+            self.put_data({0: named})
+
     def count(self, name: str, amount: float = 1) -> None:
         """Adds to the counter of that name, whose rate per second is shown, too."""
         self._count(f"{USERS}{metric_name(name)}", amount)

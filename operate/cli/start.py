@@ -33,7 +33,7 @@ from kaimesh.operate.cli.undo import Undo, in_peace, undone_by_signals
 from kaimesh.operate.local import mesh_file, supervise
 from kaimesh.operate.local.mesh_file import SUPERVISOR, git_commit, supervisor_pid
 from kaimesh.operate.view.totals import totals
-from kaimesh.process import disk
+from kaimesh.process import disk, hosting
 from kaimesh.process.clocks import stamp
 from kaimesh.process.documents import read_text, write_json, write_text
 from kaimesh.process.run_dir import SUPERVISORD_OUT, RunDir, runs_dir
@@ -167,6 +167,7 @@ def _begin(config: Config, resumed: RunDir | None, order: dict[str, Any]) -> Run
         write_text(run.conf, config.to_toml())
         if config.code is not None and config.code.root.is_dir():
             overlay.make(config.code.root, run.root / overlay.FOLDER)
+            hosting.record(config, run)
         if run.result.exists():
             run.result.rename(run.result.with_name(f"result-{time.strftime('%Y%m%d-%H%M%S')}.json"))
         mesh = mesh_file.new(run, config, order)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,7 @@ class Code:
                 f"{registry_file}, {said_algo} names what is not there, so nothing was started:\n  "
                 + "\n  ".join(nowhere)
             )
+        _default_wrapper(settings.app, root, names.values(), notes)
         found = generations.find(root, registry_file, tables, names.values(), version, generation)
         return cls(
             root=root,
@@ -167,6 +168,20 @@ class Code:
                 f"[{TABLE}] of the run's conf.toml is damaged ({error!r}), so the agents' folder is not known and "
                 "nothing was started. Start a new run with --code."
             ) from error
+
+
+def _default_wrapper(app: dict[str, Any], root: Path, names: Iterable[str], notes: list[str]) -> None:
+    """Where the configuration does not say where agents learn, what the workflow calls does: `send_sample_data`, in a
+    learner; else, in generation G3, in aisrv itself. Other generations' `learn` means either, and says so.
+    """
+    if "wrapper_type" in app or not generations.imports(root, names, generations.G3_BASE):
+        return
+    calls = generations.calls(root, names)
+    if "learn" in calls and "send_sample_data" not in calls:
+        app["wrapper_type"] = "local"
+        notes.append(
+            "the workflow calls agent.learn and never send_sample_data, so wrapper_type is local: it learns here"
+        )
 
 
 def _first(*values: Any) -> str:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 G1, G2A, G2B, G3 = GENERATIONS = ("G1", "G2a", "G2b", "G3")
 _ASKING = ("predict", "exploit")
-_G3_BASE, _OLD_BASE = "kaiwudrl.interface.agent", "kaiwu_agent"
+G3_BASE = "kaiwudrl.interface.agent"
 _MOST_BYTES = 1 << 20  # of a source that is read
 
 
@@ -56,10 +56,10 @@ def find(
     if said:
         pairs = used.pair if used is not None and said in (G1, G3) else said == G2A
         return Generation(said, pairs, f"generation {said}: code_generation says so")
-    base = _base(root, names)
     kinds = {key.rpartition("_")[2] for table in tables.values() if isinstance(table, dict) for key in table}
-    if base == _G3_BASE or ("agent" in kinds and "model" not in kinds):
-        how = f"an agent imports {base}" if base == _G3_BASE else f"{registry.name} has keys ..._agent"
+    derives = imports(root, names, G3_BASE)
+    if derives or ("agent" in kinds and "model" not in kinds):
+        how = f"an agent imports {G3_BASE}" if derives else f"{registry.name} has keys ..._agent"
         return Generation(G3, used is not None and used.pair, f"generation G3: {how}{_pair_words(used)}")
     if registry.suffix in (".yaml", ".yml"):
         found = used is not None and used.pair
@@ -98,18 +98,26 @@ def packages(root: Path, names: Iterable[str]) -> list[Path]:
     return [root / top for top in tops if top not in ("", "conf") and (root / top).is_dir()]
 
 
-def _base(root: Path, names: list[str]) -> str:
-    """The module that the agents' base class comes from."""
-    found = ""
+def imports(root: Path, names: Iterable[str], wanted: str) -> bool:
+    """Whether one of the modules that `names` lie in imports the module `wanted`, or from below it."""
+    for tree in _trees(root, names):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(f"{wanted}."):
+                return True
+    return False
+
+
+def calls(root: Path, names: Iterable[str]) -> set[str]:
+    """The names of all methods that are called in the last one of `names`' modules, the workflow's."""
+    nodes = (node for tree in _trees(root, list(names)[-1:]) for node in ast.walk(tree))
+    return {node.func.attr for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)}
+
+
+def _trees(root: Path, names: Iterable[str]) -> Iterator[ast.Module]:
     for module in dict.fromkeys(name.rpartition(".")[0] for name in names):
         path = source_of(root, module) if module else None
-        tree = parsed(path) if path is not None else None
-        for node in ast.walk(tree) if tree is not None else ():
-            if isinstance(node, ast.ImportFrom) and node.module == _G3_BASE:
-                return _G3_BASE
-            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == _OLD_BASE:
-                found = _OLD_BASE
-    return found
+        if path is not None and (tree := parsed(path)) is not None:
+            yield tree
 
 
 def _uses(root: Path, names: list[str]) -> Iterator[Use]:

@@ -13,7 +13,7 @@ from kaimesh.operate.local.keeper import rules
 from kaimesh.operate.local.supervise import ShuttingDown, Supervisor, programs
 from kaimesh.operate.view.record import Record, write_result
 from kaimesh.operate.view.totals import Totals, curves, totals
-from kaimesh.process import disk
+from kaimesh.process import disk, hosting
 from kaimesh.process.clocks import SteadyClock
 from kaimesh.process.documents import publish_json
 from kaimesh.process.exits import last_exit, signal_words
@@ -92,7 +92,15 @@ class Keeper:
         except OSError as error:
             self.context.logger.error("%s was not written (%s)", self.run_dir.result, error)
         self._save()
+        self._look_at_the_folder()
         self.context.logger.info("the run has ended: %s", self.mesh["reason"])
+
+    def _look_at_the_folder(self) -> None:
+        try:
+            if changed := hosting.record(self.context.config, self.run_dir):
+                self.context.logger.warning("%s", changed)
+        except OSError as error:
+            self.context.logger.error("the folder of agents could not be looked at (%s)", error)
 
     def _found(self) -> dict[str, Any]:
         """mesh.json.
