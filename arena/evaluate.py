@@ -8,9 +8,7 @@ seeds (contract/seeds). See arena/figures for the numbers, and envs/reports for 
 from __future__ import annotations
 
 import argparse
-import atexit
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -56,8 +54,8 @@ from kaimesh.process.life import set_threads
 from kaimesh.process.run_dir import RunDir, runs_dir
 
 
-def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Evaluates as `arguments` say; returns the result that `main` prints.
+def evaluate(arguments: argparse.Namespace, spare: str = "") -> dict[str, Any]:
+    """Evaluates as `arguments` say; returns the result that `main` prints. spare: an empty folder, for --code.
 
     `failed` in it: the files that could not be written, in words. Raises ConfigError, AgentError, and what the
     environment raises.
@@ -66,7 +64,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     run = _run(arguments)
     config = _configuration(arguments, run)
     if config.code is not None:
-        hosting.enter(config, run if run is not None and not arguments.code else _place(), "evaluate", writes=True)
+        hosting.enter(config, run if run is not None and not arguments.code else _place(spare), "evaluate", writes=True)
     scene = Scene(config.app, _changes(arguments, config.app.app))
     _check_players(arguments, scene)
     opponent = opponents.read(arguments.opponent or opponents.DEFAULT)
@@ -108,11 +106,9 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def _place() -> RunDir:
-    """A folder for the overlay of a folder of agents that belongs to no run; it goes with this process."""
-    folder = tempfile.mkdtemp(prefix="kaimesh-evaluate-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    place = RunDir(folder)
+def _place(spare: str) -> RunDir:
+    """A place for the overlay of a folder of agents that belongs to no run."""
+    place = RunDir(spare)
     place.prepare()
     return place
 
@@ -211,7 +207,7 @@ def _check_origin(conf: Path, typed: bool, app: str | None) -> None:
         return
     data = read(conf, []).data
     if CODE in data:
-        trust.check(f"the configuration {conf}", [f"[{CODE}] runs the agents of a folder: {str(data[CODE]):.200}"])
+        trust.check(f"the configuration {conf}", [f"[{CODE}] runs the agents of a folder: {data[CODE]!s:.200}"])
     table = data.get("app", {})
     if not isinstance(table, dict):
         return  # `load` will refuse it
@@ -262,7 +258,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             find_own_code()
             print(f"{parser.format_help()}\n{options.described(arguments.app)}")
             return 0
-        result = evaluate(arguments)
+        with tempfile.TemporaryDirectory(prefix="kaimesh-evaluate-", ignore_cleanup_errors=True) as spare:
+            result = evaluate(arguments, spare)
     except MeshError as error:
         if error.__cause__ is not None and error.exit_code != EXIT_CONFIG:
             traceback.print_exception(error.__cause__)
