@@ -23,7 +23,7 @@ from kaimesh.aisrv.links import Links
 from kaimesh.aisrv.proxy import WorkflowAgent
 from kaimesh.aisrv.stub import Stub, StubPolicy
 from kaimesh.config.code import Code
-from kaimesh.config.code.generation import G3
+from kaimesh.config.code.generation import G3_BASE
 from kaimesh.contract.agent import user_code
 from kaimesh.contract.answers import check_answered
 from kaimesh.contract.arrays import ArraySpec, Batch, Specs, fields_of
@@ -164,7 +164,7 @@ def hosted(
     agents: list[WorkflowAgent] = []
     for slot, (user, run_id) in enumerate(zip(users, run_ids, strict=True)):
         stub = Stub(user, models, context.meter, lock)
-        here = remembers(user, code)
+        here = remembers(user)
         policy: Any = StubPolicy(stub) if here else links.policy(slot)
         agents.append(HostedAgent(stub, links, policy, run_id=run_id, here=here, pairs=code.pairs, **named))
     if agents and here:
@@ -175,14 +175,16 @@ def hosted(
     return agents
 
 
-def remembers(user: UserAgent, code: Code) -> bool:
+def remembers(user: UserAgent) -> bool:
     """Whether the agent's predictions may depend on what it keeps between calls, so that each slot must ask an instance
-    of its own: Kaiwu sends `reset` to the predictor, in generation G3 always, and before where it is decorated.
+    of its own: Kaiwu sends `reset` to the predictor, with generation G3's base class always, else where it is
+    decorated.
     """
     reset = vars_of(type(user.agent)).get("reset")
     if reset is None:
         return False
-    return code.generation == G3 or getattr(reset, MARK, "") == "reset"
+    dispatched = any(base.__module__ == G3_BASE for base in type(user.agent).__mro__)
+    return dispatched or getattr(reset, MARK, "") == "reset"
 
 
 def vars_of(kind: type) -> dict[str, Any]:

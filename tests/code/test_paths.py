@@ -43,6 +43,8 @@ assert os.path.exists("/workspace/train") and sorted(os.listdir("/data/ckpt/game
 assert np.load("debug/x/a.npy").shape == (3,)
 shutil.rmtree("sub")
 shutil.copyfile("log/new.log", "ckpt/e.pkl")
+from kaimesh.config.code import overlay
+print(overlay.digest(root))
 """
 
 
@@ -57,7 +59,7 @@ def test_nothing_of_the_users_is_written(tmp_path: Path) -> None:
     script = SCRIPT.format(root=str(root), run=str(run), place=str(place))
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert overlay.digest(root) == before
+    assert overlay.digest(root) == before == done.stdout.strip()
     assert modes == [(root / name).stat().st_mode for name in names]
     assert (place / "log/old.log").read_text() == "old more and more"
     assert (place / "log/new.log").read_text() == "over"

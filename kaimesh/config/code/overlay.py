@@ -14,6 +14,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from kaimesh.config.code.paths import literally
+
 FOLDER = "code"  # in a run's directory
 _LINKED = ("ckpt", "log", "train")
 _MOST_COPIED = 1 << 20
@@ -52,16 +54,17 @@ def digest(root: Path) -> str:
     change. `.git` is left out.
     """
     whole = hashlib.sha256()
-    for path, info in files(root, skipped=(".git",)):
-        kind = "d" if stat.S_ISDIR(info.st_mode) else "f"
-        whole.update(f"{kind} {path.relative_to(root)}\0".encode(errors="surrogateescape"))
-        if not stat.S_ISREG(info.st_mode):
-            continue
-        if info.st_size > _MOST_READ:
-            whole.update(f"{info.st_size} {info.st_mtime_ns}\0".encode())
-            continue
-        with path.open("rb") as file:
-            whole.update(hashlib.file_digest(file, "sha256").digest())
+    with literally():
+        for path, info in files(root, skipped=(".git",)):
+            kind = "d" if stat.S_ISDIR(info.st_mode) else "f"
+            whole.update(f"{kind} {path.relative_to(root)}\0".encode(errors="surrogateescape"))
+            if not stat.S_ISREG(info.st_mode):
+                continue
+            if info.st_size > _MOST_READ:
+                whole.update(f"{info.st_size} {info.st_mtime_ns}\0".encode())
+                continue
+            with path.open("rb") as file:
+                whole.update(hashlib.file_digest(file, "sha256").digest())
     return whole.hexdigest()
 
 

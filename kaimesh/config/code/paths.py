@@ -12,7 +12,8 @@ import functools
 import io
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,19 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_TRUNC
 _SETS = ("supports_dir_fd", "supports_effective_ids", "supports_fd", "supports_follow_symlinks")
 _OPEN = builtins.open  # Python's own
 FOREIGN = ("/data", "/workspace")  # the tops of absolute paths that Kaiwu's containers have
+
+
+_literal: list[None] = []  # an item for each `literally` that is entered
+
+
+@contextmanager
+def literally() -> Iterator[None]:
+    """A context in which paths lead where they say: for those who look at the user's folder itself."""
+    _literal.append(None)
+    try:
+        yield
+    finally:
+        _literal.pop()
 
 
 class Paths:
@@ -43,7 +57,7 @@ class Paths:
     def lead(self, path: Any) -> Any:
         """Where `path` leads; itself, if it leads nowhere else, or is no path of text."""
         text = path if type(path) is str else os.fspath(path) if isinstance(path, os.PathLike) else None
-        if not isinstance(text, str) or not text.startswith(self._starts):
+        if not isinstance(text, str) or not text.startswith(self._starts) or _literal:
             return path
         text = os.path.normpath(text)
         if _below(text, self._run):
