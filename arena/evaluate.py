@@ -64,7 +64,12 @@ def evaluate(arguments: argparse.Namespace, spare: str = "") -> dict[str, Any]:
     run = _run(arguments)
     config = _configuration(arguments, run)
     if config.code is not None:
-        hosting.enter(config, run if run is not None and not arguments.code else _place(spare), "evaluate", writes=True)
+        hosting.enter(
+            config,
+            run if run is not None and not (arguments.code or arguments.conf) else _place(spare),
+            "evaluate",
+            writes=True,
+        )
     scene = Scene(config.app, _changes(arguments, config.app.app))
     _check_players(arguments, scene)
     opponent = opponents.read(arguments.opponent or opponents.DEFAULT)

@@ -9,8 +9,7 @@ from kaimesh.buffer.checkpoint import Checkpoints
 from kaimesh.buffer.ingest import Ingest
 from kaimesh.buffer.server import IngestServer
 from kaimesh.contract.errors import MeshError
-from kaimesh.contract.user_agent import table_of
-from kaimesh.process.agents import dotted
+from kaimesh.process import agents
 from kaimesh.process.life import Context
 from kaimesh.wire.ports import free
 
@@ -33,7 +32,7 @@ class BufferService:
                 f"buffer_addrs[{index}]: port {port} is taken; the learner could not draw samples. Change "
                 "buffer_addrs, or end the process that uses the port."
             )
-        table = table_of(dotted(context.config.algo.learner_agent))
+        table = agents.table(context.config)
         self._checkpoint_s = app.buffer_checkpoint_seconds
         checkpoints = Checkpoints(context.run.buffer / context.name, context.logger) if self._checkpoint_s else None
         self._checkpoints = checkpoints

@@ -24,8 +24,8 @@ from kaimesh.config.code import Code
 from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.packages import find_own_code
 from kaimesh.contract.errors import EXIT_OK, ConfigError, MeshError, Stopped
-from kaimesh.contract.user_agent import table_of
-from kaimesh.operate.cli.start import code_of, overrides_of
+from kaimesh.operate.cli.code import code_of
+from kaimesh.operate.cli.start import overrides_of
 from kaimesh.operate.cli.trial import Trial
 from kaimesh.operate.serial import SerialMesh
 from kaimesh.operate.serial_keys import (
@@ -38,7 +38,7 @@ from kaimesh.operate.serial_keys import (
     neutral,
 )
 from kaimesh.process import hosting
-from kaimesh.process.agents import dotted
+from kaimesh.process.agents import table
 from kaimesh.process.documents import write_text
 from kaimesh.process.life import Context, set_threads
 from kaimesh.process.logs import configure as configure_logging
@@ -71,7 +71,7 @@ class Wish(NamedTuple):
         """The same, as the agent's table wants it, which imports the agent; KAIMESH_RUN_DIR is set before."""
         if self.code is not None:
             return self.read()
-        replay = table_of(dotted(config.algo.learner_agent)).kind == "replay"
+        replay = table(config).kind == "replay"
         policy = OFF_POLICY if replay or config.app.replay_share else {}
         keys = {key: text for key, text in self.keys.items() if replay or key != LIMITER}  # a queue has none
         return load(self.conf, {**SETTINGS, **policy, **keys})
@@ -88,7 +88,7 @@ def wish(
     keys |= {**({} if seed is None else {"random_seed": str(seed)}), **typed, **unused}
     if folder is None:
         return Wish(conf, keys)
-    code = code_of(folder, keys)
+    code = code_of(folder, keys, lambda note: print(f"note: {note}", file=sys.stderr))
     os.environ.setdefault("max_step_no", EPISODE_STEPS)
     return Wish(code.conf, keys, code)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from kaimesh.config import Config, caller
 from kaimesh.config.packages import below_kaimesh
-from kaimesh.contract.agent import called_exit, user_code
+from kaimesh.contract.agent import TableSpec, called_exit, user_code
 from kaimesh.contract.errors import AgentError, ConfigError
 from kaimesh.contract.monitor import Monitor
-from kaimesh.contract.user_agent import UserAgent, read_agent
+from kaimesh.contract.user_agent import UserAgent, read_agent, table_of
 from kaimesh.contract.workflow import Workflow, read_workflow
 from kaimesh.process import foreign
 
@@ -48,6 +48,14 @@ def make_agent(
             **given,
         )
     return read_agent(agent)
+
+
+def table(config: Config) -> TableSpec:
+    """How the samples of the configuration's agent are stored; of a folder's agents, its code is not looked at.
+
+    Raises as `dotted`, and AgentError: the agent's class says what no table can be.
+    """
+    return TableSpec() if config.code is not None else table_of(dotted(config.algo.learner_agent))
 
 
 def _class(path: str) -> Any:

@@ -275,7 +275,10 @@ class Training:
     def _preload(self) -> None:
         """Loads `preload_model_id`; training counts on from it."""
         app = self._app
-        package = (self._config.algo.config or self._config.algo.learner_agent).split(".")[:-2]  # less module and class
+        entry = self._config.algo
+        package = (entry.config or entry.learner_agent).split(".")[:-2]  # less module and class
+        if self._foreign:
+            package = package[:1]
         folder = Path(app.preload_model_dir.replace("{agent_name}", "/".join(package)))
         if not any(folder.glob(f"{checkpoint.prefix(app.preload_model_id)}*")):
             raise ConfigError(

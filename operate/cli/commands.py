@@ -18,6 +18,7 @@ from kaimesh.contract.errors import EXIT_CRASH, EXIT_OK, ConfigError, MeshError
 from kaimesh.contract.json_text import json_text
 from kaimesh.operate.cli import logs as log_files
 from kaimesh.operate.cli import stop as stopping
+from kaimesh.operate.cli.evaluating import evaluate
 from kaimesh.operate.cli.start import Wish, configure, elsewhere, overrides_of
 from kaimesh.operate.cli.start import start as start_mesh
 from kaimesh.operate.local.mesh_file import pids, read
@@ -96,9 +97,11 @@ def start(
         )
     overrides = overrides_of(env, algo, settings or [])
     wish = Wish(_from_caller(conf), overrides, resume, max_env_steps, max_seconds, _from_caller(code))
-    config, resumed = configure(wish)
+    config, resumed = configure(wish, _note)
     for warning in (*config.warnings, *elsewhere(config)):
         _note(f"note: {warning}")
+    if config.app.run_mode == "eval":
+        raise typer.Exit(evaluate(config))
     run = start_mesh(config, resumed, wish, _note)
     print(f"{'resumed' if resumed else 'started'} {run.root}", flush=True)
     if detach:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from kaimesh import ROOT, typed
 from kaimesh.config import Config, load
 from kaimesh.config.check import is_local
-from kaimesh.config.code import Code, overlay
+from kaimesh.config.code import overlay
 from kaimesh.config.load import DEFAULT_CONF
 from kaimesh.config.own_roles import cannot_be_run
 from kaimesh.config.packages import leading_nowhere
@@ -26,6 +26,7 @@ from kaimesh.config.roles import AISRV, KEEPER, addresses_of
 from kaimesh.contract.errors import ConfigError, MeshError
 from kaimesh.contract.json_text import json_text
 from kaimesh.operate.cli import logs as log_files
+from kaimesh.operate.cli.code import code_of
 from kaimesh.operate.cli.resume import check_fits, conf_of, latest
 from kaimesh.operate.cli.stop import LEFTOVER_S, Say, end_leftovers
 from kaimesh.operate.cli.trial import Trial
@@ -69,10 +70,10 @@ def overrides_of(app: str | None, algo: str | None, settings: list[str]) -> dict
     return found
 
 
-def configure(wish: Wish) -> tuple[Config, RunDir | None]:
-    """The configuration, and the run to go on with (None: a new one). Raises ConfigError."""
+def configure(wish: Wish, say: Say = lambda _text: None) -> tuple[Config, RunDir | None]:
+    """The configuration, and the run to go on with (None: a new one). say: see `start`. Raises ConfigError."""
     if wish.code is not None:
-        code = code_of(wish.code, wish.overrides)
+        code = code_of(wish.code, wish.overrides, say)
         return _trainable(load(code.conf, wish.overrides, code=code)), None
     if not wish.resume:
         return _trainable(load(wish.conf or DEFAULT_CONF, wish.overrides)), None
@@ -83,18 +84,7 @@ def configure(wish: Wish) -> tuple[Config, RunDir | None]:
     return config, run
 
 
-def code_of(path: Path, overrides: Mapping[str, str]) -> Code:
-    """The folder of agents at `path`. Raises ConfigError: it is none."""
-    said = {key: parse(overrides.get(key, ""), str) for key in ("app", "algo", "code_generation")}
-    return Code.read(path, app=said["app"], algo=said["algo"], generation=said["code_generation"])
-
-
 def _trainable(config: Config) -> Config:
-    if config.app.run_mode != "train":
-        raise ConfigError(
-            f"run_mode = {config.app.run_mode}: the mesh only trains; nothing was started. Set run_mode = train, or "
-            f"use {typed('evaluate')}."
-        )
     if config.code is None and (nowhere := leading_nowhere(config.algo.names)):
         raise ConfigError(
             f"{config.app.algo_conf}, [{config.algo.name}] names what is not there, so nothing was started:\n  "
