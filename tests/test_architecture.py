@@ -24,6 +24,8 @@ HOUSES = ("operate", "arena")
 ROOMS = (*SERVICES, "algorithms", "envs", *HOUSES)  # each stands at the root, and is linked into kaimesh/
 SERVICE_FILES = {"__init__.py", "__main__.py", "service.py"}
 
+COMPAT = "compat"  # import names of another framework; linked too, so that an installed kaimesh has them
+
 # What a room may import besides the ground; a whole room, or one module or package of it.
 ABOVE = {
     "aisrv": [
@@ -104,7 +106,7 @@ def room_of(module: str) -> str:
 
 def test_every_room_is_found_below_kaimesh_and_nowhere_else() -> None:
     links = {path.name: path.readlink() for path in (ROOT / "kaimesh").iterdir() if path.is_symlink()}
-    assert links == {room: Path("..") / room for room in ROOMS}
+    assert links == {room: Path("..") / room for room in (*ROOMS, COMPAT)}
     bare = [str(found) for found in imports() if found.module.split(".")[0] in (*ROOMS, *GROUND)]
     assert not bare, "everything of ours imports as kaimesh.<room>"
 
@@ -159,6 +161,14 @@ def test_only_users_import_the_public_face() -> None:
         if module.startswith("kaimesh")
     }
     assert taken == {"kaimesh.agent"}
+
+
+def test_import_names_of_others_import_the_public_face_alone_and_nobody_imports_them() -> None:
+    paths = list((ROOT / COMPAT).rglob("*.py"))
+    taken = {module for path in paths for module in _imported(path.read_text(), set()) if module.startswith("kaimesh")}
+    assert taken == {"kaimesh.agent"}
+    tops = {path.name for path in (ROOT / COMPAT).iterdir() if path.is_dir()}
+    assert not [str(found) for found in imports() if found.module.split(".")[0] in tops or COMPAT in found.module]
 
 
 def test_an_agent_is_read_in_one_place() -> None:

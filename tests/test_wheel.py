@@ -15,11 +15,23 @@ import pytest
 
 import kaimesh
 from tests.harness import free_ports
-from tests.test_architecture import GROUND, ROOMS, sources
+from tests.test_architecture import COMPAT, GROUND, ROOMS, sources
 from tests.test_how_to_add import shown
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = ("kaimesh", *ROOMS, "conf", "diy", "tests", "benchmarks", "pyproject.toml", "LICENSE", "NOTICE", "README.md")
+COPIED = (
+    "kaimesh",
+    *ROOMS,
+    COMPAT,
+    "conf",
+    "diy",
+    "tests",
+    "benchmarks",
+    "pyproject.toml",
+    "LICENSE",
+    "NOTICE",
+    "README.md",
+)
 DATA = (
     "envs/realm/story.js",
     "arena/show/page.html",
@@ -66,7 +78,7 @@ def test_a_wheels_top_level_is_kaimesh_alone(installed: Installed) -> None:
     names = installed.names
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"kaimesh"}
     assert {name.split("/")[1] for name in names if name.startswith("kaimesh/")} == {
-        *GROUND, *ROOMS, "__init__.py", "__main__.py", "agent.py", "py.typed"
+        *GROUND, *ROOMS, COMPAT, "__init__.py", "__main__.py", "agent.py", "py.typed"
     }  # fmt: skip
     ours = {source.module.replace(".", "/") for source in sources()}
     assert not ours - {name.removesuffix(".py").removesuffix("/__init__") for name in names}

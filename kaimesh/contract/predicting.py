@@ -33,6 +33,7 @@ class Predictor:
     def __init__(self, user: UserAgent, process: str = "") -> None:
         self._agent, self._sequential, self._most = user.agent, user.sequential_predict, user.predict_rows_at_most
         self._padded = user.pad_batches and not user.sequential_predict
+        self._foreign = user.foreign
         self._proof = Proof() if user.proves_batches else None
         self._reanalysing = user.reanalysing
         self._names = [f"{user.name}.{method}" for method in _METHODS]
@@ -55,9 +56,9 @@ class Predictor:
         with user_code(self._boundaries[exploit]):
             call = self._call(exploit)
             if one_by_one := self._one_by_one(exploit):
-                results = [call(batch[i : i + 1]) for i in range(len(batch))]
+                results = [call(self._given(batch[i : i + 1])) for i in range(len(batch))]
             else:
-                result = call(batch)
+                result = call(self._given(batch))
         if one_by_one:
             answers = [columns_of(result, 1, where) for result in results]
             if self._proof is not None and exploit == PREDICT:
@@ -70,19 +71,25 @@ class Predictor:
         check_numbers(answer, where)
         return answer
 
+    def _given(self, batch: Batch) -> Any:
+        """`batch` as the agent gets it: a foreign one gets a list, of rows that it may keep."""
+        if not self._foreign:
+            return batch
+        return list(Batch({name: column.copy() for name, column in batch.columns.items()}, batch.row_type))
+
     def _one_by_one(self, method: int) -> bool:
         return self._sequential and not (method == PREDICT and self._proof is not None and self._proof.taken)
 
-    def _prove(self, proof: Proof, call: Callable[[Batch], Any], batch: Batch, answers: Sequence[Batch]) -> None:
+    def _prove(self, proof: Proof, call: Callable[[Any], Any], batch: Batch, answers: Sequence[Batch]) -> None:
         for i, answer in enumerate(answers):
             if proof.done:
                 return
-            proof.ask(call, batch[i : i + 1], answer)
+            proof.ask(lambda pair: call(self._given(pair)), batch[i : i + 1], answer)
             if proof.done:
                 how = "takes several observations per call" if proof.taken else "gets one observation per call"
                 _log.info("%s %s, as it answered when it was asked about two", self._names[PREDICT], how)
 
-    def _call(self, method: int) -> Callable[[Batch], Any]:
+    def _call(self, method: int) -> Callable[[Any], Any]:
         if method == REANALYSE:
             assert self._reanalysing is not None
             return self._reanalysing.reanalyse

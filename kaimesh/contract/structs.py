@@ -75,20 +75,19 @@ def sample_columns(rows: Sequence[Any]) -> Batch:
         return Batch(rows.columns, rows.row_type)
     flatten: Callable[[Any], np.ndarray] | None = protocol("SampleData2NumpyData")
     if flatten is None:
-        return _flat_fields(rows) if widths_of(rows[0]) else Batch.of(rows)
+        return _flat_fields(rows) if widths_of(type(rows[0])) else Batch.of(rows)
     return Batch({"row": np.stack([np.asarray(flatten(row), np.float32).reshape(-1) for row in rows])})
 
 
-def widths_of(row: Any) -> dict[str, int]:
-    """The widths with which `create_cls` made the class of `row`, by field; empty: none, or it is no SampleData."""
-    kind = type(row)
+def widths_of(kind: type) -> dict[str, int]:
+    """The widths with which `create_cls` made the class `kind`, by field; empty: none, or it is no SampleData."""
     widths: dict[str, int] = getattr(kind, "FIELD_DIMS", {})
     return {name: width for name, width in widths.items() if width > 0} if kind.__name__.startswith("Sample") else {}
 
 
 def _flat_fields(rows: Sequence[Any]) -> Batch:
     """Rows of a class with widths, each such field float32 `[B, width]`. Raises SampleError: one has another width."""
-    widths = widths_of(rows[0])
+    widths = widths_of(type(rows[0]))
     columns = {}
     for name, width in widths.items():
         column = np.zeros((len(rows), width), np.float32)

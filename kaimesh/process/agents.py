@@ -37,7 +37,9 @@ def make_agent(
     if device is None:
         device = "cpu" if agent_type == "aisrv" else config.app.agent_device
     if config.code is not None:
-        return foreign.make(_class, path, agent_type, device, logger, monitor)
+        return foreign.make(
+            _class, path, agent_type, device, logger, monitor, config.code.kept.get("sample_data_return_data_type", "")
+        )
     with user_code(f"{path}({agent_type=})"):
         given = config.parameters.for_agent() if config.parameters is not None else {}
         agent = _class(path)(

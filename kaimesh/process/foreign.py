@@ -8,9 +8,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from kaimesh.config.code.generation import G3_BASE
 from kaimesh.contract.agent import user_code
+from kaimesh.contract.arrays import Batch
 from kaimesh.contract.monitor import Monitor
-from kaimesh.contract.structs import attached, protocol
+from kaimesh.contract.structs import attached, protocol, widths_of
 from kaimesh.contract.user_agent import UserAgent, read_foreign
 from kaimesh.process.users_logger import UsersLogger
 
@@ -29,11 +31,13 @@ def make(
     device: str,
     logger: logging.Logger | None,
     monitor: Monitor | None,
+    said_type: str = "",
 ) -> UserAgent:
     """The agent at the dotted name `path`, which `load` imports.
 
     Its class is called with `agent_type`, `device`, `logger` and `monitor`, which are never None. device: a
     torch.device, if the folder's code uses PyTorch; the same in every process, for the models lie where they compute.
+    said_type: what `learn` gets, "tensor", "numpy", or "": what suits it.
     Raises AgentError: its code raised. ConfigError: there is no such class.
     """
     with user_code(f"{agent_type}: {path} (its module, or its constructor)"):
@@ -45,7 +49,31 @@ def make(
             logger=UsersLogger(logger or logging.getLogger(agent_type)),
             monitor=monitor or Monitor(lambda _name, _value: None),
         )
+        agent.learn = _given_lists(agent.learn, tensors=_wants_tensors(agent, said_type))
     return read_foreign(agent)
+
+
+def _wants_tensors(agent: Any, said_type: str) -> bool:
+    """Whether the fields of samples that were created with widths come as tensors: as the configuration says, else to
+    agents of generation G3 that use PyTorch, which stack them.
+    """
+    derived = any(base.__module__ == G3_BASE for base in type(agent).__mro__)
+    return said_type == "tensor" or (said_type != "numpy" and derived and "torch" in sys.modules)
+
+
+def _given_lists(learn: Callable[[Any], Any], tensors: bool) -> Callable[[Any], Any]:
+    """`learn` for a Batch from the buffer, which becomes a list of the user's structs, or for anything else."""
+
+    def call(samples: Any, *_args: Any, **_named: Any) -> Any:
+        if not isinstance(samples, Batch):
+            return learn(samples)
+        if tensors and protocol("SampleData") is not None and widths_of(protocol("SampleData")):
+            torch = sys.modules["torch"]
+            columns: Any = {name: torch.from_numpy(column) for name, column in samples.columns.items()}
+            return learn(list(Batch(columns, samples.row_type)))
+        return learn(list(samples))
+
+    return call
 
 
 def _device(name: str) -> Any:

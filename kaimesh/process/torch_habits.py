@@ -20,6 +20,7 @@ def soften(paths: Paths) -> None:
 
     for name in ("set_num_threads", "set_num_interop_threads"):
         setattr(torch, name, _late_is_fine(getattr(torch, name)))
+    setattr(torch, "from_numpy", _tensors_too(torch.from_numpy, torch.Tensor))  # noqa: B010 - its type is a function's
     save = torch.save
 
     @functools.wraps(save)
@@ -29,6 +30,16 @@ def soften(paths: Paths) -> None:
         return save(obj, place, *args, **named)
 
     torch.save = led
+
+
+def _tensors_too(function: Callable[[Any], Any], kind: type) -> Callable[[Any], Any]:
+    """`from_numpy`, which also takes what is a tensor already, as fields of samples may be."""
+
+    @functools.wraps(function)
+    def call(array: Any) -> Any:
+        return array if isinstance(array, kind) else function(array)
+
+    return call
 
 
 def _late_is_fine(function: Callable[[int], None]) -> Callable[[int], None]:
