@@ -196,6 +196,7 @@ class Batcher:
         with user_code(f"actor: Agent.load_model(path={str(folder)!r}, id={id})"):
             self.user.agent.load_model(path=str(folder), id=id)
         self.version = id
+        self._meter.count("models_loaded")
 
     def lane(self, specs: Specs, method: int) -> Lane:
         """The lane for these specs and this method; it is made if there is none."""

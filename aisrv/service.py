@@ -20,6 +20,7 @@ from kaimesh.contract.agent import user_code
 from kaimesh.contract.calls import OurCode
 from kaimesh.contract.errors import AgentError, EnvError, Stopped
 from kaimesh.contract.guard import environment
+from kaimesh.contract.json_text import json_text
 from kaimesh.contract.kaiwu import KaiwuEnv
 from kaimesh.contract.monitor import Monitor
 from kaimesh.contract.seeds import training_seeds
@@ -27,10 +28,13 @@ from kaimesh.contract.spaces import Spaces
 from kaimesh.contract.user_agent import UserAgent
 from kaimesh.envs.renewal import next_seed
 from kaimesh.process.agents import dotted, workflow_of
+from kaimesh.process.documents import write_text
+from kaimesh.process.foreign import panels
 from kaimesh.process.life import Context
 from kaimesh.process.users_logger import UsersLogger
 from kaimesh.training import Training
 
+PANELS = "monitor.json"  # in a run's directory
 JUDGE = "kaimesh.arena.checkpoints.Checkpoints"  # of local mode; by name, for the arena stands above this package
 
 
@@ -72,6 +76,7 @@ class AisrvService:
             context.watchdog.be_patient(app.env_build_seconds, "env_build_seconds")
         with environment("its constructor"):
             self._envs, spaces = self._make_envs()
+        self._export_panels()
         if self._user.prepared is not None:
             with user_code("aisrv: Agent.setup"):
                 self._user.prepared.setup(spaces)
@@ -119,6 +124,19 @@ class AisrvService:
                     env.close()
             except EnvError as error:  # all that it did is stored, and the others are to be closed
                 self._context.logger.warning("at the end, %s", error, exc_info=error.__cause__)
+
+    def _export_panels(self) -> None:
+        """Writes the panels that a folder of agents describes for its metrics into the run's monitor.json."""
+        context = self._context
+        if context.config.code is None or context.index:
+            return
+        try:
+            found = panels(context.config.algo.aisrv_agent)
+        except AgentError as error:
+            context.logger.warning("%s; its panels are not kept, and training goes on", error, exc_info=error.__cause__)
+            return
+        if found is not None:
+            write_text(context.run.root / PANELS, json_text(found, indent=1, default=str))
 
     def _make_envs(self) -> tuple[list[Any], Spaces]:
         context, app = self._context, self._context.config.app

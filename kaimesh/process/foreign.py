@@ -21,7 +21,7 @@ _DEFINED = (
     "ObsData", "ActData", "SampleData", "observation_process", "action_process", "sample_process",
     "SampleData2NumpyData", "NumpyData2SampleData",
 )  # fmt: skip
-_DEFINITION = "feature.definition"
+_DEFINITION, _PANELS = "feature.definition", "conf.monitor_builder"
 
 
 def make(
@@ -81,15 +81,29 @@ def _device(name: str) -> Any:
     return name if torch is None else torch.device(name)
 
 
-def _define(path: str) -> None:
-    """Registers what the folder's definition has, as far as nothing of the same name is registered."""
-    name = f"{path.partition('.')[0]}.{_DEFINITION}"
+def panels(path: str) -> Any:
+    """The panels that the folder describes for its metrics (`conf/monitor_builder.py`, build_monitor), as dicts and
+    lists; None: it describes none. Raises AgentError: its code raised.
+    """
+    with user_code(f"build_monitor of {path.partition('.')[0]}.{_PANELS}"):
+        module = _imported(f"{path.partition('.')[0]}.{_PANELS}")
+        build = getattr(module, "build_monitor", None)
+        return build() if callable(build) else None
+
+
+def _imported(name: str) -> Any:
+    """The module of that name; None: there is none."""
     try:
-        module = importlib.import_module(name)
+        return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and f"{name}.".startswith(f"{error.name}."):
-            return
+            return None
         raise
+
+
+def _define(path: str) -> None:
+    """Registers what the folder's definition has, as far as nothing of the same name is registered."""
+    module = _imported(f"{path.partition('.')[0]}.{_DEFINITION}")
     for one in _DEFINED:
         if protocol(one) is None and (found := getattr(module, one, None)) is not None:
             attached(found)
