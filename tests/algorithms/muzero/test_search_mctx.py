@@ -11,7 +11,7 @@ from kaimesh.algorithms.muzero.search.figures import Found
 from kaimesh.algorithms.muzero.search.rule import Rule
 from kaimesh.algorithms.muzero.search.searching import Recurrent, Root, Search
 from tests.algorithms.muzero.mctx_oracle import Expected, searched
-from tests.algorithms.muzero.problems import of_one, of_two, problem
+from tests.algorithms.muzero.problems import Network, Problem, of_one, of_two, problem
 
 ROOTS = 100  # of one network
 
@@ -57,7 +57,33 @@ def test_visits_are_those_of_mctx(case: Case) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("case", ALL, ids=name_of)
 def test_visits_are_those_of_mctx_in_a_thousand_problems(case: Case) -> None:
-    assert agreement(case, 10) >= (1.0 if case.dtype == "float64" else 0.995)
+    assert agreement(case, 10) >= least(case)
+
+
+def least(case: Case) -> float:
+    """The share that is asked for. In float32 0.995. With heads that are almost 0, `siblings` stretches the rounding
+    of float32 to the whole of [0, 1], and mctx's own two precisions agree in fewer: as many as they.
+    """
+    if case.dtype == "float64":
+        return 1.0
+    if case.scale in (0.0, 1.0) or case.kind == "gumbel":
+        return 0.995
+    return min(0.995, itself(case, 10))
+
+
+def itself(case: Case, networks: int) -> float:
+    """The share of problems in which mctx in float32 has the visits of mctx in float64."""
+    same = []
+    for seed in range(networks):
+        given = problem(seed, ROOTS, case.actions, illegal=case.illegal, scale=case.scale, dtype="float32")
+        wider = Problem(Network(*(array.astype(float) for array in given.network)), *map(_wider, given[1:]))
+        narrow, wide = (searched(case.kind, one, case.simulations, case.discount) for one in (given, wider))
+        same.append((narrow.visits == wide.visits).all(1))
+    return float(np.mean(same))
+
+
+def _wider(array: np.ndarray) -> np.ndarray:
+    return array if array.dtype == bool else array.astype(float)
 
 
 def agreement(case: Case, networks: int) -> float:
@@ -75,7 +101,8 @@ def agreement(case: Case, networks: int) -> float:
             found = run(case, *of_one(given), 1, expected)
             value = found.value[:, 0]
         equal = (found.visits == expected.visits).all(1)
-        close = {"rtol": 0, "atol": 1e-10 if case.dtype == "float64" else 2e-4}
+        rounding = case.simulations * float(np.finfo("float32").eps * np.abs(expected.value).max())  # of a mean of them
+        close = {"rtol": 0, "atol": 1e-10 if case.dtype == "float64" else max(2e-4, rounding)}
         np.testing.assert_allclose(value[equal], expected.value[equal], **close)
         np.testing.assert_allclose(found.policy[equal], expected.policy[equal], **close)
         if case.kind == "gumbel":
