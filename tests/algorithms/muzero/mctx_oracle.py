@@ -16,8 +16,6 @@ from mctx._src import action_selection, qtransforms
 
 from tests.algorithms.muzero.problems import Network, Problem
 
-jax.config.update("jax_disable_most_optimizations", True)  # XLA takes longer to optimise it than it runs
-
 
 class Expected(NamedTuple):
     """What mctx finds: visits int `[B, A]`, value `[B]` of who moves at the root, policy `[B, A]`, action `[B]` (of

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
+import jax
 import numpy as np
 import pytest
 
@@ -49,6 +51,15 @@ def name_of(case: Case) -> str:
     return "-".join(map(str, case))
 
 
+@pytest.fixture
+def little_optimised() -> Iterator[None]:
+    """XLA takes longer to optimise mctx than a few problems take to run."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.mark.usefixtures("little_optimised")
 @pytest.mark.parametrize("case", SOME, ids=name_of)
 def test_visits_are_those_of_mctx(case: Case) -> None:
     assert agreement(case, 1) == 1.0
