@@ -6,5 +6,5 @@ contents  which files belong into a package, and its model
 writing   makes the zip
 reading   unpacks one that anybody may have made, and says what it lacks
 trial     one unpacked package in a process of its own: imports, loads its model, predicts
-verify    all of that, told step by step
+verify    all of that and an evaluation, told step by step
 """

@@ -157,7 +157,7 @@ def test_a_package_is_tried_step_by_step(tmp_path: Path) -> None:
     said: list[str] = []
     assert verify(good, said.append) == 0, said
     steps = [line.split()[1].rstrip(":") for line in said]
-    assert steps == ["unpacks", "is", "reads", "imports", "loads", "predicts"], said
+    assert steps == ["unpacks", "is", "reads", "imports", "loads", "predicts", "exploits"], said
     assert all(line.startswith("ok ") for line in said), said
 
     bad = copy(BASE, tmp_path / "bad", Change(AGENT, '["weights"]', '["wieghts"]'))
