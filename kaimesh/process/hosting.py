@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import kaimesh
 from kaimesh import CALLER_VARIABLE
 from kaimesh.config import Config
 from kaimesh.config.code import importing, overlay
@@ -37,12 +38,21 @@ def enter(config: Config, run: RunDir, role: str, writes: bool = False) -> None:
     values = values_of(config, run, role)
     host.become(host.Host(values, TrainingNumbers(run)))
     os.environ.setdefault(CALLER_VARIABLE, os.getcwd())  # what is typed is not meant for the overlay
-    importing.enter(place, config.code.root)
+    importing.enter(place, config.code.root, [str(importing.COMPAT), _kaimesh_alone(run)])
     roots = {"/data/ckpt": Path(values["restore_dir"]), "/data/user_ckpt_dir": Path(values["user_ckpt_dir"])}
     paths = Paths(place if writes else config.code.root, place, roots, run.root / "outside")
     paths.install()
     if importing.uses(config.code.root, "torch"):
         torch_habits.soften(paths)
+
+
+def _kaimesh_alone(run: RunDir) -> str:
+    """A folder in which there is kaimesh and nothing else: what multiprocessing starts imports it again."""
+    folder = run.root / "path"
+    folder.mkdir(exist_ok=True)
+    with suppress(FileExistsError):
+        (folder / "kaimesh").symlink_to(Path(kaimesh.__file__).parent)
+    return str(folder)
 
 
 def record(config: Config, run: RunDir) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -11,16 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kaimesh import ROOT
 from kaimesh.aisrv.local import train_in_place
 from kaimesh.config import load
-from kaimesh.config.code import Code
+from kaimesh.config.code import Code, overlay
 from kaimesh.contract.arrays import Batch
 from kaimesh.contract.errors import ConfigError
 from kaimesh.contract.monitor import Monitor
 from kaimesh.contract.structs import create_cls
 from kaimesh.contract.user_agent import read_foreign
 from kaimesh.operate.cli.evaluating import model_of
-from kaimesh.process import foreign
+from kaimesh.process import foreign, hosting
 from kaimesh.process.life import Context
 from kaimesh.process.meter import Meter
 from kaimesh.process.numbers import TrainingNumbers, numbers_of
@@ -101,8 +104,8 @@ def test_the_constructors_arguments_and_what_the_definition_has(monkeypatch: pyt
     definition.NumpyData2SampleData = lambda row: row
     definition.NumpyData2SampleData.__name__ = "NumpyData2SampleData"
     for name in ("mine", "mine.feature"):
-        monkeypatch.setitem(__import__("sys").modules, name, ModuleType(name))
-    monkeypatch.setitem(__import__("sys").modules, "mine.feature.definition", definition)
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setitem(sys.modules, "mine.feature.definition", definition)
     user = foreign.make(lambda _path: Table, "mine.agent.Agent", "actor", "cpu", None, None)
     agent: Any = user.agent
     assert agent.agent_type == "actor"
@@ -200,3 +203,47 @@ def test_the_logger_takes_either_style(caplog: pytest.LogCaptureFixture) -> None
     assert caplog.messages == ["plain 100% {x}", "a 3 b", "a 3 b 4", "left 5", "failed"]
     assert caplog.records[-1].exc_info is not None
     assert caplog.records[0].filename == "test_processes.py"
+
+
+def test_config_has_folders_that_are_the_runs(tmp_path: Path) -> None:
+    where = context(tmp_path)
+    hosting.overlay_of(where.config, where.run)
+    for _ in range(2):
+        values = hosting.values_of(where.config, where.run, "learner")
+    assert (values["app"], values["algo"], values["svr_name"]) == ("back_to_the_realm", "diy", "learner")
+    (where.run.ckpt / "model.ckpt-3.pkl").write_text("")
+    assert (Path(values["restore_dir"]) / "back_to_the_realm_diy/model.ckpt-3.pkl").is_file()
+    assert (Path(values["user_ckpt_dir"]) / "back_to_the_realm_diy").samefile(where.run.user_ckpt)
+    assert Path(values["log_dir"]).is_dir()
+    assert hosting.record(where.config, where.run) == ""
+    assert where.config.code is not None
+    (where.config.code.root / "new.txt").write_text("")
+    assert "has changed since the start" in hosting.record(where.config, where.run)
+    assert '"hash_after"' in (where.run.root / "code.json").read_text()
+
+
+HABITS = """
+import torch
+from pathlib import Path
+torch.ones(4) @ torch.ones(4)
+from kaimesh.process.torch_habits import soften
+from kaimesh.config.code.paths import Paths
+place = Path({place!r})
+soften(Paths(Path({root!r}), place, {{}}, place / "outside"))
+torch.set_num_interop_threads(1)
+torch.set_num_interop_threads(2)
+torch.set_num_threads(1)
+assert torch.from_numpy(torch.ones(2)).shape == (2,)
+torch.save({{"a": torch.ones(2)}}, {root!r} + "/ckpt/model.ckpt-1.pkl")
+assert torch.load(place / "ckpt/model.ckpt-1.pkl")["a"].sum() == 2
+"""
+
+
+def test_habits_with_pytorch(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    root = write(tmp_path / "root", {"ckpt/model.ckpt-1.pkl": "old"})
+    overlay.make(root, tmp_path / "run" / "code")
+    script = HABITS.format(root=str(root), place=str(tmp_path / "run" / "code"))
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (root / "ckpt/model.ckpt-1.pkl").read_text() == "old"

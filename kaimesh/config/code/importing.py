@@ -116,8 +116,9 @@ def uses(root: Path, library: str) -> bool:
     return False
 
 
-def enter(overlay: Path, root: Path) -> None:
-    """Makes the user's modules importable in this process, and the overlay its working folder.
+def enter(overlay: Path, root: Path, children: Sequence[str] = ()) -> None:
+    """Makes the user's modules importable in this process, and the overlay its working folder. children: folders that
+    come last on the path, for processes that the user's code starts.
 
     The checkout is not on the path any more, so that its folders hide none of the user's.
     """
@@ -127,6 +128,6 @@ def enter(overlay: Path, root: Path) -> None:
     checkout = os.path.realpath(ROOT)
     kept = [entry for entry in sys.path if entry and os.path.realpath(entry) not in (checkout, finder.overlay)]
     given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    sys.path[:] = [finder.overlay, *(entry for entry in given if entry not in kept), *kept]
+    sys.path[:] = [finder.overlay, *(entry for entry in given if entry not in kept), *kept, *children]
     os.chdir(overlay)
     importlib.invalidate_caches()
