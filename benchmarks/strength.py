@@ -198,6 +198,8 @@ def draw(runs: Sequence[dict[str, Any]], title: str, path: Path) -> None:
             axes.text(one["learns"], 0.98, words, rotation=90, ha="right", va="top", transform=place)
         across = "learns" if happened else "minutes of training"
         axes.set(xlabel=across, ylabel=run["judged_by"], title=title, yscale="symlog" if happened else "linear")
+    if axes.get_yscale() == "symlog":
+        axes.set_ylim(bottom=-0.1)
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path)
