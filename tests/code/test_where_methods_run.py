@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.code.copies import Change, copy
-from tests.code.faults import AGENT, BASE, DEFINITION
+from tests.code.faults import AGENT, BASE, DEFINITION, WORKFLOW
 from tests.code.idioms import IDIOMS
 from tests.harness import Mesh
 
@@ -36,6 +36,8 @@ CHANGES = (
     ),
     Change(DEFINITION, IMPORT, f"{IMPORT}from diy.trace import traced\n"),
     Change(DEFINITION, "@attached\n", "@attached\n@traced\n"),
+    # what is not wrapped needs the newest weights in the workflow's own process
+    Change(WORKFLOW, 'load_model(id="latest")\n', 'load_model(id="latest")\n        agent.values([0.0] * 16, 1)\n'),
 )
 WHERE = {
     "__init__": {"aisrv", "actor", "learner"},
