@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -16,11 +17,11 @@ def soften(paths: Paths) -> None:
     """Imports PyTorch. From then on, numbers of threads that come too late are logged and change nothing, and `save`
     writes where `paths` leads. Raises ImportError: there is no PyTorch.
     """
-    import torch
+    torch: Any = importlib.import_module("torch")  # an extra, which those who check types need not have
 
     for name in ("set_num_threads", "set_num_interop_threads"):
         setattr(torch, name, _late_is_fine(getattr(torch, name)))
-    setattr(torch, "from_numpy", _tensors_too(torch.from_numpy, torch.Tensor))  # noqa: B010 - its type is a function's
+    torch.from_numpy = _tensors_too(torch.from_numpy, torch.Tensor)
     save = torch.save
 
     @functools.wraps(save)

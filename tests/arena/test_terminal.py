@@ -269,7 +269,7 @@ def test_without_a_terminal_it_says_so():
         (["--seed", "-1"], "must not be negative"),
         (
             [],
-            "Say --app with one that was: realm, realm-mini.",
+            "Say --app with one that was: back_to_the_realm, realm, realm-mini.",
         ),  # the configuration's app is CartPole, which has no face
     ],
 )
